@@ -1,0 +1,102 @@
+package protocol
+
+import "google.golang.org/grpc/codes"
+
+// Reason is why a stream ended. The same value goes to the wire, the log and the metric label. PROTOCOL 5.
+type Reason uint8
+
+// The reasons of PROTOCOL 5, and those that only the server sees: gone (the device closed or its connection broke) and
+// protocol_error (a frame that breaks the contract, which gets no goaway).
+const (
+	ReasonNone Reason = iota
+	ReasonDrain
+	ReasonRebalance
+	ReasonSuperseded
+	ReasonUnauthenticated
+	ReasonPermissionDenied
+	ReasonInvalidArgument
+	ReasonResourceExhausted
+	ReasonAckTimeout
+	ReasonTooSlow
+	ReasonUnavailable
+	ReasonDisconnected
+	ReasonInternal
+	ReasonGone
+	ReasonProtocolError
+	ReasonTooBig
+	reasonCount
+)
+
+type reasonInfo struct {
+	name  string
+	close int        // WebSocket close code, PROTOCOL 6
+	code  codes.Code // gRPC status, PROTOCOL 7
+	final bool       // the device must not come back as it is
+}
+
+var reasons = [reasonCount]reasonInfo{
+	ReasonNone:              {"", 1000, codes.OK, false},
+	ReasonDrain:             {"drain", 1001, codes.Unavailable, false},
+	ReasonRebalance:         {"rebalance", 1001, codes.Unavailable, false},
+	ReasonSuperseded:        {"superseded", 4409, codes.Aborted, true},
+	ReasonUnauthenticated:   {"unauthenticated", 4401, codes.Unauthenticated, true},
+	ReasonPermissionDenied:  {"permission_denied", 4403, codes.PermissionDenied, true},
+	ReasonInvalidArgument:   {"invalid_argument", 4400, codes.InvalidArgument, true},
+	ReasonResourceExhausted: {"resource_exhausted", 4529, codes.ResourceExhausted, false},
+	ReasonAckTimeout:        {"ack_timeout", 4508, codes.DeadlineExceeded, false},
+	ReasonTooSlow:           {"too_slow", 4513, codes.ResourceExhausted, false},
+	ReasonUnavailable:       {"unavailable", 1013, codes.Unavailable, false},
+	ReasonDisconnected:      {"disconnected", 4404, codes.Canceled, true},
+	ReasonInternal:          {"internal", 1011, codes.Internal, false},
+	ReasonGone:              {"gone", 1000, codes.Canceled, false},
+	ReasonProtocolError:     {"protocol_error", 1008, codes.InvalidArgument, true},
+	ReasonTooBig:            {"too_big", 1009, codes.InvalidArgument, true},
+}
+
+// Reasons lists every reason, for metrics that make their labels at start.
+func Reasons() []Reason {
+	all := make([]Reason, 0, reasonCount-1)
+	for r := ReasonDrain; r < reasonCount; r++ {
+		all = append(all, r)
+	}
+	return all
+}
+
+// String is the wire name of r.
+func (r Reason) String() string { return reasons[r].name }
+
+// CloseCode is the WebSocket close code of r. PROTOCOL 6.
+func (r Reason) CloseCode() int { return reasons[r].close }
+
+// GRPCCode is the gRPC status of r. PROTOCOL 7.
+func (r Reason) GRPCCode() codes.Code { return reasons[r].code }
+
+// Final reports whether a device must not come back as it is: without another token, or at all. PROTOCOL 2.13, 6.
+func (r Reason) Final() bool { return reasons[r].final }
+
+// ParseReason finds the reason with the wire name s.
+func ParseReason(s string) (Reason, bool) {
+	for r := ReasonDrain; r < reasonCount; r++ {
+		if reasons[r].name == s {
+			return r, true
+		}
+	}
+	return ReasonNone, false
+}
+
+// ReasonOf is the reason that ends a stream for an error of code c.
+func ReasonOf(c Code) Reason {
+	switch c {
+	case CodeInvalidArgument, CodeTooLarge, CodeNotFound:
+		return ReasonInvalidArgument
+	case CodeUnauthenticated:
+		return ReasonUnauthenticated
+	case CodePermissionDenied:
+		return ReasonPermissionDenied
+	case CodeResourceExhausted:
+		return ReasonResourceExhausted
+	case CodeUnavailable:
+		return ReasonUnavailable
+	}
+	return ReasonInternal
+}
