@@ -31,6 +31,9 @@ const (
 	cursorTag     = 8 // bytes
 )
 
+// cursorText is strict: bits behind the last byte must be zero.
+var cursorText = base64.RawURLEncoding.Strict()
+
 // The text is 'k' and unpadded base64url of: generation, seq, then epoch and µs a lane, each a uvarint (a lane without
 // a position is one zero), then 8 bytes of SipHash-2-4 over user, 0, device, 0 and all that came before.
 
@@ -48,8 +51,8 @@ func (s *Sealer) Seal(user UserID, device DeviceID, c Cursor) string {
 	b = binary.LittleEndian.AppendUint64(b, s.tag(user, device, b))
 	var text [MaxCursor]byte
 	text[0] = cursorVersion
-	n := base64.RawURLEncoding.EncodedLen(len(b))
-	base64.RawURLEncoding.Encode(text[1:], b)
+	n := cursorText.EncodedLen(len(b))
+	cursorText.Encode(text[1:], b)
 	return string(text[:1+n])
 }
 
@@ -58,11 +61,12 @@ const cursorRaw = 5 + 8*binary.MaxVarintLen64 + cursorTag // 93 bytes at most, 1
 // Open reads a text that was sealed for device of user, or answers ErrForeignCursor.
 func (s *Sealer) Open(user UserID, device DeviceID, text string) (Cursor, error) {
 	var c Cursor
-	if len(text) < 1 || len(text) > MaxCursor || text[0] != cursorVersion {
+	// The shape is checked first because base64's decoder skips line ends: one cursor must have one text.
+	if !ValidCursor(text) || text[0] != cursorVersion {
 		return c, ErrForeignCursor
 	}
-	var raw [MaxCursor]byte
-	n, err := base64.RawURLEncoding.Strict().Decode(raw[:], []byte(text[1:]))
+	var in, raw [MaxCursor]byte
+	n, err := cursorText.Decode(raw[:], in[:copy(in[:], text[1:])])
 	if err != nil || n < cursorTag {
 		return c, ErrForeignCursor
 	}

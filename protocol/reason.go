@@ -62,17 +62,25 @@ func Reasons() []Reason {
 	return all
 }
 
+// info is that of internal for a number that this version does not know: one from a newer peer.
+func (r Reason) info() *reasonInfo {
+	if r >= reasonCount {
+		r = ReasonInternal
+	}
+	return &reasons[r]
+}
+
 // String is the wire name of r.
-func (r Reason) String() string { return reasons[r].name }
+func (r Reason) String() string { return r.info().name }
 
 // CloseCode is the WebSocket close code of r. PROTOCOL 6.
-func (r Reason) CloseCode() int { return reasons[r].close }
+func (r Reason) CloseCode() int { return r.info().close }
 
 // GRPCCode is the gRPC status of r. PROTOCOL 7.
-func (r Reason) GRPCCode() codes.Code { return reasons[r].code }
+func (r Reason) GRPCCode() codes.Code { return r.info().code }
 
 // Final reports whether a device must not come back as it is: without another token, or at all. PROTOCOL 2.13, 6.
-func (r Reason) Final() bool { return reasons[r].final }
+func (r Reason) Final() bool { return r.info().final }
 
 // ParseReason finds the reason with the wire name s.
 func ParseReason(s string) (Reason, bool) {
