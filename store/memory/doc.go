@@ -1,0 +1,10 @@
+// Package memory is a store for tests: a Disk that outlives the Stores opened on it, and scripted trouble.
+//
+// Invariants:
+//
+//  1. A Disk changes under its one lock; each element of an Append is one step.
+//  2. What a Disk holds shares no memory with what callers gave or get.
+//  3. A Store that was closed changes its Disk no more, so that a test kills a gateway by closing its Store.
+//
+// No goroutines.
+package memory

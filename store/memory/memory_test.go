@@ -1,0 +1,168 @@
+package memory
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"ramen/protocol"
+	"ramen/store"
+	"ramen/store/storetest"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func TestConformance(t *testing.T) {
+	storetest.Run(t, storetest.Config{
+		Retention: 5 * time.Minute,
+		Open: func(*testing.T) func() store.Store {
+			d := NewDisk(Config{})
+			return func() store.Store { return d.Open() }
+		},
+		Stall: stall,
+	})
+}
+
+// stall scripts appends that wait until their deadline, and take effect then.
+func stall(*testing.T) (store.Store, func() func()) {
+	s := New()
+	return s, func() func() {
+		released := make(chan struct{})
+		s.Script(func(ctx context.Context, op Op) Fault {
+			if op.Kind != OpAppend {
+				return Fault{}
+			}
+			select {
+			case <-released:
+				return Fault{}
+			case <-ctx.Done():
+				return Fault{Err: store.ErrUnknown}
+			}
+		})
+		return func() { close(released) }
+	}
+}
+
+func newClaimed(t *testing.T) (*Store, store.Owner) {
+	t.Helper()
+	s := New()
+	at := store.Owner{Shard: 3, Epoch: 1}
+	if err := s.Claim(t.Context(), []protocol.ShardID{3}, 1); err != nil {
+		t.Fatal(err)
+	}
+	return s, at
+}
+
+func message(id protocol.MessageID, micros uint64) store.Entry {
+	return store.Entry{
+		Position: protocol.Position{Epoch: 1, Micros: micros},
+		Message:  &protocol.Message{ID: id, Priority: protocol.PriorityHigh, CreatedMS: time.Now().UnixMilli()},
+	}
+}
+
+func TestScriptDecidesEffectAndAnswer(t *testing.T) {
+	broken := errors.New("broken")
+	cases := []struct {
+		name   string
+		fault  Fault
+		err    error
+		effect bool
+	}{
+		{"through", Fault{}, nil, true},
+		{"unknown, with effect", Fault{Err: store.ErrUnknown}, store.ErrUnknown, true},
+		{"unknown, without", Fault{Err: store.ErrUnknown, Lost: true}, store.ErrUnknown, false},
+		{"an error is no effect", Fault{Err: broken}, broken, false},
+		{"lost in a crash", Fault{Lost: true}, nil, false},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			s, at := newClaimed(t)
+			s.Script(func(_ context.Context, op Op) Fault {
+				if op.Kind != OpAppend || op.User != "u" || op.Append.Entries[0].Message.ID != "a" {
+					t.Errorf("op %+v", op)
+				}
+				return c.fault
+			})
+			err := s.Append(t.Context(), []store.Append{{Owner: at, User: "u", Entries: []store.Entry{message("a", 1)}}})[0]
+			if !errors.Is(err, c.err) || (err == nil) != (c.err == nil) {
+				t.Fatalf("answer %v, want %v", err, c.err)
+			}
+			s.Script(nil)
+			m, err := s.Load(t.Context(), at, "u")
+			if err != nil || (len(m.Entries) == 1) != c.effect {
+				t.Fatalf("%d entries, %v; effect wanted: %v", len(m.Entries), err, c.effect)
+			}
+		})
+	}
+}
+
+func TestScriptedAdmit(t *testing.T) {
+	s := New()
+	full := errors.New("full")
+	s.Script(func(_ context.Context, op Op) Fault {
+		if op.Kind == OpAdmit && op.Priority == protocol.PriorityLow {
+			return Fault{Err: full}
+		}
+		return Fault{}
+	})
+	if err := s.Admit(protocol.PriorityLow); !errors.Is(err, full) {
+		t.Fatalf("low: %v", err)
+	}
+	if err := s.Admit(protocol.PriorityHigh); err != nil {
+		t.Fatalf("high: %v", err)
+	}
+}
+
+func TestClosedStoreLeavesItsDiskAlone(t *testing.T) {
+	d := NewDisk(Config{})
+	dead, heir := d.Open(), d.Open()
+	if err := dead.Claim(t.Context(), []protocol.ShardID{3}, 1); err != nil {
+		t.Fatal(err)
+	}
+	reached, goOn := make(chan struct{}), make(chan struct{})
+	dead.Script(func(context.Context, Op) Fault { close(reached); <-goOn; return Fault{} })
+	answer := make(chan error)
+	at := store.Owner{Shard: 3, Epoch: 1}
+	go func() {
+		answer <- dead.Append(context.Background(), []store.Append{{Owner: at, User: "u", Entries: []store.Entry{message("a", 1)}}})[0]
+	}()
+	<-reached
+	if err := dead.Close(); err != nil {
+		t.Fatal(err)
+	}
+	close(goOn)
+	if err := <-answer; !errors.Is(err, store.ErrClosed) {
+		t.Fatalf("append on a closed store: %v", err)
+	}
+	if m, err := heir.Load(t.Context(), at, "u"); err != nil || len(m.Entries) != 0 {
+		t.Fatalf("%+v, %v", m, err)
+	}
+}
+
+func TestIDsAreForgottenAfterTheRetention(t *testing.T) {
+	now := time.UnixMilli(1_000_000)
+	d := NewDisk(Config{IDRetention: time.Minute, Now: func() time.Time { return now }})
+	s := d.Open()
+	at := store.Owner{Shard: 3, Epoch: 1}
+	if err := s.Claim(t.Context(), []protocol.ShardID{3}, 1); err != nil {
+		t.Fatal(err)
+	}
+	e := message("a", 1)
+	e.Message.CreatedMS = now.UnixMilli()
+	if err := s.Append(t.Context(), []store.Append{{Owner: at, User: "u", Entries: []store.Entry{e}}})[0]; err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		after time.Duration
+		seen  int
+	}{{time.Minute, 1}, {time.Millisecond, 0}} {
+		now = now.Add(c.after)
+		m, err := s.Load(t.Context(), at, "u")
+		if err != nil || len(m.Seen) != c.seen || len(m.Entries) != 1 {
+			t.Fatalf("after %v: %+v, %v", c.after, m, err)
+		}
+	}
+}

@@ -1,0 +1,113 @@
+package pebble
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+)
+
+const (
+	kiB = 1 << 10
+	miB = 1 << 20
+
+	minMemTable = 1 * miB
+	maxMemTable = 1 << 30
+)
+
+// Config of the embedded store.
+type Config struct {
+	// Dir holds the store's files; it is made where it does not exist. One process at a time.
+	Dir string `yaml:"dir"`
+	// IDRetention is how long an id counts as a duplicate. Default 5 min. PROTOCOL 9. Longer makes loads dearer by little,
+	// and the disk fuller by about 60 bytes a message.
+	IDRetention time.Duration `yaml:"id_retention"`
+	// MemTableBytes is how much is kept in memory before it is flushed into a file. 0: by the size of the disk, 1 MiB for
+	// one of up to 128 MiB, to 32 MiB from 4 GiB on. Twice that is in use at times, four times while the disk is slow.
+	MemTableBytes int64 `yaml:"memtable_bytes"`
+	// CacheBytes bounds the cache of blocks read from files. Default 32 MiB; 0 is no cache.
+	CacheBytes int64 `yaml:"cache_bytes"`
+	// ReserveBytes is the free space under which nothing is accepted. 0: 8 times the memtable, what flushing and
+	// compacting were seen to take at the worst (TestReserveCoversFlushes). Watch ramen_store_free_bytes.
+	ReserveBytes int64 `yaml:"reserve_bytes"`
+	// ReserveLowBytes is the free space under which low priority is not accepted. 0: twice ReserveBytes. Medium stops
+	// half way between the two.
+	ReserveLowBytes int64 `yaml:"reserve_low_bytes"`
+	// MaxPendingBytes bounds what waits for the write under way. Default 16 MiB; callers beyond it wait for room.
+	MaxPendingBytes int64 `yaml:"max_pending_bytes"`
+	// MaxOverdue bounds the calls whose callers gave up and whose write goes on. Default 1024; beyond it every write is
+	// refused at once, before anything is done, until the disk answers.
+	MaxOverdue int `yaml:"max_overdue"`
+	// MaxReads bounds the loads and scans at one time. Default 64; others wait for their turn.
+	MaxReads int `yaml:"max_reads"`
+	// LazySync is how long what is saved lazily may wait for its fsync where nothing else brings one. Default 1 s.
+	LazySync time.Duration `yaml:"lazy_sync"`
+	// CloseTimeout bounds Close where the disk does not answer. Default 10 s.
+	CloseTimeout time.Duration `yaml:"close_timeout"`
+
+	// FS replaces the operating system's files. Nil: those of the operating system.
+	FS vfs.FS `yaml:"-"`
+	// Exit ends the process when the engine cannot go on; it must not return. Nil: os.Exit.
+	Exit func(code int) `yaml:"-"`
+	// Now is the clock. Nil: time.Now.
+	Now func() time.Time `yaml:"-"`
+
+	noSync bool // tests: break promise 1, to see that the crash suite finds out
+}
+
+// Default is the configuration of a store in dir "data".
+func Default() Config {
+	return Config{
+		Dir:             "data",
+		IDRetention:     5 * time.Minute,
+		CacheBytes:      32 * miB,
+		MaxPendingBytes: 16 * miB,
+		MaxOverdue:      1024,
+		MaxReads:        64,
+		LazySync:        time.Second,
+		CloseTimeout:    10 * time.Second,
+	}
+}
+
+// Validate says what is wrong with c, all at once.
+func (c Config) Validate() error {
+	var errs []error
+	bad := func(wrong bool, format string, args ...any) {
+		if wrong {
+			errs = append(errs, fmt.Errorf("store/pebble: "+format, args...))
+		}
+	}
+	bad(c.Dir == "", "dir is empty: name the directory for the store's files")
+	bad(c.IDRetention < time.Second || c.IDRetention > 7*24*time.Hour, "id_retention is %v: must be from 1s to 168h", c.IDRetention)
+	bad(c.MemTableBytes != 0 && (c.MemTableBytes < minMemTable || c.MemTableBytes > maxMemTable),
+		"memtable_bytes is %d: must be 0 (by the size of the disk) or from %d to %d", c.MemTableBytes, minMemTable, maxMemTable)
+	bad(c.CacheBytes < 0, "cache_bytes is %d: must not be negative", c.CacheBytes)
+	bad(c.ReserveBytes < 0, "reserve_bytes is %d: must not be negative (0: 8 memtables)", c.ReserveBytes)
+	bad(c.ReserveLowBytes != 0 && c.ReserveLowBytes < c.ReserveBytes,
+		"reserve_low_bytes is %d: must be 0 (twice reserve_bytes) or at least reserve_bytes, %d", c.ReserveLowBytes, c.ReserveBytes)
+	bad(c.MaxPendingBytes < 64*kiB, "max_pending_bytes is %d: must be at least %d", c.MaxPendingBytes, 64*kiB)
+	bad(c.MaxOverdue < 1, "max_overdue is %d: must be at least 1", c.MaxOverdue)
+	bad(c.MaxReads < 1, "max_reads is %d: must be at least 1", c.MaxReads)
+	bad(c.LazySync <= 0, "lazy_sync is %v: must be over 0", c.LazySync)
+	bad(c.CloseTimeout <= 0, "close_timeout is %v: must be over 0", c.CloseTimeout)
+	return errors.Join(errs...)
+}
+
+func (c *Config) fill() {
+	if c.Exit == nil {
+		c.Exit = os.Exit
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+}
+
+// fs is the file system in use.
+func (c *Config) fs() vfs.FS {
+	if c.FS != nil {
+		return c.FS
+	}
+	return vfs.Default
+}

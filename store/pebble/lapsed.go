@@ -1,0 +1,126 @@
+package pebble
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"sync"
+
+	engine "github.com/cockroachdb/pebble/v2"
+
+	"ramen/protocol"
+	"ramen/store"
+)
+
+// maxScan bounds the rows that one Lapsed reads, so that a sweep of a large shard is many short calls.
+const maxScan = 20_000
+
+// scans is where a Lapsed that ran out of rows stopped: the next with the same after goes on there. One a shard.
+type scans struct {
+	mu      sync.Mutex
+	stopped map[protocol.ShardID]scan
+}
+
+type scan struct {
+	after protocol.UserID // as the caller gave it
+	next  []byte          // the first key that was not read
+}
+
+func (s *scans) resume(shard protocol.ShardID, after protocol.UserID) []byte {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if stop, ok := s.stopped[shard]; ok && stop.after == after {
+		return stop.next
+	}
+	return nil
+}
+
+// stop remembers next; nil forgets.
+func (s *scans) stop(shard protocol.ShardID, after protocol.UserID, next []byte) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if next == nil {
+		delete(s.stopped, shard)
+		return
+	}
+	if s.stopped == nil {
+		s.stopped = make(map[protocol.ShardID]scan)
+	}
+	s.stopped[shard] = scan{after, next}
+}
+
+// Lapsed implements store.Lapser. It reads a bounded number of rows: an answer below limit may mean that it stopped for
+// that, and the next call with the same after goes on behind. A user with a row that cannot be read is named as well:
+// its Load says what is wrong.
+func (s *Store) Lapsed(ctx context.Context, at store.Owner, after protocol.UserID, beforeMS, unseenMS int64, limit int) ([]protocol.UserID, error) {
+	err := s.epochs.check(at)
+	var users []protocol.UserID
+	if err == nil && limit > 0 {
+		users, err = offload(ctx, &s.reads, func() ([]protocol.UserID, error) {
+			return s.scan(at.Shard, after, beforeMS, unseenMS, limit)
+		})
+	}
+	if err != nil {
+		return nil, fmt.Errorf("store/pebble: find lapsed users of shard %d: %w", at.Shard, err)
+	}
+	return users, nil
+}
+
+func (s *Store) scan(shard protocol.ShardID, after protocol.UserID, beforeMS, unseenMS int64, limit int) ([]protocol.UserID, error) {
+	lower := appendShardPrefix(nil, shard)
+	upper := prefixEnd(nil, lower)
+	start := s.scans.resume(shard, after)
+	if start == nil {
+		start = lower
+		if after != "" {
+			start = prefixEnd(nil, appendUserPrefix(nil, shard, after))
+		}
+	}
+	it, err := s.db.NewIter(&engine.IterOptions{LowerBound: lower, UpperBound: upper})
+	if err != nil {
+		return nil, err
+	}
+	var users []protocol.UserID
+	var next []byte
+	rows, ok := 0, it.SeekGE(start)
+	for ; ok && len(users) < limit; rows++ {
+		if rows == s.maxScan {
+			next = bytes.Clone(it.Key())
+			break
+		}
+		user, isLapsed := lapsed(it, beforeMS, unseenMS)
+		if !isLapsed {
+			ok = it.Next()
+			continue
+		}
+		users = append(users, protocol.UserID(user))
+		ok = it.SeekGE(prefixEnd(nil, appendUserPrefix(nil, shard, users[len(users)-1])))
+	}
+	s.scans.stop(shard, after, next)
+	if err := it.Close(); err != nil {
+		return nil, err
+	}
+	return users, nil
+}
+
+// lapsed reads the time of the row that it is at.
+func lapsed(it *engine.Iterator, beforeMS, unseenMS int64) (user []byte, yes bool) {
+	row, err := parseUserRow(it.Key())
+	if err != nil {
+		key := it.Key()[1+shardSize:]
+		if end := bytes.IndexByte(key, userEnd); end > 0 {
+			return key[:end], true
+		}
+		return nil, false // a key without a user: Load finds it under none, Check does
+	}
+	value, err := it.ValueAndErr()
+	if err != nil {
+		return row.user, true
+	}
+	if row.kind == kindDevice {
+		ms, ok := deviceSeen(value)
+		return row.user, !ok || ms < unseenMS
+	}
+	ms, ok := entryExpiry(value)
+	return row.user, !ok || ms < beforeMS
+}

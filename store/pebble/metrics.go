@@ -1,0 +1,82 @@
+package pebble
+
+import (
+	"fmt"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"ramen/protocol"
+)
+
+type metrics struct {
+	commit           prometheus.Histogram
+	groupCalls       prometheus.Histogram
+	overdue          prometheus.Counter
+	refused          [protocol.Lanes]prometheus.Counter
+	backgroundErrors prometheus.Counter
+	diskSlow         prometheus.Counter
+	stalls           prometheus.Counter
+	free             prometheus.GaugeFunc
+	disk             prometheus.GaugeFunc
+
+	all []prometheus.Collector
+}
+
+// newMetrics makes and registers; a nil registerer registers nowhere. free and disk are asked at each scrape.
+func newMetrics(reg prometheus.Registerer, free, disk func() float64) (*metrics, error) {
+	m := &metrics{}
+	m.commit = prometheus.NewHistogram(prometheus.HistogramOpts{
+		Name: "ramen_store_commit_seconds", Help: "Time of a durable group commit, its fsync included.",
+		Buckets: prometheus.ExponentialBuckets(50e-6, 2, 18),
+	})
+	m.groupCalls = prometheus.NewHistogram(prometheus.HistogramOpts{
+		Name: "ramen_store_commit_calls", Help: "Calls that shared a group commit.",
+		Buckets: prometheus.ExponentialBuckets(1, 2, 12),
+	})
+	counter := func(name, help string) prometheus.Counter {
+		c := prometheus.NewCounter(prometheus.CounterOpts{Name: name, Help: help})
+		m.all = append(m.all, c)
+		return c
+	}
+	m.overdue = counter("ramen_store_unknown_total", "Calls that were answered at their deadline while their write went on.")
+	m.backgroundErrors = counter("ramen_store_background_errors_total", "Flushes and compactions that failed, and damaged files found.")
+	m.diskSlow = counter("ramen_store_disk_slow_total", "Operations on files that took over 5 s.")
+	m.stalls = counter("ramen_store_stalls_total", "Times that writes waited for a flush or compaction.")
+	refused := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "ramen_store_refused_total", Help: "Messages that were refused because the disk is nearly full.",
+	}, []string{"priority"})
+	for i := range m.refused {
+		m.refused[i] = refused.WithLabelValues(protocol.LanePriority(i).String())
+	}
+	m.free = prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "ramen_store_free_bytes", Help: "Free space of the store's disk, as seen at the last check.",
+	}, free)
+	m.disk = prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "ramen_store_disk_bytes", Help: "Space that the store's files take.",
+	}, disk)
+	m.all = append(m.all, m.commit, m.groupCalls, refused, m.free, m.disk)
+	return m, m.register(reg)
+}
+
+func (m *metrics) register(reg prometheus.Registerer) error {
+	if reg == nil {
+		return nil
+	}
+	for i, c := range m.all {
+		if err := reg.Register(c); err != nil {
+			m.all = m.all[:i]
+			m.unregister(reg)
+			return fmt.Errorf("store/pebble: register metrics: %w", err)
+		}
+	}
+	return nil
+}
+
+func (m *metrics) unregister(reg prometheus.Registerer) {
+	if reg == nil {
+		return
+	}
+	for _, c := range m.all {
+		reg.Unregister(c)
+	}
+}

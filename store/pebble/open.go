@@ -1,0 +1,172 @@
+package pebble
+
+import (
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+
+	engine "github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"ramen/store"
+)
+
+// formatVersion is of the rows. A store of another is refused.
+const formatVersion = 1
+
+// open opens the files, and reads what is kept in memory.
+func (s *Store) open(log *slog.Logger) error {
+	fs, dir := s.cfg.fs(), s.cfg.Dir
+	if err := makeDir(fs, dir); err != nil {
+		return err
+	}
+	lock, err := engine.LockDirectory(dir, fs)
+	if err != nil {
+		return fmt.Errorf("the directory is in use by another ramen process, or cannot be locked; "+
+			"give each process its own directory: %w", err)
+	}
+	if err = s.openEngine(log, lock); err != nil {
+		return errors.Join(err, lock.Close())
+	}
+	s.lock = lock
+	if err = s.readState(); err != nil {
+		s.metrics.unregister(s.registry)
+		return errors.Join(err, s.db.Close(), lock.Close())
+	}
+	s.commits = newCommitter(s.db, &s.cfg)
+	return nil
+}
+
+func (s *Store) openEngine(log *slog.Logger, lock *engine.Lock) error {
+	var total uint64
+	if usage, err := s.cfg.fs().GetDiskUsage(s.cfg.Dir); err == nil {
+		total = usage.TotalBytes
+	} else if !errors.Is(err, vfs.ErrUnsupported) {
+		return fmt.Errorf("read the size of the disk: %w", err)
+	}
+	memTable := memTableBytes(&s.cfg, total)
+	s.space = newSpace(&s.cfg, total, memTable)
+	m, err := newMetrics(s.registry, s.space.freeBytes, s.diskBytes)
+	if err != nil {
+		return err
+	}
+	s.metrics, s.space.metrics = m, m
+	o := options(&s.cfg, memTable, log, m)
+	o.Lock = lock
+	if s.db, err = engine.Open(s.cfg.Dir, o); err != nil {
+		m.unregister(s.registry)
+		return err
+	}
+	return nil
+}
+
+// diskBytes is asked by a scrape.
+func (s *Store) diskBytes() float64 {
+	if !s.reads.tryBegin() {
+		return 0
+	}
+	defer s.reads.end()
+	return float64(s.db.Metrics().DiskSpaceUsage())
+}
+
+// readState reads the format, the identity, the epochs and the buckets, or writes the first two of a new store.
+func (s *Store) readState() error {
+	if err := s.readFormat(); err != nil {
+		return err
+	}
+	if err := s.readIdentity(); err != nil {
+		return err
+	}
+	if err := s.epochs.load(s.db); err != nil {
+		return err
+	}
+	return s.buckets.load(s.db, s.cfg.IDRetention)
+}
+
+func (s *Store) readFormat() error {
+	v, err := get(s.db, keyFormat)
+	if errors.Is(err, engine.ErrNotFound) {
+		return s.create()
+	}
+	if err != nil {
+		return fmt.Errorf("read format: %w", err)
+	}
+	if len(v) != 1 || v[0] != formatVersion {
+		return fmt.Errorf("the store is of format %x, this program reads %d", v, formatVersion)
+	}
+	return nil
+}
+
+// create draws the identity of a new store. Format and identity are one write, on the disk before they are used.
+func (s *Store) create() error {
+	it, err := s.db.NewIter(nil)
+	if err != nil {
+		return err
+	}
+	used := it.First()
+	if err := it.Close(); err != nil {
+		return err
+	}
+	if used {
+		return errors.New("the directory holds another program's database")
+	}
+	identity := make([]byte, 4+16)
+	rand.Read(identity) // never fails
+	b := s.db.NewBatch()
+	defer b.Close()
+	_ = b.Set(keyFormat, []byte{formatVersion}, nil)
+	_ = b.Set(keyIdentity, identity, nil)
+	if err := b.Commit(engine.Sync); err != nil {
+		return fmt.Errorf("write identity: %w", err)
+	}
+	return nil
+}
+
+func (s *Store) readIdentity() error {
+	v, err := get(s.db, keyIdentity)
+	if err != nil {
+		return fmt.Errorf("read identity: %w", err)
+	}
+	if len(v) != 4+16 {
+		return fmt.Errorf("read identity: %d bytes, not 20", len(v))
+	}
+	s.identity = store.Identity{Generation: binary.BigEndian.Uint32(v), Key: [16]byte(v[4:])}
+	return nil
+}
+
+func get(db *engine.DB, key []byte) ([]byte, error) {
+	v, closer, err := db.Get(key)
+	if err != nil {
+		return nil, err
+	}
+	defer closer.Close()
+	return append([]byte(nil), v...), nil
+}
+
+// makeDir makes dir and its parents, and syncs each that it made into its own parent: the files of a directory that a
+// loss of power takes are lost with it.
+func makeDir(fs vfs.FS, dir string) error {
+	made := 1 // dir itself each time: the process that made it may not have come to the sync
+	for up := fs.PathDir(dir); fs.PathDir(up) != up; up = fs.PathDir(up) {
+		if _, err := fs.Stat(up); err == nil {
+			break
+		}
+		made++
+	}
+	if err := fs.MkdirAll(dir, 0o750); err != nil {
+		return fmt.Errorf("make the directory: %w", err)
+	}
+	for parent := fs.PathDir(dir); made > 0; made, parent = made-1, fs.PathDir(parent) {
+		err := syncDir(fs, parent)
+		if errors.Is(err, os.ErrPermission) {
+			return nil // not ours to read, and so not made by us
+		}
+		if err != nil {
+			return fmt.Errorf("sync the directory: %w", err)
+		}
+	}
+	return nil
+}

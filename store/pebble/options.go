@@ -1,0 +1,54 @@
+package pebble
+
+import (
+	"log/slog"
+
+	engine "github.com/cockroachdb/pebble/v2"
+)
+
+const (
+	bigMemTable   = 32 * miB
+	diskPerTable  = 128 // a disk has room for this many memtables at least
+	stopWrites    = 4   // memtables that wait for their flush before writes wait
+	maxOpenFiles  = 256 // descriptors are for streams
+	manifestBytes = 16 * miB
+)
+
+// memTableBytes is the configured size, or one that leaves the engine room on a disk of total bytes (0: unknown).
+func memTableBytes(cfg *Config, total uint64) int64 {
+	if cfg.MemTableBytes != 0 {
+		return cfg.MemTableBytes
+	}
+	if total == 0 {
+		return bigMemTable
+	}
+	return int64(min(max(total/diskPerTable, minMemTable), bigMemTable))
+}
+
+// options tunes the engine for small rows that are written, read seldom, and deleted soon. The sizes of files and levels
+// follow the memtable, so that a compaction's output stays within the reserve (space.go).
+func options(cfg *Config, memTable int64, log *slog.Logger, m *metrics) *engine.Options {
+	o := &engine.Options{
+		FS:                          namesFirst{cfg.fs()},
+		Logger:                      engineLog{log: log, exit: cfg.Exit},
+		EventListener:               listener(log, m),
+		FormatMajorVersion:          engine.FormatNewest,
+		MemTableSize:                uint64(memTable),
+		MemTableStopWritesThreshold: stopWrites,
+		CacheSize:                   max(cfg.CacheBytes, 1),
+		MaxOpenFiles:                maxOpenFiles,
+		MaxManifestFileSize:         min(manifestBytes, memTable),
+		BytesPerSync:                512 * kiB,
+		WALBytesPerSync:             1 * miB, // an fsync never finds much: background write-out for groups that are large
+		L0CompactionThreshold:       4,
+		L0StopWritesThreshold:       32,
+		LBaseMaxBytes:               min(64*miB, 4*memTable),
+		FlushSplitBytes:             min(4*miB, memTable),
+		CompactionConcurrencyRange:  func() (int, int) { return 1, 2 },
+	}
+	o.TargetFileSizes[0] = min(2*miB, memTable/2)
+	if cfg.FS == nil {
+		o.WithFSDefaults() // watches the operating system's files for slowness
+	}
+	return o
+}

@@ -1,0 +1,130 @@
+package pebble
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"ramen/protocol"
+)
+
+const (
+	spaceEvery = 250 * time.Millisecond // how old the last look at the disk may be
+	spaceSpent = 256 * kiB              // or how much may have been written since
+	// writeFactor is what a written byte takes at once: in the log, and again when it is flushed.
+	writeFactor = 2
+	// reserveTables is how many memtables the engine may need: logs of those that wait for their flush, the flush, and
+	// the output of a compaction beside its input.
+	reserveTables = 8
+)
+
+// ErrFull is the answer while the disk has too little room for a message of that priority.
+var ErrFull = errors.New("store/pebble: the disk is nearly full")
+
+// space refuses in time. It looks at the disk when it is asked, not on its own, and so recovers when it is asked.
+type space struct {
+	fs      vfs.FS
+	dir     string
+	metrics *metrics
+	floors  [protocol.Lanes]uint64 // by lane: the free bytes under which it is refused
+	last    uint64                 // under which everything is, kills and saves too
+
+	mu      sync.Mutex // held by the one who looks
+	checked atomic.Int64
+	free    atomic.Uint64
+	spent   atomic.Int64 // bytes written since checked
+	start   time.Time
+}
+
+// newSpace works out the floors for a disk. A file system that cannot say its size has none.
+func newSpace(cfg *Config, total uint64, memTable int64) *space {
+	s := &space{fs: cfg.fs(), dir: cfg.Dir, start: time.Now()}
+	s.free.Store(^uint64(0))
+	if total == 0 {
+		return s
+	}
+	all := uint64(cfg.ReserveBytes)
+	if all == 0 {
+		all = reserveTables * uint64(memTable)
+	}
+	low := uint64(cfg.ReserveLowBytes)
+	if low == 0 {
+		low = max(2*all, uint64(cfg.ReserveBytes))
+	}
+	s.floors = [protocol.Lanes]uint64{all, all + (low-all)/2, low}
+	s.last = all / 2
+	s.look()
+	return s
+}
+
+// admit answers whether an entry of priority p may be written.
+func (s *space) admit(p protocol.Priority) error {
+	if err := s.below(s.floors[p.Lane()], p.String()+" priority"); err != nil {
+		s.metrics.refused[p.Lane()].Inc()
+		return err
+	}
+	return nil
+}
+
+// admitRest answers whether anything else may be written: kills, records, epochs. They shrink or replace rows in the
+// end, but take room first.
+func (s *space) admitRest() error { return s.below(s.last, "anything") }
+
+func (s *space) below(floor uint64, what string) error {
+	if floor == 0 {
+		return nil
+	}
+	s.refresh()
+	free := s.left()
+	if free >= floor {
+		return nil
+	}
+	return fmt.Errorf("%w: %d MiB are free, %s needs %d MiB: free or add space in %s", ErrFull, free/miB, what, (floor+miB-1)/miB, s.dir)
+}
+
+// left is the free space less what was written since the last look.
+func (s *space) left() uint64 {
+	free, spent := s.free.Load(), uint64(s.spent.Load())*writeFactor
+	if spent > free {
+		return 0
+	}
+	return free - spent
+}
+
+// freeBytes is for a gauge: -1 where the file system does not say.
+func (s *space) freeBytes() float64 {
+	if s.last == 0 {
+		return -1
+	}
+	return float64(s.left())
+}
+
+// wrote counts n bytes handed to the engine.
+func (s *space) wrote(n int) { s.spent.Add(int64(n)) }
+
+// refresh looks at the disk where the last look is too old; one caller looks, the others go on with what is known.
+func (s *space) refresh() {
+	now := int64(time.Since(s.start))
+	if now-s.checked.Load() < int64(spaceEvery) && s.spent.Load() < spaceSpent {
+		return
+	}
+	if !s.mu.TryLock() {
+		return
+	}
+	defer s.mu.Unlock()
+	s.look()
+}
+
+func (s *space) look() {
+	usage, err := s.fs.GetDiskUsage(s.dir)
+	s.checked.Store(int64(time.Since(s.start)))
+	if err != nil {
+		return // what was known stands; writes go on counting against it
+	}
+	s.spent.Store(0)
+	s.free.Store(usage.AvailBytes)
+}

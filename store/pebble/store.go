@@ -1,0 +1,108 @@
+package pebble
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	engine "github.com/cockroachdb/pebble/v2"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"ramen/protocol"
+	"ramen/store"
+)
+
+// Store keeps mailboxes in a directory. Make one with Open.
+type Store struct {
+	// immutable
+	cfg      Config
+	db       *engine.DB
+	lock     *engine.Lock
+	identity store.Identity
+	metrics  *metrics
+	registry prometheus.Registerer
+	commits  *committer
+	space    *space
+	opened   time.Time
+	maxScan  int
+
+	// each under its own lock
+	epochs  epochs
+	buckets buckets
+	orphans orphans
+	reads   reads
+	scans   scans
+
+	rows rows // used with the queue held (committer.join)
+}
+
+var (
+	_ store.Store    = (*Store)(nil)
+	_ store.Lapser   = (*Store)(nil)
+	_ store.Admitter = (*Store)(nil)
+)
+
+// Open opens the store in cfg.Dir, or makes it there. The directory belongs to this process until Close. A nil registerer
+// registers nowhere.
+func Open(cfg Config, log *slog.Logger, reg prometheus.Registerer) (*Store, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	cfg.fill()
+	s := &Store{cfg: cfg, registry: reg, opened: cfg.Now(), maxScan: maxScan}
+	s.reads.slots = make(chan struct{}, cfg.MaxReads)
+	if err := s.open(log); err != nil {
+		return nil, fmt.Errorf("store/pebble: open %s: %w", cfg.Dir, err)
+	}
+	s.commits.metrics, s.commits.wrote = s.metrics, s.space.wrote
+	s.commits.tick = func(b *engine.Batch) { s.buckets.drop(b, s.nowMS()) }
+	s.commits.every = time.Duration(s.buckets.width) * time.Millisecond
+	go s.commits.run()
+	return s, nil
+}
+
+// nowMS is the time by the clock of the start and what has passed since: a step of the clock does not age ids.
+func (s *Store) nowMS() int64 {
+	now := s.cfg.Now()
+	return s.opened.Add(now.Sub(s.opened)).UnixMilli()
+}
+
+// Identity implements store.Store.
+func (s *Store) Identity() store.Identity { return s.identity }
+
+// LastEpoch implements store.Store.
+func (s *Store) LastEpoch(context.Context) (protocol.Epoch, error) { return s.epochs.highest(), nil }
+
+// Admit implements store.Admitter.
+func (s *Store) Admit(p protocol.Priority) error {
+	if !validPriority(p) {
+		return fmt.Errorf("store/pebble: admit: priority %d is none of high, medium and low", p)
+	}
+	return s.space.admit(p)
+}
+
+// Close writes what is left and ends the store. Where the disk does not answer it gives up, and leaves files and lock to
+// the end of the process.
+func (s *Store) Close() error {
+	reading := s.reads.close()
+	if reading == nil {
+		return nil
+	}
+	s.metrics.unregister(s.registry)
+	if err := s.commits.close(s.cfg.CloseTimeout); err != nil {
+		return fmt.Errorf("store/pebble: close %s: %w", s.cfg.Dir, err)
+	}
+	t := time.NewTimer(s.cfg.CloseTimeout)
+	defer t.Stop()
+	select {
+	case <-reading:
+	case <-t.C:
+		return fmt.Errorf("store/pebble: close %s: reads: %w for %v", s.cfg.Dir, ErrStalled, s.cfg.CloseTimeout)
+	}
+	if err := errors.Join(s.db.Close(), s.lock.Close()); err != nil {
+		return fmt.Errorf("store/pebble: close %s: %w", s.cfg.Dir, err)
+	}
+	return nil
+}

@@ -1,0 +1,177 @@
+package storetest
+
+import (
+	"context"
+	"errors"
+	"reflect"
+	"testing"
+	"time"
+
+	"ramen/protocol"
+	"ramen/store"
+)
+
+func testDurable(t *testing.T, cfg Config) {
+	if cfg.Volatile {
+		t.Skip("the store does not outlive Close")
+	}
+	t.Run("AppendsOutliveClose", func(t *testing.T) {
+		p := newPlace(t, cfg)
+		p.claim(1, 1)
+		a, b, c := entry("a", 1), entry("b", 2), entry("c", 3)
+		p.append(step("u", a, b), step("v", c))
+		p.append(kill("u", ref(a)))
+		p.reopen()
+		p.claim(1, 1)
+		p.wantEntries(epoch1, "u", b)
+		p.wantEntries(epoch1, "v", c)
+	})
+	t.Run("IdentityAndEpochsOutliveClose", func(t *testing.T) {
+		p := newPlace(t, cfg)
+		id := p.Identity()
+		if id.Key == ([16]byte{}) {
+			t.Fatal("the identity's key is zero")
+		}
+		p.claim(7, 1, 2, 3)
+		p.claim(9, 2)
+		p.reopen()
+		if got := p.Identity(); got != id {
+			t.Fatal("the identity changed")
+		}
+		if last, err := p.LastEpoch(p.ctx); err != nil || last != 9 {
+			t.Fatalf("last epoch %d, %v; want 9", last, err)
+		}
+		if !cfg.Unfenced {
+			wantErr(t, "claim below the last", p.Claim(p.ctx, []protocol.ShardID{2}, 8), store.ErrFenced)
+		}
+	})
+	t.Run("LazySavesOutliveClose", func(t *testing.T) {
+		p := newPlace(t, cfg)
+		p.claim(1, 1)
+		a, b := entry("a", 1), entry("b", 2)
+		p.append(step("u", a, b))
+		lazy, durable := fullDevice("lazy"), fullDevice("durable")
+		p.save(false, store.DeviceSave{Owner: epoch1, User: "u", Device: lazy})
+		p.save(true, store.DeviceSave{Owner: epoch1, User: "u", Device: durable})
+		p.forget(store.Forget{Owner: epoch1, User: "u", Refs: []store.Ref{ref(a)}})
+		p.reopen()
+		p.claim(1, 1)
+		m := p.load(epoch1, "u")
+		if !reflect.DeepEqual(m.Devices, []store.Device{durable, lazy}) {
+			t.Fatalf("devices %+v", m.Devices)
+		}
+		p.wantEntries(epoch1, "u", b)
+	})
+	t.Run("TwoStoresDiffer", func(t *testing.T) {
+		if newPlace(t, cfg).Identity() == newPlace(t, cfg).Identity() {
+			t.Fatal("two stores have one identity")
+		}
+	})
+}
+
+func testAtomic(t *testing.T, cfg Config) {
+	t.Run("EntriesAndKillsAreOneStep", func(t *testing.T) {
+		p := newPlace(t, cfg)
+		p.claim(1, 1)
+		a, b := entry("a", 1), withPriority(entry("b", 2), protocol.PriorityHigh)
+		p.append(step("u", a))
+		s := step("u", b)
+		s.Kills = []store.Ref{ref(a)}
+		p.append(s)
+		p.wantEntries(epoch1, "u", b)
+	})
+	t.Run("ElementsFailAlone", func(t *testing.T) {
+		if cfg.Unfenced {
+			t.Skip("no element can be made to fail")
+		}
+		p := newPlace(t, cfg)
+		p.claim(1, 1)
+		foreign := step("u", entry("b", 2))
+		foreign.Shard = 2
+		errs := p.Append(p.ctx, []store.Append{step("u", entry("a", 1)), foreign, step("v", entry("c", 3))})
+		if len(errs) != 3 || errs[0] != nil || errs[2] != nil {
+			t.Fatalf("errors %v", errs)
+		}
+		wantErr(t, "append to a shard never claimed", errs[1], store.ErrFenced)
+		if n := len(p.load(epoch1, "u").Entries) + len(p.load(epoch1, "v").Entries); n != 2 {
+			t.Fatalf("%d entries, want 2", n)
+		}
+	})
+	t.Run("StepsOfOneUserInOneBatchAreInOrder", func(t *testing.T) {
+		p := newPlace(t, cfg)
+		p.claim(1, 1)
+		a := entry("a", 1)
+		p.append(step("u", a), kill("u", ref(a)), step("u", entry("b", 2)), kill("u", ref(entry("b", 2))))
+		p.wantEntries(epoch1, "u")
+	})
+	t.Run("EmptyStepsSucceed", func(t *testing.T) {
+		p := newPlace(t, cfg)
+		p.claim(1, 1)
+		p.append()
+		p.append(step("u"))
+		p.save(true)
+		p.forget()
+		p.wantEntries(epoch1, "u")
+	})
+}
+
+func testUnknown(t *testing.T, cfg Config) {
+	if cfg.Stall == nil {
+		t.Skip("the store cannot be stalled")
+	}
+	// stalled is a store with one append of user u that was answered at its deadline.
+	stalled := func(t *testing.T, first store.Append) (*place, func()) {
+		s, stall := cfg.Stall(t)
+		p := placeOf(t, func() store.Store { return s })
+		p.claim(1, 1)
+		release := stall()
+		ctx, cancel := context.WithTimeout(p.ctx, 50*time.Millisecond)
+		defer cancel()
+		err := p.Append(ctx, []store.Append{first})[0]
+		if !errors.Is(err, store.ErrUnknown) {
+			release()
+			t.Fatalf("append at its deadline: %v, want %v", err, store.ErrUnknown)
+		}
+		return p, release
+	}
+	t.Run("AppendIsBackAtItsDeadline", func(t *testing.T) {
+		a := entry("a", 1)
+		p, release := stalled(t, step("u", a))
+		release()
+		got := p.load(epoch1, "u").Entries
+		if len(got) > 1 || len(got) == 1 && diffEntries(got, []store.Entry{a}) != "" {
+			t.Fatalf("entries %v", got)
+		}
+	})
+	t.Run("LaterAppendTakesEffectLater", func(t *testing.T) {
+		a := entry("a", 1)
+		p, release := stalled(t, step("u", a))
+		release()
+		p.append(kill("u", ref(a)))
+		p.wantEntries(epoch1, "u")
+	})
+	t.Run("RetryReplacesItsFirstTry", func(t *testing.T) {
+		p, release := stalled(t, step("u", entry("a", 1)))
+		release()
+		again := withPriority(entry("a", 2), protocol.PriorityHigh)
+		p.append(step("u", again))
+		p.wantEntries(epoch1, "u", again)
+	})
+	t.Run("KillOfTheRetryKillsItsFirstTry", func(t *testing.T) {
+		p, release := stalled(t, step("u", entry("a", 1)))
+		release()
+		again := entry("a", 2)
+		p.append(step("u", again))
+		p.append(kill("u", ref(again)))
+		p.wantEntries(epoch1, "u")
+	})
+	t.Run("LoadIsBackAtItsDeadline", func(t *testing.T) {
+		p, release := stalled(t, step("u", entry("a", 1)))
+		defer release()
+		ctx, cancel := context.WithTimeout(p.ctx, 50*time.Millisecond)
+		defer cancel()
+		if m, err := p.Load(ctx, epoch1, "u"); err == nil && len(m.Entries) > 1 {
+			t.Fatalf("load: %+v", m)
+		}
+	})
+}
