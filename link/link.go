@@ -8,7 +8,8 @@
 //  3. After Closed or Lost a Receiver is not called again. After Stream.Close it is not called again once the call
 //     that may be under way has returned.
 //  4. Calls that return an error have changed nothing, except where it is ErrUnknown or a context's: then the outcome is unknown.
-//  5. Values handed over are not changed afterwards by either side.
+//  5. Values handed over are not changed afterwards by either side. The slice of a Push call is the gateway's again once
+//     the call has returned; what its elements point to stays.
 package link
 
 import (
@@ -94,7 +95,8 @@ type Open struct {
 	Name   string
 	Window int // pushes; 0: the transport's most
 
-	// For the re-open of a live socket at a new owner; zero for a first open.
+	// For the re-open of a live socket at a new owner; zero for a first open. Seq is then that of the last push on the
+	// socket, or of its hello where there was none.
 	Number protocol.StreamNumber
 	Acked  string // the cursor that the device has acked or come with; it alone moves the saved cursor
 	Sent   []Sent // what went out on this socket after Acked, in order: not acked
@@ -102,9 +104,10 @@ type Open struct {
 
 // Sent is one push that went out on a socket.
 type Sent struct {
-	Seq    protocol.Seq
-	Cursor string
-	Bytes  int // of payload: what it takes of the window
+	Seq      protocol.Seq
+	Cursor   string
+	Priority protocol.Priority
+	Bytes    int // of payload: what it takes of the window
 }
 
 // Opened says where the stream begins.

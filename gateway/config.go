@@ -1,0 +1,108 @@
+package gateway
+
+import (
+	"fmt"
+	"time"
+
+	"ramen/protocol"
+)
+
+// Config is what an operator may set of a gateway. Default gives the values of PROTOCOL.
+type Config struct {
+	MailboxMessages int   `yaml:"mailbox_messages" doc:"most messages that wait for one user; then publishes to that user are resource_exhausted"`
+	MailboxBytes    int64 `yaml:"mailbox_bytes" doc:"most bytes of payload and headers that wait for one user"`
+	MemoryBytes     int64 `yaml:"memory_bytes" doc:"most bytes of messages in memory, all users together; low priority is refused from 80 % on, medium from 90 %"`
+
+	DevicesPerUser int           `yaml:"devices_per_user" doc:"most known devices of one user; for a new one the longest unseen without a stream is forgotten"`
+	DeviceUnseen   time.Duration `yaml:"device_unseen" doc:"a device not seen for so long is forgotten"`
+
+	OpensPerSecond     float64       `yaml:"opens_per_second" doc:"streams and polls that one user may open a second; 0: no limit"`
+	OpensBurst         int           `yaml:"opens_burst" doc:"streams and polls that one user may open at once"`
+	PublishesPerSecond float64       `yaml:"publishes_per_second" doc:"messages that may be published to one user a second; 0: no limit"`
+	PublishesBurst     int           `yaml:"publishes_burst" doc:"messages that may be published to one user at once"`
+	IDRetention        time.Duration `yaml:"id_retention" doc:"how long a message id is remembered from its acceptance, so that a second publish of it is a duplicate"`
+	MailboxIdle        time.Duration `yaml:"mailbox_idle" doc:"a user without streams and publishes for so long leaves memory; the store keeps what waits"`
+	SaveInterval       time.Duration `yaml:"save_interval" doc:"how often acks are saved; a crash repeats at most what was acked within it, to devices that come without their cursor"`
+	LapseInterval      time.Duration `yaml:"lapse_interval" doc:"how often the store is asked for users with something that time has ended"`
+	AckTimeoutOneWay   time.Duration `yaml:"ack_timeout_one_way" doc:"SSE: a full window with nothing acked for so long ends the stream"`
+	AckTimeoutTwoWay   time.Duration `yaml:"ack_timeout_two_way" doc:"WebSocket and gRPC: a full window with nothing acked for so long ends the stream"`
+	AppendTimeout      time.Duration `yaml:"append_timeout" doc:"deadline of one write to the store; then the publish is unavailable"`
+	LoadTimeout        time.Duration `yaml:"load_timeout" doc:"deadline of reading one user from the store"`
+	Committers         int           `yaml:"committers" doc:"how many writes to the store are under way at once, each for its share of the shards"`
+	CommitMessages     int           `yaml:"commit_messages" doc:"most messages in one write to the store"`
+	CommitQueue        int           `yaml:"commit_queue" doc:"most publish calls that wait for one committer; then they are unavailable"`
+	ShardCount         int           `yaml:"-"` // as the topology has it
+}
+
+// Default is the configuration of a gateway as PROTOCOL describes it.
+func Default() Config {
+	return Config{
+		MailboxMessages:    10_000,
+		MailboxBytes:       64 << 20,
+		MemoryBytes:        4 << 30,
+		DevicesPerUser:     64,
+		DeviceUnseen:       30 * 24 * time.Hour,
+		OpensPerSecond:     50,
+		OpensBurst:         500,
+		PublishesPerSecond: 2000,
+		PublishesBurst:     20_000,
+		IDRetention:        5 * time.Minute,
+		MailboxIdle:        time.Minute,
+		SaveInterval:       time.Second,
+		LapseInterval:      10 * time.Minute,
+		AckTimeoutOneWay:   5 * time.Second,
+		AckTimeoutTwoWay:   60 * time.Second,
+		AppendTimeout:      500 * time.Millisecond,
+		LoadTimeout:        2 * time.Second,
+		Committers:         2,
+		CommitMessages:     4096,
+		CommitQueue:        4096,
+		ShardCount:         1024,
+	}
+}
+
+// Validate says which value cannot be, and what can.
+func (c *Config) Validate() error {
+	for _, f := range []struct {
+		name string
+		ok   bool
+		want string
+	}{
+		{"mailbox_messages", c.MailboxMessages >= 1, "at least 1"},
+		{"mailbox_bytes", c.MailboxBytes >= 1<<20, "at least 1 MiB, the largest payload"},
+		{"memory_bytes", c.MemoryBytes >= 16<<20, "at least 16 MiB"},
+		{"devices_per_user", c.DevicesPerUser >= 1 && c.DevicesPerUser <= 1024, "1 to 1024"},
+		{"device_unseen", c.DeviceUnseen >= time.Minute, "at least 1m"},
+		{"opens_per_second", c.OpensPerSecond >= 0, "0 (no limit) or more"},
+		{"opens_burst", c.OpensPerSecond == 0 || c.OpensBurst >= 1, "at least 1"},
+		{"publishes_per_second", c.PublishesPerSecond >= 0, "0 (no limit) or more"},
+		{"publishes_burst", c.PublishesPerSecond == 0 || c.PublishesBurst >= 1, "at least 1"},
+		{"id_retention", c.IDRetention >= time.Second && c.IDRetention <= 24*time.Hour, "1s to 24h"},
+		{"mailbox_idle", c.MailboxIdle >= time.Second, "at least 1s"},
+		{"save_interval", c.SaveInterval >= time.Millisecond && 2*c.SaveInterval <= c.MailboxIdle, "at least 1ms and at most half of mailbox_idle"},
+		{"lapse_interval", c.LapseInterval >= time.Second, "at least 1s"},
+		{"ack_timeout_one_way", c.AckTimeoutOneWay >= 100*time.Millisecond, "at least 100ms"},
+		{"ack_timeout_two_way", c.AckTimeoutTwoWay >= 100*time.Millisecond, "at least 100ms"},
+		{"append_timeout", c.AppendTimeout >= 10*time.Millisecond, "at least 10ms"},
+		{"load_timeout", c.LoadTimeout >= 10*time.Millisecond, "at least 10ms"},
+		{"committers", c.Committers >= 1 && c.Committers <= 256, "1 to 256"},
+		{"commit_messages", c.CommitMessages >= 1, "at least 1"},
+		{"commit_queue", c.CommitQueue >= 1, "at least 1"},
+	} {
+		if !f.ok {
+			return fmt.Errorf("gateway: %s must be %s", f.name, f.want)
+		}
+	}
+	return nil
+}
+
+// ackTimeout is how long a full window may stay without an ack; 0 for ever (a poll ends by itself). PROTOCOL 2.9.
+func (c *Config) ackTimeout(t protocol.Transport) time.Duration {
+	switch {
+	case t == protocol.TransportPoll:
+		return 0
+	case t.TwoWay():
+		return c.AckTimeoutTwoWay
+	}
+	return c.AckTimeoutOneWay
+}

@@ -1,0 +1,185 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"ramen/link"
+	"ramen/protocol"
+	"ramen/store"
+)
+
+// Gateway owns shards of users. It is what a frontend asks over a link.
+type Gateway struct {
+	// immutable
+	cfg        Config
+	log        *slog.Logger
+	store      store.Store
+	identity   store.Identity
+	sealer     protocol.Sealer
+	lease      func() bool
+	shards     []shard
+	committers []*committer
+	metrics    *metrics
+	started    time.Time // with its monotonic reading: the origin of µs
+
+	saver   saver
+	stalls  stalls
+	ledger  ledger
+	counter atomic.Uint64 // of streams
+	micros  atomic.Uint64 // the last position given
+	memory  atomic.Int64  // bytes of waiting messages, overhead included
+	boxes   atomic.Int64
+	devices atomic.Int64
+	streams atomic.Int64
+
+	closeMu sync.RWMutex // guards closed, and the committers' queues against being closed while they are sent to
+	closed  bool
+	closing atomic.Bool // no mailbox is handed out any more
+	commits sync.WaitGroup
+	loops   sync.WaitGroup
+	stop    context.CancelFunc
+}
+
+var _ link.Gateway = (*Gateway)(nil)
+
+// Deps is what a gateway works with.
+type Deps struct {
+	Store      store.Store
+	Log        *slog.Logger
+	Registerer prometheus.Registerer
+	Lease      func() bool // reports whether this process still owns its shards; nil: always, where there is no other process
+}
+
+// New makes a gateway that owns nothing yet, and starts its goroutines. Close ends them.
+func New(cfg Config, deps Deps) (*Gateway, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	g := &Gateway{
+		cfg: cfg, log: deps.Log, store: deps.Store, identity: deps.Store.Identity(), lease: deps.Lease,
+		shards: make([]shard, cfg.ShardCount), started: time.Now(),
+	}
+	if g.lease == nil {
+		g.lease = func() bool { return true }
+	}
+	g.sealer = protocol.Sealer{Generation: g.identity.Generation, Key: g.identity.Key}
+	g.metrics = newMetrics(deps.Registerer, g)
+	g.saver.init(g)
+	g.stalls.init()
+	for i := range g.shards {
+		g.shards[i].id = protocol.ShardID(i)
+	}
+	for range cfg.Committers {
+		c := &committer{g: g, jobs: make(chan *job, cfg.CommitQueue)}
+		g.committers = append(g.committers, c)
+		g.commits.Go(c.run)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	g.stop = stop
+	g.loops.Go(func() { g.saver.run(ctx) })
+	g.loops.Go(func() { g.sweep(ctx) })
+	if l, ok := g.store.(store.Lapser); ok {
+		g.loops.Go(func() { g.lapse(ctx, l) })
+	}
+	return g, nil
+}
+
+// Take owns shards from now on, at an epoch that the store has not seen for them: users are served once it has returned.
+func (g *Gateway) Take(ctx context.Context, shards []protocol.ShardID, epoch protocol.Epoch) error {
+	if err := g.store.Claim(ctx, shards, epoch); err != nil {
+		return fmt.Errorf("gateway: take %d shards at epoch %d: %w", len(shards), epoch, err)
+	}
+	for _, id := range shards {
+		g.shards[id].epoch.Store(uint64(epoch))
+	}
+	return nil
+}
+
+// Close gives up every shard, writes what was saved lazily, and ends the goroutines. Streams are told to open elsewhere;
+// publishes under way are answered first.
+func (g *Gateway) Close(ctx context.Context) error {
+	g.closeMu.Lock()
+	if g.closed {
+		g.closeMu.Unlock()
+		return nil
+	}
+	g.closed = true
+	for _, c := range g.committers {
+		close(c.jobs)
+	}
+	g.closeMu.Unlock()
+	g.commits.Wait()
+	g.closing.Store(true)
+	for i := range g.shards {
+		g.loseStreams(&g.shards[i])
+	}
+	g.stop()
+	g.loops.Wait()
+	err := g.saver.flush(ctx, true)
+	for i := range g.shards {
+		g.shards[i].epoch.Store(0)
+		g.shards[i].drop(g)
+	}
+	return err
+}
+
+// storeError turns a store's answer into what the caller is told, and acts on a fence: somebody else owns the shard.
+func (g *Gateway) storeError(s *shard, verb string, err error) error {
+	if errors.Is(err, store.ErrFenced) {
+		if s.epoch.Swap(0) != 0 {
+			g.log.Warn("shard was taken by another owner", "shard", s.id)
+		}
+		return link.ErrNotOwner
+	}
+	g.metrics.storeErrors.Inc()
+	g.log.Warn("store failed", "verb", verb, "shard", s.id, "error", err)
+	return protocol.Errorf(protocol.CodeUnavailable, "the store did not answer in time or failed (%s); try again with the same id", verb)
+}
+
+// admit refuses by priority where memory or the store runs short: low first. PROTOCOL 9.
+func (g *Gateway) admit(p protocol.Priority) error {
+	if used := g.memory.Load(); used > g.cfg.MemoryBytes*memoryShare[p.Lane()]/100 {
+		g.metrics.refused[p.Lane()].Inc()
+		return protocol.Errorf(protocol.CodeUnavailable, "the gateway's memory for waiting messages is nearly full (%d of %d bytes) and takes no %s priority now; retry with backoff", used, g.cfg.MemoryBytes, p)
+	}
+	if a, ok := g.store.(store.Admitter); ok {
+		if err := a.Admit(p); err != nil {
+			g.metrics.refused[p.Lane()].Inc()
+			return protocol.Errorf(protocol.CodeUnavailable, "the store takes no %s priority now: %v; retry with backoff", p, err)
+		}
+	}
+	return nil
+}
+
+// memoryShare is the percentage of the memory up to which each lane is taken.
+var memoryShare = [protocol.Lanes]int64{100, 90, 80}
+
+func (g *Gateway) holdsLease() bool { return g.lease() }
+
+func (g *Gateway) committerOf(s *shard) *committer {
+	return g.committers[int(s.id)%len(g.committers)]
+}
+
+func (g *Gateway) nowMS() int64 { return time.Now().UnixMilli() }
+func (g *Gateway) nowUS() int64 { return time.Now().UnixMicro() }
+
+// nextMicros is the µs of a new position: the wall clock when the gateway started plus monotonic time since, and always
+// more than the last. So a clock that is set back moves nothing behind a cursor.
+func (g *Gateway) nextMicros() uint64 {
+	now := uint64(g.started.UnixMicro() + time.Since(g.started).Microseconds())
+	for {
+		last := g.micros.Load()
+		next := max(now, last+1)
+		if g.micros.CompareAndSwap(last, next) {
+			return next
+		}
+	}
+}

@@ -1,0 +1,96 @@
+package gateway
+
+import (
+	"sort"
+
+	"ramen/protocol"
+)
+
+// entry is one message in a lane, guarded by its mailbox's mu.
+//
+// waiting counts the known devices that the entry is for and that have not acked it; a device that where has turned
+// away is not counted. An entry that nobody has acked stays although waiting is 0: the first device that comes may want it.
+type entry struct {
+	pos      protocol.Position
+	msg      *protocol.Message
+	device   protocol.DeviceID // empty: every device
+	where    map[string]string
+	verdicts map[protocol.DeviceID]verdict // of where, as far as judged; nil until then
+	waiting  int32
+	acked    bool // by at least one device
+	dead     bool // left the mailbox; awaits being trimmed from its lane
+}
+
+// verdict is what where said of a device when the message was first the next to be pushed to it. It stands. PROTOCOL 9.
+type verdict uint8
+
+const (
+	unjudged verdict = iota
+	unwanted
+	wanted
+	wantedAndPushed
+)
+
+// targets reports whether e names d, whatever where says.
+func (e *entry) targets(id protocol.DeviceID) bool { return e.device == "" || e.device == id }
+
+// pendingFor reports whether e is for d as far as anybody knows: unjudged counts by the context that d has now.
+func (e *entry) pendingFor(d *device) bool {
+	if e.dead || !e.targets(d.id) {
+		return false
+	}
+	if e.where == nil {
+		return true
+	}
+	switch e.verdicts[d.id] {
+	case unwanted:
+		return false
+	case unjudged:
+		return d.context.Matches(e.where)
+	}
+	return true
+}
+
+// lane is one priority of a mailbox: entries in order of position, the dead among them until they are trimmed.
+type lane struct {
+	entries []*entry
+	dead    int
+}
+
+// after is the index of the first entry behind p. A device that has read all, or nothing, costs no search.
+func (l *lane) after(p protocol.Position) int {
+	n := len(l.entries)
+	if n == 0 || !p.Less(l.entries[n-1].pos) {
+		return n
+	}
+	if p.Less(l.entries[0].pos) {
+		return 0
+	}
+	return sort.Search(n, func(i int) bool { return p.Less(l.entries[i].pos) })
+}
+
+// compactAt is how many dead entries behind a live one are borne before a lane is rewritten.
+const compactAt = 64
+
+// trim drops the dead at the head, and all of them where they are many.
+func (l *lane) trim() {
+	head := 0
+	for head < len(l.entries) && l.entries[head].dead {
+		l.entries[head] = nil
+		head++
+	}
+	l.entries = l.entries[head:]
+	l.dead -= head
+	if l.dead > compactAt && l.dead > len(l.entries)/2 {
+		live := make([]*entry, 0, len(l.entries)-l.dead)
+		for _, e := range l.entries {
+			if !e.dead {
+				live = append(live, e)
+			}
+		}
+		l.entries, l.dead = live, 0
+	}
+	if len(l.entries) == 0 {
+		l.entries = nil // an idle mailbox holds no buffer
+	}
+}

@@ -1,0 +1,210 @@
+package gateway
+
+import (
+	"sync"
+	"sync/atomic"
+
+	"ramen/protocol"
+	"ramen/store"
+)
+
+// collapseKey is what makes two messages of a user replace each other: the key and the target.
+type collapseKey struct {
+	key    string
+	device protocol.DeviceID
+	where  string
+}
+
+// mailbox is one user's messages and devices. It is in memory while somebody holds a pin on it, and some time longer.
+type mailbox struct {
+	// immutable
+	g     *Gateway
+	shard *shard
+	user  protocol.UserID
+
+	// guarded by shard.mu
+	pins      int32
+	touchedMS int64
+	loading   *loading // nil once loaded
+
+	nextExpiryMS atomic.Int64 // nothing here expires before; 0: nothing does
+	sweepAtMS    atomic.Int64 // when remembered ids and unsure writes are to be looked at
+
+	mu sync.Mutex
+	// guarded by mu
+	lanes     [protocol.Lanes]lane
+	devices   []*device
+	count     int   // entries that wait, and those being appended
+	bytes     int64 // of them
+	seen      seen
+	collapse  map[collapseKey]*entry
+	unsure    []*step // writes with an unknown outcome, oldest first; it pins the mailbox
+	opens     bucket
+	publishes bucket
+}
+
+// loading is a mailbox on its way from the store.
+type loading struct {
+	done chan struct{}
+	err  error // set before done is closed
+}
+
+func (b *mailbox) deviceLocked(id protocol.DeviceID) *device {
+	for _, d := range b.devices {
+		if d.id == id {
+			return d
+		}
+	}
+	return nil
+}
+
+// insertLocked puts a durable entry at the end of its lane and says for how many known devices it is.
+func (b *mailbox) insertLocked(e *entry) (devices int) {
+	for _, d := range b.devices {
+		if !e.targets(d.id) {
+			continue
+		}
+		e.waiting++
+		if d.context.Matches(e.where) {
+			devices++
+		}
+	}
+	l := &b.lanes[e.msg.Priority.Lane()]
+	l.entries = append(l.entries, e)
+	b.expiresLocked(e.msg.ExpiresMS)
+	if e.msg.CollapseKey != "" {
+		if b.collapse == nil {
+			b.collapse = make(map[collapseKey]*entry)
+		}
+		b.collapse[e.collapseKey()] = e
+	}
+	b.g.ledger.waiting[e.msg.Priority.Lane()].Add(1)
+	return devices
+}
+
+// expiresLocked notes that something expires at ms.
+func (b *mailbox) expiresLocked(ms int64) {
+	if next := b.nextExpiryMS.Load(); next == 0 || ms < next {
+		b.nextExpiryMS.Store(ms)
+	}
+}
+
+// fate is why an entry leaves its mailbox.
+type fate uint8
+
+const (
+	fateAcked fate = iota
+	fateExpired
+	fateCollapsed
+	fateRecalled
+	fates
+)
+
+// removeLocked takes a live entry out of the mailbox for good. The store forgets it, unless it was killed there already.
+func (b *mailbox) removeLocked(e *entry, why fate) {
+	e.dead = true
+	i := e.msg.Priority.Lane()
+	l := &b.lanes[i]
+	l.dead++
+	b.releaseLocked(e.msg)
+	b.g.ledger.waiting[i].Add(-1)
+	b.g.ledger.ended[why].Add(1)
+	if e.msg.CollapseKey != "" {
+		if k := e.collapseKey(); b.collapse[k] == e {
+			delete(b.collapse, k)
+		}
+	}
+	if retainedMS := e.msg.CreatedMS + b.g.cfg.IDRetention.Milliseconds(); e.msg.ExpiresMS > retainedMS {
+		b.seen.put(hashID(&b.g.identity.Key, e.msg.ID), retainedMS)
+	}
+	if why == fateAcked || why == fateExpired {
+		b.g.saver.forget(b, store.Ref{Priority: e.msg.Priority, Position: e.pos})
+	}
+}
+
+// reserveLocked takes room for m, or says which bound it meets.
+func (b *mailbox) reserveLocked(m *protocol.Message, freed *protocol.Message) error {
+	count, bytes := b.count+1, b.bytes+int64(m.Size())
+	if freed != nil {
+		count, bytes = count-1, bytes-int64(freed.Size())
+	}
+	cfg := &b.g.cfg
+	switch {
+	case count > cfg.MailboxMessages:
+		return protocol.Errorf(protocol.CodeResourceExhausted, "the user's mailbox is full: %d messages wait, the most is %d; retry when devices have acked or messages have expired", b.count, cfg.MailboxMessages)
+	case bytes > cfg.MailboxBytes:
+		return protocol.Errorf(protocol.CodeResourceExhausted, "the user's mailbox is full: %d bytes of payload and headers wait, this message has %d, the most is %d; retry when devices have acked or messages have expired", b.bytes, m.Size(), cfg.MailboxBytes)
+	}
+	b.count++
+	b.bytes += int64(m.Size())
+	b.g.memory.Add(int64(m.Size()) + entryOverhead)
+	return nil
+}
+
+// entryOverhead is what a waiting message takes in memory beside its payload and headers, in bytes, roughly.
+const entryOverhead = 512
+
+func (b *mailbox) releaseLocked(m *protocol.Message) {
+	b.count--
+	b.bytes -= int64(m.Size())
+	b.g.memory.Add(-int64(m.Size()) - entryOverhead)
+}
+
+// trimLocked drops dead entries from the lanes.
+func (b *mailbox) trimLocked() {
+	for i := range b.lanes {
+		if b.lanes[i].dead > 0 {
+			b.lanes[i].trim()
+		}
+	}
+}
+
+// findLocked is the waiting entry with that id, or nil.
+func (b *mailbox) findLocked(id protocol.MessageID) *entry {
+	for i := range b.lanes {
+		for _, e := range b.lanes[i].entries {
+			if !e.dead && e.msg.ID == id {
+				return e
+			}
+		}
+	}
+	return nil
+}
+
+// expireLocked ends a message whose time is over, and counts it for each device that it was for and that had not acked it.
+func (b *mailbox) expireLocked(e *entry) {
+	for _, d := range b.devices {
+		if !e.targets(d.id) || !d.acked.At[e.msg.Priority.Lane()].Less(e.pos) {
+			continue
+		}
+		if e.where != nil && e.verdicts[d.id] < wanted {
+			continue // nobody knows whether it was for d: never invent a loss
+		}
+		d.expired++
+		b.g.saver.dirtyLocked(d)
+	}
+	b.removeLocked(e, fateExpired)
+}
+
+// sweepLocked expires what is over at nowMS and finds when to come again.
+func (b *mailbox) sweepLocked(nowMS int64) {
+	next := int64(0)
+	for i := range b.lanes {
+		for _, e := range b.lanes[i].entries {
+			switch {
+			case e.dead:
+			case e.msg.ExpiresMS <= nowMS:
+				b.expireLocked(e)
+			case next == 0 || e.msg.ExpiresMS < next:
+				next = e.msg.ExpiresMS
+			}
+		}
+	}
+	b.nextExpiryMS.Store(next)
+	b.trimLocked()
+}
+
+// collapseKey is what e is replaced by.
+func (e *entry) collapseKey() collapseKey {
+	return collapseKey{e.msg.CollapseKey, e.device, whereText(e.where)}
+}

@@ -1,0 +1,79 @@
+package gateway
+
+import (
+	"github.com/prometheus/client_golang/prometheus"
+
+	"ramen/protocol"
+)
+
+// metrics are the gateway's. The ledger's and the gauges are read from where they are kept.
+type metrics struct {
+	append         prometheus.Histogram
+	appendMessages prometheus.Histogram
+	storeErrors    prometheus.Counter
+	refused        [protocol.Lanes]prometheus.Counter
+}
+
+func newMetrics(r prometheus.Registerer, g *Gateway) *metrics {
+	m := &metrics{
+		append: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "ramen_gateway_append_seconds", Help: "Time of one durable write to the store.",
+			Buckets: prometheus.ExponentialBuckets(0.0001, 2, 14),
+		}),
+		appendMessages: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "ramen_gateway_append_messages", Help: "Messages that shared one durable write.",
+			Buckets: prometheus.ExponentialBuckets(1, 4, 7),
+		}),
+		storeErrors: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "ramen_gateway_store_errors_total", Help: "Calls of the store that failed.",
+		}),
+	}
+	refused := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "ramen_gateway_refused_total", Help: "Publishes refused because memory or the store runs short.",
+	}, []string{"priority"})
+	waiting := func(i int) prometheus.Collector {
+		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "ramen_gateway_lane_messages", Help: "Messages waiting in memory, by priority.",
+			ConstLabels: prometheus.Labels{"priority": protocol.LanePriority(i).String()},
+		}, func() float64 { return float64(g.ledger.waiting[i].Load()) })
+	}
+	all := []prometheus.Collector{m.append, m.appendMessages, m.storeErrors, refused}
+	for i := range m.refused {
+		m.refused[i] = refused.WithLabelValues(protocol.LanePriority(i).String())
+		all = append(all, waiting(i))
+	}
+	if r != nil {
+		r.MustRegister(append(all, g.collectors()...)...)
+	}
+	return m
+}
+
+// collectors are the ledger of PROTOCOL 8, and the gauges.
+func (g *Gateway) collectors() []prometheus.Collector {
+	counter := func(name, help string, read func() uint64) prometheus.Collector {
+		return prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "ramen_gateway_" + name, Help: help}, func() float64 { return float64(read()) })
+	}
+	gauge := func(name, help string, read func() int64) prometheus.Collector {
+		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "ramen_gateway_" + name, Help: help}, func() float64 { return float64(read()) })
+	}
+	l := &g.ledger
+	return []prometheus.Collector{
+		counter("messages_accepted_total", "Messages accepted: durable in the store.", l.accepted.Load),
+		counter("messages_loaded_total", "Messages that came back into memory from the store.", l.loaded.Load),
+		counter("messages_acked_total", "Messages that every known device they were for has acked.", l.ended[fateAcked].Load),
+		counter("messages_expired_total", "Messages whose time was over.", l.ended[fateExpired].Load),
+		counter("messages_collapsed_total", "Messages that a newer one of their collapse key replaced.", l.ended[fateCollapsed].Load),
+		counter("messages_recalled_total", "Messages that their publisher took back.", l.ended[fateRecalled].Load),
+		counter("messages_unloaded_total", "Messages that left memory and wait in the store.", l.unloaded.Load),
+		gauge("messages_waiting", "Messages waiting in memory.", func() (n int64) {
+			for i := range l.waiting {
+				n += l.waiting[i].Load()
+			}
+			return n
+		}),
+		gauge("mailboxes", "Users in memory.", g.boxes.Load),
+		gauge("devices", "Known devices of the users in memory.", g.devices.Load),
+		gauge("streams", "Devices with a stream.", g.streams.Load),
+		gauge("waiting_bytes", "Memory of waiting messages, in bytes, overhead included.", g.memory.Load),
+	}
+}

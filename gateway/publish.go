@@ -1,0 +1,120 @@
+package gateway
+
+import (
+	"context"
+	"fmt"
+	"sync"
+
+	"ramen/link"
+	"ramen/protocol"
+)
+
+// Publish accepts messages: durable before it returns, and pushed to whoever has a stream with room.
+func (g *Gateway) Publish(ctx context.Context, batch []link.Publish) []link.Result {
+	results := make([]link.Result, len(batch))
+	jobs := make(map[*committer]*job, 1)
+	at := make(map[*committer][]int, 1) // which of batch a committer's ops are
+	for i := range batch {
+		p := &batch[i]
+		b, err := g.admitPublish(ctx, p)
+		if err != nil {
+			results[i] = link.Result{Status: link.StatusRejected, Err: err}
+			continue
+		}
+		c := g.committerOf(b.shard)
+		if jobs[c] == nil {
+			jobs[c] = &job{ops: make([]op, 0, len(batch)-i), done: make(chan struct{})}
+		}
+		jobs[c].ops = append(jobs[c].ops, op{box: b, publish: p})
+		at[c] = append(at[c], i)
+	}
+	for c, j := range jobs {
+		g.submit(c, j)
+	}
+	for c, j := range jobs {
+		<-j.done
+		for k := range j.ops {
+			results[at[c][k]] = j.ops[k].result
+		}
+		g.pushPublished(j)
+		for k := range j.ops {
+			g.release(j.ops[k].box)
+		}
+	}
+	return results
+}
+
+// admitPublish finds the mailbox, and counts the publish against the user's rate. The mailbox is pinned on success.
+func (g *Gateway) admitPublish(ctx context.Context, p *link.Publish) (*mailbox, error) {
+	b, err := g.acquire(ctx, p.Route, p.User)
+	if err != nil {
+		return nil, err
+	}
+	b.mu.Lock()
+	wait, ok := b.publishes.take(g.nowUS(), g.cfg.PublishesPerSecond, g.cfg.PublishesBurst)
+	b.mu.Unlock()
+	if !ok {
+		g.release(b)
+		return nil, &protocol.Error{Code: protocol.CodeResourceExhausted, RetryAfter: wait,
+			Message: fmt.Sprintf("more than %g messages a second are published to this user; retry in %v", g.cfg.PublishesPerSecond, wait)}
+	}
+	return b, nil
+}
+
+// submit queues a job; a full queue, or a gateway that is closing, refuses it at once.
+func (g *Gateway) submit(c *committer, j *job) {
+	g.closeMu.RLock()
+	defer g.closeMu.RUnlock()
+	if !g.closed {
+		select {
+		case c.jobs <- j:
+			return
+		default:
+		}
+	}
+	for i := range j.ops {
+		j.ops[i].reject(protocol.Errorf(protocol.CodeUnavailable, "too many publishes wait for the store; retry with backoff"))
+	}
+	j.finish()
+}
+
+// pushPublished pushes to the streams of the users of a written job, in the publisher's own goroutine.
+func (g *Gateway) pushPublished(j *job) {
+	streams := streamsPool.Get().(*[]*stream)
+	var last *mailbox
+	for i := range j.ops {
+		o := &j.ops[i]
+		if o.result.Status != link.StatusAccepted || o.box == last {
+			continue
+		}
+		last = o.box
+		last.mu.Lock()
+		for _, d := range last.devices {
+			if d.stream != nil {
+				*streams = append(*streams, d.stream)
+			}
+		}
+		last.mu.Unlock()
+	}
+	for i, s := range *streams {
+		s.deliver()
+		(*streams)[i] = nil
+	}
+	*streams = (*streams)[:0]
+	streamsPool.Put(streams)
+}
+
+var streamsPool = sync.Pool{New: func() any { return new([]*stream) }}
+
+// Recall takes a waiting message back.
+func (g *Gateway) Recall(ctx context.Context, at link.Route, user protocol.UserID, id protocol.MessageID) (bool, error) {
+	b, err := g.acquire(ctx, at, user)
+	if err != nil {
+		return false, err
+	}
+	defer g.release(b)
+	j := &job{ops: []op{{box: b, recall: id}}, done: make(chan struct{})}
+	g.submit(g.committerOf(b.shard), j)
+	<-j.done
+	return j.ops[0].found, j.ops[0].result.Err
+}

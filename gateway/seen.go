@@ -1,0 +1,53 @@
+package gateway
+
+import (
+	"encoding/binary"
+
+	"github.com/dchest/siphash"
+
+	"ramen/protocol"
+)
+
+// idHash stands for a message id in memory: 128 bits under the store's secret, so that two ids of a user never meet.
+type idHash [2]uint64
+
+// hashID is id's hash under the store's secret.
+func hashID(key *[16]byte, id protocol.MessageID) idHash {
+	var buf [128]byte
+	a, b := siphash.Hash128(binary.LittleEndian.Uint64(key[:8]), binary.LittleEndian.Uint64(key[8:]), append(buf[:0], id...))
+	return idHash{a, b}
+}
+
+// seen remembers the ids of one user, each until its retention is over and its message has left. Guarded by the mailbox's mu.
+type seen struct {
+	until map[idHash]int64 // Unix ms until which it is remembered at least; pending for one that is being appended
+}
+
+// pending marks an id whose append is under way.
+const pending int64 = 1<<63 - 1
+
+func (s *seen) get(h idHash) (untilMS int64, ok bool) {
+	untilMS, ok = s.until[h]
+	return untilMS, ok
+}
+
+func (s *seen) put(h idHash, untilMS int64) {
+	if s.until == nil {
+		s.until = make(map[idHash]int64)
+	}
+	s.until[h] = untilMS
+}
+
+func (s *seen) drop(h idHash) { delete(s.until, h) }
+
+// sweep forgets what is over. A message that still waits holds its id: its until is no earlier than its expiry.
+func (s *seen) sweep(nowMS int64) {
+	for h, until := range s.until {
+		if until <= nowMS {
+			delete(s.until, h)
+		}
+	}
+	if len(s.until) == 0 {
+		s.until = nil
+	}
+}

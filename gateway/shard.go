@@ -1,0 +1,208 @@
+package gateway
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+
+	"ramen/link"
+	"ramen/protocol"
+	"ramen/store"
+)
+
+// shard is a share of the users, owned at an epoch or not at all.
+type shard struct {
+	id    protocol.ShardID
+	epoch atomic.Uint64 // 0: not owned
+
+	mu        sync.Mutex
+	mailboxes map[protocol.UserID]*mailbox // guarded by mu
+}
+
+func (s *shard) epochNow() protocol.Epoch { return protocol.Epoch(s.epoch.Load()) }
+
+func (s *shard) owner() store.Owner { return store.Owner{Shard: s.id, Epoch: s.epochNow()} }
+
+// acquire finds the user's mailbox, loading it from the store where it is not in memory, and pins it.
+func (g *Gateway) acquire(ctx context.Context, at link.Route, user protocol.UserID) (*mailbox, error) {
+	if int(at.Shard) >= len(g.shards) {
+		return nil, link.ErrNotOwner
+	}
+	s := &g.shards[at.Shard]
+	s.mu.Lock()
+	if epoch := s.epochNow(); epoch == 0 || epoch != at.Epoch || g.closing.Load() {
+		s.mu.Unlock()
+		return nil, link.ErrNotOwner
+	}
+	if b := s.mailboxes[user]; b != nil {
+		b.pins++
+		l := b.loading
+		s.mu.Unlock()
+		return g.await(ctx, b, l)
+	}
+	b := &mailbox{g: g, shard: s, user: user, pins: 1, loading: &loading{done: make(chan struct{})}}
+	if s.mailboxes == nil {
+		s.mailboxes = make(map[protocol.UserID]*mailbox)
+	}
+	s.mailboxes[user] = b
+	s.mu.Unlock()
+	return b, g.load(b)
+}
+
+// await waits until somebody else's load of b is done.
+func (g *Gateway) await(ctx context.Context, b *mailbox, l *loading) (*mailbox, error) {
+	if l == nil {
+		return b, nil
+	}
+	select {
+	case <-l.done:
+		if l.err != nil {
+			return nil, l.err // b was never in memory: its pins do not matter
+		}
+		return b, nil
+	case <-ctx.Done():
+		g.release(b)
+		return nil, ctx.Err()
+	}
+}
+
+// load fills b from the store. Its own deadline holds, not the caller's: others wait for it too.
+func (g *Gateway) load(b *mailbox) error {
+	ctx, cancel := context.WithTimeout(context.Background(), g.cfg.LoadTimeout)
+	defer cancel()
+	kept, err := g.store.Load(ctx, b.shard.owner(), b.user)
+	if err != nil {
+		err = g.storeError(b.shard, "load", err)
+	} else {
+		b.mu.Lock()
+		b.fillLocked(kept)
+		b.mu.Unlock()
+	}
+	s := b.shard
+	s.mu.Lock()
+	l := b.loading
+	b.loading = nil
+	if err != nil {
+		delete(s.mailboxes, b.user)
+	} else {
+		g.boxes.Add(1)
+	}
+	s.mu.Unlock()
+	l.err = err
+	close(l.done)
+	return err
+}
+
+// fillLocked makes a mailbox of what the store has: what every device has acked, or time has ended, goes at once.
+func (b *mailbox) fillLocked(kept store.Mailbox) {
+	nowMS := b.g.nowMS()
+	for i := range kept.Devices {
+		r := &kept.Devices[i]
+		b.devices = append(b.devices, &device{
+			mb: b, id: r.ID, context: r.Context, acked: r.Acked, pushed: r.Pushed, read: r.Acked.At,
+			transport: r.Transport, lastSeenMS: r.LastSeenMS, expired: r.Expired, durable: true,
+		})
+	}
+	b.g.devices.Add(int64(len(kept.Devices)))
+	for _, id := range kept.Seen {
+		if until := id.AcceptedMS + b.g.cfg.IDRetention.Milliseconds(); until > nowMS {
+			b.seen.put(hashID(&b.g.identity.Key, id.ID), until)
+		}
+	}
+	for i := range kept.Entries {
+		b.restoreLocked(&kept.Entries[i])
+	}
+	b.sweepLocked(nowMS)
+	b.forgetUnseenLocked()
+}
+
+// restoreLocked puts an entry of the store's back into its lane.
+func (b *mailbox) restoreLocked(k *store.Entry) {
+	e := &entry{pos: k.Position, msg: k.Message, device: k.Device, where: k.Where}
+	b.g.ledger.loaded.Add(1)
+	b.count++
+	b.bytes += int64(e.msg.Size())
+	b.g.memory.Add(int64(e.msg.Size()) + entryOverhead)
+	b.seen.put(hashID(&b.g.identity.Key, e.msg.ID), max(e.msg.CreatedMS+b.g.cfg.IDRetention.Milliseconds(), e.msg.ExpiresMS))
+	b.insertLocked(e)
+	lane := e.msg.Priority.Lane()
+	for _, d := range b.devices {
+		if e.targets(d.id) && !d.acked.At[lane].Less(e.pos) {
+			b.settleLocked(e, e.pendingFor(d)) // acked before: only the store had not forgotten it yet
+			if e.dead {
+				return
+			}
+		}
+	}
+}
+
+// pin keeps b in memory. The caller holds a pin already, or b.mu.
+func (g *Gateway) pin(b *mailbox) {
+	b.shard.mu.Lock()
+	b.pins++
+	b.shard.mu.Unlock()
+}
+
+// release gives a pin back.
+func (g *Gateway) release(b *mailbox) {
+	b.shard.mu.Lock()
+	b.pins--
+	if b.pins == 0 {
+		b.touchedMS = g.nowMS()
+	}
+	b.shard.mu.Unlock()
+}
+
+// unloadLocked takes an unpinned mailbox out of memory, with s.mu held. What waits stays in the store.
+func (s *shard) unloadLocked(g *Gateway, b *mailbox) {
+	delete(s.mailboxes, b.user)
+	if len(s.mailboxes) == 0 {
+		s.mailboxes = nil
+	}
+	g.boxes.Add(-1)
+	g.devices.Add(-int64(len(b.devices)))
+	g.memory.Add(-b.bytes - int64(b.count)*entryOverhead)
+	for i := range b.lanes {
+		n := int64(len(b.lanes[i].entries) - b.lanes[i].dead)
+		g.ledger.unloaded.Add(uint64(n))
+		g.ledger.waiting[i].Add(-n)
+	}
+}
+
+// loseStreams tells the streams of a shard to open at its new owner.
+func (g *Gateway) loseStreams(s *shard) {
+	s.mu.Lock()
+	boxes := make([]*mailbox, 0, len(s.mailboxes))
+	for _, b := range s.mailboxes {
+		b.pins++
+		boxes = append(boxes, b)
+	}
+	s.mu.Unlock()
+	for _, b := range boxes {
+		for _, st := range b.loseStreams() {
+			st.deliver()
+		}
+		g.release(b)
+	}
+}
+
+func (b *mailbox) loseStreams() (lost []*stream) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, d := range b.devices {
+		if s := d.stream; s != nil {
+			s.loseLocked()
+			lost = append(lost, s)
+		}
+	}
+	return lost
+}
+
+// drop takes every mailbox of a disowned shard out of memory.
+func (s *shard) drop(g *Gateway) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, b := range s.mailboxes {
+		s.unloadLocked(g, b)
+	}
+}

@@ -1,0 +1,259 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"ramen/link"
+	"ramen/protocol"
+	"ramen/store"
+)
+
+// step is what one write does to one mailbox. A step whose outcome the store could not tell stays with its mailbox as
+// unsure, and is written again, before and with the mailbox's next step, until the store answers: the same entries at the
+// same positions, so that it happens once however often it is written. Undoing it instead could lose what it replaces.
+type step struct {
+	box   *mailbox
+	prior []*step // unsure ones, oldest first
+	ops   []*op   // with something to write
+	twins []*op   // publishes of an id that is being written: duplicates, once that is durable
+	added []*entry
+	kills []kill
+}
+
+// kill is an entry that a step replaces or recalls.
+type kill struct {
+	entry *entry
+	why   fate
+}
+
+// maxUnsure bounds the steps with an unknown outcome that a mailbox keeps.
+const maxUnsure = 1000
+
+// addLocked takes one op into the step, or answers it at once.
+func (s *step) addLocked(o *op) {
+	switch {
+	case o.publish != nil:
+		s.publishLocked(o)
+	case o.recall != "":
+		s.recallLocked(o)
+	}
+}
+
+func (s *step) publishLocked(o *op) {
+	b, g, p := s.box, s.box.g, o.publish
+	nowMS := g.nowMS()
+	o.hash = hashID(&g.identity.Key, p.Message.ID)
+	if until, ok := b.seen.get(o.hash); ok && (until == pending || until > nowMS) {
+		o.result.Status = link.StatusDuplicate
+		if until == pending {
+			s.twins = append(s.twins, o)
+		}
+		return
+	}
+	m := *p.Message
+	m.CreatedMS, m.ExpiresMS = nowMS, nowMS+p.TTLMS
+	e := &entry{msg: &m, device: p.Device, where: p.Where}
+	victim := s.victimLocked(e)
+	if err := s.admitLocked(&m, victim); err != nil {
+		o.reject(err)
+		return
+	}
+	e.pos = protocol.Position{Epoch: b.shard.epochNow(), Micros: g.nextMicros()}
+	if victim != nil {
+		s.kills = append(s.kills, kill{victim, fateCollapsed})
+	}
+	b.seen.put(o.hash, pending)
+	o.entry = e
+	s.added = append(s.added, e)
+	s.ops = append(s.ops, o)
+}
+
+// admitLocked takes room in the mailbox, if the store takes more.
+func (s *step) admitLocked(m *protocol.Message, victim *entry) error {
+	if len(s.prior) >= maxUnsure {
+		return protocol.Errorf(protocol.CodeUnavailable, "the outcome of %d writes for this user is unknown; try again once the store answers", len(s.prior))
+	}
+	if err := s.box.g.admit(m.Priority); err != nil {
+		return err
+	}
+	var freed *protocol.Message
+	if victim != nil {
+		freed = victim.msg
+	}
+	return s.box.reserveLocked(m, freed)
+}
+
+func (s *step) recallLocked(o *op) {
+	e := s.addedID(o.recall)
+	if e == nil {
+		e = s.box.findLocked(o.recall)
+	}
+	if e == nil || s.hasKilled(e) {
+		return
+	}
+	s.kills = append(s.kills, kill{e, fateRecalled})
+	s.ops = append(s.ops, o)
+	o.entry = e
+}
+
+// victimLocked is the older message that e replaces: of this write, or in the mailbox. PROTOCOL 9.
+func (s *step) victimLocked(e *entry) *entry {
+	if e.msg.CollapseKey == "" {
+		return nil
+	}
+	key := e.collapseKey()
+	if a := s.addedLast(func(a *entry) bool { return a.msg.CollapseKey == key.key && a.collapseKey() == key }); a != nil {
+		if s.hasKilled(a) {
+			return nil
+		}
+		return a
+	}
+	if old := s.box.collapse[key]; old != nil && !s.hasKilled(old) {
+		return old
+	}
+	return nil
+}
+
+func (s *step) addedID(id protocol.MessageID) *entry {
+	return s.addedLast(func(e *entry) bool { return e.msg.ID == id })
+}
+
+// addedLast is the newest entry of this write, unsure ones included, for which is holds; or nil.
+func (s *step) addedLast(is func(*entry) bool) *entry {
+	for i := len(s.added) - 1; i >= 0; i-- {
+		if is(s.added[i]) {
+			return s.added[i]
+		}
+	}
+	for i := len(s.prior) - 1; i >= 0; i-- {
+		for j := len(s.prior[i].added) - 1; j >= 0; j-- {
+			if e := s.prior[i].added[j]; is(e) {
+				return e
+			}
+		}
+	}
+	return nil
+}
+
+// hasKilled reports whether this write kills e already.
+func (s *step) hasKilled(e *entry) bool {
+	for _, k := range s.kills {
+		if k.entry == e {
+			return true
+		}
+	}
+	for _, p := range s.prior {
+		for _, k := range p.kills {
+			if k.entry == e {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// write is the step, and the unsure ones before it, for the store.
+func (s *step) write() store.Append {
+	w := store.Append{Owner: s.box.shard.owner(), User: s.box.user, Entries: make([]store.Entry, 0, len(s.added))}
+	for _, p := range s.prior {
+		p.writeTo(&w)
+	}
+	s.writeTo(&w)
+	return w
+}
+
+func (s *step) writeTo(w *store.Append) {
+	for _, e := range s.added {
+		w.Entries = append(w.Entries, store.Entry{Position: e.pos, Message: e.msg, Device: e.device, Where: e.where})
+	}
+	for _, k := range s.kills {
+		w.Kills = append(w.Kills, store.Ref{Priority: k.entry.msg.Priority, Position: k.entry.pos})
+	}
+}
+
+// finish puts the step into effect once the store has answered, or takes it back, or keeps it as unsure.
+func (s *step) finish(err error) {
+	b := s.box
+	if err == nil && !b.g.holdsLease() {
+		err = fmt.Errorf("%w: the lease ended while the store was writing", store.ErrUnknown)
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if err != nil {
+		s.failLocked(err)
+		return
+	}
+	for _, p := range s.prior {
+		p.applyLocked()
+	}
+	if len(s.prior) > 0 {
+		b.unsure = nil
+		b.g.release(b)
+	}
+	for i, n := range s.applyLocked() {
+		s.ops[i].result.Devices = n
+	}
+	b.trimLocked()
+}
+
+// applyLocked makes a durable step visible. It answers, op by op, for how many known devices it is.
+func (s *step) applyLocked() []int {
+	b, devices := s.box, make([]int, len(s.ops))
+	for i, o := range s.ops {
+		if o.publish == nil {
+			o.found = !o.entry.dead
+			continue
+		}
+		m := o.entry.msg
+		b.seen.put(o.hash, max(m.CreatedMS+b.g.cfg.IDRetention.Milliseconds(), m.ExpiresMS))
+		b.g.ledger.accepted.Add(1)
+		devices[i] = b.insertLocked(o.entry)
+		o.result.Status = link.StatusAccepted
+	}
+	for _, k := range s.kills {
+		if !k.entry.dead {
+			b.removeLocked(k.entry, k.why)
+		}
+	}
+	return devices
+}
+
+// failLocked answers that the step did not happen, or that nobody knows yet.
+func (s *step) failLocked(err error) {
+	b := s.box
+	told := b.g.storeError(b.shard, "append", err)
+	for _, o := range s.twins {
+		o.reject(told)
+	}
+	if unknown(err) && len(s.ops) > 0 {
+		kept := &step{box: b, added: s.added, kills: s.kills}
+		for _, o := range s.ops {
+			kept.ops = append(kept.ops, &op{box: b, publish: o.publish, recall: o.recall, hash: o.hash, entry: o.entry})
+			o.reject(told)
+		}
+		if len(b.unsure) == 0 {
+			b.g.pin(b)
+		}
+		b.unsure = append(b.unsure[:len(b.unsure):len(b.unsure)], kept)
+		b.sweepAtMS.Store(b.g.nowMS() + 1000)
+		return
+	}
+	for _, o := range s.ops {
+		if o.publish != nil {
+			b.seen.drop(o.hash)
+			b.releaseLocked(o.entry.msg)
+		}
+		o.reject(told)
+	}
+}
+
+// unknown reports whether a write that was answered err may have happened.
+func unknown(err error) bool {
+	return errors.Is(err, store.ErrUnknown) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled)
+}
+
+func (o *op) reject(err error) {
+	o.result = link.Result{Status: link.StatusRejected, Err: err}
+}

@@ -1,0 +1,300 @@
+package gateway
+
+import (
+	"time"
+
+	"ramen/link"
+	"ramen/protocol"
+)
+
+// stream is the gateway's end of a device's live connection. Its life:
+//
+//	attached ──▶ ended(reason) ──▶ told        superseded, disconnected, ack_timeout, a bad ack
+//	    │ └────▶ lost ───────────▶ told        the shard was given up
+//	    └──────▶ gone                          the frontend closed it; nothing more is told
+//
+// One goroutine at a time delivers to the receiver: it holds busy, works until nothing is left, and whoever comes
+// meanwhile only sets again. So a push is never made under a lock, and pushes keep their order.
+type stream struct {
+	// immutable
+	d           *device
+	number      protocol.StreamNumber
+	receiver    link.Receiver
+	transport   protocol.Transport
+	window      int // pushes
+	windowBytes int // of payload
+
+	// guarded by d.mb.mu
+	credit   int
+	busy     bool
+	again    bool
+	detached bool // ended, lost or gone: no longer the device's stream
+	ending   ending
+	note     protocol.Seq // acked by another way, to be told
+	noted    bool
+	full     bool
+}
+
+// ending is what a receiver is still to be told at the end.
+type ending struct {
+	kind   endKind
+	reason protocol.Reason
+	detail string
+}
+
+type endKind uint8
+
+const (
+	endNone endKind = iota
+	endClosed
+	endLost
+	endTold // nothing more is said
+)
+
+var _ link.Stream = (*stream)(nil)
+
+// batchPushes and batchBytes bound what one Receiver.Push carries.
+const (
+	batchPushes = 256
+	batchBytes  = 256 << 10
+)
+
+// Credit allows that many more bytes of pushes.
+func (s *stream) Credit(bytes int) {
+	b := s.d.mb
+	b.mu.Lock()
+	s.credit += bytes
+	idle := s.detached || s.credit <= 0
+	b.mu.Unlock()
+	if !idle {
+		s.deliver()
+	}
+}
+
+// Ack moves the device's cursor, and pushes what the window has room for then.
+func (s *stream) Ack(seq protocol.Seq, cursor string) {
+	b := s.d.mb
+	b.mu.Lock()
+	if !s.detached {
+		if err := s.ackLocked(seq, cursor); err != nil {
+			s.endLocked(protocol.ReasonInvalidArgument, err.Error())
+		}
+	}
+	b.mu.Unlock()
+	s.deliver()
+}
+
+func (s *stream) ackLocked(seq protocol.Seq, cursor string) error {
+	d := s.d
+	switch {
+	case seq > d.pushed.Seq:
+		return protocol.Invalidf("ack of seq %d is beyond the last push, %d", seq, d.pushed.Seq)
+	case seq > 0 || cursor == "":
+		if !d.ackSeqLocked(seq) {
+			return nil
+		}
+	default:
+		c, err := d.mb.honour(d.id, cursor)
+		if err != nil {
+			return protocol.Invalidf("the cursor acked cannot be honoured: it is not one that this device was pushed")
+		}
+		d.ackLocked(c)
+	}
+	s.progressLocked()
+	return nil
+}
+
+// progressLocked starts the ack timeout afresh: something was acked.
+func (s *stream) progressLocked() {
+	if s.full {
+		s.full = false
+		s.d.mb.g.stalls.remove(s)
+	}
+	if len(s.d.sent) >= s.window {
+		s.fillLocked()
+	}
+}
+
+// fillLocked notes that the window is full. From now the device has its time to ack. PROTOCOL 2.9.
+func (s *stream) fillLocked() {
+	if limit := s.d.mb.g.cfg.ackTimeout(s.transport); !s.full && limit > 0 {
+		s.full = true
+		s.d.mb.g.stalls.add(s, time.Now().Add(limit))
+	}
+}
+
+// Refresh replaces the context of the device. Verdicts of where stand.
+func (s *stream) Refresh(c *protocol.DeviceContext) {
+	b := s.d.mb
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if !s.detached {
+		s.d.context = c
+		b.g.saver.dirtyLocked(s.d)
+	}
+}
+
+// Measured reports the round trip of the last heartbeat.
+func (s *stream) Measured(rttMS uint32) {
+	b := s.d.mb
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if !s.detached {
+		s.d.rttMS = rttMS
+	}
+}
+
+// Close says that the socket is gone.
+func (s *stream) Close() {
+	b := s.d.mb
+	b.mu.Lock()
+	s.detachLocked()
+	s.ending.kind = endTold
+	b.mu.Unlock()
+}
+
+// endLocked ends the stream with a reason that its device will be told. The caller delivers afterwards.
+func (s *stream) endLocked(reason protocol.Reason, detail string) {
+	if !s.detached {
+		s.detachLocked()
+		s.ending = ending{endClosed, reason, detail}
+	}
+}
+
+// loseLocked ends the stream so that its frontend opens it again at the owner.
+func (s *stream) loseLocked() {
+	if !s.detached {
+		s.detachLocked()
+		s.ending = ending{kind: endLost}
+	}
+}
+
+// detachLocked takes the stream off its device. What was pushed and not acked stays in the device's sent, for an ack
+// that comes beside the stream.
+func (s *stream) detachLocked() {
+	if s.detached {
+		return
+	}
+	s.detached = true
+	d := s.d
+	if s.full {
+		d.mb.g.stalls.remove(s)
+	}
+	if d.stream == s {
+		d.stream = nil
+		d.connectedMS = 0
+		d.lastSeenMS = d.mb.g.nowMS()
+		d.mb.g.saver.dirtyLocked(d)
+	}
+	d.mb.g.streams.Add(-1)
+	d.mb.g.release(d.mb)
+}
+
+// deliver tells the receiver everything that there is to tell, unless another goroutine is at it.
+func (s *stream) deliver() {
+	b := s.d.mb
+	b.mu.Lock()
+	if s.busy {
+		s.again = true
+		b.mu.Unlock()
+		return
+	}
+	s.busy = true
+	for {
+		s.again = false
+		c := s.nextLocked()
+		if c.kind == callNone {
+			s.busy = s.ending.kind == endTold // after the last word nobody delivers again
+			b.mu.Unlock()
+			return
+		}
+		b.mu.Unlock()
+		c.make(s.receiver)
+		b.mu.Lock()
+	}
+}
+
+// call is one call of a receiver.
+type call struct {
+	kind   callKind
+	more   bool
+	reason protocol.Reason
+	detail string
+	seq    protocol.Seq
+	batch  []protocol.Push
+}
+
+type callKind uint8
+
+const (
+	callNone callKind = iota
+	callPush
+	callAcked
+	callClosed
+	callLost
+)
+
+func (c *call) make(r link.Receiver) {
+	switch c.kind {
+	case callPush:
+		r.Push(c.batch, c.more)
+	case callAcked:
+		r.Acked(c.seq)
+	case callClosed:
+		r.Closed(c.reason, c.detail)
+	case callLost:
+		r.Lost()
+	}
+}
+
+// nextLocked is the next call of the receiver: the end before all else, then an ack from beside, then pushes.
+func (s *stream) nextLocked() call {
+	switch e := s.ending; e.kind {
+	case endClosed:
+		s.ending.kind = endTold
+		return call{kind: callClosed, reason: e.reason, detail: e.detail}
+	case endLost:
+		s.ending.kind = endTold
+		return call{kind: callLost}
+	case endTold:
+		return call{}
+	}
+	if s.noted {
+		s.noted = false
+		return call{kind: callAcked, seq: s.note}
+	}
+	if batch, more := s.batchLocked(); len(batch) > 0 {
+		return call{kind: callPush, batch: batch, more: more}
+	}
+	return call{}
+}
+
+// batchLocked takes from the mailbox what window and credit have room for.
+func (s *stream) batchLocked() (batch []protocol.Push, more bool) {
+	d, bytes, nowMS := s.d, 0, s.d.mb.g.nowMS()
+	for len(batch) < batchPushes && bytes < batchBytes {
+		e := d.nextLocked(nowMS)
+		if e == nil || !s.roomLocked(e) {
+			return batch, false
+		}
+		p := d.sendLocked(e)
+		s.credit -= p.Cost()
+		bytes += p.Cost()
+		batch = append(batch, p)
+		if len(d.sent) >= s.window {
+			s.fillLocked()
+		}
+	}
+	e := d.nextLocked(nowMS)
+	return batch, e != nil && s.roomLocked(e)
+}
+
+// roomLocked reports whether e may go out now. One push always fits the window. PROTOCOL 2.10.
+func (s *stream) roomLocked(e *entry) bool {
+	d := s.d
+	if len(d.sent) > 0 && (len(d.sent) >= s.window || d.bytes+len(e.msg.Payload) > s.windowBytes) {
+		s.fillLocked()
+		return false
+	}
+	return s.credit > 0
+}

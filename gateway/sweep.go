@@ -1,0 +1,219 @@
+package gateway
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"ramen/link"
+	"ramen/protocol"
+	"ramen/store"
+)
+
+// sweepSteps is in how many portions the sweeper visits all shards, once a second.
+const sweepSteps = 20
+
+// seenEvery is how often a mailbox's remembered ids are swept, in ms.
+const seenEvery = 60_000
+
+// sweep is the sweeper's goroutine: messages whose time is over, windows that stay full, mailboxes that nobody needs,
+// writes whose outcome is unknown.
+func (g *Gateway) sweep(ctx context.Context) {
+	tick := time.NewTicker(time.Second / sweepSteps)
+	defer tick.Stop()
+	for step := 0; ; step = (step + 1) % sweepSteps {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		for i := step; i < len(g.shards); i += sweepSteps {
+			g.sweepShard(&g.shards[i])
+		}
+		g.endStalled()
+	}
+}
+
+// sweepShard visits the mailboxes of a shard that need it.
+func (g *Gateway) sweepShard(s *shard) {
+	nowMS := g.nowMS()
+	idleMS := nowMS - g.cfg.MailboxIdle.Milliseconds()
+	var visit []*mailbox
+	s.mu.Lock()
+	for _, b := range s.mailboxes {
+		if b.loading != nil {
+			continue
+		}
+		if b.pins == 0 && b.touchedMS <= idleMS {
+			s.unloadLocked(g, b)
+			continue
+		}
+		if next := b.nextExpiryMS.Load(); next != 0 && next <= nowMS || b.sweepAtMS.Load() <= nowMS {
+			b.pins++
+			visit = append(visit, b)
+		}
+	}
+	s.mu.Unlock()
+	var again []*mailbox
+	for _, b := range visit {
+		if b.sweep(nowMS) {
+			again = append(again, b)
+			continue
+		}
+		g.releaseSwept(b)
+	}
+	if len(again) > 0 {
+		g.writeAgain(s, again)
+	}
+}
+
+// sweep expires what is over. It reports whether a write with an unknown outcome is to be made sure.
+func (b *mailbox) sweep(nowMS int64) (unsure bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.sweepLocked(nowMS)
+	if len(b.unsure) > 0 {
+		b.sweepAtMS.Store(nowMS + 1000)
+		return true
+	}
+	if b.sweepAtMS.Load() <= nowMS {
+		b.seen.sweep(nowMS)
+		b.forgetUnseenLocked()
+		b.sweepAtMS.Store(nowMS + seenEvery)
+	}
+	return false
+}
+
+// releaseSwept gives the sweeper's pin back without making the mailbox look used.
+func (g *Gateway) releaseSwept(b *mailbox) {
+	b.shard.mu.Lock()
+	b.pins--
+	b.shard.mu.Unlock()
+}
+
+// writeAgain writes what the store could not tell the outcome of. It does not wait: the store may be down.
+func (g *Gateway) writeAgain(s *shard, boxes []*mailbox) {
+	j := &job{done: make(chan struct{})}
+	for _, b := range boxes {
+		j.ops = append(j.ops, op{box: b})
+	}
+	j.after = func() {
+		for _, b := range boxes {
+			g.pushAll(b)
+			g.releaseSwept(b)
+		}
+	}
+	g.submit(g.committerOf(s), j)
+}
+
+// pushAll pushes to every stream of a mailbox.
+func (g *Gateway) pushAll(b *mailbox) {
+	b.mu.Lock()
+	var streams []*stream
+	for _, d := range b.devices {
+		if d.stream != nil {
+			streams = append(streams, d.stream)
+		}
+	}
+	b.mu.Unlock()
+	for _, s := range streams {
+		s.deliver()
+	}
+}
+
+// forgetUnseenLocked forgets devices that were not seen for longer than configured. PROTOCOL 1.
+func (b *mailbox) forgetUnseenLocked() {
+	before := b.g.unseenBefore(time.Now())
+	for i := len(b.devices) - 1; i >= 0; i-- {
+		if d := b.devices[i]; d.stream == nil && d.lastSeenMS < before {
+			b.forgetDeviceLocked(d)
+		}
+	}
+}
+
+// lapseBatch is how many users of a shard are named at once by a store that can.
+const lapseBatch = 256
+
+// lapse is the lapser's goroutine: once an interval it visits every shard.
+func (g *Gateway) lapse(ctx context.Context, l store.Lapser) {
+	tick := time.NewTicker(max(g.cfg.LapseInterval/time.Duration(len(g.shards)), time.Millisecond))
+	defer tick.Stop()
+	for i := 0; ; i = (i + 1) % len(g.shards) {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		if s := &g.shards[i]; s.epochNow() != 0 {
+			if err := g.lapseShard(ctx, l, s); err != nil && ctx.Err() == nil {
+				g.log.Warn("store did not name users with lapsed messages", "shard", s.id, "error", err)
+			}
+		}
+	}
+}
+
+// lapseShard loads the users of a shard with something in the store that time has ended, which counts and forgets it.
+func (g *Gateway) lapseShard(ctx context.Context, l store.Lapser, s *shard) error {
+	for after := protocol.UserID(""); ; {
+		call, cancel := context.WithTimeout(ctx, g.cfg.LoadTimeout)
+		users, err := l.Lapsed(call, s.owner(), after, g.nowMS(), g.unseenBefore(time.Now()), lapseBatch)
+		cancel()
+		if err != nil {
+			return err
+		}
+		for _, u := range users {
+			if b, err := g.acquire(ctx, link.Route{Shard: s.id, Epoch: s.epochNow()}, u); err == nil {
+				g.releaseSwept(b)
+			}
+		}
+		if len(users) < lapseBatch {
+			return nil
+		}
+		after = users[len(users)-1]
+	}
+}
+
+// stalls are the streams whose window is full, each with the time at which it ends unless something is acked.
+type stalls struct {
+	mu sync.Mutex
+	at map[*stream]time.Time // guarded by mu
+}
+
+func (t *stalls) init() { t.at = make(map[*stream]time.Time) }
+
+func (t *stalls) add(s *stream, at time.Time) {
+	t.mu.Lock()
+	t.at[s] = at
+	t.mu.Unlock()
+}
+
+func (t *stalls) remove(s *stream) {
+	t.mu.Lock()
+	delete(t.at, s)
+	t.mu.Unlock()
+}
+
+func (t *stalls) over(now time.Time) (over []*stream) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for s, at := range t.at {
+		if !now.Before(at) {
+			over = append(over, s)
+		}
+	}
+	return over
+}
+
+// endStalled ends the streams that acked nothing for too long with a full window. PROTOCOL 2.9.
+func (g *Gateway) endStalled() {
+	for _, s := range g.stalls.over(time.Now()) {
+		b := s.d.mb
+		b.mu.Lock()
+		if s.full && !s.detached {
+			limit := g.cfg.ackTimeout(s.transport)
+			s.endLocked(protocol.ReasonAckTimeout, "the window is full and nothing was acked for "+limit.String()+"; ack pushes once they are processed")
+		}
+		b.mu.Unlock()
+		s.deliver()
+	}
+}
