@@ -1,0 +1,91 @@
+package frontend
+
+import (
+	"fmt"
+
+	"ramen/protocol"
+)
+
+// acks joins the acks of one read: they are cumulative, so only the furthest counts.
+type acks struct {
+	some   bool
+	seq    protocol.Seq
+	cursor string // the last one; it counts where no seq is further
+}
+
+func (a *acks) add(f *protocol.DeviceFrame) {
+	a.some = true
+	if f.Cursor != "" {
+		a.cursor = f.Cursor
+	} else {
+		a.seq = max(a.seq, f.Seq)
+	}
+}
+
+// ack takes what the device has acked on the stream. PROTOCOL 2.9.
+func (s *stream) ack(a *acks) {
+	if !a.some {
+		return
+	}
+	s.mu.Lock()
+	if s.state == closed {
+		s.mu.Unlock()
+		return
+	}
+	if a.seq > s.sent {
+		sent := s.sent
+		s.mu.Unlock()
+		s.finish(protocol.ReasonInvalidArgument, fmt.Sprintf("ack of seq %d: the last push was %d", a.seq, sent))
+		return
+	}
+	seq, unknown := a.seq, ""
+	if a.cursor != "" && a.cursor != s.acked {
+		if i := s.ring.find(a.cursor); i >= 0 {
+			seq = max(seq, s.ackedSeq+1+protocol.Seq(i))
+		} else {
+			unknown = a.cursor
+		}
+	}
+	moved := s.ackLocked(seq)
+	lk, acked := s.link, s.acked
+	if lk == nil && unknown != "" {
+		s.lateAck = unknown
+	}
+	s.mu.Unlock()
+
+	if lk == nil { // the re-open carries it
+		return
+	}
+	if moved {
+		lk.Ack(seq, acked)
+	}
+	if unknown != "" {
+		lk.Ack(0, unknown) // the gateway knows whether it can be honoured
+	}
+}
+
+// ackLocked moves acked up to seq, and says whether it moved.
+func (s *stream) ackLocked(seq protocol.Seq) bool {
+	if seq <= s.ackedSeq || seq > s.sent {
+		return false
+	}
+	now := uint32(s.srv.clock.now())
+	n := int(seq - s.ackedSeq)
+	for range n {
+		u := s.ring.pop()
+		s.acked = u.cursor
+		s.srv.metrics.acked(u.priority, now-u.atMS)
+	}
+	s.ackedSeq = seq
+	s.srv.metrics.acks[s.transport].Add(float64(n))
+	return true
+}
+
+// Acked implements link.Receiver: the device acked by another way, such as POST /ramen/ack.
+func (s *stream) Acked(seq protocol.Seq) {
+	s.mu.Lock()
+	if s.state != closed {
+		s.ackLocked(seq)
+	}
+	s.mu.Unlock()
+}

@@ -1,0 +1,101 @@
+package auth
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Config says how devices and backends prove who they are.
+type Config struct {
+	Tokens         TokensConfig  `yaml:"tokens" doc:"Tokens of devices (JWT). Set one of secret, secret_file, public_key_file and jwks_file."`
+	Keys           KeysConfig    `yaml:"keys" doc:"API keys of backends."`
+	ReloadInterval time.Duration `yaml:"reload_interval" doc:"How often key and certificate files are looked at, beside the notifications of the file system. From 100ms to 1h."`
+}
+
+// TokensConfig says which tokens of devices are taken.
+type TokensConfig struct {
+	Secret        string        `yaml:"secret" secret:"true" doc:"Secret shared with the issuer of the tokens (HS256: at least 32 bytes, HS384: 48, HS512: 64). With the prefix base64: the rest is decoded."`
+	SecretFile    string        `yaml:"secret_file" doc:"File with the secret; a line end at its end does not count."`
+	PublicKeyFile string        `yaml:"public_key_file" doc:"PEM file with public keys or certificates of the issuer (RS256, ES256, EdDSA); several are fine."`
+	JWKSFile      string        `yaml:"jwks_file" doc:"JSON Web Key Set with the issuer's keys, chosen by kid."`
+	Algorithms    []string      `yaml:"algorithms" doc:"The only algorithms taken: of HS256, HS384, HS512, RS256, ES256, EdDSA. Empty: all that fit the keys."`
+	Audience      []string      `yaml:"audience" doc:"A token's aud must have one of these. Empty: aud does not matter."`
+	Issuer        string        `yaml:"issuer" doc:"A token's iss must be this. Empty: iss does not matter."`
+	Leeway        time.Duration `yaml:"leeway" doc:"How far the issuer's clock may be off. At most 10m."`
+	Cache         int           `yaml:"cache" doc:"How many verified tokens are remembered (some 150 bytes each), so that reconnects and acks do not check their signatures again. 0: none."`
+}
+
+// KeysConfig says where the keys of backends are.
+type KeysConfig struct {
+	File string `yaml:"file" doc:"YAML file with a list of name, sha256 (hex, of the key) and scopes (publish, read); the command \"ramen token --backend\" makes entries."`
+}
+
+const (
+	maxLeeway         = 10 * time.Minute
+	maxCache          = 1 << 20
+	minReloadInterval = 100 * time.Millisecond
+	maxReloadInterval = time.Hour
+)
+
+// Default is a configuration without keys.
+func Default() Config {
+	return Config{
+		Tokens:         TokensConfig{Leeway: 5 * time.Second, Cache: 20_000},
+		ReloadInterval: 10 * time.Second,
+	}
+}
+
+// Configured reports whether both devices and backends can be told apart from strangers.
+func (c Config) Configured() bool { return c.Tokens.Configured() && c.Keys.Configured() }
+
+// Validate says what is wrong with c, and what would be right. A configuration without keys is fine to it.
+func (c Config) Validate() error {
+	if c.ReloadInterval < minReloadInterval || c.ReloadInterval > maxReloadInterval {
+		return fmt.Errorf("auth: reload_interval is %v; it should be from %v to %v", c.ReloadInterval, minReloadInterval, maxReloadInterval)
+	}
+	return c.Tokens.Validate()
+}
+
+// Configured reports whether there is a source of keys.
+func (c TokensConfig) Configured() bool { return len(c.sources()) > 0 }
+
+// Validate says what is wrong with c, and what would be right.
+func (c TokensConfig) Validate() error {
+	if s := c.sources(); len(s) > 1 {
+		return fmt.Errorf("auth: tokens have several sources of keys: %s; set one of them alone", strings.Join(s, ", "))
+	}
+	for _, a := range c.Algorithms {
+		if algorithmNamed(a) == nil {
+			return fmt.Errorf("auth: tokens.algorithms has %q; it should be some of %s", a, strings.Join(algorithmNames(), ", "))
+		}
+	}
+	if slices.Contains(c.Audience, "") {
+		return errors.New("auth: tokens.audience has an empty name; leave the list empty to take every audience")
+	}
+	if c.Leeway < 0 || c.Leeway > maxLeeway {
+		return fmt.Errorf("auth: tokens.leeway is %v; it should be from 0 to %v", c.Leeway, maxLeeway)
+	}
+	if c.Cache < 0 || c.Cache > maxCache {
+		return fmt.Errorf("auth: tokens.cache is %d; it should be from 0 to %d", c.Cache, maxCache)
+	}
+	return nil
+}
+
+// sources names the sources of keys that are set.
+func (c TokensConfig) sources() []string {
+	var set []string
+	for _, s := range [...]struct{ name, value string }{
+		{"secret", c.Secret}, {"secret_file", c.SecretFile}, {"public_key_file", c.PublicKeyFile}, {"jwks_file", c.JWKSFile},
+	} {
+		if s.value != "" {
+			set = append(set, s.name)
+		}
+	}
+	return set
+}
+
+// Configured reports whether there is a file of keys.
+func (c KeysConfig) Configured() bool { return c.File != "" }

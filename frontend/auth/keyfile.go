@@ -1,0 +1,102 @@
+package auth
+
+import (
+	"bytes"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// maxBackends bounds the keys of a file: each call compares with all of them.
+const maxBackends = 256
+
+// parseKeys reads a file of keys: a YAML list of name, sha256 and scopes. Errors name the line.
+func parseKeys(data []byte) ([]keyEntry, error) {
+	var doc yaml.Node
+	d := yaml.NewDecoder(bytes.NewReader(data))
+	if err := d.Decode(&doc); errors.Is(err, io.EOF) {
+		return nil, errors.New("there is no key in it; it should be a list of name, sha256 and scopes")
+	} else if err != nil {
+		return nil, fmt.Errorf("it is no YAML: %w", err)
+	}
+	list := doc.Content[0]
+	if list.Kind != yaml.SequenceNode || len(list.Content) == 0 {
+		return nil, fmt.Errorf("line %d: it should be a list of name, sha256 and scopes", list.Line)
+	}
+	if len(list.Content) > maxBackends {
+		return nil, fmt.Errorf("it has %d keys; it should have at most %d", len(list.Content), maxBackends)
+	}
+	var entries []keyEntry
+	for _, n := range list.Content {
+		e, err := parseKey(n)
+		if err != nil {
+			return nil, err
+		}
+		for _, o := range entries {
+			if o.name == e.name || o.hash == e.hash {
+				return nil, fmt.Errorf("line %d: %q has the name or the key of %q above; each should be once", n.Line, e.name, o.name)
+			}
+		}
+		entries = append(entries, e)
+	}
+	return entries, nil
+}
+
+// parseKey reads one entry.
+func parseKey(n *yaml.Node) (keyEntry, error) {
+	var e keyEntry
+	if n.Kind != yaml.MappingNode {
+		return e, fmt.Errorf("line %d: it should have name, sha256 and scopes", n.Line)
+	}
+	var hash string
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		key, value := n.Content[i], n.Content[i+1]
+		var err error
+		switch key.Value {
+		case "name":
+			err = value.Decode(&e.name)
+		case "sha256":
+			err = value.Decode(&hash)
+		case "scopes":
+			e.all, err = parseScopes(value)
+		default:
+			return e, fmt.Errorf("line %d: unknown %q; there are name, sha256 and scopes", key.Line, key.Value)
+		}
+		if err != nil {
+			return e, fmt.Errorf("line %d: %s: %w", key.Line, key.Value, err)
+		}
+	}
+	if e.name == "" || e.all == 0 {
+		return e, fmt.Errorf("line %d: it should have a name, and scopes of publish and read", n.Line)
+	}
+	if strings.HasPrefix(hash, keyPrefix) {
+		return e, fmt.Errorf("line %d: sha256 of %q is the key itself; it should be its hash alone, and the key is no longer secret", n.Line, e.name)
+	}
+	raw, err := hex.DecodeString(hash)
+	if err != nil || len(raw) != len(e.hash) {
+		return e, fmt.Errorf("line %d: sha256 of %q should be 64 hex digits", n.Line, e.name)
+	}
+	copy(e.hash[:], raw)
+	return e, nil
+}
+
+// parseScopes reads a list of scopes.
+func parseScopes(n *yaml.Node) (Scope, error) {
+	var names []string
+	if err := n.Decode(&names); err != nil {
+		return 0, errors.New("it should be a list of publish and read")
+	}
+	var all Scope
+	for _, name := range names {
+		s, ok := ParseScope(name)
+		if !ok {
+			return 0, fmt.Errorf("%q is no scope; there are publish and read", name)
+		}
+		all |= s
+	}
+	return all, nil
+}

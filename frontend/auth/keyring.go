@@ -1,0 +1,173 @@
+package auth
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/golang-jwt/jwt/v5"
+
+	"ramen/protocol"
+)
+
+// maxKeys bounds how many signatures one token without a kid can have checked.
+const maxKeys = 64
+
+// sourceKey is a key as it came out of its file.
+type sourceKey struct {
+	id        string // kid; empty: it fits every kid
+	algorithm string // the only one that it is for; empty: all of its type
+	key       any
+}
+
+// keyring is the keys in force at one time. It is immutable, but for its cache.
+type keyring struct {
+	byAlgorithm map[string]*ringAlgorithm
+	names       string // of the algorithms that are taken
+	verified    *cache // tokens that were verified with these keys
+}
+
+// ringAlgorithm is one algorithm and the keys that may be used with it.
+type ringAlgorithm struct {
+	name   string
+	method jwt.SigningMethod
+	hmac   bool
+	keys   []ringKey
+}
+
+type ringKey struct {
+	id  string
+	key any
+}
+
+// newKeyring sorts keys by what they may be used for. only, where it is not empty, are the algorithms that the
+// operator wants. Every key must be good for something.
+func newKeyring(keys []sourceKey, only []string, cached int) (*keyring, error) {
+	if len(keys) == 0 {
+		return nil, errors.New("there is no key in it")
+	}
+	if len(keys) > maxKeys {
+		return nil, fmt.Errorf("there are %d keys in it; it should be at most %d", len(keys), maxKeys)
+	}
+	r := &keyring{byAlgorithm: make(map[string]*ringAlgorithm), verified: newCache(cached)}
+	for i, k := range keys {
+		if err := r.add(k, only); err != nil {
+			return nil, fmt.Errorf("key %s: %w", keyName(k.id, i), err)
+		}
+	}
+	names := slices.DeleteFunc(algorithmNames(), func(a string) bool { return r.byAlgorithm[a] == nil })
+	if len(names) == 0 {
+		return nil, fmt.Errorf("no key in it is for %s, which tokens.algorithms names", strings.Join(only, ", "))
+	}
+	for _, a := range only {
+		if !slices.Contains(names, a) {
+			return nil, fmt.Errorf("no key in it is for %s, which tokens.algorithms names; the keys are for %s", a, strings.Join(names, ", "))
+		}
+	}
+	r.names = strings.Join(names, ", ")
+	return r, nil
+}
+
+func (r *keyring) add(k sourceKey, only []string) error {
+	fit, err := algorithmsOf(k.key)
+	if err != nil {
+		return err
+	}
+	if err := longEnough(k, only); err != nil {
+		return err
+	}
+	if k.algorithm != "" && !slices.ContainsFunc(fit, func(a *algorithm) bool { return a.name == k.algorithm }) {
+		return fmt.Errorf("its alg is %.16q, but a key of its type and size is for %s", k.algorithm, strings.Join(namesOf(fit), ", "))
+	}
+	for _, a := range fit {
+		if k.algorithm != "" && k.algorithm != a.name || len(only) > 0 && !slices.Contains(only, a.name) {
+			continue
+		}
+		ra := r.byAlgorithm[a.name]
+		if ra == nil {
+			ra = &ringAlgorithm{name: a.name, method: a.method, hmac: a.secret > 0}
+			r.byAlgorithm[a.name] = ra
+		}
+		ra.keys = append(ra.keys, ringKey{id: k.id, key: k.key})
+	}
+	return nil
+}
+
+// longEnough refuses a secret that is too short for an algorithm that the operator names.
+func longEnough(k sourceKey, only []string) error {
+	secret, ok := k.key.([]byte)
+	if !ok {
+		return nil
+	}
+	for _, name := range only {
+		if a := algorithmNamed(name); a.secret > len(secret) && (k.algorithm == "" || k.algorithm == name) {
+			return fmt.Errorf("secret has %d bytes; %s needs at least %d", len(secret), a.name, a.secret)
+		}
+	}
+	return nil
+}
+
+// check verifies that signature is that of signed, by a key for the algorithm and kid of h.
+func (r *keyring) check(h *header, signed string, signature []byte) error {
+	a := r.byAlgorithm[h.Alg]
+	if a == nil {
+		return r.refuse(h.Alg)
+	}
+	tried := 0
+	for pass := range 2 {
+		for i := range a.keys {
+			k := &a.keys[i]
+			// A key without an id fits every kid, but those that bear the token's come first. RFC 7515 4.1.4.
+			if named := k.id != "" && k.id == h.Kid; named != (pass == 0) || !named && k.id != "" && h.Kid != "" {
+				continue
+			}
+			tried++
+			if a.method.Verify(signed, signature, k.key) == nil {
+				return nil
+			}
+		}
+	}
+	if tried == 0 {
+		return refusef("token's kid %.64q is that of no %s key", h.Kid, a.name)
+	}
+	return refusef("token's signature does not fit any key for %s", a.name)
+}
+
+// refuse says why alg is not taken.
+func (r *keyring) refuse(alg string) *protocol.Error {
+	switch {
+	case alg == "":
+		return refusef("token's header has no alg; it should be one of %s", r.names)
+	case strings.EqualFold(alg, "none"):
+		return refusef("token is not signed (alg %.16q); it should be, with one of %s", alg, r.names)
+	}
+	return refusef("token's alg is %.16q; it should be one of %s", alg, r.names)
+}
+
+// refusef makes an unauthenticated error.
+func refusef(format string, args ...any) *protocol.Error {
+	return protocol.Errorf(protocol.CodeUnauthenticated, format, args...)
+}
+
+func keyName(id string, i int) string {
+	if id != "" {
+		return fmt.Sprintf("%.64q", id)
+	}
+	return fmt.Sprintf("%d", i+1)
+}
+
+func namesOf(as []*algorithm) []string {
+	names := make([]string, len(as))
+	for i, a := range as {
+		names[i] = a.name
+	}
+	return names
+}
+
+// remembers reports whether tokens of that algorithm are worth remembering: to check an HMAC costs little more than to
+// look the token up (4 µs; ES256 takes 100), and to remember costs memory a stream.
+func (r *keyring) remembers(alg string) bool {
+	a := r.byAlgorithm[alg]
+	return a != nil && !a.hmac && r.verified.half > 0
+}

@@ -1,0 +1,139 @@
+package auth
+
+import (
+	"bytes"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/json"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/go-jose/go-jose/v4"
+)
+
+// base64Prefix marks a secret that is given as standard base64 of its bytes.
+const base64Prefix = "base64:"
+
+// parseSecret reads an HMAC secret. One line end at its end, as editors leave it, is not part of it.
+func parseSecret(data []byte) ([]sourceKey, error) {
+	data = bytes.TrimSuffix(bytes.TrimSuffix(data, []byte("\n")), []byte("\r"))
+	if rest, ok := bytes.CutPrefix(data, []byte(base64Prefix)); ok {
+		raw, err := base64.StdEncoding.DecodeString(string(rest))
+		if err != nil {
+			return nil, errors.New("what follows base64: is no standard base64")
+		}
+		data = raw
+	}
+	return []sourceKey{{key: bytes.Clone(data)}}, nil
+}
+
+// parsePEM reads public keys and certificates. A private key is refused: a server that only verifies should not have it.
+func parsePEM(data []byte) ([]sourceKey, error) {
+	var keys []sourceKey
+	for {
+		var block *pem.Block
+		if block, data = pem.Decode(data); block == nil {
+			break
+		}
+		key, err := parseBlock(block)
+		if err != nil {
+			return nil, err
+		}
+		keys = append(keys, sourceKey{key: key})
+	}
+	if len(keys) == 0 {
+		return nil, errors.New("there is no PEM block in it; it should have -----BEGIN PUBLIC KEY----- or a certificate")
+	}
+	return keys, nil
+}
+
+func parseBlock(block *pem.Block) (any, error) {
+	switch {
+	case block.Type == "PUBLIC KEY":
+		return x509.ParsePKIXPublicKey(block.Bytes)
+	case block.Type == "RSA PUBLIC KEY":
+		return x509.ParsePKCS1PublicKey(block.Bytes)
+	case block.Type == "CERTIFICATE":
+		cert, err := x509.ParseCertificate(block.Bytes)
+		if err != nil {
+			return nil, err
+		}
+		return cert.PublicKey, nil
+	case strings.HasSuffix(block.Type, "PRIVATE KEY"):
+		return nil, errors.New("it has a private key; a server needs the public one alone: openssl pkey -in KEY -pubout")
+	}
+	return nil, fmt.Errorf("it has a PEM block %.32q; it should have PUBLIC KEY or CERTIFICATE", block.Type)
+}
+
+// parseJWKS reads a JSON Web Key Set. RFC 7517 5: keys of a type, a curve or a use that is not for us are passed over.
+func parseJWKS(data []byte) ([]sourceKey, error) {
+	var set struct {
+		Keys []json.RawMessage `json:"keys"`
+	}
+	if err := json.Unmarshal(data, &set); err != nil {
+		return nil, fmt.Errorf(`it is no JSON object {"keys":[…]}: %w`, err)
+	}
+	var keys []sourceKey
+	for i, raw := range set.Keys {
+		key, err := parseJWK(raw)
+		if err != nil {
+			return nil, fmt.Errorf("key %d: %w", i+1, err)
+		}
+		if key.key != nil {
+			keys = append(keys, key)
+		}
+	}
+	if len(keys) == 0 {
+		return nil, fmt.Errorf("none of its %d keys can verify tokens; it should have oct, RSA, EC (P-256) or OKP (Ed25519) keys", len(set.Keys))
+	}
+	return keys, nil
+}
+
+// jwkHead is what says whether a key is for us.
+type jwkHead struct {
+	Kty string   `json:"kty"`
+	Crv string   `json:"crv"`
+	Use string   `json:"use"`
+	Ops []string `json:"key_ops"`
+	Kid string   `json:"kid"`
+	Alg string   `json:"alg"`
+}
+
+// parseJWK reads one key; a key that is not for us comes back without one.
+func parseJWK(raw []byte) (sourceKey, error) {
+	var head jwkHead
+	if err := json.Unmarshal(raw, &head); err != nil {
+		return sourceKey{}, errors.New("it is no JSON Web Key")
+	}
+	if !head.verifies() {
+		return sourceKey{}, nil
+	}
+	var jwk jose.JSONWebKey
+	if err := jwk.UnmarshalJSON(raw); err != nil || !jwk.Valid() {
+		return sourceKey{}, fmt.Errorf("kid %.64q: it is no sound %s key", head.Kid, head.Kty) // the cause could quote key material
+	}
+	return sourceKey{id: head.Kid, algorithm: head.Alg, key: publicOf(jwk.Key)}, nil
+}
+
+func (h *jwkHead) verifies() bool {
+	switch h.Kty {
+	case "oct", "RSA":
+	case "EC":
+		if h.Crv != "P-256" {
+			return false
+		}
+	case "OKP":
+		if h.Crv != "Ed25519" {
+			return false
+		}
+	default:
+		return false
+	}
+	if h.Use != "" && h.Use != "sig" || h.Alg != "" && algorithmNamed(h.Alg) == nil {
+		return false
+	}
+	return len(h.Ops) == 0 || slices.Contains(h.Ops, "verify") || slices.Contains(h.Ops, "sign")
+}

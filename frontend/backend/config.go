@@ -1,0 +1,48 @@
+package backend
+
+import (
+	"fmt"
+
+	"ramen/protocol"
+)
+
+// Config is what backends may ask for.
+type Config struct {
+	// Publish bounds messages and requests.
+	Publish protocol.PublishLimits `yaml:"publish"`
+	// PublishesPerSecond is how many messages this process takes a second, users counted one by one; beyond it they are
+	// resource_exhausted. Default 0: as many as come. The limit a user is the gateway's.
+	PublishesPerSecond float64 `yaml:"publishes_per_second"`
+	// PublishBurst is how many may come at once under PublishesPerSecond. At least publish.max_batch, or a full batch
+	// could never pass. Default 2,000.
+	PublishBurst int `yaml:"publish_burst"`
+	// BytesUnderWay bounds the bodies of all publishes that are not answered yet, in bytes; beyond it they are
+	// unavailable. Default 256 MiB; memory is about twice that at worst.
+	BytesUnderWay int64 `yaml:"bytes_under_way"`
+	// StreamRequests is how many requests of one PublishStream are read ahead of the answers. Default 256; then the
+	// stream is not read until some are answered.
+	StreamRequests int `yaml:"stream_requests"`
+}
+
+// Default is what PROTOCOL names, without a limit on the rate.
+func Default() Config {
+	return Config{Publish: protocol.DefaultPublishLimits(), PublishBurst: 2000, BytesUnderWay: 256 << 20, StreamRequests: 256}
+}
+
+// Validate reports the first setting that cannot be.
+func (c *Config) Validate() error {
+	if err := c.Publish.Validate(); err != nil {
+		return fmt.Errorf("backend: %w", err)
+	}
+	switch {
+	case c.PublishesPerSecond < 0:
+		return fmt.Errorf("backend: publishes_per_second is %v: it must be 0, for no limit, or more", c.PublishesPerSecond)
+	case c.PublishesPerSecond > 0 && c.PublishBurst < c.Publish.MaxBatch:
+		return fmt.Errorf("backend: publish_burst is %d: it must be at least publish.max_batch, %d", c.PublishBurst, c.Publish.MaxBatch)
+	case c.BytesUnderWay < int64(c.Publish.MaxBody):
+		return fmt.Errorf("backend: bytes_under_way is %d: it must be at least publish.max_body, %d", c.BytesUnderWay, c.Publish.MaxBody)
+	case c.StreamRequests < 1 || c.StreamRequests > 1<<16:
+		return fmt.Errorf("backend: stream_requests is %d: it must be 1 to %d", c.StreamRequests, 1<<16)
+	}
+	return nil
+}

@@ -1,0 +1,161 @@
+package backend
+
+import (
+	"context"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+
+	"ramen/frontend/auth"
+	"ramen/protocol"
+	"ramen/protocol/ramenpb"
+)
+
+// GRPCOptions are what a grpc.Server needs to serve Backend: its codec and the bound of requests. PROTOCOL 7.
+func (s *Server) GRPCOptions() []grpc.ServerOption {
+	return []grpc.ServerOption{
+		grpc.ForceServerCodecV2(newCodec()),
+		grpc.MaxRecvMsgSize(s.cfg.Publish.MaxBody), // over it: RESOURCE_EXHAUSTED, by grpc itself
+	}
+}
+
+// RegisterGRPC adds the Backend service to r, a grpc.Server made with GRPCOptions.
+func (s *Server) RegisterGRPC(r grpc.ServiceRegistrar) {
+	desc := ramenpb.Backend_ServiceDesc
+	desc.Methods = append([]grpc.MethodDesc(nil), desc.Methods...)
+	for i := range desc.Methods {
+		if desc.Methods[i].MethodName == "Publish" {
+			desc.Methods[i].Handler = publishHandler
+		}
+	}
+	desc.Streams = append([]grpc.StreamDesc(nil), desc.Streams...)
+	for i := range desc.Streams {
+		if desc.Streams[i].StreamName == "PublishStream" {
+			desc.Streams[i].Handler = func(srv any, stream grpc.ServerStream) error {
+				return srv.(*service).publishStream(stream)
+			}
+		}
+	}
+	r.RegisterService(&desc, &service{server: s})
+}
+
+// service is the gRPC side of a Server. Publish and PublishStream do not go through the generated types.
+type service struct {
+	ramenpb.UnimplementedBackendServer
+	server *Server
+}
+
+// publishHandler stands where generated code would: it differs in the types that it decodes into and answers.
+func publishHandler(srv any, ctx context.Context, decode func(any) error, interceptor grpc.UnaryServerInterceptor) (any, error) {
+	g := srv.(*service)
+	began := time.Now()
+	if err := g.server.allow(authorization(ctx), auth.ScopePublish); err != nil {
+		return nil, g.server.done(callPublish, began, err)
+	}
+	in := &publishRequest{server: g.server}
+	if err := decode(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return g.publish(ctx, in, began)
+	}
+	info := &grpc.UnaryServerInfo{Server: srv, FullMethod: ramenpb.Backend_Publish_FullMethodName}
+	return interceptor(ctx, in, info, func(ctx context.Context, in any) (any, error) { return g.publish(ctx, in.(*publishRequest), began) })
+}
+
+func (g *service) publish(ctx context.Context, in *publishRequest, began time.Time) (any, error) {
+	if in.err != nil {
+		return nil, g.server.done(callPublish, began, in.err)
+	}
+	if err := g.server.take(in.batch.bytes); err != nil {
+		return nil, g.server.done(callPublish, began, err)
+	}
+	defer g.server.give(in.batch.bytes)
+	g.server.publish(ctx, sideGRPC, in.batch)
+	return &publishResponse{in.batch.results}, g.server.done(callPublish, began, nil)
+}
+
+// ListDevices implements ramenpb.BackendServer.
+func (g *service) ListDevices(ctx context.Context, in *ramenpb.ListDevicesRequest) (*ramenpb.ListDevicesResponse, error) {
+	return answer(ctx, g, callDevices, auth.ScopeRead, func() (*ramenpb.ListDevicesResponse, *protocol.Error) {
+		devices, err := g.server.devices(ctx, in.GetUser())
+		return devicesProto(devices), err
+	})
+}
+
+// ListMessages implements ramenpb.BackendServer.
+func (g *service) ListMessages(ctx context.Context, in *ramenpb.ListMessagesRequest) (*ramenpb.ListMessagesResponse, error) {
+	return answer(ctx, g, callMessages, auth.ScopeRead, func() (*ramenpb.ListMessagesResponse, *protocol.Error) {
+		messages, err := g.server.messages(ctx, in.GetUser())
+		return messagesProto(messages), err
+	})
+}
+
+// Recall implements ramenpb.BackendServer.
+func (g *service) Recall(ctx context.Context, in *ramenpb.RecallRequest) (*ramenpb.RecallResponse, error) {
+	return answer(ctx, g, callRecall, auth.ScopePublish, func() (*ramenpb.RecallResponse, *protocol.Error) {
+		recalled, err := g.server.recall(ctx, in.GetUser(), in.GetId())
+		return &ramenpb.RecallResponse{Recalled: recalled}, err
+	})
+}
+
+// Disconnect implements ramenpb.BackendServer.
+func (g *service) Disconnect(ctx context.Context, in *ramenpb.DisconnectRequest) (*ramenpb.DisconnectResponse, error) {
+	return answer(ctx, g, callDisconnect, auth.ScopePublish, func() (*ramenpb.DisconnectResponse, *protocol.Error) {
+		n, err := g.server.disconnect(ctx, in.GetUser(), in.GetDevice(), in.GetDetail())
+		return &ramenpb.DisconnectResponse{Streams: uint32(n)}, err
+	})
+}
+
+// answer serves a call to who may make it, and counts it.
+func answer[T any](ctx context.Context, g *service, c call, scope auth.Scope, serve func() (*T, *protocol.Error)) (*T, error) {
+	began := time.Now()
+	if err := g.server.allow(authorization(ctx), scope); err != nil {
+		return nil, g.server.done(c, began, err)
+	}
+	a, err := serve()
+	if err != nil {
+		return nil, g.server.done(c, began, err)
+	}
+	return a, g.server.done(c, began, nil)
+}
+
+// authorization is the metadata key of PROTOCOL 8.
+func authorization(ctx context.Context) string {
+	if values := metadata.ValueFromIncomingContext(ctx, "authorization"); len(values) > 0 {
+		return values[0]
+	}
+	return ""
+}
+
+// done counts a call and makes its status; nil where err is.
+func (s *Server) done(c call, began time.Time, err *protocol.Error) error {
+	s.metrics.request(sideGRPC, c, began, err)
+	if err == nil {
+		return nil
+	}
+	return statusOf(err)
+}
+
+func statusOf(e *protocol.Error) error { return status.Error(grpcCode(e.Code), e.Message) }
+
+func grpcCode(c protocol.Code) codes.Code {
+	switch c {
+	case protocol.CodeInvalidArgument:
+		return codes.InvalidArgument
+	case protocol.CodeUnauthenticated:
+		return codes.Unauthenticated
+	case protocol.CodePermissionDenied:
+		return codes.PermissionDenied
+	case protocol.CodeNotFound:
+		return codes.NotFound
+	case protocol.CodeTooLarge, protocol.CodeResourceExhausted:
+		return codes.ResourceExhausted
+	case protocol.CodeUnavailable:
+		return codes.Unavailable
+	}
+	return codes.Internal
+}

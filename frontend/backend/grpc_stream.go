@@ -1,0 +1,166 @@
+package backend
+
+import (
+	"context"
+	"io"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/status"
+
+	"ramen/frontend/auth"
+	"ramen/protocol"
+)
+
+// A PublishStream is two goroutines with a queue between: one reads, decodes and checks; the other takes everything that
+// is there, asks the owners for it in one call, and answers each request. So a stream's messages are accepted in the
+// order in which they came, whatever it has under way, and the more it has, the more of it shares a call and an fsync.
+
+// publishQueue is what was read of one PublishStream and is not answered yet.
+type publishQueue struct {
+	requests chan *batch // closed when no more is read
+	end      error       // why no more is read; nil: the client has said all. Set before requests is closed
+
+	// owned by the answering goroutine
+	first *batch   // was taken from requests, but did not go with the last group
+	group []*batch // asked for in one call
+}
+
+func (g *service) publishStream(stream grpc.ServerStream) error {
+	s := g.server
+	key := authorization(stream.Context())
+	if err := s.allow(key, auth.ScopePublish); err != nil {
+		return s.done(callPublishStream, time.Now(), err)
+	}
+	ctx, cancel := context.WithCancel(stream.Context())
+	defer cancel()
+	q := &publishQueue{requests: make(chan *batch, s.cfg.StreamRequests)}
+	reading := s.read(func() {
+		q.end = s.readPublishes(ctx, stream, q.requests)
+		close(q.requests)
+		<-ctx.Done() // the answering goroutine has ended: what it left is answered no more
+		for b := range q.requests {
+			s.give(b.bytes)
+		}
+	})
+	if !reading {
+		return s.done(callPublishStream, time.Now(), errDraining())
+	}
+	err := s.answerPublishes(ctx, stream, q, key)
+	if q.first != nil {
+		s.give(q.first.bytes)
+	}
+	return err
+}
+
+// readPublishes reads requests until the stream ends or one is wrong as a whole. A full queue, and too many bytes under
+// way in the process, stop the reading, and so, by HTTP/2's flow control, the client.
+func (s *Server) readPublishes(ctx context.Context, stream grpc.ServerStream, to chan<- *batch) error {
+	for {
+		in := &publishRequest{server: s}
+		if err := stream.RecvMsg(in); err == io.EOF {
+			return nil
+		} else if err != nil {
+			return err
+		}
+		if in.err != nil {
+			return s.done(callPublishStream, time.Now(), in.err)
+		}
+		in.batch.began = time.Now()
+		if err := s.underWay.Acquire(ctx, in.batch.bytes); err != nil {
+			return status.FromContextError(err).Err()
+		}
+		select {
+		case to <- in.batch:
+		case <-ctx.Done():
+			s.give(in.batch.bytes)
+			return status.FromContextError(ctx.Err()).Err()
+		}
+	}
+}
+
+// answerPublishes answers requests in their order, until no more is read or the server drains.
+func (s *Server) answerPublishes(ctx context.Context, stream grpc.ServerStream, q *publishQueue, key string) error {
+	for {
+		more, err := s.nextPublishes(ctx, q)
+		if !more {
+			return err
+		}
+		refused := s.allow(key, auth.ScopePublish) // the key may have been taken back since
+		if refused == nil {
+			s.publish(ctx, sideGRPC, q.group...)
+		}
+		for _, b := range q.group {
+			s.give(b.bytes)
+		}
+		if refused != nil {
+			return s.done(callPublishStream, time.Now(), refused)
+		}
+		for _, b := range q.group {
+			if err := stream.SendMsg(&publishResponse{b.results}); err != nil {
+				return err
+			}
+			s.done(callPublishStream, b.began, nil)
+		}
+	}
+}
+
+// nextPublishes waits for requests and takes all that are there, up to a full batch. False ends the stream.
+func (s *Server) nextPublishes(ctx context.Context, q *publishQueue) (bool, error) {
+	clear(q.group)
+	q.group = q.group[:0]
+	if q.first == nil {
+		var more bool
+		var err error
+		if q.first, more, err = s.waitPublish(ctx, q); !more {
+			return false, err
+		}
+	}
+	messages, bytes := 0, int64(0)
+	for {
+		messages += len(q.first.asked)
+		bytes += q.first.bytes
+		if len(q.group) > 0 && (messages > s.cfg.Publish.MaxBatch || bytes > int64(s.cfg.Publish.MaxBody)) {
+			return true, nil // it goes first the next time
+		}
+		q.group = append(q.group, q.first)
+		q.first = nil
+		select {
+		case b, ok := <-q.requests:
+			if !ok {
+				return true, nil // found again by the next wait
+			}
+			q.first = b
+		default:
+			return true, nil
+		}
+	}
+}
+
+func (s *Server) waitPublish(ctx context.Context, q *publishQueue) (*batch, bool, error) {
+	select {
+	case b, more := <-q.requests:
+		return b, more, endOf(q, more)
+	case <-ctx.Done():
+		return nil, false, status.FromContextError(ctx.Err()).Err()
+	case <-s.draining:
+	}
+	select { // what was read is still answered
+	case b, more := <-q.requests:
+		return b, more, endOf(q, more)
+	default:
+		return nil, false, statusOf(errDraining())
+	}
+}
+
+// endOf is why reading ended, which may be read once it has.
+func endOf(q *publishQueue, more bool) error {
+	if more {
+		return nil
+	}
+	return q.end
+}
+
+func errDraining() *protocol.Error {
+	return protocol.Errorf(protocol.CodeUnavailable, "this server is going away: open the stream again, and send again, with the same ids, what is not answered")
+}

@@ -1,0 +1,155 @@
+package backend
+
+import (
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"ramen/frontend/auth"
+	"ramen/protocol"
+)
+
+// Handler serves the whole of the backends' HTTP port: /v1/ by itself, everything else by rest (health, metrics, the
+// console), or with 404 where rest is nil. The rule of origins holds for all of it. PROTOCOL 3, 8.
+func (s *Server) Handler(rest http.Handler) http.Handler {
+	if rest == nil {
+		rest = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { writeError(w, unknownPath(r)) })
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		began := time.Now()
+		e := endpoint{call: callOther, serve: unknown}
+		err := s.checkOrigin(r)
+		if err == nil {
+			// The escaped path, by hand: a user may have any printable character in it, a slash or two dots too, which
+			// http.ServeMux would clean away.
+			path, ours := strings.CutPrefix(r.URL.EscapedPath(), "/v1/")
+			if !ours {
+				rest.ServeHTTP(w, r)
+				return
+			}
+			e = s.endpoint(path)
+			err = e.admit(s, w, r)
+		}
+		if err == nil {
+			err = e.serve(s, w, r, e.user, e.id)
+		}
+		if err != nil {
+			writeError(w, err)
+		}
+		s.metrics.request(sideHTTP, e.call, began, err)
+	})
+}
+
+// endpoint is one call of PROTOCOL 8 and what its path names.
+type endpoint struct {
+	call     call
+	method   string // empty: there is no such path
+	scope    auth.Scope
+	serve    func(s *Server, w http.ResponseWriter, r *http.Request, user, id string) *protocol.Error
+	user, id string
+}
+
+// endpoint finds what the escaped path behind /v1/ stands for.
+func (s *Server) endpoint(path string) endpoint {
+	if path == "publish" {
+		return endpoint{call: callPublish, method: http.MethodPost, scope: auth.ScopePublish, serve: (*Server).servePublish}
+	}
+	parts := strings.Split(path, "/")
+	if len(parts) < 3 || len(parts) > 4 || parts[0] != "users" {
+		return endpoint{call: callOther, serve: unknown}
+	}
+	var e endpoint
+	switch {
+	case len(parts) == 3 && parts[2] == "devices":
+		e = endpoint{call: callDevices, method: http.MethodGet, scope: auth.ScopeRead, serve: (*Server).serveDevices}
+	case len(parts) == 3 && parts[2] == "messages":
+		e = endpoint{call: callMessages, method: http.MethodGet, scope: auth.ScopeRead, serve: (*Server).serveMessages}
+	case len(parts) == 4 && parts[2] == "messages":
+		e = endpoint{call: callRecall, method: http.MethodDelete, scope: auth.ScopePublish, serve: (*Server).serveRecall}
+		e.id = unescape(parts[3])
+	case len(parts) == 3 && parts[2] == "disconnect":
+		e = endpoint{call: callDisconnect, method: http.MethodPost, scope: auth.ScopePublish, serve: (*Server).serveDisconnect}
+	default:
+		return endpoint{call: callOther, serve: unknown}
+	}
+	e.user = unescape(parts[1])
+	return e
+}
+
+// unescape reads a segment that net/http has found well escaped already.
+func unescape(segment string) string {
+	s, err := url.PathUnescape(segment)
+	if err != nil {
+		return segment
+	}
+	return s
+}
+
+// admit checks the method and the key.
+func (e *endpoint) admit(s *Server, w http.ResponseWriter, r *http.Request) *protocol.Error {
+	if e.method != "" && r.Method != e.method {
+		w.Header().Set("Allow", e.method)
+		return methodNotAllowed(r.Method, e.method)
+	}
+	if e.method == "" {
+		return nil
+	}
+	return s.allow(r.Header.Get("Authorization"), e.scope)
+}
+
+func unknown(_ *Server, _ http.ResponseWriter, r *http.Request, _, _ string) *protocol.Error {
+	return unknownPath(r)
+}
+
+func unknownPath(r *http.Request) *protocol.Error {
+	return protocol.Errorf(protocol.CodeNotFound, "there is nothing at %q: the calls are POST /v1/publish, GET /v1/users/{user}/devices, "+
+		"GET /v1/users/{user}/messages, DELETE /v1/users/{user}/messages/{id} and POST /v1/users/{user}/disconnect", clip(r.URL.Path))
+}
+
+func methodNotAllowed(is, right string) *protocol.Error {
+	return protocol.Invalidf("the method is %q: it must be %s", clip(is), right)
+}
+
+// clip bounds what an error repeats of a request.
+func clip(s string) string {
+	const most = 128
+	if len(s) <= most {
+		return s
+	}
+	return s[:most] + "…"
+}
+
+var (
+	typeJSON = []string{"application/json"}
+	noStore  = []string{"no-store"} // what waits for users, and who they are, is no matter of caches
+)
+
+func writeJSON(w http.ResponseWriter, status int, body []byte) {
+	h := w.Header()
+	h["Content-Type"], h["Cache-Control"] = typeJSON, noStore
+	h["Content-Length"] = []string{strconv.Itoa(len(body))}
+	w.WriteHeader(status)
+	w.Write(body) // a client that went away is told nothing
+}
+
+// writeError writes e in the shape of PROTOCOL 4.
+func writeError(w http.ResponseWriter, e *protocol.Error) {
+	h := w.Header()
+	status := e.Code.HTTPStatus()
+	switch {
+	case status == http.StatusUnauthorized:
+		h["Www-Authenticate"] = []string{"Bearer"}
+	case status == http.StatusTooManyRequests || status == http.StatusServiceUnavailable:
+		h["Retry-After"] = []string{strconv.FormatInt(retryAfter(e), 10)}
+	case h.Get("Allow") != "":
+		status = http.StatusMethodNotAllowed
+	}
+	writeJSON(w, status, protocol.AppendErrorJSON(nil, e))
+}
+
+// retryAfter is in whole seconds, 1 at least.
+func retryAfter(e *protocol.Error) int64 {
+	return max(1, int64((e.RetryAfter+time.Second-1)/time.Second))
+}

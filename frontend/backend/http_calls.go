@@ -1,0 +1,113 @@
+package backend
+
+import (
+	"net/http"
+
+	"ramen/protocol"
+)
+
+// servePublish is POST /v1/publish.
+func (s *Server) servePublish(w http.ResponseWriter, r *http.Request, _, _ string) *protocol.Error {
+	held, err := s.hold(r)
+	if err != nil {
+		return err
+	}
+	defer s.give(held)
+	body, err := s.readBody(w, r)
+	if err != nil {
+		return err
+	}
+	b, alone, err := s.prepareJSON(body.Bytes())
+	s.release(body)
+	if err != nil {
+		return err
+	}
+	s.publish(r.Context(), sideHTTP, b)
+	if alone && b.results[0].Err != nil {
+		return b.results[0].Err
+	}
+	out := s.buffer()
+	defer s.release(out)
+	answer := protocol.AppendPublishResults(out.AvailableBuffer(), b.results)
+	writeJSON(w, http.StatusOK, answer)
+	out.Write(answer) // keeps the room, if it grew
+	return nil
+}
+
+// prepareJSON decodes and checks a body; alone says that it is one message for one user, whose error is the request's.
+func (s *Server) prepareJSON(body []byte) (b *batch, alone bool, _ *protocol.Error) {
+	room := s.borrow()
+	messages, batched, err := protocol.DecodePublishJSON((*room)[:0], body, &s.cfg.Publish)
+	if err != nil {
+		return nil, false, asError(err)
+	}
+	alone = !batched && (len(messages[0].Users) == 0 || messages[0].Both())
+	b = s.prepare(messages)
+	s.back(room, messages)
+	return b, alone, nil
+}
+
+// serveDevices is GET /v1/users/{user}/devices.
+func (s *Server) serveDevices(w http.ResponseWriter, r *http.Request, user, _ string) *protocol.Error {
+	devices, err := s.devices(r.Context(), user)
+	if err != nil {
+		return err
+	}
+	writeJSON(w, http.StatusOK, appendDevices(nil, devices))
+	return nil
+}
+
+// serveMessages is GET /v1/users/{user}/messages. It writes as it goes: a mailbox may be far larger than a buffer.
+func (s *Server) serveMessages(w http.ResponseWriter, r *http.Request, user, _ string) *protocol.Error {
+	messages, err := s.messages(r.Context(), user)
+	if err != nil {
+		return err
+	}
+	w.Header()["Content-Type"], w.Header()["Cache-Control"] = typeJSON, noStore
+	b := append(make([]byte, 0, 4<<10), `{"messages":[`...)
+	for i, m := range messages {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		if b = appendMessage(b, m); len(b) >= 32<<10 {
+			if _, err := w.Write(b); err != nil {
+				return nil // the client has gone away
+			}
+			b = b[:0]
+		}
+	}
+	w.Write(append(b, "]}"...))
+	return nil
+}
+
+// serveRecall is DELETE /v1/users/{user}/messages/{id}.
+func (s *Server) serveRecall(w http.ResponseWriter, r *http.Request, user, id string) *protocol.Error {
+	recalled, err := s.recall(r.Context(), user, id)
+	if err == nil && !recalled {
+		err = protocol.Errorf(protocol.CodeNotFound, "no message with this id waits for the user: it was never published, or is acked, expired, collapsed or recalled")
+	}
+	if err != nil {
+		return err
+	}
+	w.WriteHeader(http.StatusNoContent)
+	return nil
+}
+
+// serveDisconnect is POST /v1/users/{user}/disconnect.
+func (s *Server) serveDisconnect(w http.ResponseWriter, r *http.Request, user, _ string) *protocol.Error {
+	body, err := s.readBody(w, r)
+	if err != nil {
+		return err
+	}
+	device, detail, bad := protocol.DecodeDisconnectJSON(body.Bytes())
+	s.release(body)
+	if bad != nil {
+		return asError(bad)
+	}
+	n, err := s.disconnect(r.Context(), user, device, detail)
+	if err != nil {
+		return err
+	}
+	writeJSON(w, http.StatusOK, appendStreams(nil, n))
+	return nil
+}

@@ -1,0 +1,268 @@
+package frontend
+
+import (
+	"context"
+	"errors"
+	"io"
+	"sync/atomic"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	_ "google.golang.org/grpc/encoding/gzip" // servers accept gzip. PROTOCOL 7
+	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/mem"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/peer"
+	"google.golang.org/grpc/status"
+	"google.golang.org/grpc/tap"
+
+	"ramen/frontend/sock"
+	"ramen/protocol"
+	"ramen/protocol/ramenpb"
+)
+
+const (
+	maxDeviceFrame = 64<<10 + 1<<10 // bytes: a device's frame may hold 64 KiB, and protobuf around it
+	pingsAtLeast   = 3 * time.Second
+	grpcBuffer     = 4 << 10 // bytes a connection and direction; shared while idle
+)
+
+// devices is the gRPC service of port 8081.
+type devices struct {
+	ramenpb.UnimplementedDevicesServer
+	s *Server
+}
+
+// RegisterGRPC adds the Devices service to a server that was made with GRPCOptions.
+func (s *Server) RegisterGRPC(r grpc.ServiceRegistrar) {
+	ramenpb.RegisterDevicesServer(r, &devices{s: s})
+}
+
+// GRPCOptions are what the Devices service needs of its grpc.Server. Devices keep their connection alive with pings every 4 s.
+func (s *Server) GRPCOptions() []grpc.ServerOption {
+	return []grpc.ServerOption{
+		grpc.ForceServerCodecV2(newRawCodec()),
+		grpc.InTapHandle(endable),
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: pingsAtLeast, PermitWithoutStream: true}),
+		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 15 * time.Second, Timeout: 10 * time.Second}),
+		grpc.MaxRecvMsgSize(maxDeviceFrame),
+		grpc.SharedWriteBuffer(true),
+		grpc.WriteBufferSize(grpcBuffer),
+		grpc.ReadBufferSize(grpcBuffer),
+		grpc.ConnectionTimeout(s.cfg.ReadHeaderTimeout),
+	}
+}
+
+type cancelKey struct{}
+
+// endable gives every stream a context that its own server can end: a handler in RecvMsg has no other way to return, and a
+// goroutine more a stream would cost kilobytes.
+func endable(ctx context.Context, _ *tap.Info) (context.Context, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	return context.WithValue(ctx, cancelKey{}, cancel), nil
+}
+
+// grpcStream is a device's stream over gRPC.
+type grpcStream struct {
+	stream stream
+	wire   wire
+	conn   grpcConn
+	end    atomic.Pointer[status.Status] // what the handler returns
+}
+
+// grpcOutlet is the wire, and remembers the status that the handler returns.
+type grpcOutlet struct{ *grpcStream }
+
+func (g grpcOutlet) push(batch []protocol.Push, more bool) written { return g.wire.push(batch, more) }
+func (g grpcOutlet) heartbeat(unixMS int64) written                { return g.wire.heartbeat(unixMS) }
+func (g grpcOutlet) goaway(a *protocol.GoAway) written             { return g.wire.goaway(a) }
+
+func (g grpcOutlet) end(reason protocol.Reason, detail string) {
+	g.grpcStream.end.Store(statusOf(reason, detail))
+	g.wire.end(reason, detail)
+}
+
+func (g grpcOutlet) abort(reason protocol.Reason, detail string) {
+	if reason != protocol.ReasonGone {
+		g.grpcStream.end.Store(statusOf(reason, detail))
+	}
+	g.conn.Close()
+}
+
+// statusOf is the gRPC status of an end. PROTOCOL 7.
+func statusOf(reason protocol.Reason, detail string) *status.Status {
+	if reason == protocol.ReasonGone { // the device half-closed: all is well
+		return status.New(codes.OK, "")
+	}
+	text := reason.String()
+	if detail != "" {
+		text += ": " + detail
+	}
+	return status.New(reason.GRPCCode(), text)
+}
+
+// Read implements sock.Handler; it is not called.
+func (g *grpcStream) Read([]byte) {}
+
+// Written implements sock.Handler.
+func (g *grpcStream) Written(n int) { g.stream.written(n) }
+
+// Closed implements sock.Handler; it is not called.
+func (g *grpcStream) Closed(error) {}
+
+var _ sock.Handler = (*grpcStream)(nil)
+
+// Stream serves one device.
+func (d *devices) Stream(rpc ramenpb.Devices_StreamServer) error {
+	cancel, ok := rpc.Context().Value(cancelKey{}).(context.CancelFunc)
+	if !ok {
+		return status.Error(codes.Internal, "the server was made without the options of its Devices service")
+	}
+	remote := ""
+	p, _ := peer.FromContext(rpc.Context())
+	if p != nil {
+		remote = p.Addr.String()
+	}
+	from, refused := d.s.limits.enter(remote)
+	if refused != nil {
+		d.s.metrics.refused[refused.err.Code].Inc()
+		return refuseFrame(rpc, refused.reason, refused.err.Message)
+	}
+	g := &grpcStream{}
+	g.conn = grpcConn{rpc: rpc, cancel: cancel, h: g, remote: remoteAddr(remote)}
+	g.wire = wire{conn: &g.conn, enc: grpcEncoder{}}
+	if err := d.open(rpc, g, from, cancel); err != nil {
+		d.s.limits.exit(from)
+		return err
+	}
+	g.receive(rpc)
+	g.conn.wait()
+	if st := g.end.Load(); st != nil {
+		return st.Err()
+	}
+	return rpc.Context().Err()
+}
+
+// open reads the first frame and opens the stream. Its error is the status that the handler returns.
+func (d *devices) open(rpc ramenpb.Devices_StreamServer, g *grpcStream, from *source, cancel context.CancelFunc) error {
+	var late atomic.Bool
+	timer := time.AfterFunc(d.s.cfg.OpenTimeout, func() { late.Store(true); cancel() })
+	var in rawIn
+	err := rpc.RecvMsg(&in)
+	timer.Stop()
+	switch {
+	case late.Load():
+		return status.Error(codes.InvalidArgument, "no frame came in time: send open first")
+	case errors.Is(err, io.EOF):
+		return status.Error(codes.InvalidArgument, "the stream was closed without a frame: send open first")
+	case err != nil:
+		return err
+	}
+	q, err := d.s.firstFrame(rpc, in.b)
+	var broken *protocol.FrameError
+	if errors.As(err, &broken) {
+		return status.Error(codes.InvalidArgument, broken.Message)
+	}
+	if err != nil {
+		return d.s.refuseError(rpc, err)
+	}
+	g.stream.init(d.s, q, protocol.TransportGRPC, grpcOutlet{g}, from)
+	lk, opened, err := g.stream.ask(rpc.Context(), q)
+	if err != nil {
+		return d.s.refuseError(rpc, err)
+	}
+	g.stream.start(lk, opened, func(h *protocol.Hello) (written, error) {
+		b := buffers.Get().(*[]byte)
+		*b = g.wire.enc.hello(*b, h)
+		return g.wire.write(b), nil
+	})
+	return nil
+}
+
+// firstFrame reads open. Anything else breaks the contract.
+func (s *Server) firstFrame(rpc ramenpb.Devices_StreamServer, b []byte) (*request, error) {
+	var f protocol.DeviceFrame
+	if err := protocol.DecodeProtoDeviceFrame(b, &f); err != nil {
+		return nil, err
+	}
+	if f.Kind != protocol.FrameOpen {
+		return nil, &protocol.FrameError{Message: "the first frame is not open: send open first"}
+	}
+	authorization := ""
+	if md, ok := metadata.FromIncomingContext(rpc.Context()); ok {
+		if v := md.Get("authorization"); len(v) > 0 {
+			authorization = v[0]
+		}
+	}
+	return s.newFrameRequest(authorization, &f.Open)
+}
+
+// refuseError ends a stream that did not begin.
+func (s *Server) refuseError(rpc ramenpb.Devices_StreamServer, err error) error {
+	e := protocolError(err)
+	if c := s.metrics.refused[e.Code]; c != nil {
+		c.Inc()
+	}
+	return refuseFrame(rpc, protocol.ReasonOf(e.Code), e.Message)
+}
+
+// refuseFrame says goaway and ends. A single frame never waits for flow control.
+func refuseFrame(rpc grpc.ServerStream, reason protocol.Reason, detail string) error {
+	g := protocol.GoAway{Reason: reason, Detail: detail}
+	if reason == protocol.ReasonDrain {
+		g.ReconnectMS = uint32(draw(refusedLeast, refusedMost))
+	}
+	frame := protocol.AppendProtoGoAway(nil, &g)
+	if err := rpc.SendMsg(&rawOut{mem.SliceBuffer(frame)}); err != nil {
+		return err
+	}
+	return statusOf(reason, detail).Err()
+}
+
+// receive takes the device's frames until the stream ends.
+func (g *grpcStream) receive(rpc grpc.ServerStream) {
+	var in rawIn
+	for {
+		if err := rpc.RecvMsg(&in); err != nil {
+			g.ended(err)
+			return
+		}
+		if !g.take(in.b) {
+			return
+		}
+		if cap(in.b) > keptInput {
+			in.b = nil
+		}
+	}
+}
+
+// keptInput is the largest buffer that an idle stream keeps for its device's frames, in bytes.
+const keptInput = 256
+
+// ended tells the stream why RecvMsg failed.
+func (g *grpcStream) ended(err error) {
+	switch {
+	case errors.Is(err, io.EOF):
+		g.stream.bye()
+	case status.Code(err) == codes.ResourceExhausted: // a frame over the limit
+		g.stream.finish(protocol.ReasonTooBig, status.Convert(err).Message())
+	default:
+		g.stream.gone()
+	}
+}
+
+// take takes one frame; false where it was the last.
+func (g *grpcStream) take(b []byte) bool {
+	var f protocol.DeviceFrame
+	err := protocol.DecodeProtoDeviceFrame(b, &f)
+	if err == nil && f.Kind == protocol.FrameOpen {
+		err = &protocol.FrameError{Message: "the stream is open already: open another for another device"}
+	}
+	var a acks
+	if !g.stream.takeFrame(&f, err, &a) {
+		return false
+	}
+	g.stream.ack(&a)
+	return true
+}

@@ -1,0 +1,159 @@
+package frontend
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"math/big"
+	"net"
+	"net/http"
+	"net/url"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/mem"
+
+	"ramen/frontend/auth"
+	"ramen/protocol"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// bench is a server on real sockets, with a gateway behind it.
+type bench struct {
+	tb      testing.TB
+	s       *Server
+	g       *gateway
+	plain   string // host:port
+	secure  string
+	grpc    string
+	roots   *tls.Config
+	grpcs   *grpc.Server
+	serving sync.WaitGroup
+}
+
+func newBench(tb testing.TB, change func(c *Config, d *Deps)) *bench {
+	tb.Helper()
+	cfg := Default()
+	g := newGateway()
+	d := Deps{Router: g}
+	if change != nil {
+		change(&cfg, &d)
+	}
+	s, err := New(cfg, d)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	b := &bench{tb: tb, s: s, g: g}
+	server, client := certificate(tb)
+	b.roots = client
+	b.plain = b.serve(func(l net.Listener) error { return s.Serve(l, nil) })
+	b.secure = b.serve(func(l net.Listener) error { return s.Serve(l, server) })
+	b.grpcs = grpc.NewServer(s.GRPCOptions()...)
+	s.RegisterGRPC(b.grpcs)
+	b.grpc = b.serve(b.grpcs.Serve)
+	tb.Cleanup(b.close)
+	return b
+}
+
+func (b *bench) serve(serve func(l net.Listener) error) string {
+	l, err := b.s.Listen(context.Background(), "127.0.0.1:0")
+	if err != nil {
+		b.tb.Fatal(err)
+	}
+	b.serving.Go(func() {
+		if err := serve(l); err != nil {
+			b.tb.Errorf("serve: %v", err)
+		}
+	})
+	return l.Addr().String()
+}
+
+func (b *bench) close() {
+	if err := b.s.Check(); err != nil {
+		b.tb.Error(err)
+	}
+	if err := b.s.Close(); err != nil {
+		b.tb.Errorf("close: %v", err)
+	}
+	b.grpcs.Stop()
+	b.serving.Wait()
+	if n := b.s.limits.len(); n != 0 {
+		b.tb.Errorf("%d streams are counted after all have ended", n)
+	}
+	if n := b.s.wheel.len(); n != 0 {
+		b.tb.Errorf("%d streams are on the wheel after all have ended", n)
+	}
+}
+
+// until waits for what ok says of the gateway.
+func (b *bench) until(what string, ok func() bool) {
+	b.tb.Helper()
+	if err := b.g.until(what, ok); err != nil {
+		b.tb.Fatal(err)
+	}
+}
+
+// query is a request's query; the user and the device are always there.
+func asking(user, device string, more ...string) url.Values {
+	v := url.Values{"user": {user}, "device": {device}}
+	for i := 0; i < len(more); i += 2 {
+		v.Add(more[i], more[i+1])
+	}
+	return v
+}
+
+func (b *bench) url(path string, v url.Values) string { return "http://" + b.plain + path + "?" + v.Encode() }
+
+// client makes one request a connection, and keeps none.
+func (b *bench) client() *http.Client {
+	t := &http.Transport{DisableKeepAlives: true, TLSClientConfig: b.roots}
+	b.tb.Cleanup(t.CloseIdleConnections)
+	return &http.Client{Transport: t, Timeout: 20 * time.Second}
+}
+
+// certificate is a server's TLS side and a client's that trusts it.
+func certificate(tb testing.TB) (server, client *tls.Config) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tmpl := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "test"}, NotAfter: time.Now().Add(time.Hour),
+		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, IsCA: true, BasicConstraintsValid: true,
+	}
+	der, err := x509.CreateCertificate(rand.Reader, tmpl, tmpl, &key.PublicKey, key)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	cert, err := x509.ParseCertificate(der)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	pool := x509.NewCertPool()
+	pool.AddCert(cert)
+	return &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}}, &tls.Config{RootCAs: pool}
+}
+
+// tokens is a Verifier whose tokens are known by name.
+type tokens map[string]auth.Claims
+
+func (t tokens) Verify(token string) (auth.Claims, error) {
+	c, ok := t[token]
+	if !ok {
+		return c, protocol.Errorf(protocol.CodeUnauthenticated, "token is not known")
+	}
+	if time.Now().After(c.Expires) {
+		return c, protocol.Errorf(protocol.CodeUnauthenticated, "token has expired")
+	}
+	return c, nil
+}
+
+func rawFrame(b []byte) *rawOut { return &rawOut{mem.SliceBuffer(b)} }

@@ -1,0 +1,117 @@
+package frontend
+
+import (
+	"errors"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"ramen/protocol"
+)
+
+// endpoint is one path of port 8080.
+type endpoint struct {
+	serve   func(w http.ResponseWriter, r *http.Request)
+	methods []string
+}
+
+func (s *Server) endpoints() map[string]endpoint {
+	get := []string{http.MethodGet}
+	read := []string{http.MethodGet, http.MethodHead}
+	return map[string]endpoint{
+		"/ramen/receive": {s.receive, get},
+		"/ramen/ws":      {s.upgrade, get},
+		"/ramen/poll":    {s.poll, get},
+		"/ramen/ack":     {s.ack, []string{http.MethodGet, http.MethodPost}},
+		"/healthz":       {s.healthz, read},
+		"/readyz":        {s.readyz, read},
+	}
+}
+
+// ServeHTTP implements http.Handler: PROTOCOL 4 and 5.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	s.origins.answer(w.Header(), r)
+	e, ok := s.paths[r.URL.Path]
+	if !ok {
+		s.fail(w, protocol.Errorf(protocol.CodeNotFound, "there is nothing at this path: devices use /ramen/receive, /ramen/ws, /ramen/poll and /ramen/ack"))
+		return
+	}
+	if slices.Contains(e.methods, r.Method) {
+		e.serve(w, r)
+		return
+	}
+	allowed := strings.Join(e.methods, ", ") + ", OPTIONS"
+	if r.Method == http.MethodOptions {
+		s.origins.preflight(w, r, allowed)
+		return
+	}
+	w.Header().Set("Allow", allowed)
+	s.failAs(w, http.StatusMethodNotAllowed, protocol.Invalidf("the method is not one of this path: use %s", allowed))
+}
+
+func (s *Server) healthz(w http.ResponseWriter, _ *http.Request) { plain(w, http.StatusOK, "ok") }
+
+// readyz says whether a load balancer should send new streams here.
+func (s *Server) readyz(w http.ResponseWriter, _ *http.Request) {
+	switch {
+	case s.draining.Load():
+		plain(w, http.StatusServiceUnavailable, "draining")
+	case s.ready != nil && s.ready() != nil:
+		plain(w, http.StatusServiceUnavailable, "not ready") // no details on this port. PROTOCOL 3
+	default:
+		plain(w, http.StatusOK, "ok")
+	}
+}
+
+func plain(w http.ResponseWriter, status int, text string) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(status)
+	w.Write([]byte(text + "\n"))
+}
+
+// fail answers an error with its status and body. PROTOCOL 4.
+func (s *Server) fail(w http.ResponseWriter, err error) {
+	e := protocolError(err)
+	s.failAs(w, e.Code.HTTPStatus(), e)
+}
+
+func (s *Server) failAs(w http.ResponseWriter, status int, e *protocol.Error) {
+	if c := s.metrics.refused[e.Code]; c != nil {
+		c.Inc()
+	}
+	h := w.Header()
+	h.Set("Content-Type", "application/json")
+	h.Set("Cache-Control", "no-store")
+	switch status {
+	case http.StatusUnauthorized:
+		h.Set("WWW-Authenticate", "Bearer")
+	case http.StatusTooManyRequests, http.StatusServiceUnavailable:
+		h.Set("Retry-After", strconv.Itoa(retryAfter(e)))
+	}
+	body := append(protocol.AppendErrorJSON(nil, e), '\n')
+	h.Set("Content-Length", strconv.Itoa(len(body)))
+	w.WriteHeader(status)
+	w.Write(body)
+}
+
+// retryAfter is e's in whole seconds, 1 at least.
+func retryAfter(e *protocol.Error) int {
+	return max(1, int((e.RetryAfter+time.Second-1)/time.Second))
+}
+
+// protocolError is err as a device may see it: the text of others is the log's.
+func protocolError(err error) *protocol.Error {
+	var e *protocol.Error
+	if errors.As(err, &e) {
+		return e
+	}
+	reason, detail := endOf(err)
+	switch reason {
+	case protocol.ReasonUnavailable, protocol.ReasonSuperseded:
+		return protocol.Errorf(protocol.CodeUnavailable, "%s", detail)
+	}
+	return protocol.Errorf(protocol.CodeInternal, "%s", detail)
+}

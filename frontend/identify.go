@@ -1,0 +1,115 @@
+package frontend
+
+import (
+	"strings"
+	"time"
+
+	"ramen/frontend/auth"
+	"ramen/protocol"
+)
+
+// Verifier says whose token it is: *auth.Tokens.
+type Verifier interface {
+	Verify(token string) (auth.Claims, error)
+}
+
+// identity is who is at the other end.
+type identity struct {
+	user    protocol.UserID
+	device  protocol.DeviceID
+	expires time.Time // zero: never
+}
+
+// identify finds out who a device is, by the rules of PROTOCOL 4. authorization is the header's value, and wins over token.
+func (s *Server) identify(authorization, token, user, device string) (identity, error) {
+	if s.tokens == nil {
+		return developer(user, device)
+	}
+	if authorization != "" {
+		bearer, ok := bearerToken(authorization)
+		if !ok {
+			return identity{}, protocol.Errorf(protocol.CodeUnauthenticated, "Authorization is not Bearer and a token")
+		}
+		token = bearer
+	}
+	if token == "" {
+		return identity{}, protocol.Errorf(protocol.CodeUnauthenticated, "there is no token: send Authorization: Bearer TOKEN, or the parameter token")
+	}
+	c, err := s.tokens.Verify(token)
+	if err != nil {
+		return identity{}, err
+	}
+	if user != "" && user != string(c.User) {
+		return identity{}, protocol.Errorf(protocol.CodePermissionDenied, "user is not the token's: leave it out")
+	}
+	if c.Device != "" {
+		if device != "" && device != string(c.Device) {
+			return identity{}, protocol.Errorf(protocol.CodePermissionDenied, "device is not the one that the token names: leave it out")
+		}
+		device = string(c.Device)
+	}
+	if err := protocol.CheckDevice(device); err != nil {
+		return identity{}, err
+	}
+	return identity{c.User, protocol.DeviceID(device), c.Expires}, nil
+}
+
+// developer takes a device at its word: authentication is off.
+func developer(user, device string) (identity, error) {
+	if err := protocol.CheckUser(user); err != nil {
+		return identity{}, err
+	}
+	if err := protocol.CheckDevice(device); err != nil {
+		return identity{}, err
+	}
+	return identity{user: protocol.UserID(user), device: protocol.DeviceID(device)}, nil
+}
+
+// bearerToken is the token of an Authorization header. The scheme's case does not matter: RFC 9110 11.1.
+func bearerToken(header string) (string, bool) {
+	scheme, token, ok := strings.Cut(header, " ")
+	token = strings.TrimSpace(token)
+	return token, ok && token != "" && strings.EqualFold(scheme, "Bearer")
+}
+
+// refresh takes a new token and context on an open stream. PROTOCOL 4, 6.
+func (s *stream) refresh(f *protocol.DeviceFrame) {
+	if f.Token != "" && s.srv.tokens != nil && !s.renew(f.Token) {
+		return
+	}
+	if f.Context == nil {
+		return
+	}
+	if err := protocol.CheckContext(f.Context); err != nil {
+		s.finish(endOf(err))
+		return
+	}
+	s.mu.Lock()
+	s.context = f.Context
+	lk := s.link
+	s.mu.Unlock()
+	if lk != nil {
+		lk.Refresh(f.Context)
+	} // else the re-open carries it
+}
+
+// renew moves the stream's end to the new token's; false where it ended the stream instead.
+func (s *stream) renew(token string) bool {
+	c, err := s.srv.tokens.Verify(token)
+	switch {
+	case err != nil:
+		s.finish(endOf(err))
+	case c.User != s.user:
+		s.finish(protocol.ReasonPermissionDenied, "the new token is another user's: open a stream of its own with it")
+	case c.Device != "" && c.Device != s.device:
+		s.finish(protocol.ReasonPermissionDenied, "the new token names another device: open a stream of its own with it")
+	default:
+		at := s.srv.clock.at(c.Expires)
+		s.mu.Lock()
+		s.expiresMS = at
+		s.mu.Unlock()
+		s.srv.wheel.sooner(s, at)
+		return true
+	}
+	return false
+}

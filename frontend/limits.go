@@ -1,0 +1,178 @@
+package frontend
+
+import (
+	"net/netip"
+	"sync"
+
+	"ramen/protocol"
+)
+
+// limits counts the streams of the process and, where that is asked for, of each source address. Beyond a bound a new stream
+// is refused; one that is open is left alone.
+type limits struct {
+	cfg   *Config
+	clock clock
+
+	mu       sync.Mutex
+	streams  int // opening ones included
+	draining bool
+	empty    chan struct{} // closed when the last stream has left a draining server
+	opens    bucket
+	sources  map[netip.Addr]*source
+	others   source // those that the table has no room for, together
+}
+
+// source is one address that streams come from.
+type source struct {
+	streams int
+	opens   bucket
+}
+
+// maxSources bounds the table of sources. At the bound, those without a stream and with all their opens are forgotten, and if
+// that frees nothing, new ones share one entry.
+const maxSources = 1 << 16
+
+// refusal is why a new stream is not served now.
+type refusal struct {
+	reason protocol.Reason
+	err    *protocol.Error
+}
+
+func newLimits(cfg *Config, c clock) *limits {
+	return &limits{cfg: cfg, clock: c, empty: make(chan struct{}), sources: map[netip.Addr]*source{}}
+}
+
+// enter counts a new stream, or refuses it.
+func (l *limits) enter(remote string) (*source, *refusal) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now := l.clock.now()
+	switch {
+	case l.draining:
+		return nil, &refusal{protocol.ReasonDrain, protocol.Errorf(protocol.CodeUnavailable, "this server goes away: come back a little later, to another")}
+	case l.cfg.MaxStreams > 0 && l.streams >= l.cfg.MaxStreams:
+		return nil, &refusal{protocol.ReasonUnavailable, protocol.Errorf(protocol.CodeUnavailable, "this server has as many streams as it serves: come back a little later")}
+	}
+	from, refused := l.sourceLocked(remote, now, 1)
+	if refused != nil {
+		return nil, refused
+	}
+	if !l.opens.take(now, l.cfg.OpensPerSecond) {
+		return nil, &refusal{protocol.ReasonUnavailable, protocol.Errorf(protocol.CodeUnavailable, "more streams are opened on this server than it takes in a second: come back a little later")}
+	}
+	l.streams++
+	if from != nil {
+		from.streams++
+	}
+	return from, nil
+}
+
+// call counts a request that is no stream, such as an ack.
+func (l *limits) call(remote string) *refusal {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	_, refused := l.sourceLocked(remote, l.clock.now(), 0)
+	return refused
+}
+
+// sourceLocked finds the source of remote and asks whether it may have that many more streams. It is nil where none are counted.
+func (l *limits) sourceLocked(remote string, now int64, more int) (*source, *refusal) {
+	if l.cfg.MaxStreamsPerSource == 0 && l.cfg.OpensPerSecondPerSource == 0 {
+		return nil, nil
+	}
+	from := l.findLocked(remote, now)
+	if most := l.cfg.MaxStreamsPerSource; most > 0 && from.streams+more > most {
+		return nil, &refusal{protocol.ReasonResourceExhausted, protocol.Errorf(protocol.CodeResourceExhausted, "your address has %d streams open: no more are served to one", most)}
+	}
+	if rate := l.cfg.OpensPerSecondPerSource; !from.opens.take(now, rate) {
+		return nil, &refusal{protocol.ReasonResourceExhausted, protocol.Errorf(protocol.CodeResourceExhausted, "your address asks more than %d times a second: slow down", rate)}
+	}
+	return from, nil
+}
+
+func (l *limits) findLocked(remote string, now int64) *source {
+	at, err := netip.ParseAddrPort(remote)
+	if err != nil {
+		return &l.others
+	}
+	addr := at.Addr().Unmap().WithZone("")
+	if addr.Is6() { // a household has a /64
+		p, _ := addr.Prefix(64)
+		addr = p.Addr()
+	}
+	if s := l.sources[addr]; s != nil {
+		return s
+	}
+	if len(l.sources) >= maxSources {
+		l.forgetLocked(now)
+	}
+	if len(l.sources) >= maxSources {
+		return &l.others
+	}
+	s := &source{}
+	l.sources[addr] = s
+	return s
+}
+
+func (l *limits) forgetLocked(now int64) {
+	for addr, s := range l.sources {
+		if s.streams == 0 && now-s.opens.lastMS > 1000 { // its bucket is full again
+			delete(l.sources, addr)
+		}
+	}
+}
+
+// exit is the end of a stream that entered.
+func (l *limits) exit(from *source) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.streams--
+	if from != nil {
+		from.streams--
+	}
+	l.emptyLocked()
+}
+
+// drain refuses new streams from now on.
+func (l *limits) drain() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.draining = true
+	l.emptyLocked()
+}
+
+func (l *limits) emptyLocked() {
+	if !l.draining || l.streams > 0 {
+		return
+	}
+	select {
+	case <-l.empty:
+	default:
+		close(l.empty)
+	}
+}
+
+func (l *limits) len() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.streams
+}
+
+// bucket lets rate a second through, with a burst of as many.
+type bucket struct {
+	used   float64
+	lastMS int64
+}
+
+func (b *bucket) take(now int64, rate int) bool {
+	if rate == 0 {
+		return true
+	}
+	b.used = max(0, b.used-float64(now-b.lastMS)*float64(rate)/1000)
+	b.lastMS = now
+	if b.used+1 > float64(rate) {
+		return false
+	}
+	b.used++
+	return true
+}

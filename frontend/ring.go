@@ -1,0 +1,102 @@
+package frontend
+
+import (
+	"sync"
+
+	"ramen/link"
+	"ramen/protocol"
+)
+
+// unacked is one push that went out and was not acked. Its seq is its place: pushes have no gaps.
+type unacked struct {
+	cursor   string
+	bytes    uint32 // of payload
+	atMS     uint32 // server clock, cut to 32 bits: only differences are used
+	priority protocol.Priority
+}
+
+// ring holds the unacked pushes of a stream in order. An empty ring has no buffer. It grows no further than the window that the
+// gateway keeps to: PROTOCOL 2.10.
+type ring struct {
+	buf  []unacked // len is a power of two
+	head uint16
+	n    uint16
+}
+
+const smallRing = 8 // entries; such buffers are pooled, since most rings never grow beyond
+
+var smallRings = sync.Pool{New: func() any { return new([smallRing]unacked) }}
+
+func (r *ring) at(i int) *unacked { return &r.buf[(int(r.head)+i)&(len(r.buf)-1)] }
+
+func (r *ring) push(u unacked) {
+	if int(r.n) == len(r.buf) {
+		r.grow()
+	}
+	r.n++
+	*r.at(int(r.n) - 1) = u
+}
+
+func (r *ring) grow() {
+	var buf []unacked
+	if r.n == 0 {
+		buf = smallRings.Get().(*[smallRing]unacked)[:]
+	} else {
+		buf = make([]unacked, 2*len(r.buf))
+	}
+	for i := range int(r.n) {
+		buf[i] = *r.at(i)
+	}
+	r.free()
+	r.buf, r.head = buf, 0
+}
+
+// pop takes the oldest.
+func (r *ring) pop() unacked {
+	u := *r.at(0)
+	*r.at(0) = unacked{} // let go of the cursor
+	r.head = uint16((int(r.head) + 1) & (len(r.buf) - 1))
+	if r.n--; r.n == 0 {
+		r.free()
+	}
+	return u
+}
+
+// free gives the buffer back. The entries stay counted: grow has copied them, drop has not.
+func (r *ring) free() {
+	if len(r.buf) == smallRing {
+		small := (*[smallRing]unacked)(r.buf)
+		*small = [smallRing]unacked{}
+		smallRings.Put(small)
+	}
+	r.buf, r.head = nil, 0
+}
+
+// drop forgets everything.
+func (r *ring) drop() {
+	r.free()
+	r.n = 0
+}
+
+// find is the index of cursor, or -1.
+func (r *ring) find(cursor string) int {
+	for i := int(r.n) - 1; i >= 0; i-- {
+		if r.at(i).cursor == cursor {
+			return i
+		}
+	}
+	return -1
+}
+
+// sent lists everything for a re-open; acked is the seq before the oldest.
+func (r *ring) sent(acked protocol.Seq) []link.Sent {
+	if r.n == 0 {
+		return nil
+	}
+	all := make([]link.Sent, r.n)
+	for i := range all {
+		u := r.at(i)
+		all[i] = link.Sent{Seq: acked + 1 + protocol.Seq(i), Cursor: u.cursor, Priority: u.priority, Bytes: int(u.bytes)}
+	}
+	return all
+}

@@ -1,0 +1,36 @@
+package route
+
+import (
+	"fmt"
+	"time"
+)
+
+// Config is how long the router looks for an owner.
+type Config struct {
+	// Deadline is for one call, all its attempts together, where the caller's own is not earlier. Default 5 s: a shard
+	// of a gateway that died has a new owner by then. DESIGN 4.
+	Deadline time.Duration `yaml:"deadline"`
+	// PauseMin is about how long the router waits after a first failed attempt where no newer view comes; each further
+	// pause is twice as long, up to PauseMax. Each is drawn from half to all of it. Default 10 ms.
+	PauseMin time.Duration `yaml:"pause_min"`
+	// PauseMax bounds the pauses. Default 250 ms.
+	PauseMax time.Duration `yaml:"pause_max"`
+}
+
+// Default is what serves a cluster in one datacentre.
+func Default() Config {
+	return Config{Deadline: 5 * time.Second, PauseMin: 10 * time.Millisecond, PauseMax: 250 * time.Millisecond}
+}
+
+// Validate reports the first setting that cannot be.
+func (c *Config) Validate() error {
+	switch {
+	case c.Deadline < 100*time.Millisecond || c.Deadline > time.Minute:
+		return fmt.Errorf("route: deadline is %v: it must be 100ms to 1m", c.Deadline)
+	case c.PauseMin < time.Millisecond || c.PauseMin > time.Second:
+		return fmt.Errorf("route: pause_min is %v: it must be 1ms to 1s", c.PauseMin)
+	case c.PauseMax < c.PauseMin || c.PauseMax > c.Deadline:
+		return fmt.Errorf("route: pause_max is %v: it must be pause_min, %v, to deadline, %v", c.PauseMax, c.PauseMin, c.Deadline)
+	}
+	return nil
+}

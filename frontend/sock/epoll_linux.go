@@ -1,0 +1,98 @@
+package sock
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"runtime"
+	"sync"
+	"sync/atomic"
+
+	"golang.org/x/sys/unix"
+)
+
+// epollSet spreads connections over pollers.
+type epollSet struct {
+	// immutable
+	cfg     Config
+	pollers []*poller
+
+	next atomic.Uint32 // the poller of the next connection
+	wg   sync.WaitGroup
+}
+
+func newEpollSet(cfg Config) (*epollSet, error) {
+	n := cfg.Pollers
+	if n == 0 {
+		n = runtime.GOMAXPROCS(0)
+	}
+	s := &epollSet{cfg: cfg}
+	for range n {
+		p, err := newPoller(cfg)
+		if err != nil {
+			return nil, errors.Join(err, s.close())
+		}
+		s.pollers = append(s.pollers, p)
+		s.wg.Go(p.run)
+	}
+	return s, nil
+}
+
+// add takes tcp over: see the package comment for how.
+func (s *epollSet) add(tcp *net.TCPConn, h Handler) (Conn, error) {
+	fail := func(err error) (Conn, error) {
+		return nil, fmt.Errorf("sock: add connection of %v: %w", tcp.RemoteAddr(), err)
+	}
+	rc, err := tcp.SyscallConn()
+	if err != nil {
+		return fail(err)
+	}
+	fd := -1
+	cerr := rc.Control(func(old uintptr) {
+		if err = ensureOptions(int(old), s.cfg); err == nil {
+			fd, err = unix.FcntlInt(old, unix.F_DUPFD_CLOEXEC, 0)
+		}
+	})
+	if cerr != nil || err != nil {
+		return fail(errors.Join(cerr, err))
+	}
+	var remote netip.AddrPort
+	if a, ok := tcp.RemoteAddr().(*net.TCPAddr); ok {
+		remote = a.AddrPort()
+	}
+	p := s.pollers[s.next.Add(1)%uint32(len(s.pollers))]
+	c := &epollConn{p: p, h: h, remote: remote, fd: int32(fd)}
+	if err := p.register(c); err != nil {
+		_ = unix.Close(fd)
+		return fail(err)
+	}
+	_ = tcp.Close() // the duplicate keeps the socket
+	return c, nil
+}
+
+func (s *epollSet) len() int {
+	n := 0
+	for _, p := range s.pollers {
+		n += p.len()
+	}
+	return n
+}
+
+func (s *epollSet) check() error {
+	var errs []error
+	for i, p := range s.pollers {
+		if err := p.check(); err != nil {
+			errs = append(errs, fmt.Errorf("sock: check poller %d: %w", i, err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (s *epollSet) close() error {
+	for _, p := range s.pollers {
+		p.stop()
+	}
+	s.wg.Wait()
+	return nil
+}

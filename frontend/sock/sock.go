@@ -1,0 +1,60 @@
+package sock
+
+import (
+	"errors"
+	"net"
+	"time"
+)
+
+// ErrClosed is what ended a connection that this side closed, and the answer to a Write after Close or Shutdown.
+var ErrClosed = errors.New("sock: connection closed by this side")
+
+// ErrFull ends a connection for which more than Config.MaxKept bytes would be kept.
+var ErrFull = errors.New("sock: peer takes too little: the most bytes are kept for it")
+
+// ErrLingered ends a connection whose peer did not take the last bytes, or did not end its side, in time after a Shutdown.
+var ErrLingered = errors.New("sock: peer did not end the connection in time after shutdown")
+
+// Handler is told what happens to a connection. Callbacks may come before Add has returned: a handler that needs its Conn in
+// them holds a lock of its own around Add, and takes it in the callbacks.
+type Handler interface {
+	// Read hands over input. b is valid, and may be changed, during the call. No more comes after Shutdown and Close.
+	Read(b []byte)
+	// Written says that n of the bytes that were kept went out.
+	Written(n int)
+	// Closed says that the connection is gone; it is the last call. err is nil where the peer ended it, also in answer to
+	// Shutdown; ErrClosed, ErrFull or ErrLingered where this side did; else what the system reported.
+	Closed(err error)
+}
+
+// Conn is a connection. Its methods may be called from any goroutine, also from callbacks, and do not block.
+type Conn interface {
+	// Write sends b, or copies and keeps what the socket does not take. kept is how many bytes wait now, those of earlier
+	// writes included. After an error the connection is closing: Closed follows.
+	Write(b []byte) (kept int, err error)
+	// Shutdown sends what is kept, ends this side (FIN), and closes once the peer has ended its own. Bounded by Config.Flush
+	// and Config.Linger. Input is dropped from here on, but read, since unread input would make the goodbye a reset.
+	Shutdown()
+	// Close closes at once. What is kept is dropped.
+	Close()
+	// Stalled is for how long bytes have been kept without any of them going out; 0 where nothing is kept.
+	Stalled() time.Duration
+	// RemoteAddr is the peer's address, also after the end.
+	RemoteAddr() net.Addr
+}
+
+// state is how far a connection has come. It only ever grows.
+type state uint8
+
+const (
+	open     state = iota
+	ending         // Shutdown was called; kept bytes are going out
+	finished       // this side has ended; waiting for the peer to end its own
+	dead           // to be closed, or closed
+)
+
+// started is the origin of the clock below.
+var started = time.Now()
+
+// clock is monotonic time in 8 bytes instead of time.Time's 24.
+func clock() time.Duration { return time.Since(started) }

@@ -1,0 +1,208 @@
+package frontend
+
+import (
+	"net"
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"ramen/frontend/sock"
+	"ramen/link"
+	"ramen/protocol"
+)
+
+// sseStream is a stream of events. Over HTTP/1.1 the connection is taken from net/http after the request and costs no goroutine;
+// the answer has no length and ends with the connection. PROTOCOL 5.
+type sseStream struct {
+	stream  stream
+	wire    wire
+	ignored int // bytes that the device sent; owned by Read
+}
+
+var _ sock.Handler = (*sseStream)(nil)
+
+// maxIgnored is what a device may send behind its request before it is taken for hostile, in bytes.
+const maxIgnored = 64 << 10
+
+// Read implements sock.Handler: there is nothing that a device could say here.
+func (x *sseStream) Read(b []byte) {
+	if x.ignored += len(b); x.ignored > maxIgnored {
+		x.stream.finish(protocol.ReasonGone, "the device sent bytes that no one asked for")
+	}
+}
+
+// Written implements sock.Handler.
+func (x *sseStream) Written(n int) { x.stream.written(n) }
+
+// Closed implements sock.Handler.
+func (x *sseStream) Closed(error) { x.stream.gone() }
+
+// receive serves GET /ramen/receive.
+func (s *Server) receive(w http.ResponseWriter, r *http.Request) {
+	from, refused := s.limits.enter(r.RemoteAddr)
+	if refused != nil {
+		s.metrics.refused[refused.err.Code].Inc()
+		s.refuseEvents(w, refused.reason, refused.err.Message)
+		return
+	}
+	q, err := s.newRequest(r)
+	if err != nil {
+		s.limits.exit(from)
+		s.fail(w, err)
+		return
+	}
+	x := &sseStream{wire: wire{enc: sseLF}}
+	if q.beatEvent {
+		x.wire.enc = sseEvent
+	}
+	x.stream.init(s, q, protocol.TransportSSE, &x.wire, from)
+	lk, opened, err := x.stream.ask(r.Context(), q)
+	if err != nil {
+		s.limits.exit(from)
+		s.refuseReceive(w, err)
+		return
+	}
+	if hijacker, ok := w.(http.Hijacker); ok && r.ProtoMajor == 1 {
+		x.take(hijacker, w.Header(), lk, opened)
+		return
+	}
+	x.serve(w, r, lk, opened)
+}
+
+// refuseReceive answers an owner that said no. An EventSource takes every status but 200 for final, so only what it must not
+// come back with is one.
+func (s *Server) refuseReceive(w http.ResponseWriter, err error) {
+	e := protocolError(err)
+	switch e.Code {
+	case protocol.CodeResourceExhausted, protocol.CodeUnavailable, protocol.CodeInternal:
+		s.metrics.refused[e.Code].Inc()
+		s.refuseEvents(w, protocol.ReasonOf(e.Code), e.Message)
+	default:
+		s.fail(w, e)
+	}
+}
+
+// refuseEvents answers a stream that goes away at once. PROTOCOL 5.
+func (s *Server) refuseEvents(w http.ResponseWriter, reason protocol.Reason, detail string) {
+	g := protocol.GoAway{Reason: reason, Detail: detail}
+	retry := draw(refusedLeast, refusedMost)
+	if reason == protocol.ReasonDrain {
+		g.ReconnectMS = uint32(retry)
+	}
+	eventHeaders(w.Header())
+	w.WriteHeader(http.StatusOK)
+	w.Write(protocol.AppendSSEGoAway(nil, &g, retry))
+}
+
+func eventHeaders(h http.Header) {
+	h.Set("Content-Type", "text/event-stream")
+	h.Set("Cache-Control", "no-cache, no-transform")
+	h.Set("X-Accel-Buffering", "no")
+}
+
+// take takes the connection over. h holds the headers that the answer has so far: those of CORS.
+func (x *sseStream) take(w http.Hijacker, h http.Header, lk link.Stream, opened link.Opened) {
+	c, _, err := w.Hijack() // what the device sent too early is dropped with its buffer
+	x.stream.start(lk, opened, func(hello *protocol.Hello) (written, error) {
+		if err != nil {
+			x.wire.conn = noConn{}
+			return written{}, err
+		}
+		return x.connect(c, h, hello)
+	})
+}
+
+func (x *sseStream) connect(c net.Conn, h http.Header, hello *protocol.Hello) (written, error) {
+	conn, err := x.stream.srv.loop.Add(c, x)
+	if err != nil {
+		c.Close()
+		x.wire.conn = noConn{}
+		return written{}, err
+	}
+	x.wire.conn = conn
+	b := buffers.Get().(*[]byte)
+	*b = appendEventHead(*b, h)
+	*b = x.wire.enc.hello(*b, hello)
+	return x.wire.write(b), nil
+}
+
+// appendEventHead appends the head of the answer. It ends with the connection: RFC 9112 6.3.
+func appendEventHead(b []byte, h http.Header) []byte {
+	b = append(b, "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nCache-Control: no-cache, no-transform\r\nX-Accel-Buffering: no\r\nConnection: close\r\nDate: "...)
+	b = time.Now().UTC().AppendFormat(b, http.TimeFormat)
+	b = append(b, "\r\n"...)
+	for _, name := range [...]string{"Vary", allowOrigin, "Access-Control-Expose-Headers"} {
+		if v := h.Get(name); v != "" {
+			b = append(b, name...)
+			b = append(b, ": "...)
+			b = append(b, v...)
+			b = append(b, "\r\n"...)
+		}
+	}
+	return append(b, "\r\n"...)
+}
+
+// serve writes to an HTTP/2 response: its handler waits here until the stream has ended.
+func (x *sseStream) serve(w http.ResponseWriter, r *http.Request, lk link.Stream, opened link.Opened) {
+	eventHeaders(w.Header())
+	w.WriteHeader(http.StatusOK)
+	h := &handlerWait{sseStream: x, ended: make(chan struct{})}
+	rc := http.NewResponseController(w)
+	var writing, over atomic.Bool
+	write := func(b []byte) error {
+		writing.Store(true)
+		defer writing.Store(false)
+		if over.Load() {
+			return sock.ErrClosed
+		}
+		if _, err := w.Write(b); err != nil {
+			return err
+		}
+		return rc.Flush()
+	}
+	unblock := func() {
+		over.Store(true)
+		if writing.Load() {
+			rc.SetWriteDeadline(time.Now()) // HTTP/2 resets the stream
+		}
+	}
+	x.stream.start(lk, opened, func(hello *protocol.Hello) (written, error) {
+		x.wire.conn = sock.Outbox(write, unblock, h, remoteAddr(r.RemoteAddr))
+		b := buffers.Get().(*[]byte)
+		*b = x.wire.enc.hello(*b, hello)
+		return x.wire.write(b), nil
+	})
+	select {
+	case <-r.Context().Done():
+		x.stream.gone()
+	case <-h.ended:
+	}
+	<-h.ended // nothing writes to w any more
+}
+
+// handlerWait is an sseStream whose handler waits for its end.
+type handlerWait struct {
+	*sseStream
+	ended chan struct{}
+}
+
+// Closed implements sock.Handler.
+func (h *handlerWait) Closed(err error) {
+	h.sseStream.Closed(err)
+	close(h.ended)
+}
+
+// remoteAddr is an address that is known as text alone.
+type remoteAddr string
+
+func (remoteAddr) Network() string  { return "tcp" }
+func (a remoteAddr) String() string { return string(a) }
+
+// noConn stands in for a connection that was gone before its stream began.
+type noConn struct{}
+
+func (noConn) Write([]byte) (int, error) { return 0, sock.ErrClosed }
+func (noConn) Shutdown()                 {}
+func (noConn) Close()                    {}
+func (noConn) Stalled() time.Duration    { return 0 }
+func (noConn) RemoteAddr() net.Addr      { return remoteAddr("") }

@@ -1,0 +1,260 @@
+package frontend
+
+import (
+	"log/slog"
+	"sync"
+	"time"
+
+	"ramen/link"
+	"ramen/protocol"
+)
+
+// stream is one device's stream over any transport: what was pushed and not acked, what the socket has room for, when to speak
+// and when to end. Its life:
+//
+//	          hello                     Lost
+//	opening ────────▶ live ───────────────────────▶ detached
+//	   │               │ ▲  reopen (same number,      │
+//	   │               │ │  acked and sent)           │
+//	   │               │ └────────────────────────────┘
+//	   │ refused       │ finish(reason)               │ finish(reason)
+//	   ▼               ▼                              ▼
+//	 nothing ◀─────── closed: goaway, the transport's end, link.Close, off the wheel
+//
+// A stream that was asked to leave (drain, rebalance) is live or detached with leaving set: it is pushed to until endMS.
+//
+// Invariants:
+//  1. acked is the cursor of ackedSeq, and the ring holds the pushes ackedSeq+1 … sent.
+//  2. kept is what the outlet keeps, less what Written still has to report; owed is the credit of what is in it. Credit is
+//     given back when bytes left for the kernel, so owed + due + what the gateway may still send is Config.Credit.
+//  3. mu is held while the outlet writes (which never blocks), and never while a link.Stream or the router is called.
+type stream struct {
+	// immutable once opened
+	srv        *Server
+	out        outlet
+	user       protocol.UserID
+	device     protocol.DeviceID
+	source     *source // of the connection, nil where sources are not counted
+	openedMS   int64
+	intervalMS int32  // of heartbeats; 0: none
+	window     uint16 // as asked for; 0: the transport's most
+	transport  protocol.Transport
+	twoWay     bool
+
+	mu sync.Mutex
+	// guarded by mu
+	state     state
+	leaving   protocol.Reason // ReasonNone: not asked to leave
+	early     protocol.Reason // came from the gateway before hello
+	lost      bool            // Lost came while an open was under way
+	echoDue   bool            // a heartbeat was written and not answered
+	link      link.Stream     // nil but while live
+	number    protocol.StreamNumber
+	context   *protocol.DeviceContext
+	acked     string // cursor
+	lateAck   string // a cursor that came while detached and is not in the ring
+	ackedSeq  protocol.Seq
+	sent      protocol.Seq
+	ring      ring
+	kept      int32 // bytes
+	owed      int32 // credit of what is kept
+	due       int32 // credit to give back with the next
+	rttMS     uint32
+	pushes    uint32
+	wroteMS   int64 // when bytes last left
+	heardMS   int64 // when the device last said something
+	beatMS    int64 // when the last heartbeat was written
+	stalledMS int64 // since when the socket has taken nothing of what is kept
+	expiresMS int64 // of the token; 0: never
+	ageMS     int64 // when to ask it to leave; 0: never
+	endMS     int64 // when a leaving stream ends
+	lostMS    int64 // when it was detached
+	retryMS   int64 // when to look for the owner again; 0: a re-open is queued or under way
+
+	// guarded by wheel.mu
+	slot int32 // -1: in no slot
+	pos  int32
+	on   bool // was put on the wheel
+	off  bool // off it for good
+}
+
+type state uint8
+
+const (
+	opening state = iota
+	live
+	detached
+	closed
+)
+
+// outlet is how a transport writes. All calls are made under the stream's mutex; none blocks or calls back.
+type outlet interface {
+	// push writes pushes, in one piece where the transport can.
+	push(batch []protocol.Push, more bool) written
+	heartbeat(unixMS int64) written
+	goaway(g *protocol.GoAway) written
+	// end closes the transport in order, behind what was written.
+	end(reason protocol.Reason, detail string)
+	// abort closes it at once: the peer is gone or takes nothing.
+	abort(reason protocol.Reason, detail string)
+}
+
+// written is what became of one write: its bytes, and how many the outlet keeps in all.
+type written struct{ n, kept int }
+
+// start makes an opened stream live. connect gives the stream its connection and writes hello; it is called under mu, so that
+// callbacks of the connection wait.
+func (s *stream) start(lk link.Stream, o link.Opened, connect func(h *protocol.Hello) (written, error)) {
+	now := s.srv.clock.now()
+	h := s.hello(&o)
+	s.mu.Lock()
+	s.link, s.number = lk, o.Number
+	s.acked, s.ackedSeq, s.sent = o.Cursor, o.Seq, o.Seq
+	s.heardMS, s.beatMS, s.stalledMS, s.state = now, now, now, live
+	s.owed = int32(s.credit())
+	s.ageMS = s.srv.ageLimit(now)
+	w, err := connect(&h)
+	var give int
+	if err == nil {
+		give = s.wroteLocked(now, w, 0)
+	}
+	early, lost := s.early, s.lost
+	s.lost = false
+	s.mu.Unlock()
+
+	s.srv.opened(s, o.Resumed)
+	s.srv.wheel.add(s)
+	switch {
+	case err != nil:
+		s.srv.log.Debug("frontend: connection was gone before hello", "transport", s.transport, "err", err)
+		s.finish(protocol.ReasonGone, "")
+	case early != protocol.ReasonNone:
+		s.dropLink()
+		s.finish(early, "the stream was ended while it was opened")
+	case lost:
+		s.Lost()
+	case give > 0:
+		lk.Credit(give)
+	}
+}
+
+func (s *stream) hello(o *link.Opened) protocol.Hello {
+	h := protocol.Hello{
+		Resumed: o.Resumed, Stream: o.Name, Seq: o.Seq, Expired: o.Expired,
+		HeartbeatMS: uint32(s.intervalMS), TimeoutMS: uint32(s.intervalMS) * 7 / 4, // PROTOCOL 2.8
+		AckMS: ackOneWayMS, TimeMS: time.Now().UnixMilli(),
+	}
+	if s.twoWay {
+		h.AckMS = ackTwoWayMS
+	}
+	return h
+}
+
+// PROTOCOL 2.9: within what time a device acks.
+const (
+	ackTwoWayMS = 100
+	ackOneWayMS = 30_000
+)
+
+// credit is what may be under way to this stream in all, in bytes.
+func (s *stream) credit() int {
+	if s.transport == protocol.TransportPoll {
+		return s.srv.cfg.PollBytes
+	}
+	return s.srv.cfg.Credit
+}
+
+// farewell is how much of an end a device is told.
+type farewell uint8
+
+const (
+	silently  farewell = iota // the connection is gone or stuck
+	formally                  // the transport's own end alone
+	withWords                 // goaway before it. PROTOCOL 2.12
+)
+
+// finish ends the stream for reason. Later calls do nothing.
+func (s *stream) finish(reason protocol.Reason, detail string) {
+	how := withWords
+	switch reason {
+	case protocol.ReasonGone, protocol.ReasonTooSlow:
+		how = silently
+	case protocol.ReasonNone, protocol.ReasonProtocolError, protocol.ReasonTooBig:
+		how = formally
+	}
+	s.finishWith(reason, detail, how)
+}
+
+// bye ends a stream whose device has closed it in order.
+func (s *stream) bye() { s.finishWith(protocol.ReasonGone, "", formally) }
+
+func (s *stream) finishWith(reason protocol.Reason, detail string, how farewell) {
+	s.mu.Lock()
+	if s.state == closed {
+		s.mu.Unlock()
+		return
+	}
+	s.state = closed
+	lk := s.link
+	s.link = nil
+	if how == withWords && s.leaving != reason { // a leaving stream has had its goaway
+		s.out.goaway(&protocol.GoAway{Reason: reason, Detail: detail})
+	}
+	if how == silently {
+		s.out.abort(reason, detail)
+	} else {
+		s.out.end(reason, detail)
+	}
+	s.ring.drop()
+	pushes := s.pushes
+	s.mu.Unlock()
+
+	if lk != nil {
+		lk.Close()
+	}
+	s.srv.wheel.remove(s)
+	s.srv.ended(s, reason)
+	if s.srv.debug() {
+		s.srv.log.LogAttrs(s.srv.ctx, slog.LevelDebug, "frontend: stream ended",
+			slog.String("transport", s.transport.String()), slog.String("user", string(s.user)),
+			slog.String("device", string(s.device)), slog.String("reason", reasonLabel(reason)), slog.String("detail", detail),
+			slog.Int64("lived_ms", s.srv.clock.now()-s.openedMS), slog.Uint64("pushes", uint64(pushes)))
+	}
+}
+
+// dropLink lets go of a link that has ended by itself.
+func (s *stream) dropLink() {
+	s.mu.Lock()
+	s.link = nil
+	s.mu.Unlock()
+}
+
+// Closed implements link.Receiver: the gateway has ended the stream.
+func (s *stream) Closed(reason protocol.Reason, detail string) {
+	s.mu.Lock()
+	s.link = nil
+	if s.state == opening {
+		s.early = reason
+		s.mu.Unlock()
+		return
+	}
+	s.mu.Unlock()
+	s.finish(reason, detail)
+}
+
+// Lost implements link.Receiver: the gateway is gone, the socket stays, and the owner is looked for. DESIGN 3.
+func (s *stream) Lost() {
+	s.mu.Lock()
+	switch s.state {
+	case opening:
+		s.lost = true
+	case detached: // while its re-open was under way, which will see it
+		s.lost = true
+	case live:
+		s.link, s.state, s.lostMS = nil, detached, s.srv.clock.now()
+		s.mu.Unlock()
+		s.srv.reopens.add(s)
+		return
+	}
+	s.mu.Unlock()
+}

@@ -1,0 +1,111 @@
+package frontend
+
+import (
+	"math/rand/v2"
+	"sync"
+
+	"ramen/frontend/sock"
+	"ramen/protocol"
+)
+
+// wire is the outlet of the transports that write bytes: a connection, and how frames look on it.
+type wire struct {
+	conn sock.Conn
+	enc  encoder
+}
+
+var _ outlet = (*wire)(nil)
+
+// encoder is how one transport's frames look. It has no state.
+type encoder interface {
+	hello(b []byte, h *protocol.Hello) []byte
+	push(b []byte, p *protocol.Push) []byte
+	heartbeat(b []byte, unixMS int64) []byte
+	goaway(b []byte, g *protocol.GoAway) []byte
+	// end is what closes the transport in order, before the connection's own end.
+	end(b []byte, reason protocol.Reason, detail string) []byte
+}
+
+// buffers are what frames are encoded into: a connection has none of its own.
+var buffers = sync.Pool{New: func() any { b := make([]byte, 0, 2048); return &b }}
+
+// keptBuffer is the largest buffer that goes back to the pool, in bytes.
+const keptBuffer = 256 << 10
+
+func (w *wire) write(b *[]byte) written {
+	n := len(*b)
+	kept, err := w.conn.Write(*b)
+	if cap(*b) <= keptBuffer {
+		*b = (*b)[:0]
+		buffers.Put(b)
+	}
+	if err != nil {
+		kept = 0 // the connection's end is reported by itself
+	}
+	return written{n, kept}
+}
+
+func (w *wire) push(batch []protocol.Push, _ bool) written {
+	b := buffers.Get().(*[]byte)
+	for i := range batch {
+		*b = w.enc.push(*b, &batch[i])
+	}
+	return w.write(b)
+}
+
+func (w *wire) heartbeat(unixMS int64) written {
+	b := buffers.Get().(*[]byte)
+	*b = w.enc.heartbeat(*b, unixMS)
+	return w.write(b)
+}
+
+func (w *wire) goaway(g *protocol.GoAway) written {
+	b := buffers.Get().(*[]byte)
+	*b = w.enc.goaway(*b, g)
+	return w.write(b)
+}
+
+func (w *wire) end(reason protocol.Reason, detail string) {
+	b := buffers.Get().(*[]byte)
+	if *b = w.enc.end(*b, reason, detail); len(*b) > 0 {
+		w.write(b)
+	}
+	w.conn.Shutdown()
+}
+
+func (w *wire) abort(protocol.Reason, string) { w.conn.Close() }
+
+// sseEncoder writes events. PROTOCOL 5.
+type sseEncoder struct{ beat string }
+
+var (
+	sseLF    encoder = sseEncoder{protocol.SSEHeartbeat}
+	sseEvent encoder = sseEncoder{protocol.SSEHeartbeatEvent} // heartbeats that a page can see
+)
+
+// retry: is drawn for each stream, so that devices cut together do not come back together. ms, PROTOCOL 5.
+const (
+	retryLeast, retryMost = 500, 2000
+	// where a new stream is refused
+	refusedLeast, refusedMost = 2000, 10_000
+)
+
+func draw(least, most int) int { return least + rand.IntN(most-least+1) }
+
+func (sseEncoder) hello(b []byte, h *protocol.Hello) []byte {
+	return protocol.AppendSSEHello(b, h, draw(retryLeast, retryMost))
+}
+
+func (sseEncoder) push(b []byte, p *protocol.Push) []byte { return protocol.AppendSSEPush(b, p) }
+
+func (e sseEncoder) heartbeat(b []byte, _ int64) []byte { return append(b, e.beat...) }
+
+func (sseEncoder) goaway(b []byte, g *protocol.GoAway) []byte {
+	retry := 0
+	if g.ReconnectMS > 0 {
+		retry = draw(1, int(g.ReconnectMS))
+	}
+	return protocol.AppendSSEGoAway(b, g, retry)
+}
+
+func (sseEncoder) end(b []byte, _ protocol.Reason, _ string) []byte { return b }

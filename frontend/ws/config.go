@@ -1,0 +1,27 @@
+package ws
+
+import "fmt"
+
+// MaxMessage is the most bytes of a message from a device, inflated; longer ones are 1009. PROTOCOL 6.
+const MaxMessage = 64 << 10
+
+// Config sets up handshakes.
+type Config struct {
+	// Deflate agrees to permessage-deflate where a device offers it. Default false: it costs several times the CPU of the
+	// write that it makes shorter; worth it where traffic is dear.
+	Deflate bool `yaml:"deflate"`
+	// DeflateOver is the size in bytes over which payloads are compressed. Default 512: below, headers and the lack of
+	// repetition eat what is won. 0: all.
+	DeflateOver int `yaml:"deflate_over"`
+}
+
+// Default is the configuration that an empty file means.
+func Default() Config { return Config{DeflateOver: 512} }
+
+// Validate says what is wrong with c.
+func (c Config) Validate() error {
+	if c.DeflateOver < 0 {
+		return fmt.Errorf("frontend/ws: check configuration: deflate_over is %d bytes: use 0 (all payloads) or more", c.DeflateOver)
+	}
+	return nil
+}
