@@ -1,0 +1,96 @@
+package ramen
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"ramen/protocol"
+)
+
+const (
+	saveEvery   = 64              // messages, at the latest
+	saveTimeout = 5 * time.Second // of the last save
+)
+
+// handler processes pushes one after the other. It is the only writer of the device's cursor, so the cursor never covers
+// a message that was not processed.
+type handler struct {
+	d       *Device
+	seen    seen
+	unsaved int
+}
+
+// run ends with ctx.
+func (h *handler) run(ctx context.Context) {
+	defer h.saveLast()
+	for {
+		it, more, ok := h.d.inbox.take(ctx)
+		if !ok {
+			return
+		}
+		if err := h.process(ctx, it); err != nil {
+			if ctx.Err() != nil {
+				return // stopped: what was processed before is still to be acked on this stream
+			}
+			it.from.dead.Store(true) // what it pushed after must not be acked before this one
+			it.from.cancel(fmt.Errorf("%w: %w", errHandler, err))
+			continue
+		}
+		if h.unsaved > 0 && (!more || h.unsaved >= saveEvery) {
+			h.save(ctx)
+		}
+	}
+}
+
+func (h *handler) process(ctx context.Context, it item) error {
+	d, p := h.d, &it.push
+	if h.seen.has(p.Message.ID) {
+		d.count.duplicates.Add(1)
+	} else {
+		m := Message{Message: *p.Message, Redelivered: p.Redelivered, Seq: p.Seq}
+		if err := d.cfg.Handler(ctx, &m); err != nil {
+			d.count.handlerErrors.Add(1)
+			return err
+		}
+		d.count.handled.Add(1)
+		h.seen.add(p.Message.ID)
+	}
+	h.moved(p)
+	it.from.acker.processed(p)
+	return nil
+}
+
+// moved takes over the push's cursor. Within a poll's answer only the last push has one.
+func (h *handler) moved(p *protocol.Push) {
+	if p.Cursor == "" {
+		return
+	}
+	h.d.mu.Lock()
+	h.d.cursor = p.Cursor
+	h.d.mu.Unlock()
+	h.unsaved++
+}
+
+func (h *handler) save(ctx context.Context) {
+	h.unsaved = 0
+	d := h.d
+	if d.cfg.Cursors == nil {
+		return
+	}
+	d.mu.Lock()
+	cursor := d.cursor
+	d.mu.Unlock()
+	if err := d.cfg.Cursors.Save(ctx, cursor); err != nil {
+		d.cfg.Logger.Warn("cursor not saved; messages may come again after a restart", "device", d.cfg.Device, "err", err)
+	}
+}
+
+func (h *handler) saveLast() {
+	if h.unsaved == 0 {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), saveTimeout)
+	defer cancel()
+	h.save(ctx)
+}

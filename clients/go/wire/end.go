@@ -1,0 +1,136 @@
+package wire
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/gorilla/websocket"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"ramen/protocol"
+)
+
+// EndError is how a stream, or the attempt to open one, ended.
+type EndError struct {
+	Reason     protocol.Reason // as the server said; ReasonNone where it said nothing: the network, a proxy, nobody there
+	Detail     string          // the server's words
+	RetryAfter time.Duration   // when the server wants the device back at the earliest; 0: it did not say
+	Err        error           // the cause, where there is one
+}
+
+func (e *EndError) Error() string {
+	s := "wire: stream ended"
+	if e.Reason != protocol.ReasonNone {
+		s += ": " + e.Reason.String()
+	}
+	if e.Detail != "" {
+		s += ": " + e.Detail
+	}
+	if e.Err != nil {
+		s += ": " + e.Err.Error()
+	}
+	return s
+}
+
+func (e *EndError) Unwrap() error { return e.Err }
+
+// maxRetryAfter bounds what a server may ask for.
+const maxRetryAfter = time.Minute
+
+// cut is an end that nobody announced.
+func cut(err error) *EndError {
+	var e *EndError
+	if errors.As(err, &e) {
+		return e
+	}
+	return &EndError{Err: err}
+}
+
+// ReadError reads the answer to a refused request. An answer that does not bear PROTOCOL 4's body came from something
+// in between, and has no reason; but 401 stands for itself, so that no token is ever tried twice.
+func ReadError(resp *http.Response) *EndError {
+	body, _ := io.ReadAll(io.LimitReader(resp.Body, maxErrorBody))
+	e := &EndError{RetryAfter: retryAfter(resp.Header)}
+	var b struct {
+		Error struct {
+			Code    protocol.Code `json:"code"`
+			Message string        `json:"message"`
+		} `json:"error"`
+	}
+	if json.Unmarshal(body, &b) == nil && b.Error.Code != "" {
+		e.Detail = b.Error.Message
+		if b.Error.Code != protocol.CodeNotFound { // a server without this transport: another one may do
+			e.Reason = protocol.ReasonOf(b.Error.Code)
+		}
+		e.Err = &protocol.Error{Code: b.Error.Code, Message: b.Error.Message, RetryAfter: e.RetryAfter}
+		return e
+	}
+	if resp.StatusCode == http.StatusUnauthorized {
+		e.Reason = protocol.ReasonUnauthenticated
+	}
+	e.Err = errors.New("http status " + resp.Status)
+	return e
+}
+
+func retryAfter(h http.Header) time.Duration {
+	s, err := strconv.Atoi(h.Get("Retry-After"))
+	if err != nil || s <= 0 {
+		return 0
+	}
+	return min(time.Duration(s)*time.Second, maxRetryAfter)
+}
+
+// closeReasons are the close codes that mean one reason alone. 1001 and 1013 stand for several, and are not final: after
+// their goaway the code adds nothing. PROTOCOL 6.
+var closeReasons = func() map[int]protocol.Reason {
+	m := make(map[int]protocol.Reason)
+	for _, r := range protocol.Reasons() {
+		if c := r.CloseCode(); c > websocket.CloseNormalClosure {
+			if _, taken := m[c]; !taken {
+				m[c] = r
+			}
+		}
+	}
+	return m
+}()
+
+// endOfWS reads the end of a WebSocket.
+func endOfWS(err error) *EndError {
+	var ce *websocket.CloseError
+	if !errors.As(err, &ce) {
+		return cut(err)
+	}
+	return &EndError{Reason: closeReasons[ce.Code], Detail: ce.Text, Err: err}
+}
+
+// endOfGRPC reads the status of a stream. UNAVAILABLE and CANCELLED are what grpc-go says of a broken connection too, so
+// without a goaway before them they say nothing. PROTOCOL 7.
+func endOfGRPC(err error) *EndError {
+	if err == nil || errors.Is(err, io.EOF) || errors.Is(err, context.Canceled) {
+		return cut(err)
+	}
+	s, ok := status.FromError(err)
+	if !ok {
+		return cut(err)
+	}
+	e := &EndError{Detail: s.Message(), Err: err}
+	switch s.Code() {
+	case codes.Aborted:
+		e.Reason = protocol.ReasonSuperseded
+	case codes.Unauthenticated:
+		e.Reason = protocol.ReasonUnauthenticated
+	case codes.PermissionDenied:
+		e.Reason = protocol.ReasonPermissionDenied
+	case codes.InvalidArgument:
+		e.Reason = protocol.ReasonInvalidArgument
+	case codes.ResourceExhausted:
+		e.Reason = protocol.ReasonResourceExhausted
+	}
+	return e
+}
