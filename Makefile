@@ -1,0 +1,38 @@
+# Every target is listed by `make help`; the first two are all that one needs.
+GO ?= go
+BIN := bin/ramen
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+LDFLAGS := -s -w -X main.version=$(VERSION)
+
+.DEFAULT_GOAL := help
+.PHONY: run test check build bench fuzz generate format help clean
+
+run: build ## build and start the whole product on its embedded store, without authentication, on loopback
+	$(BIN) serve --dev
+
+test: ## run every test, with the race detector; installs what the tests need
+	./scripts/test.sh
+
+check: ## format, vet, staticcheck, import arrows, generated code, go.mod
+	./scripts/check.sh
+
+build: ## build bin/ramen
+	$(GO) build -trimpath -ldflags "$(LDFLAGS)" -o $(BIN) ./cmd/ramen
+
+bench: ## run the micro-benchmarks of the hot paths
+	$(GO) test -run '^$$' -bench . -benchmem ./protocol/... ./gateway/... ./frontend/... ./store/...
+
+fuzz: ## fuzz every decoder and the mailbox, FUZZTIME each (default 30s)
+	./scripts/fuzz.sh
+
+generate: ## make the generated code anew
+	$(GO) generate ./...
+
+format: ## format the code
+	gofmt -w .
+
+clean: ## remove what was built; not ./data
+	rm -rf bin
+
+help: ## list the targets
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'

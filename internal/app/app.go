@@ -1,0 +1,192 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"golang.org/x/sync/errgroup"
+
+	"ramen/frontend"
+	"ramen/frontend/auth"
+	"ramen/frontend/backend"
+	"ramen/frontend/route"
+	"ramen/gateway"
+	"ramen/link"
+	"ramen/protocol"
+	"ramen/store/pebble"
+	"ramen/topology"
+)
+
+// App is a running process.
+type App struct {
+	cfg      Config
+	log      *slog.Logger
+	registry *prometheus.Registry
+	ready    readiness
+	frontend *frontend.Server
+	backend  *backend.Server
+	gateway  *gateway.Gateway
+	ports    *ports
+	ending   []step // in the order of start; they run from the last to the first
+}
+
+// step is one thing to do at shutdown.
+type step struct {
+	name string
+	end  func(ctx context.Context) error
+}
+
+// self is the name of the only member of a single process.
+const self topology.MemberID = "self"
+
+// claimTimeout bounds the raising of the epoch at start.
+const claimTimeout = 10 * time.Second
+
+// Start makes a process that serves: when it returns, the ports are open. What fails ends what had started.
+func Start(cfg Config, log *slog.Logger) (*App, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	a := &App{cfg: cfg, log: log, registry: prometheus.NewRegistry()}
+	a.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	if err := a.start(); err != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), cfg.ShutdownTime)
+		defer cancel()
+		return nil, errors.Join(err, a.shutdown(ctx))
+	}
+	a.ready.set("")
+	return a, nil
+}
+
+// start is the straight line from the files to the ports.
+func (a *App) start() error {
+	cfg, log := &a.cfg, a.log
+
+	watcher := auth.NewWatcher(cfg.Auth.ReloadInterval, log, a.registry)
+	a.onEnd("key files", func(context.Context) error { return watcher.Close() })
+	var tokens frontend.Verifier
+	var keys *auth.Keys
+	if !cfg.Dev {
+		t, err := auth.NewTokens(cfg.Auth.Tokens, watcher)
+		if err != nil {
+			return err
+		}
+		if keys, err = auth.NewKeys(cfg.Auth.Keys, watcher); err != nil {
+			return err
+		}
+		tokens = t
+	}
+
+	kept, err := pebble.Open(cfg.Store.Pebble, log, a.registry)
+	if err != nil {
+		return err
+	}
+	a.onEnd("store", func(context.Context) error { return kept.Close() })
+
+	a.gateway, err = gateway.New(cfg.Gateway, gateway.Deps{Store: kept, Log: log, Registerer: a.registry})
+	if err != nil {
+		return err
+	}
+	a.onEnd("gateway", a.gateway.Close)
+	epoch, err := a.takeAll(kept)
+	if err != nil {
+		return err
+	}
+	router := route.New(cfg.Route, topology.NewStatic(self, epoch, cfg.Shards), links{self: a.gateway})
+	if err := router.Register(a.registry); err != nil {
+		return err
+	}
+
+	a.frontend, err = frontend.New(cfg.Frontend, frontend.Deps{Router: router, Tokens: tokens, Ready: a.ready.Ready, Logger: log, Metrics: a.registry})
+	if err != nil {
+		return err
+	}
+	a.onEnd("streams", func(context.Context) error { return a.frontend.Close() })
+	a.backend, err = backend.New(cfg.Backend, router, keys, a.registry)
+	if err != nil {
+		return err
+	}
+	return a.listen(watcher)
+}
+
+// takeAll owns every shard, at an epoch that no earlier process had.
+func (a *App) takeAll(kept *pebble.Store) (protocol.Epoch, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), claimTimeout)
+	defer cancel()
+	last, err := kept.LastEpoch(ctx)
+	if err != nil {
+		return 0, err
+	}
+	shards := make([]protocol.ShardID, a.cfg.Shards)
+	for i := range shards {
+		shards[i] = protocol.ShardID(i)
+	}
+	return last + 1, a.gateway.Take(ctx, shards, last+1)
+}
+
+// links finds the members of a topology; here the only one, in this process.
+type links map[topology.MemberID]link.Gateway
+
+func (l links) Gateway(m topology.MemberID) (link.Gateway, bool) {
+	g, ok := l[m]
+	return g, ok
+}
+
+// Addresses is where the ports are open.
+type Addresses struct{ Devices, DevicesGRPC, Backends, BackendsGRPC string }
+
+// Addresses is where the ports are open: as configured, with the port that was drawn where that was 0.
+func (a *App) Addresses() Addresses { return a.ports.addresses() }
+
+// Check recounts the gauges against what they count. It is exact only while nothing is under way.
+func (a *App) Check() error { return errors.Join(a.frontend.Check(), a.gateway.Check()) }
+
+// Run serves until ctx ends or a port fails, and then shuts down: streams get goaway and their time to leave, publishers
+// their answers, the store what was saved lazily.
+func (a *App) Run(ctx context.Context) error {
+	var failed error
+	select {
+	case <-ctx.Done():
+	case failed = <-a.ports.failed:
+	}
+	a.log.Info("shutting down", "drain_time", a.cfg.Frontend.DrainTime)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), a.cfg.ShutdownTime)
+	defer cancel()
+	a.ready.set("draining")
+	drained := a.drain(ctx)
+	err := errors.Join(failed, drained, a.shutdown(ctx))
+	if err == nil {
+		a.log.Info("shut down")
+	}
+	return err
+}
+
+// drain lets devices and publishers go: both at once, since publishes still reach the devices meanwhile.
+func (a *App) drain(ctx context.Context) error {
+	var g errgroup.Group
+	g.Go(func() error { return a.frontend.Drain(ctx) })
+	g.Go(func() error { return a.backend.Drain(ctx) })
+	return g.Wait()
+}
+
+func (a *App) onEnd(name string, end func(context.Context) error) {
+	a.ending = append(a.ending, step{name, end})
+}
+
+// shutdown ends what was started, the last first, and says what failed.
+func (a *App) shutdown(ctx context.Context) error {
+	var errs []error
+	for i := len(a.ending) - 1; i >= 0; i-- {
+		s := a.ending[i]
+		if err := s.end(ctx); err != nil {
+			errs = append(errs, fmt.Errorf("app: end %s: %w", s.name, err))
+		}
+	}
+	a.ending = nil
+	return errors.Join(errs...)
+}

@@ -1,0 +1,143 @@
+package app
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"time"
+
+	"ramen/frontend"
+	"ramen/frontend/auth"
+	"ramen/frontend/backend"
+	"ramen/frontend/route"
+	"ramen/gateway"
+	"ramen/store/pebble"
+)
+
+// Config is the whole configuration of a process: the sum of its packages'.
+type Config struct {
+	Dev          bool          `yaml:"dev" doc:"Development: no authentication, loopback addresses alone, pages on localhost may open streams. Never on a machine that others reach."`
+	Data         string        `yaml:"data" doc:"Folder of the embedded store. One process at a time."`
+	Shards       int           `yaml:"shards" doc:"Shards of users. Fixed once there is data: users are kept under their shard."`
+	ShutdownTime time.Duration `yaml:"shutdown_time" doc:"How long a shutdown may take, frontend.drain_time included; then it is cut short."`
+
+	Listen   Listen          `yaml:"listen" doc:"Addresses, host:port each; an empty host is every address of the machine. Under dev an empty host is 127.0.0.1."`
+	TLS      TLS             `yaml:"tls" doc:"Certificates, reloaded when their files change. Without any the ports speak cleartext: then put a TLS proxy before them."`
+	Log      Log             `yaml:"log" doc:"Logs, to standard error."`
+	GRPC     GRPC            `yaml:"grpc" doc:"What both gRPC ports offer."`
+	Auth     auth.Config     `yaml:"auth" doc:"Who devices and backends are."`
+	Frontend frontend.Config `yaml:"frontend" doc:"Streams of devices."`
+	Backend  backend.Config  `yaml:"backend" doc:"Publishes and lists of backends."`
+	Route    route.Config    `yaml:"route" doc:"How the owner of a user is found."`
+	Gateway  gateway.Config  `yaml:"gateway" doc:"Mailboxes of users."`
+	Store    Store           `yaml:"store" doc:"What keeps the mailboxes."`
+}
+
+// Listen is where the four ports are. PROTOCOL 3.
+type Listen struct {
+	Devices      string `yaml:"devices" doc:"Devices over HTTP: SSE, WebSocket, long-poll, ack."`
+	DevicesGRPC  string `yaml:"devices_grpc" doc:"Devices over gRPC."`
+	Backends     string `yaml:"backends" doc:"Backends and operators over HTTP: publish, lists, health, metrics."`
+	BackendsGRPC string `yaml:"backends_grpc" doc:"Backends over gRPC."`
+}
+
+// TLS is the certificates of the two sides, which share nothing.
+type TLS struct {
+	Devices  auth.CertsConfig `yaml:"devices" doc:"For both ports of devices."`
+	Backends auth.CertsConfig `yaml:"backends" doc:"For both ports of backends."`
+}
+
+// Log is how the process logs.
+type Log struct {
+	Level  string `yaml:"level" doc:"debug, info, warn or error."`
+	Format string `yaml:"format" doc:"text or json."`
+}
+
+// GRPC is what both gRPC ports offer beside their service.
+type GRPC struct {
+	Reflection bool `yaml:"reflection" doc:"Server reflection, with which grpcurl and the like find the services."`
+}
+
+// Store chooses what keeps the mailboxes.
+type Store struct {
+	Pebble pebble.Config `yaml:"pebble" doc:"The embedded store. Durable: what is accepted is on disk."`
+}
+
+// Default is the configuration without a file, a variable or a flag.
+func Default() Config {
+	return Config{
+		Data:         "data",
+		Shards:       gateway.Default().ShardCount,
+		ShutdownTime: 15 * time.Second,
+		Listen:       Listen{Devices: ":8080", DevicesGRPC: ":8081", Backends: ":9080", BackendsGRPC: ":9081"},
+		Log:          Log{Level: "info", Format: "text"},
+		GRPC:         GRPC{Reflection: true},
+		Auth:         auth.Default(),
+		Frontend:     frontend.Default(),
+		Backend:      backend.Default(),
+		Route:        route.Default(),
+		Gateway:      gateway.Default(),
+		Store:        Store{Pebble: pebble.Default()},
+	}
+}
+
+// Validate says what is wrong, section by section, and what would be right.
+func (c *Config) Validate() error {
+	c.settle()
+	var errs []error
+	for _, err := range []error{
+		c.validateSelf(), c.Auth.Validate(), c.TLS.Devices.Validate(), c.TLS.Backends.Validate(),
+		c.Frontend.Validate(), c.Backend.Validate(), c.Route.Validate(), c.Gateway.Validate(), c.Store.Pebble.Validate(),
+	} {
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}
+
+// settle fills in what follows from other values.
+func (c *Config) settle() {
+	c.Gateway.ShardCount = c.Shards
+	c.Store.Pebble.Dir = c.Data
+	c.Store.Pebble.IDRetention = c.Gateway.IDRetention
+	if c.Dev {
+		c.Frontend.LoopbackOrigins = true
+		for _, a := range []*string{&c.Listen.Devices, &c.Listen.DevicesGRPC, &c.Listen.Backends, &c.Listen.BackendsGRPC} {
+			if host, port, err := net.SplitHostPort(*a); err == nil && host == "" {
+				*a = net.JoinHostPort("127.0.0.1", port)
+			}
+		}
+	}
+}
+
+func (c *Config) validateSelf() error {
+	var errs []error
+	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
+	if c.Data == "" {
+		bad("data is empty; it must name a folder, such as ./data")
+	}
+	if c.Shards < 1 || c.Shards > 65536 {
+		bad("shards is %d; it must be 1 to 65536, 1024 unless you know better", c.Shards)
+	}
+	if c.ShutdownTime <= c.Frontend.DrainTime {
+		bad("shutdown_time is %v; it must be more than frontend.drain_time, %v", c.ShutdownTime, c.Frontend.DrainTime)
+	}
+	for name, a := range map[string]string{"devices": c.Listen.Devices, "devices_grpc": c.Listen.DevicesGRPC, "backends": c.Listen.Backends, "backends_grpc": c.Listen.BackendsGRPC} {
+		if _, _, err := net.SplitHostPort(a); err != nil {
+			bad("listen.%s is %q; it must be host:port, such as :8080 or 127.0.0.1:8080", name, a)
+		}
+	}
+	if _, err := c.Log.level(); err != nil {
+		bad("log.level is %q; it must be debug, info, warn or error", c.Log.Level)
+	}
+	if c.Log.Format != "text" && c.Log.Format != "json" {
+		bad("log.format is %q; it must be text or json", c.Log.Format)
+	}
+	if !c.Dev && !c.Auth.Configured() {
+		bad("there is no authentication: set auth.tokens (secret_file, public_key_file or jwks_file) for devices and auth.keys.file for backends, " +
+			"or start with --dev to try things out on this machine alone")
+	}
+	if c.Dev && (c.Auth.Tokens.Configured() || c.Auth.Keys.Configured()) {
+		bad("dev turns authentication off, but auth.tokens or auth.keys is set; take one of them away")
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,165 @@
+package app
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/health"
+	healthpb "google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/reflection"
+
+	"ramen/frontend/auth"
+)
+
+// ports are the four listeners and what serves them.
+type ports struct {
+	devices, devicesGRPC, backends, backendsGRPC net.Listener
+
+	failed  chan error // of capacity 1: a server that ended by itself
+	serving sync.WaitGroup
+}
+
+// listen opens the four ports and serves them. Either all are open when it returns, or none.
+func (a *App) listen(watcher *auth.Watcher) (err error) {
+	p := &ports{failed: make(chan error, 1)}
+	a.ports = p
+	ctx := context.Background()
+	deviceTLS, err := certs(a.cfg.TLS.Devices, watcher)
+	if err != nil {
+		return err
+	}
+	backendTLS, err := certs(a.cfg.TLS.Backends, watcher)
+	if err != nil {
+		return err
+	}
+	a.onEnd("ports", func(context.Context) error { p.serving.Wait(); return nil })
+	for _, l := range []struct {
+		name, addr string
+		to         *net.Listener
+		open       func(context.Context, string) (net.Listener, error)
+	}{
+		{"devices", a.cfg.Listen.Devices, &p.devices, a.frontend.Listen},
+		{"devices_grpc", a.cfg.Listen.DevicesGRPC, &p.devicesGRPC, a.frontend.Listen},
+		{"backends", a.cfg.Listen.Backends, &p.backends, listenTCP},
+		{"backends_grpc", a.cfg.Listen.BackendsGRPC, &p.backendsGRPC, listenTCP},
+	} {
+		if *l.to, err = l.open(ctx, l.addr); err != nil {
+			return fmt.Errorf("app: open the port listen.%s: %w", l.name, err)
+		}
+		opened := *l.to
+		a.onEnd("listener "+l.name, func(context.Context) error { _ = opened.Close(); return nil })
+	}
+	a.serveDevices(p, deviceTLS)
+	a.serveBackends(p, backendTLS)
+	return nil
+}
+
+func listenTCP(ctx context.Context, addr string) (net.Listener, error) {
+	return new(net.ListenConfig).Listen(ctx, "tcp", addr)
+}
+
+// certs is nil where a side has no certificate.
+func certs(cfg auth.CertsConfig, w *auth.Watcher) (*auth.Certs, error) {
+	if !cfg.Configured() {
+		return nil, nil
+	}
+	return auth.NewCerts(cfg, w)
+}
+
+// serverTLS is the configuration of one port, or nil for cleartext.
+func serverTLS(c *auth.Certs, protocols ...string) *tls.Config {
+	if c == nil {
+		return nil
+	}
+	return c.Server(protocols...)
+}
+
+func (a *App) serveDevices(p *ports, c *auth.Certs) {
+	p.serve("devices", func() error { return a.frontend.Serve(p.devices, serverTLS(c, "h2", "http/1.1")) })
+	s := a.grpcServer(a.frontend.GRPCOptions(), serverTLS(c, "h2"), "ramen.v1.Devices", a.frontend.RegisterGRPC)
+	p.serve("devices_grpc", func() error { return s.Serve(p.devicesGRPC) })
+	a.onEnd("gRPC of devices", func(ctx context.Context) error { return stopGRPC(ctx, s) })
+}
+
+func (a *App) serveBackends(p *ports, c *auth.Certs) {
+	rest := http.NewServeMux()
+	operators(rest, a.ready.Ready, a.Check, a.registry)
+	h := &http.Server{
+		Handler:           a.backend.Handler(rest),
+		ReadHeaderTimeout: 10 * time.Second,
+		ReadTimeout:       time.Minute,
+		IdleTimeout:       2 * time.Minute,
+		ErrorLog:          slog.NewLogLogger(a.log.Handler(), slog.LevelDebug),
+	}
+	p.serve("backends", func() error {
+		if c == nil {
+			return ignoreClosed(h.Serve(p.backends))
+		}
+		h.TLSConfig = serverTLS(c, "h2", "http/1.1")
+		return ignoreClosed(h.ServeTLS(p.backends, "", ""))
+	})
+	s := a.grpcServer(a.backend.GRPCOptions(), serverTLS(c, "h2"), "ramen.v1.Backend", a.backend.RegisterGRPC)
+	p.serve("backends_grpc", func() error { return s.Serve(p.backendsGRPC) })
+	a.onEnd("HTTP of backends", func(ctx context.Context) error { return errors.Join(h.Shutdown(ctx), h.Close()) })
+	a.onEnd("gRPC of backends", func(ctx context.Context) error { return stopGRPC(ctx, s) })
+}
+
+func ignoreClosed(err error) error {
+	if errors.Is(err, http.ErrServerClosed) {
+		return nil
+	}
+	return err
+}
+
+// grpcServer has the service, and the standard ones for health and reflection. PROTOCOL 3.
+func (a *App) grpcServer(opts []grpc.ServerOption, t *tls.Config, name string, register func(grpc.ServiceRegistrar)) *grpc.Server {
+	if t != nil {
+		opts = append(opts, grpc.Creds(credentials.NewTLS(t)))
+	}
+	s := grpc.NewServer(opts...)
+	register(s)
+	h := health.NewServer()
+	h.SetServingStatus(name, healthpb.HealthCheckResponse_SERVING)
+	healthpb.RegisterHealthServer(s, h)
+	a.onEnd("health of "+name, func(context.Context) error { h.Shutdown(); return nil })
+	if a.cfg.GRPC.Reflection {
+		reflection.Register(s)
+	}
+	return s
+}
+
+// stopGRPC lets calls under way end, and cuts them where there is no time left.
+func stopGRPC(ctx context.Context, s *grpc.Server) error {
+	cut := context.AfterFunc(ctx, s.Stop)
+	defer cut()
+	s.GracefulStop()
+	return nil
+}
+
+// serve runs one server until it is ended. One that ends by itself ends the process.
+func (p *ports) serve(name string, run func() error) {
+	p.serving.Go(func() {
+		if err := run(); err != nil {
+			select {
+			case p.failed <- fmt.Errorf("app: serve %s: %w", name, err):
+			default: // the first failure ends the process already
+			}
+		}
+	})
+}
+
+func (p *ports) addresses() Addresses {
+	return Addresses{
+		Devices: p.devices.Addr().String(), DevicesGRPC: p.devicesGRPC.Addr().String(),
+		Backends: p.backends.Addr().String(), BackendsGRPC: p.backendsGRPC.Addr().String(),
+	}
+}

@@ -1,0 +1,2 @@
+// Package arrows tests that imports follow the design.
+package arrows
