@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"ramen/frontend/sock"
+	"ramen/frontend/ws"
 )
 
 // Config is how the device side of a frontend behaves.
@@ -58,6 +59,8 @@ type Config struct {
 
 	// Sock serves the connections of SSE and WebSocket streams.
 	Sock sock.Config `yaml:"sock"`
+	// WS is how WebSockets are negotiated.
+	WS ws.Config `yaml:"ws"`
 }
 
 // Default is the configuration that a zero file means.
@@ -76,6 +79,7 @@ func Default() Config {
 		IdleTimeout:       90 * time.Second,
 		MaxHeaderBytes:    32 << 10,
 		Sock:              sock.Default(),
+		WS:                ws.Default(),
 	}
 }
 
@@ -105,7 +109,7 @@ func (c Config) Validate() error {
 	check(c.ReadHeaderTimeout > 0, "read_header_timeout is %v: use a time over 0, such as 10s", c.ReadHeaderTimeout)
 	check(c.IdleTimeout > 0, "idle_timeout is %v: use a time over 0, such as 90s", c.IdleTimeout)
 	check(c.MaxHeaderBytes >= 4096, "max_header_bytes is %d: use at least 4096", c.MaxHeaderBytes)
-	return errors.Join(append(errs, c.Sock.Validate())...)
+	return errors.Join(append(errs, c.Sock.Validate(), c.WS.Validate())...)
 }
 
 func validOrigin(o string) bool {

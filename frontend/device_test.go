@@ -9,7 +9,6 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"strings"
 	"testing"
 	"time"
 
@@ -39,6 +38,8 @@ var dialers = []struct {
 	{"sse", false, dialSSE},
 	{"sse-tls", false, dialTLS},
 	{"sse-h2", false, dialH2},
+	{"ws-json", true, dialJSON},
+	{"ws-proto", true, dialProto},
 	{"grpc", true, dialGRPC},
 }
 
@@ -136,13 +137,19 @@ func dialRaw(tb testing.TB, c net.Conn, head string) (*http.Response, *bufio.Rea
 	return resp, r
 }
 
-func dialSSE(b *bench, v url.Values) device {
-	b.tb.Helper()
+func dialTCP(tb testing.TB, b *bench) *net.TCPConn {
+	tb.Helper()
 	c, err := net.Dial("tcp", b.plain)
 	if err != nil {
-		b.tb.Fatal(err)
+		tb.Fatal(err)
 	}
-	return eventsOver(b, v, c)
+	tb.Cleanup(func() { c.Close() })
+	return c.(*net.TCPConn)
+}
+
+func dialSSE(b *bench, v url.Values) device {
+	b.tb.Helper()
+	return eventsOver(b, v, dialTCP(b.tb, b))
 }
 
 func dialTLS(b *bench, v url.Values) device {
@@ -325,5 +332,3 @@ func ackSeq(seq protocol.Seq) *protocol.DeviceFrame {
 func ackCursor(c string) *protocol.DeviceFrame {
 	return &protocol.DeviceFrame{Kind: protocol.FrameAck, Cursor: c}
 }
-
-var _ = strings.Contains

@@ -202,7 +202,9 @@ func (g *gateway) close(reason protocol.Reason, detail string) {
 	g.each(func(s *gatewayStream) { s.end(func(r link.Receiver) { r.Closed(reason, detail) }) })
 }
 
-func (g *gateway) lose() { g.each(func(s *gatewayStream) { s.end(func(r link.Receiver) { r.Lost() }) }) }
+func (g *gateway) lose() {
+	g.each(func(s *gatewayStream) { s.end(func(r link.Receiver) { r.Lost() }) })
+}
 
 // end makes the last call of a stream.
 func (s *gatewayStream) end(last func(r link.Receiver)) {

@@ -1,10 +1,8 @@
 package frontend
 
 import (
-	"context"
 	"errors"
 	"io"
-	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc"
@@ -15,7 +13,6 @@ import (
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
-	"google.golang.org/grpc/tap"
 
 	"ramen/frontend/sock"
 	"ramen/protocol"
@@ -43,7 +40,6 @@ func (s *Server) RegisterGRPC(r grpc.ServiceRegistrar) {
 func (s *Server) GRPCOptions() []grpc.ServerOption {
 	return []grpc.ServerOption{
 		grpc.ForceServerCodecV2(newRawCodec()),
-		grpc.InTapHandle(endable),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: pingsAtLeast, PermitWithoutStream: true}),
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 15 * time.Second, Timeout: 10 * time.Second}),
 		grpc.MaxRecvMsgSize(maxDeviceFrame),
@@ -54,13 +50,10 @@ func (s *Server) GRPCOptions() []grpc.ServerOption {
 	}
 }
 
-type cancelKey struct{}
-
-// endable gives every stream a context that its own server can end: a handler in RecvMsg has no other way to return, and a
-// goroutine more a stream would cost kilobytes.
-func endable(ctx context.Context, _ *tap.Info) (context.Context, error) {
-	ctx, cancel := context.WithCancel(ctx)
-	return context.WithValue(ctx, cancelKey{}, cancel), nil
+// finisher ends a stream from the server's side while its handler is in RecvMsg, which then returns: the status goes out behind
+// what was sent. grpc's own streams have it; without it, each stream would need a goroutine more, which costs kilobytes.
+type finisher interface {
+	WriteStatus(st *status.Status) error
 }
 
 // grpcStream is a device's stream over gRPC.
@@ -68,10 +61,9 @@ type grpcStream struct {
 	stream stream
 	wire   wire
 	conn   grpcConn
-	end    atomic.Pointer[status.Status] // what the handler returns
 }
 
-// grpcOutlet is the wire, and remembers the status that the handler returns.
+// grpcOutlet is the wire, and ends with a status.
 type grpcOutlet struct{ *grpcStream }
 
 func (g grpcOutlet) push(batch []protocol.Push, more bool) written { return g.wire.push(batch, more) }
@@ -79,20 +71,16 @@ func (g grpcOutlet) heartbeat(unixMS int64) written                { return g.wi
 func (g grpcOutlet) goaway(a *protocol.GoAway) written             { return g.wire.goaway(a) }
 
 func (g grpcOutlet) end(reason protocol.Reason, detail string) {
-	g.grpcStream.end.Store(statusOf(reason, detail))
-	g.wire.end(reason, detail)
+	g.conn.finish(statusOf(reason, detail), false)
 }
 
 func (g grpcOutlet) abort(reason protocol.Reason, detail string) {
-	if reason != protocol.ReasonGone {
-		g.grpcStream.end.Store(statusOf(reason, detail))
-	}
-	g.conn.Close()
+	g.conn.finish(statusOf(reason, detail), true)
 }
 
 // statusOf is the gRPC status of an end. PROTOCOL 7.
 func statusOf(reason protocol.Reason, detail string) *status.Status {
-	if reason == protocol.ReasonGone { // the device half-closed: all is well
+	if reason == protocol.ReasonGone { // the device closed: all is well
 		return status.New(codes.OK, "")
 	}
 	text := reason.String()
@@ -115,9 +103,9 @@ var _ sock.Handler = (*grpcStream)(nil)
 
 // Stream serves one device.
 func (d *devices) Stream(rpc ramenpb.Devices_StreamServer) error {
-	cancel, ok := rpc.Context().Value(cancelKey{}).(context.CancelFunc)
+	end, ok := grpc.ServerTransportStreamFromContext(rpc.Context()).(finisher)
 	if !ok {
-		return status.Error(codes.Internal, "the server was made without the options of its Devices service")
+		return status.Error(codes.Internal, "this transport's streams cannot be ended by the server")
 	}
 	remote := ""
 	p, _ := peer.FromContext(rpc.Context())
@@ -130,30 +118,25 @@ func (d *devices) Stream(rpc ramenpb.Devices_StreamServer) error {
 		return refuseFrame(rpc, refused.reason, refused.err.Message)
 	}
 	g := &grpcStream{}
-	g.conn = grpcConn{rpc: rpc, cancel: cancel, h: g, remote: remoteAddr(remote)}
+	g.conn = grpcConn{rpc: rpc, end: end, h: g, remote: remoteAddr(remote)}
 	g.wire = wire{conn: &g.conn, enc: grpcEncoder{}}
-	if err := d.open(rpc, g, from, cancel); err != nil {
+	if err := d.open(rpc, g, from); err != nil {
 		d.s.limits.exit(from)
 		return err
 	}
 	g.receive(rpc)
-	g.conn.wait()
-	if st := g.end.Load(); st != nil {
-		return st.Err()
-	}
-	return rpc.Context().Err()
+	return g.conn.status().Err()
 }
 
 // open reads the first frame and opens the stream. Its error is the status that the handler returns.
-func (d *devices) open(rpc ramenpb.Devices_StreamServer, g *grpcStream, from *source, cancel context.CancelFunc) error {
-	var late atomic.Bool
-	timer := time.AfterFunc(d.s.cfg.OpenTimeout, func() { late.Store(true); cancel() })
+func (d *devices) open(rpc ramenpb.Devices_StreamServer, g *grpcStream, from *source) error {
+	timer := time.AfterFunc(d.s.cfg.OpenTimeout, func() {
+		g.conn.end.WriteStatus(status.New(codes.InvalidArgument, "no frame came in time: send open first"))
+	})
 	var in rawIn
 	err := rpc.RecvMsg(&in)
 	timer.Stop()
 	switch {
-	case late.Load():
-		return status.Error(codes.InvalidArgument, "no frame came in time: send open first")
 	case errors.Is(err, io.EOF):
 		return status.Error(codes.InvalidArgument, "the stream was closed without a frame: send open first")
 	case err != nil:

@@ -1,13 +1,13 @@
 package frontend
 
 import (
-	"context"
 	"net"
 	"sync"
 	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/mem"
+	"google.golang.org/grpc/status"
 
 	"ramen/frontend/sock"
 )
@@ -17,7 +17,7 @@ import (
 type grpcConn struct {
 	// immutable
 	rpc    grpc.ServerStream
-	cancel context.CancelFunc // makes RecvMsg and SendMsg return, and so the handler
+	end    finisher
 	h      sock.Handler
 	remote net.Addr
 
@@ -25,10 +25,10 @@ type grpcConn struct {
 	queue   []mem.Buffer
 	kept    int
 	sending bool
-	ended   bool          // nothing more is queued: the sender cancels once it has sent what is
-	dead    bool          // nothing more is sent
-	idle    chan struct{} // while the handler waits for the sender
-	since   time.Time     // of the last progress, while bytes are kept
+	over    *status.Status // nothing more is queued, and this is said behind what is
+	idle    chan struct{}  // while the handler waits for the sender
+	timer   *time.Timer    // from Shutdown on, while something is sent
+	since   time.Time      // of the last progress, while bytes are kept
 }
 
 var _ sock.Conn = (*grpcConn)(nil)
@@ -37,7 +37,7 @@ var _ sock.Conn = (*grpcConn)(nil)
 func (c *grpcConn) Write(b []byte) (int, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.ended || c.dead {
+	if c.over != nil {
 		return 0, sock.ErrClosed
 	}
 	if c.kept == 0 {
@@ -56,21 +56,12 @@ func (c *grpcConn) Write(b []byte) (int, error) {
 // send sends until the queue is empty, then ends the stream if that is wanted.
 func (c *grpcConn) send() {
 	var out rawOut
-	for {
-		c.mu.Lock()
-		if c.dead || len(c.queue) == 0 {
-			c.stopLocked()
-			c.mu.Unlock()
-			return
-		}
-		out.b = c.queue[0]
-		c.queue[0] = nil
-		c.queue = c.queue[1:]
-		c.mu.Unlock()
-
+	for c.next(&out) {
 		n := out.b.Len() + lengthBytes
-		if err := c.rpc.SendMsg(&out); err != nil { // the stream is over: RecvMsg fails, too
-			c.Close()
+		if err := c.rpc.SendMsg(&out); err != nil { // the stream is over, and RecvMsg says so too
+			c.mu.Lock()
+			c.dropLocked()
+			c.mu.Unlock()
 			continue
 		}
 		c.mu.Lock()
@@ -81,58 +72,76 @@ func (c *grpcConn) send() {
 	}
 }
 
-func (c *grpcConn) stopLocked() {
-	c.sending = false
-	for _, b := range c.queue {
-		b.Free()
+// next takes the next frame; false where the sender is done.
+func (c *grpcConn) next(out *rawOut) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.queue) > 0 {
+		out.b = c.queue[0]
+		c.queue[0] = nil
+		c.queue = c.queue[1:]
+		return true
 	}
 	c.queue = nil
-	if c.ended || c.dead {
-		c.cancel()
+	c.sending = false
+	if c.over != nil {
+		c.end.WriteStatus(c.over)
+	}
+	if c.timer != nil {
+		c.timer.Stop()
 	}
 	if c.idle != nil {
 		close(c.idle)
 		c.idle = nil
 	}
+	return false
 }
 
-// Shutdown implements sock.Conn: the handler returns once everything was sent, within shutdownTime.
-func (c *grpcConn) Shutdown() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.ended {
-		return
+func (c *grpcConn) dropLocked() {
+	for _, b := range c.queue {
+		b.Free()
 	}
-	c.ended = true
-	if !c.sending {
-		c.cancel()
-		return
-	}
-	time.AfterFunc(shutdownTime, c.cancel)
+	c.queue = nil
 }
 
 // shutdownTime is how long a device may take to read what was said before the end.
 const shutdownTime = 5 * time.Second
 
-// Close implements sock.Conn.
-func (c *grpcConn) Close() {
+// finish ends the stream with st: behind what is queued, within shutdownTime, or now.
+func (c *grpcConn) finish(st *status.Status, now bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.dead = true
-	c.cancel()
-}
-
-// wait returns when nothing is sent any more. The handler must not return before.
-func (c *grpcConn) wait() {
-	c.mu.Lock()
-	if !c.sending {
-		c.mu.Unlock()
+	if c.over != nil {
 		return
 	}
-	idle := make(chan struct{})
-	c.idle = idle
-	c.mu.Unlock()
-	<-idle
+	c.over = st
+	switch {
+	case now || !c.sending:
+		c.dropLocked()
+		c.end.WriteStatus(st) // SendMsg and RecvMsg return, so the handler does
+	default:
+		c.timer = time.AfterFunc(shutdownTime, func() { c.end.WriteStatus(st) })
+	}
+}
+
+// Shutdown implements sock.Conn.
+func (c *grpcConn) Shutdown() { c.finish(status.New(0, ""), false) }
+
+// Close implements sock.Conn.
+func (c *grpcConn) Close() { c.finish(status.New(0, ""), true) }
+
+// status is what the stream has ended with. It waits until nothing is sent any more: the handler must not return before.
+func (c *grpcConn) status() *status.Status {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.sending {
+		idle := make(chan struct{})
+		c.idle = idle
+		c.mu.Unlock()
+		<-idle
+		c.mu.Lock()
+	}
+	return c.over
 }
 
 // Stalled implements sock.Conn.

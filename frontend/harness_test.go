@@ -8,6 +8,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"errors"
 	"math/big"
 	"net"
 	"net/http"
@@ -69,7 +70,7 @@ func (b *bench) serve(serve func(l net.Listener) error) string {
 		b.tb.Fatal(err)
 	}
 	b.serving.Go(func() {
-		if err := serve(l); err != nil {
+		if err := serve(l); err != nil && !errors.Is(err, grpc.ErrServerStopped) {
 			b.tb.Errorf("serve: %v", err)
 		}
 	})
@@ -110,7 +111,9 @@ func asking(user, device string, more ...string) url.Values {
 	return v
 }
 
-func (b *bench) url(path string, v url.Values) string { return "http://" + b.plain + path + "?" + v.Encode() }
+func (b *bench) url(path string, v url.Values) string {
+	return "http://" + b.plain + path + "?" + v.Encode()
+}
 
 // client makes one request a connection, and keeps none.
 func (b *bench) client() *http.Client {

@@ -14,7 +14,8 @@ type limits struct {
 	clock clock
 
 	mu       sync.Mutex
-	streams  int // opening ones included
+	streams  int    // opening ones included
+	all      uint64 // that ever entered
 	draining bool
 	empty    chan struct{} // closed when the last stream has left a draining server
 	opens    bucket
@@ -61,6 +62,7 @@ func (l *limits) enter(remote string) (*source, *refusal) {
 		return nil, &refusal{protocol.ReasonUnavailable, protocol.Errorf(protocol.CodeUnavailable, "more streams are opened on this server than it takes in a second: come back a little later")}
 	}
 	l.streams++
+	l.all++
 	if from != nil {
 		from.streams++
 	}
@@ -156,6 +158,12 @@ func (l *limits) len() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.streams
+}
+
+func (l *limits) total() uint64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.all
 }
 
 // bucket lets rate a second through, with a burst of as many.

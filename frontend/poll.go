@@ -116,8 +116,5 @@ func (p *pollStream) write(w http.ResponseWriter) {
 	w.Write(*b)
 	rc.Flush()
 	rc.SetWriteDeadline(time.Time{})
-	if cap(*b) <= keptBuffer {
-		*b = (*b)[:0]
-		buffers.Put(b)
-	}
+	release(b)
 }

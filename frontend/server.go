@@ -38,22 +38,23 @@ type Deps struct {
 // Server is the device side of a frontend.
 type Server struct {
 	// immutable
-	cfg     Config
-	router  Router
-	tokens  Verifier
-	ready   func() error
-	log     *slog.Logger
-	metrics *metrics
-	origins origins
-	paths   map[string]endpoint
-	clock   clock
-	loop    *sock.Loop
-	limits  *limits
-	wheel   *wheel
-	reopens *reopens
-	ctx     context.Context // over when the server closes
-	cancel  context.CancelFunc
-	turning sync.WaitGroup // the wheel
+	cfg      Config
+	router   Router
+	tokens   Verifier
+	ready    func() error
+	log      *slog.Logger
+	metrics  *metrics
+	origins  origins
+	encoders wsEncoders
+	paths    map[string]endpoint
+	clock    clock
+	loop     *sock.Loop
+	limits   *limits
+	wheel    *wheel
+	reopens  *reopens
+	ctx      context.Context // over when the server closes
+	cancel   context.CancelFunc
+	turning  sync.WaitGroup // the wheel
 
 	draining atomic.Bool // streams are asked to leave
 	closing  atomic.Bool // streams are ended
@@ -81,6 +82,7 @@ func New(cfg Config, d Deps) (*Server, error) {
 	}
 	s := &Server{cfg: cfg, router: d.Router, tokens: d.Tokens, ready: d.Ready, log: d.Logger, metrics: m, loop: loop, clock: newClock()}
 	s.origins = newOrigins(&s.cfg)
+	s.encoders = newWSEncoders(cfg.WS)
 	s.paths = s.endpoints()
 	s.limits = newLimits(&s.cfg, s.clock)
 	s.ctx, s.cancel = context.WithCancel(context.Background())

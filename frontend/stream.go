@@ -118,12 +118,16 @@ func (s *stream) start(lk link.Stream, o link.Opened, connect func(h *protocol.H
 	if err == nil {
 		give = s.wroteLocked(now, w, 0)
 	}
+	next, spare := s.nextLocked(now)
+	if spare > 0 {
+		spare *= 4 // the first visit finds each its own place in the interval
+	}
 	early, lost := s.early, s.lost
 	s.lost = false
 	s.mu.Unlock()
 
 	s.srv.opened(s, o.Resumed)
-	s.srv.wheel.add(s)
+	s.srv.wheel.add(s, next, spare)
 	switch {
 	case err != nil:
 		s.srv.log.Debug("frontend: connection was gone before hello", "transport", s.transport, "err", err)

@@ -1,5 +1,251 @@
 package frontend
 
-import "net/http"
+import (
+	"errors"
+	"net"
+	"net/http"
+	"sync"
 
-func (s *Server) upgrade(w http.ResponseWriter, r *http.Request) {}
+	"ramen/frontend/sock"
+	"ramen/frontend/ws"
+	"ramen/link"
+	"ramen/protocol"
+)
+
+// wsStream is a stream over a WebSocket. The connection is taken from net/http with the handshake and costs no goroutine.
+// PROTOCOL 6.
+type wsStream struct {
+	stream stream
+	wire   wire
+	reader ws.Reader  // owned by Read
+	begun  sync.Mutex // held until what came with the handshake was read
+	proto  bool
+	code   int // guarded by stream.mu; the close code, if not the reason's: see noCode
+}
+
+// noCode is a close frame without a code, in answer to one.
+const noCode = -1
+
+var (
+	_ sock.Handler = (*wsStream)(nil)
+	_ outlet       = (*wsOutlet)(nil)
+)
+
+// wsOutlet is the wire, and ends with a close frame.
+type wsOutlet struct{ *wsStream }
+
+func (o wsOutlet) push(batch []protocol.Push, more bool) written { return o.wire.push(batch, more) }
+func (o wsOutlet) heartbeat(unixMS int64) written                { return o.wire.heartbeat(unixMS) }
+func (o wsOutlet) goaway(g *protocol.GoAway) written             { return o.wire.goaway(g) }
+func (o wsOutlet) abort(r protocol.Reason, detail string)        { o.wire.abort(r, detail) }
+
+func (o wsOutlet) end(reason protocol.Reason, detail string) {
+	code := reason.CloseCode()
+	switch {
+	case o.code == noCode:
+		code, detail = 0, ""
+	case o.code != 0:
+		code = o.code
+	}
+	if o.code == 0 && detail == "" {
+		detail = reason.String()
+	}
+	b := buffers.Get().(*[]byte)
+	*b = ws.AppendClose(*b, code, detail)
+	o.wire.write(b)
+	o.wire.conn.Shutdown()
+}
+
+// errEnded stops a Reader whose stream has ended.
+var errEnded = errors.New("frontend: the stream has ended")
+
+// Read implements sock.Handler.
+func (x *wsStream) Read(b []byte) {
+	x.begun.Lock()
+	defer x.begun.Unlock()
+	x.read(b)
+}
+
+func (x *wsStream) read(b []byte) {
+	var a acks
+	err := x.reader.Feed(b, func(op ws.Opcode, payload []byte) error { return x.message(op, payload, &a) })
+	x.stream.ack(&a)
+	if broken, ok := errors.AsType[*ws.CloseError](err); ok {
+		reason := protocol.ReasonProtocolError
+		if broken.Code == ws.CodeTooBig {
+			reason = protocol.ReasonTooBig
+		}
+		x.closeWith(broken.Code)
+		x.stream.finish(reason, broken.Text)
+	}
+}
+
+// message takes one message or control frame of the device's.
+func (x *wsStream) message(op ws.Opcode, payload []byte, a *acks) error {
+	switch op {
+	case ws.Close:
+		x.stream.ack(a)
+		code, _, _ := ws.ParseClose(payload) // checked by the Reader
+		if code == ws.CodeNoStatus {
+			code = noCode
+		}
+		x.closeWith(code)
+		x.stream.bye()
+		return errEnded
+	case ws.Ping:
+		x.stream.heard(false)
+		x.pong(payload)
+		return nil
+	case ws.Pong:
+		x.stream.heard(false)
+		return nil
+	}
+	if len(payload) == 0 { // a heartbeat's echo, of either kind. PROTOCOL 6
+		x.stream.heard(true)
+		return nil
+	}
+	var f protocol.DeviceFrame
+	var err error
+	switch {
+	case x.proto != (op == ws.Binary):
+		err = &protocol.FrameError{Message: "the frame is of the other kind: text frames are for " + ws.SubprotocolJSON + ", binary ones for " + ws.SubprotocolProto}
+	case x.proto:
+		err = protocol.DecodeProtoDeviceFrame(payload, &f)
+	default:
+		err = protocol.DecodeJSONDeviceFrame(payload, &f)
+	}
+	if !x.stream.takeFrame(&f, err, a) {
+		return errEnded
+	}
+	return nil
+}
+
+func (x *wsStream) closeWith(code int) {
+	x.stream.mu.Lock()
+	if x.stream.state != closed {
+		x.code = code
+	}
+	x.stream.mu.Unlock()
+}
+
+// pong answers a ping; none while bytes are kept, so that pings fill no memory. It counts for no heartbeat: a page does not
+// see it.
+func (x *wsStream) pong(payload []byte) {
+	x.stream.mu.Lock()
+	defer x.stream.mu.Unlock()
+	if x.stream.state == closed || x.stream.kept > 0 {
+		return
+	}
+	b := buffers.Get().(*[]byte)
+	*b = ws.AppendFrame(*b, ws.Pong, payload, false)
+	wrote := x.stream.wroteMS
+	x.stream.wroteLocked(x.stream.srv.clock.now(), x.wire.write(b), 0)
+	x.stream.wroteMS = wrote
+}
+
+// Written implements sock.Handler.
+func (x *wsStream) Written(n int) { x.stream.written(n) }
+
+// Closed implements sock.Handler.
+func (x *wsStream) Closed(error) {
+	x.stream.gone()
+	x.reader.Release()
+}
+
+// upgrade serves GET /ramen/ws. A page can read neither status nor body of a handshake, so what is wrong with its parameters is
+// told after it, by a close code. PROTOCOL 4.
+func (s *Server) upgrade(w http.ResponseWriter, r *http.Request) {
+	from, refused := s.limits.enter(r.RemoteAddr)
+	if refused != nil && refused.reason != protocol.ReasonResourceExhausted {
+		s.fail(w, refused.err)
+		return
+	}
+	c, n, err := ws.Handshake(w, r, s.cfg.WS, s.origins.allowsSocket)
+	if err != nil {
+		if refused == nil {
+			s.limits.exit(from)
+		}
+		s.failHandshake(w, err)
+		return
+	}
+	if refused != nil {
+		s.refuseSocket(c, n.Head, refused.err)
+		return
+	}
+	x, lk, opened, err := s.openSocket(r, from, &n)
+	if err != nil {
+		s.limits.exit(from)
+		s.refuseSocket(c, n.Head, err)
+		return
+	}
+	x.begun.Lock()
+	defer x.begun.Unlock()
+	x.stream.start(lk, opened, func(h *protocol.Hello) (written, error) { return x.connect(c, n.Head, h) })
+	if len(n.Early) > 0 {
+		x.read(n.Early)
+	}
+}
+
+func (s *Server) failHandshake(w http.ResponseWriter, err error) {
+	e, ok := errors.AsType[*ws.HandshakeError](err)
+	if !ok {
+		return // the connection is gone
+	}
+	code := protocol.CodeInvalidArgument
+	switch e.Status {
+	case http.StatusForbidden:
+		code = protocol.CodePermissionDenied
+	case http.StatusInternalServerError:
+		code = protocol.CodeInternal
+	}
+	s.failAs(w, e.Status, protocol.Errorf(code, "%s", e.Text))
+}
+
+func (s *Server) openSocket(r *http.Request, from *source, n *ws.Negotiated) (*wsStream, link.Stream, link.Opened, error) {
+	q, err := s.newRequest(r)
+	if err != nil {
+		return nil, nil, link.Opened{}, err
+	}
+	x := &wsStream{proto: n.Subprotocol == ws.SubprotocolProto, reader: ws.NewReader(n.Deflate, 0)}
+	x.wire.enc = s.encoders.of(x.proto, n.Deflate)
+	x.stream.init(s, q, protocol.TransportWS, wsOutlet{x}, from)
+	lk, opened, err := x.stream.ask(r.Context(), q)
+	return x, lk, opened, err
+}
+
+// connect sends the handshake's answer and hello in one write.
+func (x *wsStream) connect(c net.Conn, head []byte, h *protocol.Hello) (written, error) {
+	conn, err := x.stream.srv.loop.Add(c, x)
+	if err != nil {
+		c.Close()
+		x.wire.conn = noConn{}
+		return written{}, err
+	}
+	x.wire.conn = conn
+	b := buffers.Get().(*[]byte)
+	*b = x.wire.enc.hello(append(*b, head...), h)
+	return x.wire.write(b), nil
+}
+
+// refuseSocket answers the handshake, and closes without hello or goaway.
+func (s *Server) refuseSocket(c net.Conn, head []byte, err error) {
+	reason, detail := endOf(err)
+	e := protocolError(err)
+	if m := s.metrics.refused[e.Code]; m != nil {
+		m.Inc()
+	}
+	conn, err := s.loop.Add(c, farewellOnly{})
+	if err != nil {
+		c.Close()
+		return
+	}
+	conn.Write(ws.AppendClose(head, reason.CloseCode(), detail))
+	conn.Shutdown()
+}
+
+// farewellOnly is the handler of a connection that only has to take its last bytes.
+type farewellOnly struct{}
+
+func (farewellOnly) Read([]byte)  {}
+func (farewellOnly) Written(int)  {}
+func (farewellOnly) Closed(error) {}

@@ -104,17 +104,15 @@ func (w *wheel) visitSome(slot int64) bool {
 	return more
 }
 
-// add puts s on the wheel, to be visited soon: the visit says when it is due.
-func (w *wheel) add(s *stream) {
+// add puts s on the wheel, to be visited at the time at, or up to spare ms earlier.
+func (w *wheel) add(s *stream, at, spare int64) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if s.off {
 		return
 	}
 	w.count++
-	now := w.clock.now()
-	half := max(int64(s.intervalMS)/2, 1)
-	w.placeLocked(s, now+half, half)
+	w.placeLocked(s, at, spare)
 }
 
 // remove takes s off for good. It may come before add.
@@ -144,18 +142,19 @@ func (w *wheel) sooner(s *stream, at int64) {
 	}
 }
 
-// sweep visits every stream within the next span ms, evenly.
+// sweep sees to it that every stream is visited within the next span ms, evenly.
 func (w *wheel) sweep(span int64) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	all := make([]*stream, 0, w.count)
-	for i := range w.slots {
-		all = append(all, w.slots[i]...)
-		w.slots[i] = nil
-	}
 	ticks := max(span*64/1000, 1)
-	for i, s := range all {
-		w.putLocked(s, w.boundLocked(w.tick+1+int64(i)%ticks)%wheelSlots)
+	var late []*stream
+	for distance := ticks; distance < wheelSlots; distance++ {
+		slot := (w.tick + 1 + distance) % wheelSlots
+		late = append(late, w.slots[slot]...)
+		w.slots[slot] = nil
+	}
+	for i, s := range late {
+		w.putLocked(s, (w.tick+1+int64(i)%ticks)%wheelSlots)
 	}
 }
 

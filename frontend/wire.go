@@ -32,13 +32,18 @@ var buffers = sync.Pool{New: func() any { b := make([]byte, 0, 2048); return &b 
 // keptBuffer is the largest buffer that goes back to the pool, in bytes.
 const keptBuffer = 256 << 10
 
-func (w *wire) write(b *[]byte) written {
-	n := len(*b)
-	kept, err := w.conn.Write(*b)
+// release gives a buffer back, unless it has grown large.
+func release(b *[]byte) {
 	if cap(*b) <= keptBuffer {
 		*b = (*b)[:0]
 		buffers.Put(b)
 	}
+}
+
+func (w *wire) write(b *[]byte) written {
+	n := len(*b)
+	kept, err := w.conn.Write(*b)
+	release(b)
 	if err != nil {
 		kept = 0 // the connection's end is reported by itself
 	}

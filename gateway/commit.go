@@ -89,7 +89,7 @@ func (c *committer) prepare(batch []*job) []*step {
 			s := byBox[o.box]
 			o.box.mu.Lock()
 			if s == nil {
-				s = &step{box: o.box, prior: o.box.unsure}
+				s = o.box.newStepLocked()
 				byBox[o.box] = s
 				steps = append(steps, s)
 			}

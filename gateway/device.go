@@ -30,6 +30,7 @@ type device struct {
 	lastSeenMS  int64
 	rttMS       uint32
 	expired     uint32
+	greeted     bool // it has had a hello
 	durable     bool // its record is known to be in the store
 	dirty       bool // its record is to be saved
 	forgotten   bool // it is no longer in the mailbox
@@ -130,23 +131,30 @@ func (d *device) ackSeqLocked(seq protocol.Seq) (acked bool) {
 	for _, s := range d.sent[:seq-first+1] {
 		c.At[s.lane] = s.pos
 	}
-	d.ackLocked(c)
-	return true
+	return d.ackLocked(c)
 }
 
-// ackLocked moves the device's cursor to c, where that is further. Everything up to it leaves what waits for d.
-func (d *device) ackLocked(c protocol.Cursor) {
-	old := d.acked.At
-	d.acked.At = old.Max(c.At)
-	d.acked.Seq = max(d.acked.Seq, c.Seq)
+// ackLocked moves the device's cursor to c, where that is further, and reports whether it is. Everything up to it leaves
+// what waits for d.
+func (d *device) ackLocked(c protocol.Cursor) (moved bool) {
+	old := d.acked
+	d.acked.At = old.At.Max(c.At)
+	d.acked.Seq = max(old.Seq, c.Seq)
+	if d.acked == old {
+		return false
+	}
+	d.mb.g.saver.dirtyLocked(d)
+	if d.acked.At == old.At {
+		return false // only numbered otherwise: a cursor of a place where nothing was pushed
+	}
 	d.read = d.read.Max(d.acked.At)
 	for i := range d.mb.lanes {
-		if old[i].Less(d.acked.At[i]) {
-			d.passLocked(i, old[i], d.acked.At[i])
+		if old.At[i].Less(d.acked.At[i]) {
+			d.passLocked(i, old.At[i], d.acked.At[i])
 		}
 	}
 	d.dropSentLocked()
-	d.mb.g.saver.dirtyLocked(d)
+	return true
 }
 
 // passLocked settles, for d, the entries of lane i behind from, up to and including to.
@@ -198,20 +206,29 @@ func (d *device) countLocked(nowMS int64) (waiting, unacked int) {
 
 // recordLocked is what the store keeps of d.
 func (d *device) recordLocked() store.Device {
+	if d.stream != nil {
+		d.lastSeenMS = d.mb.g.nowMS()
+	}
 	return store.Device{
 		ID:         d.id,
 		Acked:      d.acked,
 		Pushed:     d.pushed,
 		Expired:    d.expired,
+		Greeted:    d.greeted,
 		Transport:  d.transport,
 		LastSeenMS: d.lastSeenMS,
 		Context:    d.context,
 	}
 }
 
-// saveLocked is d's record as a write to the store.
+// saveLocked is d's record as a write to the store: where d was forgotten and has come back since, that of its successor.
 func (d *device) saveLocked() store.DeviceSave {
-	return store.DeviceSave{Owner: d.mb.shard.owner(), User: d.mb.user, Remove: d.forgotten, Device: d.recordLocked()}
+	if d.forgotten {
+		if again := d.mb.deviceLocked(d.id); again != nil {
+			d = again
+		}
+	}
+	return store.DeviceSave{Owner: d.mb.owner(), User: d.mb.user, Remove: d.forgotten, Device: d.recordLocked()}
 }
 
 // whereText is where in one string, in an order of its own, for comparing.

@@ -42,7 +42,6 @@ type Gateway struct {
 
 	closeMu sync.RWMutex // guards closed, and the committers' queues against being closed while they are sent to
 	closed  bool
-	closing atomic.Bool // no mailbox is handed out any more
 	commits sync.WaitGroup
 	loops   sync.WaitGroup
 	stop    context.CancelFunc
@@ -94,13 +93,33 @@ func New(cfg Config, deps Deps) (*Gateway, error) {
 
 // Take owns shards from now on, at an epoch that the store has not seen for them: users are served once it has returned.
 func (g *Gateway) Take(ctx context.Context, shards []protocol.ShardID, epoch protocol.Epoch) error {
+	for _, id := range shards {
+		if int(id) >= len(g.shards) || epoch == 0 {
+			return fmt.Errorf("gateway: take shard %d at epoch %d: there are %d shards, and epochs begin with 1", id, epoch, len(g.shards))
+		}
+	}
+	for _, id := range shards {
+		g.giveUp(&g.shards[id]) // what an earlier ownership left in memory is stale
+	}
 	if err := g.store.Claim(ctx, shards, epoch); err != nil {
 		return fmt.Errorf("gateway: take %d shards at epoch %d: %w", len(shards), epoch, err)
 	}
 	for _, id := range shards {
-		g.shards[id].epoch.Store(uint64(epoch))
+		s := &g.shards[id]
+		s.mu.Lock()
+		s.epoch.Store(uint64(epoch))
+		s.mu.Unlock()
 	}
 	return nil
+}
+
+// Release gives shards up, so that another gateway may take them: streams are told to open at the new owner, and what was
+// saved lazily is durable when it returns.
+func (g *Gateway) Release(ctx context.Context, shards []protocol.ShardID) error {
+	for _, id := range shards {
+		g.giveUp(&g.shards[id])
+	}
+	return g.saver.flush(ctx, true)
 }
 
 // Close gives up every shard, writes what was saved lazily, and ends the goroutines. Streams are told to open elsewhere;
@@ -117,31 +136,30 @@ func (g *Gateway) Close(ctx context.Context) error {
 	}
 	g.closeMu.Unlock()
 	g.commits.Wait()
-	g.closing.Store(true)
-	for i := range g.shards {
-		g.loseStreams(&g.shards[i])
-	}
 	g.stop()
 	g.loops.Wait()
-	err := g.saver.flush(ctx, true)
 	for i := range g.shards {
-		g.shards[i].epoch.Store(0)
-		g.shards[i].drop(g)
+		g.giveUp(&g.shards[i])
 	}
-	return err
+	return g.saver.flush(ctx, true)
 }
 
 // storeError turns a store's answer into what the caller is told, and acts on a fence: somebody else owns the shard.
-func (g *Gateway) storeError(s *shard, verb string, err error) error {
+func (g *Gateway) storeError(o store.Owner, verb string, err error) error {
 	if errors.Is(err, store.ErrFenced) {
-		if s.epoch.Swap(0) != 0 {
-			g.log.Warn("shard was taken by another owner", "shard", s.id)
-		}
+		g.fenced(o)
 		return link.ErrNotOwner
 	}
 	g.metrics.storeErrors.Inc()
-	g.log.Warn("store failed", "verb", verb, "shard", s.id, "error", err)
+	g.log.Warn("store failed", "verb", verb, "shard", o.Shard, "error", err)
 	return protocol.Errorf(protocol.CodeUnavailable, "the store did not answer in time or failed (%s); try again with the same id", verb)
+}
+
+// fenced notes that somebody else owns the shard. The sweeper clears it away: no lock may be needed here.
+func (g *Gateway) fenced(o store.Owner) {
+	if g.shards[o.Shard].epoch.CompareAndSwap(uint64(o.Epoch), 0) {
+		g.log.Warn("shard was taken by another owner", "shard", o.Shard, "epoch", o.Epoch)
+	}
 }
 
 // admit refuses by priority where memory or the store runs short: low first. PROTOCOL 9.

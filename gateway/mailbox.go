@@ -21,6 +21,7 @@ type mailbox struct {
 	g     *Gateway
 	shard *shard
 	user  protocol.UserID
+	epoch protocol.Epoch // at which the shard is owned; another ownership has another mailbox
 
 	// guarded by shard.mu
 	pins      int32
@@ -30,8 +31,13 @@ type mailbox struct {
 	nextExpiryMS atomic.Int64 // nothing here expires before; 0: nothing does
 	sweepAtMS    atomic.Int64 // when remembered ids and unsure writes are to be looked at
 
+	saving  sync.Mutex // held across a durable save of one of its devices, for which only opens of this user wait
+	forgets int        // refs of it that the saver has; guarded by saver.mu
+
 	mu sync.Mutex
 	// guarded by mu
+	loaded    bool // its counts are in the gauges and in the ledger
+	gone      bool // the shard was given up: nothing may change any more, and no stream may be added
 	lanes     [protocol.Lanes]lane
 	devices   []*device
 	count     int   // entries that wait, and those being appended
@@ -48,6 +54,8 @@ type loading struct {
 	done chan struct{}
 	err  error // set before done is closed
 }
+
+func (b *mailbox) owner() store.Owner { return store.Owner{Shard: b.shard.id, Epoch: b.epoch} }
 
 func (b *mailbox) deviceLocked(id protocol.DeviceID) *device {
 	for _, d := range b.devices {
@@ -122,13 +130,15 @@ func (b *mailbox) removeLocked(e *entry, why fate) {
 	}
 }
 
-// reserveLocked takes room for m, or says which bound it meets.
-func (b *mailbox) reserveLocked(m *protocol.Message, freed *protocol.Message) error {
-	count, bytes := b.count+1, b.bytes+int64(m.Size())
-	if freed != nil {
-		count, bytes = count-1, bytes-int64(freed.Size())
+// reserveLocked takes room for m, or says which bound it meets. freed is what the same write takes out.
+func (b *mailbox) reserveLocked(m *protocol.Message, freed room) error {
+	if count, bytes := b.wouldBe(m, freed); count > b.g.cfg.MailboxMessages || bytes > b.g.cfg.MailboxBytes {
+		if nowMS := b.g.nowMS(); b.expiresBy(nowMS) {
+			b.sweepLocked(nowMS) // what is over takes no room
+		}
 	}
 	cfg := &b.g.cfg
+	count, bytes := b.wouldBe(m, freed)
 	switch {
 	case count > cfg.MailboxMessages:
 		return protocol.Errorf(protocol.CodeResourceExhausted, "the user's mailbox is full: %d messages wait, the most is %d; retry when devices have acked or messages have expired", b.count, cfg.MailboxMessages)
@@ -139,6 +149,22 @@ func (b *mailbox) reserveLocked(m *protocol.Message, freed *protocol.Message) er
 	b.bytes += int64(m.Size())
 	b.g.memory.Add(int64(m.Size()) + entryOverhead)
 	return nil
+}
+
+// room is a part of a mailbox.
+type room struct {
+	count int
+	bytes int64
+}
+
+func (b *mailbox) wouldBe(m *protocol.Message, freed room) (count int, bytes int64) {
+	return b.count + 1 - freed.count, b.bytes + int64(m.Size()) - freed.bytes
+}
+
+// expiresBy reports whether something may have expired at nowMS.
+func (b *mailbox) expiresBy(nowMS int64) bool {
+	next := b.nextExpiryMS.Load()
+	return next != 0 && next <= nowMS
 }
 
 // entryOverhead is what a waiting message takes in memory beside its payload and headers, in bytes, roughly.
@@ -174,8 +200,8 @@ func (b *mailbox) findLocked(id protocol.MessageID) *entry {
 // expireLocked ends a message whose time is over, and counts it for each device that it was for and that had not acked it.
 func (b *mailbox) expireLocked(e *entry) {
 	for _, d := range b.devices {
-		if !e.targets(d.id) || !d.acked.At[e.msg.Priority.Lane()].Less(e.pos) {
-			continue
+		if !d.greeted || !e.targets(d.id) || !d.acked.At[e.msg.Priority.Lane()].Less(e.pos) {
+			continue // PROTOCOL 2.2: since its last hello, and 0 in its first
 		}
 		if e.where != nil && e.verdicts[d.id] < wanted {
 			continue // nobody knows whether it was for d: never invent a loss

@@ -40,24 +40,9 @@ func (g *Gateway) Open(ctx context.Context, o link.Open, r link.Receiver) (link.
 
 // know finds the device, or makes it known: durably, before it is told hello, since publishers rely on known devices.
 func (b *mailbox) know(ctx context.Context, o link.Open) (*device, error) {
-	b.mu.Lock()
-	if wait, ok := b.opens.take(b.g.nowUS(), b.g.cfg.OpensPerSecond, b.g.cfg.OpensBurst); !ok && o.Number.IsZero() {
-		b.mu.Unlock()
-		return nil, &protocol.Error{Code: protocol.CodeResourceExhausted, RetryAfter: wait,
-			Message: fmt.Sprintf("the user opens more than %g streams a second; reconnect with backoff", b.g.cfg.OpensPerSecond)}
-	}
-	d := b.deviceLocked(o.Device)
-	if d == nil {
-		if err := b.makeRoomLocked(); err != nil {
-			b.mu.Unlock()
-			return nil, err
-		}
-		d = b.addDeviceLocked(o)
-	}
-	durable := d.durable
-	b.mu.Unlock()
-	if durable {
-		return d, nil
+	d, durable, err := b.findOrAdd(o)
+	if err != nil || durable {
+		return d, err
 	}
 	// Where this fails the device stays known here, so that what is published now waits for it; its next open saves it again.
 	if err := b.g.saver.saveNow(ctx, d); err != nil {
@@ -67,6 +52,27 @@ func (b *mailbox) know(ctx context.Context, o link.Open) (*device, error) {
 	d.durable = true
 	b.mu.Unlock()
 	return d, nil
+}
+
+func (b *mailbox) findOrAdd(o link.Open) (d *device, durable bool, err error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.gone {
+		return nil, false, link.ErrNotOwner
+	}
+	if o.Number.IsZero() { // a re-open is nothing that a device did
+		if wait, ok := b.opens.take(b.g.nowUS(), b.g.cfg.OpensPerSecond, b.g.cfg.OpensBurst); !ok {
+			return nil, false, &protocol.Error{Code: protocol.CodeResourceExhausted, RetryAfter: wait,
+				Message: fmt.Sprintf("the user opens more than %g streams a second; reconnect with backoff", b.g.cfg.OpensPerSecond)}
+		}
+	}
+	if d = b.deviceLocked(o.Device); d == nil {
+		if err := b.makeRoomLocked(); err != nil {
+			return nil, false, err
+		}
+		d = b.addDeviceLocked(o)
+	}
+	return d, d.durable, nil
 }
 
 // makeRoomLocked forgets the device that is unseen the longest, where there are as many as may be. PROTOCOL 1.
@@ -131,12 +137,15 @@ func (b *mailbox) forgetDeviceLocked(d *device) {
 func (b *mailbox) attach(d *device, o link.Open, r link.Receiver) (s, old *stream, opened link.Opened, err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if b.gone {
+		return nil, nil, opened, link.ErrNotOwner
+	}
 	if d.forgotten {
 		return nil, nil, opened, protocol.Errorf(protocol.CodeUnavailable, "the device was forgotten while it was opening a stream; open it again")
 	}
 	number := o.Number
 	if number.IsZero() {
-		number = protocol.StreamNumber{Epoch: b.shard.epochNow(), Counter: b.g.counter.Add(1)}
+		number = protocol.StreamNumber{Epoch: b.epoch, Counter: b.g.counter.Add(1)}
 	} else if number.Less(d.number) {
 		return nil, nil, opened, link.ErrSuperseded
 	}
@@ -148,21 +157,39 @@ func (b *mailbox) attach(d *device, o link.Open, r link.Receiver) (s, old *strea
 			old.endLocked(protocol.ReasonSuperseded, "the device opened a newer stream")
 		}
 	}
-	resumed := b.resumeLocked(d, o)
+	again := !o.Number.IsZero()
+	resumed, beside := true, false
+	if again {
+		beside = b.reopenLocked(d, o)
+	} else {
+		resumed = b.resumeLocked(d, o)
+	}
 	s = b.streamLocked(d, o, r, number)
 	opened = link.Opened{
 		Number:  number,
 		Name:    streamName(number),
 		Resumed: resumed,
 		Seq:     d.pushed.Seq,
-		Expired: d.expired,
 		Cursor:  b.g.sealer.Seal(b.user, d.id, protocol.Cursor{Seq: d.pushed.Seq, At: d.acked.At}),
 	}
-	if o.Number.IsZero() {
-		d.expired = 0
+	if !again { // a re-open tells no hello
+		opened.Expired = b.tellLocked(d)
 	}
+	if beside {
+		s.noteLocked()
+	}
+	d.greeted = true
 	b.g.saver.dirtyLocked(d)
 	return s, old, opened, nil
+}
+
+// tellLocked is how many messages for d expired since its last hello, up to this moment; the count begins anew.
+func (b *mailbox) tellLocked(d *device) (expired uint32) {
+	if nowMS := b.g.nowMS(); b.expiresBy(nowMS) {
+		b.sweepLocked(nowMS)
+	}
+	expired, d.expired = d.expired, 0
+	return expired
 }
 
 // streamLocked makes the stream and says who the device is now.
@@ -185,9 +212,6 @@ func (b *mailbox) streamLocked(d *device, o link.Open, r link.Receiver, number p
 
 // resumeLocked takes what the device says of where it stands as acks, and begins anew behind them. PROTOCOL 2.3, 2.4.
 func (b *mailbox) resumeLocked(d *device, o link.Open) (resumed bool) {
-	if !o.Number.IsZero() {
-		return b.reopenLocked(d, o)
-	}
 	switch {
 	case o.Cursor != "":
 		if c, err := b.honour(d.id, o.Cursor); err == nil {
@@ -206,18 +230,21 @@ func (b *mailbox) resumeLocked(d *device, o link.Open) (resumed bool) {
 	return resumed
 }
 
-// reopenLocked goes on with a socket that had another gateway: behind what went out on it, which is not acked.
-func (b *mailbox) reopenLocked(d *device, o link.Open) bool {
+// reopenLocked goes on with a socket that had another gateway: behind what went out on it, which is not acked. beside
+// reports that some of it was acked beside the stream meanwhile.
+func (b *mailbox) reopenLocked(d *device, o link.Open) (beside bool) {
 	if c, err := b.honour(d.id, o.Acked); err == nil {
 		d.ackLocked(c)
 	}
 	d.sent, d.bytes = nil, 0
 	d.read = d.acked.At
 	at := d.acked.At
-	for _, w := range o.Sent {
+	for k, w := range o.Sent {
 		c, err := b.honour(d.id, w.Cursor)
-		if err != nil {
-			break // not written by this store: what follows is pushed again
+		if err != nil || w.Seq+protocol.Seq(len(o.Sent)-1-k) != o.Seq || w.Priority.Lane() < 0 || w.Priority.Lane() >= protocol.Lanes {
+			// Not written by this store, or not these pushes: all is pushed again.
+			d.sent, d.bytes, d.read, at = nil, 0, d.acked.At, d.acked.At
+			break
 		}
 		i := w.Priority.Lane()
 		at[i] = c.At[i]
@@ -226,18 +253,20 @@ func (b *mailbox) reopenLocked(d *device, o link.Open) bool {
 		d.bytes += w.Bytes
 	}
 	d.pushed = protocol.Cursor{Seq: o.Seq, At: at}
-	return true
+	sent := len(d.sent)
+	d.dropSentLocked()
+	return len(d.sent) < sent
 }
 
-// honour reads a cursor of the device's: authentic, and not of an epoch that has not been.
+// honour reads a cursor of the device's: authentic, and of no place that has not been.
 func (b *mailbox) honour(id protocol.DeviceID, text string) (protocol.Cursor, error) {
 	c, err := b.g.sealer.Open(b.user, id, text)
 	if err != nil {
 		return c, err
 	}
 	for _, p := range c.At {
-		if p.Epoch > b.shard.epochNow() {
-			return c, protocol.ErrForeignCursor
+		if p.Epoch > b.epoch || p.Epoch == b.epoch && p.Micros > b.g.micros.Load() {
+			return c, protocol.ErrForeignCursor // of a store that has been set back
 		}
 	}
 	return c, nil
@@ -256,15 +285,7 @@ func (g *Gateway) Ack(ctx context.Context, a link.Ack) error {
 	}
 	defer g.release(b)
 	b.mu.Lock()
-	d, err := b.ackBesideLocked(a)
-	var s *stream
-	if err == nil {
-		d.lastSeenMS = g.nowMS()
-		if s = d.stream; s != nil {
-			s.note, s.noted = d.pushed.Seq-protocol.Seq(len(d.sent)), true
-			s.progressLocked()
-		}
-	}
+	s, err := b.ackBesideLocked(a)
 	b.mu.Unlock()
 	if s != nil {
 		s.deliver()
@@ -272,24 +293,40 @@ func (g *Gateway) Ack(ctx context.Context, a link.Ack) error {
 	return err
 }
 
-func (b *mailbox) ackBesideLocked(a link.Ack) (*device, error) {
+// ackBesideLocked answers the live stream whose window has moved, if one has.
+func (b *mailbox) ackBesideLocked(a link.Ack) (*stream, error) {
+	if b.gone {
+		return nil, link.ErrNotOwner
+	}
 	d := b.deviceLocked(a.Device)
+	moved, err := b.ackOfLocked(d, a)
+	if err != nil {
+		return nil, err
+	}
+	d.lastSeenMS = b.g.nowMS()
+	if s := d.stream; s != nil && moved {
+		s.noteLocked()
+		s.progressLocked()
+		return s, nil
+	}
+	return nil, nil
+}
+
+func (b *mailbox) ackOfLocked(d *device, a link.Ack) (moved bool, err error) {
 	if a.Name != "" {
 		switch {
 		case d == nil || d.number.IsZero() || a.Name != streamName(d.number):
-			return nil, protocol.Errorf(protocol.CodeNotFound, "stream %q is not the device's latest, or the server does not know it; ack with the cursor of the push", a.Name)
+			return false, protocol.Errorf(protocol.CodeNotFound, "stream %q is not the device's latest, or the server does not know it; ack with the cursor of the push", a.Name)
 		case a.Seq > d.pushed.Seq:
-			return nil, protocol.Invalidf("ack of seq %d is beyond the last push, %d", a.Seq, d.pushed.Seq)
+			return false, protocol.Invalidf("ack of seq %d is beyond the last push, %d", a.Seq, d.pushed.Seq)
 		}
-		d.ackSeqLocked(a.Seq)
-		return d, nil
+		return d.ackSeqLocked(a.Seq), nil
 	}
 	c, err := b.honour(a.Device, a.Cursor)
 	if err != nil || d == nil {
-		return nil, protocol.Invalidf("the cursor cannot be honoured: it is not one that this device of this user was pushed")
+		return false, protocol.Invalidf("the cursor cannot be honoured: it is not one that this device of this user was pushed")
 	}
-	d.ackLocked(c)
-	return d, nil
+	return d.ackLocked(c), nil
 }
 
 // unseenBefore is the Unix ms before which a device must have been seen to be forgotten.

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 
@@ -18,6 +19,9 @@ func (g *Gateway) Publish(ctx context.Context, batch []link.Publish) []link.Resu
 		p := &batch[i]
 		b, err := g.admitPublish(ctx, p)
 		if err != nil {
+			if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
+				err = protocol.Errorf(protocol.CodeUnavailable, "the user's mailbox was not loaded in time; try again with the same id")
+			}
 			results[i] = link.Result{Status: link.StatusRejected, Err: err}
 			continue
 		}
@@ -65,15 +69,17 @@ func (g *Gateway) admitPublish(ctx context.Context, p *link.Publish) (*mailbox, 
 func (g *Gateway) submit(c *committer, j *job) {
 	g.closeMu.RLock()
 	defer g.closeMu.RUnlock()
+	refusal := link.ErrNotOwner
 	if !g.closed {
 		select {
 		case c.jobs <- j:
 			return
 		default:
 		}
+		refusal = protocol.Errorf(protocol.CodeUnavailable, "too many publishes wait for the store; retry with backoff")
 	}
 	for i := range j.ops {
-		j.ops[i].reject(protocol.Errorf(protocol.CodeUnavailable, "too many publishes wait for the store; retry with backoff"))
+		j.ops[i].reject(refusal)
 	}
 	j.finish()
 }
@@ -83,11 +89,10 @@ func (g *Gateway) pushPublished(j *job) {
 	streams := streamsPool.Get().(*[]*stream)
 	var last *mailbox
 	for i := range j.ops {
-		o := &j.ops[i]
-		if o.result.Status != link.StatusAccepted || o.box == last {
+		if j.ops[i].box == last {
 			continue
 		}
-		last = o.box
+		last = j.ops[i].box // rejected or not: what was unsure before it may have become sure with it
 		last.mu.Lock()
 		for _, d := range last.devices {
 			if d.stream != nil {
@@ -116,5 +121,6 @@ func (g *Gateway) Recall(ctx context.Context, at link.Route, user protocol.UserI
 	j := &job{ops: []op{{box: b, recall: id}}, done: make(chan struct{})}
 	g.submit(g.committerOf(b.shard), j)
 	<-j.done
+	g.pushPublished(j)
 	return j.ops[0].found, j.ops[0].result.Err
 }

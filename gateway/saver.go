@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -19,7 +20,7 @@ type saver struct {
 	kick chan struct{} // of capacity 1: many entries are to be forgotten
 
 	// order keeps a record that is saved at once from being overwritten by an older one under way. It is held across I/O:
-	// for writing by the saver, for reading by opens that tell of a loss.
+	// for writing by the saver, for reading by opens that save a device at once.
 	order sync.RWMutex
 
 	mu sync.Mutex
@@ -55,6 +56,7 @@ func (v *saver) dirtyLocked(d *device) {
 func (v *saver) forget(b *mailbox, ref store.Ref) {
 	v.mu.Lock()
 	v.forgets = append(v.forgets, forgotten{b, ref})
+	b.forgets++
 	full := len(v.forgets) == forgetBatch
 	v.mu.Unlock()
 	if full {
@@ -82,52 +84,115 @@ func (v *saver) run(ctx context.Context) {
 	}
 }
 
-// flush writes all that is to be saved. What fails is kept for the next time.
+// portion is what is written at once.
+type portion struct {
+	dirty   []*device
+	saves   []store.DeviceSave // of dirty, one each
+	forgets []forgotten
+}
+
+// flush writes all that is to be saved. What fails is kept for the next time, but for shards that were given up.
 func (v *saver) flush(ctx context.Context, durable bool) error {
 	v.order.Lock()
 	defer v.order.Unlock()
-	v.mu.Lock()
-	dirty := v.dirty
-	v.dirty = nil
-	v.mu.Unlock()
-	saves := make([]store.DeviceSave, len(dirty))
-	for i, d := range dirty {
-		d.mb.mu.Lock()
-		d.dirty = false
-		saves[i] = d.saveLocked()
-		d.mb.mu.Unlock()
-	}
-	v.mu.Lock() // after the records: whatever expired by their count is among these
-	forgets := v.forgets
-	v.forgets = nil
-	v.mu.Unlock()
-
-	err := v.write(ctx, saves, forgets, durable)
-	for _, d := range dirty {
-		if err != nil && d.mb.shard.epochNow() != 0 {
-			d.mb.mu.Lock()
-			v.dirtyLocked(d)
-			d.mb.mu.Unlock()
+	all := v.take()
+	err := v.write(ctx, all, durable)
+	switch {
+	case errors.Is(err, store.ErrFenced): // one shard that was lost must not hold up the others
+		err = nil
+		for owner, p := range all.byOwner() {
+			e := v.write(ctx, p, durable)
+			if errors.Is(e, store.ErrFenced) {
+				v.g.fenced(owner)
+			} else if e != nil {
+				v.keep(p)
+				err = e
+			}
 		}
+	case err != nil:
+		v.keep(all)
+	}
+	for _, d := range all.dirty {
 		v.g.release(d.mb)
 	}
 	return err
 }
 
-func (v *saver) write(ctx context.Context, saves []store.DeviceSave, forgets []forgotten, durable bool) error {
+func (v *saver) take() *portion {
+	v.mu.Lock()
+	p := &portion{dirty: v.dirty}
+	v.dirty = nil
+	v.mu.Unlock()
+	p.saves = make([]store.DeviceSave, len(p.dirty))
+	for i, d := range p.dirty {
+		d.mb.mu.Lock()
+		d.dirty = false
+		p.saves[i] = d.saveLocked()
+		d.mb.mu.Unlock()
+	}
+	v.mu.Lock() // after the records: whatever expired by their count is among these
+	defer v.mu.Unlock()
+	p.forgets, v.forgets = v.forgets, nil
+	for _, f := range p.forgets {
+		f.box.forgets = 0
+	}
+	return p
+}
+
+// byOwner is p cut by shard.
+func (p *portion) byOwner() map[store.Owner]*portion {
+	cut := make(map[store.Owner]*portion)
+	of := func(b *mailbox) *portion {
+		q := cut[b.owner()]
+		if q == nil {
+			q = new(portion)
+			cut[b.owner()] = q
+		}
+		return q
+	}
+	for i, d := range p.dirty {
+		q := of(d.mb)
+		q.dirty, q.saves = append(q.dirty, d), append(q.saves, p.saves[i])
+	}
+	for _, f := range p.forgets {
+		q := of(f.box)
+		q.forgets = append(q.forgets, f)
+	}
+	return cut
+}
+
+// keep puts back what could not be written. A mailbox that is gone has nobody to write it later.
+func (v *saver) keep(p *portion) {
+	for _, d := range p.dirty {
+		d.mb.mu.Lock()
+		if !d.mb.gone {
+			v.dirtyLocked(d)
+		}
+		d.mb.mu.Unlock()
+	}
+	v.keepForgets(p.forgets)
+}
+
+func (v *saver) keepForgets(forgets []forgotten) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.forgets = append(v.forgets, forgets...)
+	for _, f := range forgets {
+		f.box.forgets++
+	}
+}
+
+func (v *saver) write(ctx context.Context, p *portion, durable bool) error {
 	ctx, cancel := context.WithTimeout(ctx, v.g.cfg.LoadTimeout)
 	defer cancel()
-	if len(forgets) > 0 {
-		if err := v.g.store.Forget(ctx, group(forgets)); err != nil {
-			v.mu.Lock()
-			v.forgets = append(v.forgets, forgets...)
-			v.mu.Unlock()
-			return fmt.Errorf("gateway: forget %d entries: %w", len(forgets), err)
+	if len(p.forgets) > 0 {
+		if err := v.g.store.Forget(ctx, group(p.forgets)); err != nil {
+			return fmt.Errorf("gateway: forget %d entries: %w", len(p.forgets), err)
 		}
 	}
-	if len(saves) > 0 {
-		if err := v.g.store.SaveDevices(ctx, saves, durable); err != nil {
-			return fmt.Errorf("gateway: save %d devices: %w", len(saves), err)
+	if len(p.saves) > 0 {
+		if err := v.g.store.SaveDevices(ctx, p.saves, durable); err != nil {
+			return fmt.Errorf("gateway: save %d devices: %w", len(p.saves), err)
 		}
 	}
 	return nil
@@ -141,22 +206,49 @@ func group(forgets []forgotten) []store.Forget {
 		for ; i < len(forgets) && forgets[i].box == b; i++ {
 			refs = append(refs, forgets[i].ref)
 		}
-		batch = append(batch, store.Forget{Owner: b.shard.owner(), User: b.user, Refs: refs})
+		batch = append(batch, store.Forget{Owner: b.owner(), User: b.user, Refs: refs})
 	}
 	return batch
 }
 
-// saveNow writes d's record durably before it returns.
+// saveNow writes d's record durably before it returns, behind the forgets that its count of losses goes with.
 func (v *saver) saveNow(ctx context.Context, d *device) error {
 	v.order.RLock()
 	defer v.order.RUnlock()
+	d.mb.saving.Lock()
+	defer d.mb.saving.Unlock()
 	d.mb.mu.Lock()
 	save := d.saveLocked()
 	d.mb.mu.Unlock()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), v.g.cfg.AppendTimeout)
 	defer cancel()
+	if forgets := v.forgetsOf(d.mb); len(forgets) > 0 {
+		if err := v.g.store.Forget(ctx, group(forgets)); err != nil {
+			v.keepForgets(forgets)
+			return v.g.storeError(d.mb.owner(), "forget", err)
+		}
+	}
 	if err := v.g.store.SaveDevices(ctx, []store.DeviceSave{save}, true); err != nil {
-		return v.g.storeError(d.mb.shard, "save device", err)
+		return v.g.storeError(d.mb.owner(), "save device", err)
 	}
 	return nil
+}
+
+// forgetsOf takes the forgets of b out of what waits.
+func (v *saver) forgetsOf(b *mailbox) (of []forgotten) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if b.forgets == 0 {
+		return nil
+	}
+	rest := v.forgets[:0]
+	for _, f := range v.forgets {
+		if f.box == b {
+			of = append(of, f)
+		} else {
+			rest = append(rest, f)
+		}
+	}
+	v.forgets, b.forgets = rest, 0
+	return of
 }

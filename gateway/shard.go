@@ -21,8 +21,6 @@ type shard struct {
 
 func (s *shard) epochNow() protocol.Epoch { return protocol.Epoch(s.epoch.Load()) }
 
-func (s *shard) owner() store.Owner { return store.Owner{Shard: s.id, Epoch: s.epochNow()} }
-
 // acquire finds the user's mailbox, loading it from the store where it is not in memory, and pins it.
 func (g *Gateway) acquire(ctx context.Context, at link.Route, user protocol.UserID) (*mailbox, error) {
 	if int(at.Shard) >= len(g.shards) {
@@ -30,7 +28,7 @@ func (g *Gateway) acquire(ctx context.Context, at link.Route, user protocol.User
 	}
 	s := &g.shards[at.Shard]
 	s.mu.Lock()
-	if epoch := s.epochNow(); epoch == 0 || epoch != at.Epoch || g.closing.Load() {
+	if epoch := s.epochNow(); epoch == 0 || epoch != at.Epoch {
 		s.mu.Unlock()
 		return nil, link.ErrNotOwner
 	}
@@ -40,7 +38,7 @@ func (g *Gateway) acquire(ctx context.Context, at link.Route, user protocol.User
 		s.mu.Unlock()
 		return g.await(ctx, b, l)
 	}
-	b := &mailbox{g: g, shard: s, user: user, pins: 1, loading: &loading{done: make(chan struct{})}}
+	b := &mailbox{g: g, shard: s, user: user, epoch: at.Epoch, pins: 1, loading: &loading{done: make(chan struct{})}}
 	if s.mailboxes == nil {
 		s.mailboxes = make(map[protocol.UserID]*mailbox)
 	}
@@ -70,22 +68,18 @@ func (g *Gateway) await(ctx context.Context, b *mailbox, l *loading) (*mailbox, 
 func (g *Gateway) load(b *mailbox) error {
 	ctx, cancel := context.WithTimeout(context.Background(), g.cfg.LoadTimeout)
 	defer cancel()
-	kept, err := g.store.Load(ctx, b.shard.owner(), b.user)
+	kept, err := g.store.Load(ctx, b.owner(), b.user)
 	if err != nil {
-		err = g.storeError(b.shard, "load", err)
+		err = g.storeError(b.owner(), "load", err)
 	} else {
-		b.mu.Lock()
-		b.fillLocked(kept)
-		b.mu.Unlock()
+		err = b.fill(kept)
 	}
 	s := b.shard
 	s.mu.Lock()
 	l := b.loading
 	b.loading = nil
-	if err != nil {
+	if err != nil && s.mailboxes[b.user] == b {
 		delete(s.mailboxes, b.user)
-	} else {
-		g.boxes.Add(1)
 	}
 	s.mu.Unlock()
 	l.err = err
@@ -93,14 +87,21 @@ func (g *Gateway) load(b *mailbox) error {
 	return err
 }
 
-// fillLocked makes a mailbox of what the store has: what every device has acked, or time has ended, goes at once.
-func (b *mailbox) fillLocked(kept store.Mailbox) {
+// fill makes a mailbox of what the store has: what every device has acked, or time has ended, goes at once.
+func (b *mailbox) fill(kept store.Mailbox) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.gone {
+		return link.ErrNotOwner
+	}
+	b.loaded = true
+	b.g.boxes.Add(1)
 	nowMS := b.g.nowMS()
 	for i := range kept.Devices {
 		r := &kept.Devices[i]
 		b.devices = append(b.devices, &device{
 			mb: b, id: r.ID, context: r.Context, acked: r.Acked, pushed: r.Pushed, read: r.Acked.At,
-			transport: r.Transport, lastSeenMS: r.LastSeenMS, expired: r.Expired, durable: true,
+			transport: r.Transport, lastSeenMS: r.LastSeenMS, expired: r.Expired, greeted: r.Greeted, durable: true,
 		})
 	}
 	b.g.devices.Add(int64(len(kept.Devices)))
@@ -114,6 +115,7 @@ func (b *mailbox) fillLocked(kept store.Mailbox) {
 	}
 	b.sweepLocked(nowMS)
 	b.forgetUnseenLocked()
+	return nil
 }
 
 // restoreLocked puts an entry of the store's back into its lane.
@@ -154,11 +156,17 @@ func (g *Gateway) release(b *mailbox) {
 }
 
 // unloadLocked takes an unpinned mailbox out of memory, with s.mu held. What waits stays in the store.
-func (s *shard) unloadLocked(g *Gateway, b *mailbox) {
+func (s *shard) unloadLocked(b *mailbox) {
 	delete(s.mailboxes, b.user)
 	if len(s.mailboxes) == 0 {
 		s.mailboxes = nil
 	}
+	b.unloaded() // without b.mu: nobody can hold what has no pin
+}
+
+// unloaded takes b out of the gauges and the ledger.
+func (b *mailbox) unloaded() {
+	g := b.g
 	g.boxes.Add(-1)
 	g.devices.Add(-int64(len(b.devices)))
 	g.memory.Add(-b.bytes - int64(b.count)*entryOverhead)
@@ -169,40 +177,48 @@ func (s *shard) unloadLocked(g *Gateway, b *mailbox) {
 	}
 }
 
-// loseStreams tells the streams of a shard to open at its new owner.
-func (g *Gateway) loseStreams(s *shard) {
+// giveUp stops owning a shard: its mailboxes leave memory whoever holds them, and their streams are told to open at the
+// new owner. What is to be saved lazily stays with the saver.
+func (g *Gateway) giveUp(s *shard) { endBoxes(s.empty(false)) }
+
+// giveUpFenced clears away a shard of which the store said that somebody else owns it, unless it was taken again.
+func (g *Gateway) giveUpFenced(s *shard) { endBoxes(s.empty(true)) }
+
+// empty disowns s and takes its mailboxes; with fenced nothing where it is owned.
+func (s *shard) empty(fenced bool) map[protocol.UserID]*mailbox {
 	s.mu.Lock()
-	boxes := make([]*mailbox, 0, len(s.mailboxes))
-	for _, b := range s.mailboxes {
-		b.pins++
-		boxes = append(boxes, b)
+	defer s.mu.Unlock()
+	if fenced && s.epochNow() != 0 {
+		return nil
 	}
-	s.mu.Unlock()
+	s.epoch.Store(0)
+	boxes := s.mailboxes
+	s.mailboxes = nil
+	return boxes
+}
+
+func endBoxes(boxes map[protocol.UserID]*mailbox) {
 	for _, b := range boxes {
-		for _, st := range b.loseStreams() {
+		for _, st := range b.disown() {
 			st.deliver()
 		}
-		g.release(b)
 	}
 }
 
-func (b *mailbox) loseStreams() (lost []*stream) {
+// disown ends b for whoever still holds it: from now on nothing changes in it, and no count. Its streams are lost.
+func (b *mailbox) disown() (lost []*stream) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	b.gone = true
 	for _, d := range b.devices {
 		if s := d.stream; s != nil {
 			s.loseLocked()
 			lost = append(lost, s)
 		}
 	}
-	return lost
-}
-
-// drop takes every mailbox of a disowned shard out of memory.
-func (s *shard) drop(g *Gateway) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, b := range s.mailboxes {
-		s.unloadLocked(g, b)
+	b.sureLocked()
+	if b.loaded {
+		b.unloaded()
 	}
+	return lost
 }

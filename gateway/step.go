@@ -20,6 +20,7 @@ type step struct {
 	twins []*op   // publishes of an id that is being written: duplicates, once that is durable
 	added []*entry
 	kills []kill
+	freed room // by the kills, of the unsure steps too
 }
 
 // kill is an entry that a step replaces or recalls.
@@ -31,9 +32,21 @@ type kill struct {
 // maxUnsure bounds the steps with an unknown outcome that a mailbox keeps.
 const maxUnsure = 1000
 
+// newStep begins what one write does to b, behind what is unsure of it.
+func (b *mailbox) newStepLocked() *step {
+	s := &step{box: b, prior: b.unsure}
+	for _, p := range s.prior {
+		s.freed.count += p.freed.count
+		s.freed.bytes += p.freed.bytes
+	}
+	return s
+}
+
 // addLocked takes one op into the step, or answers it at once.
 func (s *step) addLocked(o *op) {
 	switch {
+	case s.box.gone:
+		o.reject(link.ErrNotOwner)
 	case o.publish != nil:
 		s.publishLocked(o)
 	case o.recall != "":
@@ -55,14 +68,14 @@ func (s *step) publishLocked(o *op) {
 	m := *p.Message
 	m.CreatedMS, m.ExpiresMS = nowMS, nowMS+p.TTLMS
 	e := &entry{msg: &m, device: p.Device, where: p.Where}
-	victim := s.victimLocked(e)
+	victim := s.victimLocked(e, nowMS)
 	if err := s.admitLocked(&m, victim); err != nil {
 		o.reject(err)
 		return
 	}
-	e.pos = protocol.Position{Epoch: b.shard.epochNow(), Micros: g.nextMicros()}
+	e.pos = protocol.Position{Epoch: b.epoch, Micros: g.nextMicros()}
 	if victim != nil {
-		s.kills = append(s.kills, kill{victim, fateCollapsed})
+		s.killLocked(victim, fateCollapsed)
 	}
 	b.seen.put(o.hash, pending)
 	o.entry = e
@@ -78,11 +91,21 @@ func (s *step) admitLocked(m *protocol.Message, victim *entry) error {
 	if err := s.box.g.admit(m.Priority); err != nil {
 		return err
 	}
-	var freed *protocol.Message
+	freed := s.freed
 	if victim != nil {
-		freed = victim.msg
+		freed.add(victim)
 	}
 	return s.box.reserveLocked(m, freed)
+}
+
+func (s *step) killLocked(e *entry, why fate) {
+	s.kills = append(s.kills, kill{e, why})
+	s.freed.add(e)
+}
+
+func (r *room) add(e *entry) {
+	r.count++
+	r.bytes += int64(e.msg.Size())
 }
 
 func (s *step) recallLocked(o *op) {
@@ -90,16 +113,16 @@ func (s *step) recallLocked(o *op) {
 	if e == nil {
 		e = s.box.findLocked(o.recall)
 	}
-	if e == nil || s.hasKilled(e) {
+	if e == nil || s.hasKilled(e) || e.msg.ExpiresMS <= s.box.g.nowMS() {
 		return
 	}
-	s.kills = append(s.kills, kill{e, fateRecalled})
+	s.killLocked(e, fateRecalled)
 	s.ops = append(s.ops, o)
 	o.entry = e
 }
 
 // victimLocked is the older message that e replaces: of this write, or in the mailbox. PROTOCOL 9.
-func (s *step) victimLocked(e *entry) *entry {
+func (s *step) victimLocked(e *entry, nowMS int64) *entry {
 	if e.msg.CollapseKey == "" {
 		return nil
 	}
@@ -110,10 +133,15 @@ func (s *step) victimLocked(e *entry) *entry {
 		}
 		return a
 	}
-	if old := s.box.collapse[key]; old != nil && !s.hasKilled(old) {
-		return old
+	old := s.box.collapse[key]
+	if old == nil || s.hasKilled(old) {
+		return nil
 	}
-	return nil
+	if old.msg.ExpiresMS <= nowMS {
+		s.box.expireLocked(old) // lost to time, not replaced
+		return nil
+	}
+	return old
 }
 
 func (s *step) addedID(id protocol.MessageID) *entry {
@@ -156,7 +184,7 @@ func (s *step) hasKilled(e *entry) bool {
 
 // write is the step, and the unsure ones before it, for the store.
 func (s *step) write() store.Append {
-	w := store.Append{Owner: s.box.shard.owner(), User: s.box.user, Entries: make([]store.Entry, 0, len(s.added))}
+	w := store.Append{Owner: s.box.owner(), User: s.box.user, Entries: make([]store.Entry, 0, len(s.added))}
 	for _, p := range s.prior {
 		p.writeTo(&w)
 	}
@@ -181,6 +209,10 @@ func (s *step) finish(err error) {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if b.gone {
+		s.goneLocked(err)
+		return
+	}
 	if err != nil {
 		s.failLocked(err)
 		return
@@ -220,15 +252,43 @@ func (s *step) applyLocked() []int {
 	return devices
 }
 
+// goneLocked answers a step whose shard was given up while it was written. What the store has of it is the next owner's.
+func (s *step) goneLocked(err error) {
+	told := link.ErrLost
+	if errors.Is(err, store.ErrFenced) {
+		told = link.ErrNotOwner
+	}
+	for _, o := range s.twins {
+		o.reject(told)
+	}
+	for _, o := range s.ops {
+		o.reject(told)
+	}
+}
+
+// sureLocked gives up what is unsure: whatever became of it is for the next owner to see.
+func (b *mailbox) sureLocked() {
+	if len(b.unsure) == 0 {
+		return
+	}
+	for _, s := range b.unsure {
+		for _, e := range s.added {
+			b.releaseLocked(e.msg)
+		}
+	}
+	b.unsure = nil
+	b.g.release(b)
+}
+
 // failLocked answers that the step did not happen, or that nobody knows yet.
 func (s *step) failLocked(err error) {
 	b := s.box
-	told := b.g.storeError(b.shard, "append", err)
+	told := b.g.storeError(b.owner(), "append", err)
 	for _, o := range s.twins {
 		o.reject(told)
 	}
 	if unknown(err) && len(s.ops) > 0 {
-		kept := &step{box: b, added: s.added, kills: s.kills}
+		kept := &step{box: b, added: s.added, kills: s.kills, freed: s.ownFreed()}
 		for _, o := range s.ops {
 			kept.ops = append(kept.ops, &op{box: b, publish: o.publish, recall: o.recall, hash: o.hash, entry: o.entry})
 			o.reject(told)
@@ -247,6 +307,14 @@ func (s *step) failLocked(err error) {
 		}
 		o.reject(told)
 	}
+}
+
+// ownFreed is what s frees itself.
+func (s *step) ownFreed() (r room) {
+	for _, k := range s.kills {
+		r.add(k.entry)
+	}
+	return r
 }
 
 // unknown reports whether a write that was answered err may have happened.

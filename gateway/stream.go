@@ -13,8 +13,8 @@ import (
 //	    │ └────▶ lost ───────────▶ told        the shard was given up
 //	    └──────▶ gone                          the frontend closed it; nothing more is told
 //
-// One goroutine at a time delivers to the receiver: it holds busy, works until nothing is left, and whoever comes
-// meanwhile only sets again. So a push is never made under a lock, and pushes keep their order.
+// One goroutine at a time delivers to the receiver: it holds busy, and works until nothing is left under the lock under
+// which whoever comes meanwhile has made his change. So a push is never made under a lock, and pushes keep their order.
 type stream struct {
 	// immutable
 	d           *device
@@ -27,7 +27,6 @@ type stream struct {
 	// guarded by d.mb.mu
 	credit   int
 	busy     bool
-	again    bool
 	detached bool // ended, lost or gone: no longer the device's stream
 	ending   ending
 	note     protocol.Seq // acked by another way, to be told
@@ -98,10 +97,18 @@ func (s *stream) ackLocked(seq protocol.Seq, cursor string) error {
 		if err != nil {
 			return protocol.Invalidf("the cursor acked cannot be honoured: it is not one that this device was pushed")
 		}
-		d.ackLocked(c)
+		if !d.ackLocked(c) {
+			return nil
+		}
+		s.noteLocked() // the frontend did not know its seq
 	}
 	s.progressLocked()
 	return nil
+}
+
+// noteLocked notes that the receiver is to be told up to where its pushes are acked.
+func (s *stream) noteLocked() {
+	s.note, s.noted = s.d.pushed.Seq-protocol.Seq(len(s.d.sent)), true
 }
 
 // progressLocked starts the ack timeout afresh: something was acked.
@@ -195,13 +202,11 @@ func (s *stream) deliver() {
 	b := s.d.mb
 	b.mu.Lock()
 	if s.busy {
-		s.again = true
 		b.mu.Unlock()
 		return
 	}
 	s.busy = true
 	for {
-		s.again = false
 		c := s.nextLocked()
 		if c.kind == callNone {
 			s.busy = s.ending.kind == endTold // after the last word nobody delivers again
@@ -291,10 +296,25 @@ func (s *stream) batchLocked() (batch []protocol.Push, more bool) {
 
 // roomLocked reports whether e may go out now. One push always fits the window. PROTOCOL 2.10.
 func (s *stream) roomLocked(e *entry) bool {
-	d := s.d
-	if len(d.sent) > 0 && (len(d.sent) >= s.window || d.bytes+len(e.msg.Payload) > s.windowBytes) {
+	if s.fullForLocked(e) {
 		s.fillLocked()
 		return false
 	}
 	return s.credit > 0
+}
+
+// fullForLocked reports whether the window is full: at its number of pushes, or e does not fit.
+func (s *stream) fullForLocked(e *entry) bool {
+	d := s.d
+	return len(d.sent) > 0 && (len(d.sent) >= s.window || e != nil && d.bytes+len(e.msg.Payload) > s.windowBytes)
+}
+
+// stalledLocked reports whether the window is still full: what did not fit may have gone.
+func (s *stream) stalledLocked(nowMS int64) bool {
+	if s.fullForLocked(s.d.nextLocked(nowMS)) {
+		return true
+	}
+	s.full = false
+	s.d.mb.g.stalls.remove(s)
+	return false
 }

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 
@@ -28,7 +29,11 @@ func (g *Gateway) sweep(ctx context.Context) {
 		case <-tick.C:
 		}
 		for i := step; i < len(g.shards); i += sweepSteps {
-			g.sweepShard(&g.shards[i])
+			if s := &g.shards[i]; s.epochNow() != 0 {
+				g.sweepShard(s)
+			} else {
+				g.giveUpFenced(s)
+			}
 		}
 		g.endStalled()
 	}
@@ -45,10 +50,10 @@ func (g *Gateway) sweepShard(s *shard) {
 			continue
 		}
 		if b.pins == 0 && b.touchedMS <= idleMS {
-			s.unloadLocked(g, b)
+			s.unloadLocked(b)
 			continue
 		}
-		if next := b.nextExpiryMS.Load(); next != 0 && next <= nowMS || b.sweepAtMS.Load() <= nowMS {
+		if b.expiresBy(nowMS) || b.sweepAtMS.Load() <= nowMS {
 			b.pins++
 			visit = append(visit, b)
 		}
@@ -71,6 +76,9 @@ func (g *Gateway) sweepShard(s *shard) {
 func (b *mailbox) sweep(nowMS int64) (unsure bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if b.gone {
+		return false
+	}
 	b.sweepLocked(nowMS)
 	if len(b.unsure) > 0 {
 		b.sweepAtMS.Store(nowMS + 1000)
@@ -154,15 +162,19 @@ func (g *Gateway) lapse(ctx context.Context, l store.Lapser) {
 
 // lapseShard loads the users of a shard with something in the store that time has ended, which counts and forgets it.
 func (g *Gateway) lapseShard(ctx context.Context, l store.Lapser, s *shard) error {
+	at := store.Owner{Shard: s.id, Epoch: s.epochNow()}
 	for after := protocol.UserID(""); ; {
 		call, cancel := context.WithTimeout(ctx, g.cfg.LoadTimeout)
-		users, err := l.Lapsed(call, s.owner(), after, g.nowMS(), g.unseenBefore(time.Now()), lapseBatch)
+		users, err := l.Lapsed(call, at, after, g.nowMS(), g.unseenBefore(time.Now()), lapseBatch)
 		cancel()
+		if errors.Is(err, store.ErrFenced) {
+			g.fenced(at)
+		}
 		if err != nil {
 			return err
 		}
 		for _, u := range users {
-			if b, err := g.acquire(ctx, link.Route{Shard: s.id, Epoch: s.epochNow()}, u); err == nil {
+			if b, err := g.acquire(ctx, link.Route{Shard: s.id, Epoch: at.Epoch}, u); err == nil {
 				g.releaseSwept(b)
 			}
 		}
@@ -209,7 +221,7 @@ func (g *Gateway) endStalled() {
 	for _, s := range g.stalls.over(time.Now()) {
 		b := s.d.mb
 		b.mu.Lock()
-		if s.full && !s.detached {
+		if s.full && !s.detached && s.stalledLocked(g.nowMS()) {
 			limit := g.cfg.ackTimeout(s.transport)
 			s.endLocked(protocol.ReasonAckTimeout, "the window is full and nothing was acked for "+limit.String()+"; ack pushes once they are processed")
 		}

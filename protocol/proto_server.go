@@ -1,5 +1,7 @@
 package protocol
 
+import "google.golang.org/protobuf/encoding/protowire"
+
 // The frames of the server in protobuf: the bytes of a ServerFrame. PROTOCOL 7.
 
 // The fields of ServerFrame's oneof.
@@ -12,11 +14,7 @@ const (
 
 // AppendProtoHello appends a ServerFrame with h.
 func AppendProtoHello(b []byte, h *Hello) []byte {
-	stream := validText(h.Stream)
-	resumed := uint64(0)
-	if h.Resumed {
-		resumed = 1
-	}
+	stream, resumed := validText(h.Stream), protowire.EncodeBool(h.Resumed)
 	n := sizeVarintField(1, resumed) + sizeVarintField(2, uint64(h.HeartbeatMS)) + sizeVarintField(3, uint64(h.TimeoutMS)) +
 		sizeVarintField(4, uint64(h.AckMS)) + sizeVarintField(5, uint64(h.TimeMS)) + sizeVarintField(6, uint64(h.Expired)) +
 		sizeStringField(7, stream) + sizeVarintField(8, uint64(h.Seq))
@@ -51,11 +49,7 @@ func AppendProtoGoAway(b []byte, g *GoAway) []byte {
 func AppendProtoPush(b []byte, p *Push) []byte {
 	var t messageTexts
 	t.read(p.Message)
-	cursor := validText(p.Cursor)
-	redelivered := uint64(0)
-	if p.Redelivered {
-		redelivered = 1
-	}
+	cursor, redelivered := validText(p.Cursor), protowire.EncodeBool(p.Redelivered)
 	message := t.size(p.Message)
 	n := sizeVarintField(1, uint64(p.Seq)) + sizeLen(2, message) + sizeStringField(3, cursor) + sizeVarintField(4, redelivered)
 	b = appendLen(b, serverPush, n)

@@ -20,10 +20,6 @@ func appendVarintField(b []byte, field protowire.Number, v uint64) []byte {
 	return protowire.AppendVarint(protowire.AppendTag(b, field, protowire.VarintType), v)
 }
 
-func appendBoolField(b []byte, field protowire.Number, v bool) []byte {
-	return appendVarintField(b, field, protowire.EncodeBool(v))
-}
-
 func appendStringField[S ~string | ~[]byte](b []byte, field protowire.Number, v S) []byte {
 	if len(v) == 0 {
 		return b

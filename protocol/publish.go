@@ -33,15 +33,15 @@ type Publish struct {
 // PublishLimits is what a publish may ask for.
 type PublishLimits struct {
 	// MaxPayload is the most bytes of one message's payload, JSON without its white space. Default 64 KiB, at most 1 MiB. PROTOCOL 1.
-	MaxPayload int `yaml:"max_payload"`
+	MaxPayload int `yaml:"max_payload" doc:"Bytes of the payload of one message, at most 1 MiB."`
 	// MaxBatch is the most messages of one request, users counted one by one. Default and most: 1,000. PROTOCOL 7.
-	MaxBatch int `yaml:"max_batch"`
+	MaxBatch int `yaml:"max_batch" doc:"Messages of one request, users counted one by one."`
 	// MaxBody is the most bytes of one request, after decompression. Default and most: 4 MiB. PROTOCOL 7, 8.
-	MaxBody int `yaml:"max_body"`
+	MaxBody int `yaml:"max_body" doc:"Bytes of one request, decompressed."`
 	// DefaultTTL is the life of a message whose publisher named none. Default 30 min.
-	DefaultTTL time.Duration `yaml:"default_ttl"`
+	DefaultTTL time.Duration `yaml:"default_ttl" doc:"The life of a message whose publisher named none."`
 	// MaxTTL is the longest life that a publisher may ask for. Default 24 h; a longer one makes stores keep more.
-	MaxTTL time.Duration `yaml:"max_ttl"`
+	MaxTTL time.Duration `yaml:"max_ttl" doc:"The longest life that a publisher may ask for."`
 }
 
 // MinTTL is the shortest life of a message. PROTOCOL 7.

@@ -186,6 +186,22 @@ func TestPayloadIsMeasuredWithoutWhiteSpace(t *testing.T) {
 	}
 }
 
+func TestDepthOfAPayload(t *testing.T) {
+	const around = 3 // the body's own object, messages, and the message: jsontext counts them with the payload's
+	for depth, ok := range map[int]bool{MaxJSONDepth - around: true, MaxJSONDepth + 1: false} {
+		payload := strings.Repeat("[", depth) + strings.Repeat("]", depth)
+		for _, body := range []string{`{"user":"a","payload":` + payload + `}`, `{"messages":[{"user":"a","payload":` + payload + `}]}`} {
+			got, _, err := DecodePublishJSON(nil, []byte(body), limits())
+			if err == nil {
+				err = got[0].Check(limits())
+			}
+			if (err == nil) != ok {
+				t.Errorf("depth %d: %v", depth, err)
+			}
+		}
+	}
+}
+
 func TestEscapedNamesAndTextAreTheSame(t *testing.T) {
 	got, _, err := DecodePublishJSON(nil, []byte(`{"\u0075ser":"\u00fc\ud83d\ude00\/"}`), limits())
 	if err != nil || got[0].User != "ü😀/" {

@@ -11,6 +11,8 @@
 //  5. An id is in Load's Seen for at least the retention that the store was opened with, from its acceptance, whatever
 //     became of the message.
 //  6. Values handed over are not changed by either side.
+//  7. Of a Forget and a SaveDevices behind it, in the order of the calls, the later does not survive a crash without the
+//     earlier: otherwise a message that expired would be counted for a device a second time.
 //
 // Implementations are safe for concurrent use. Every call honours its context's deadline.
 package store
@@ -95,7 +97,7 @@ type Append struct {
 	Owner
 	User    protocol.UserID
 	Entries []Entry
-	Kills   []Ref // entries of this user that must not come back
+	Kills   []Ref // entries of this user that must not come back, those of this Append among them
 }
 
 // Mailbox is what a store has of one user.

@@ -13,6 +13,9 @@ import (
 // flushTimeout bounds the last ack of a device that stops.
 const flushTimeout = 2 * time.Second
 
+// mostJoins bounds hello's ack_ms: SSE's. PROTOCOL 2.9
+const mostJoins = 30 * time.Second
+
 // acker sends one stream's acks and refreshes from its own goroutine, so that neither handler nor reader waits for the
 // network. Acks are cumulative, so what waits is one place, whatever was processed meanwhile.
 type acker struct {
@@ -47,9 +50,9 @@ func newAcker(s *stream) *acker {
 }
 
 // start is called by the stream's reader at hello.
-func (a *acker) start(conn wire.Conn, ackMS time.Duration) {
+func (a *acker) start(conn wire.Conn, joins time.Duration) {
 	a.conn = conn
-	a.joins = min(ackMS, 30*time.Second)
+	a.joins = min(joins, mostJoins)
 	if a.s.transport == SSE {
 		a.joins = a.joins * 3 / 4 // ack_ms is the latest there, and the request takes its time. PROTOCOL 2.9
 	}
@@ -93,20 +96,21 @@ func (a *acker) run() {
 	timer := time.NewTimer(time.Hour)
 	timer.Stop()
 	defer timer.Stop()
-	waits := false // the timer runs
-	var retry wire.Backoff
+	waits := false  // the timer runs
+	failed := false // until a pause after a failed ack is over
+	retry := wire.Backoff{Rand: a.s.dev.rand}
 	for {
 		now := false
 		select {
 		case <-ctx.Done():
 			return
 		case <-timer.C:
-			waits, now = false, true
+			waits, now, failed = false, true, false
 		case <-a.wake:
 		}
 		a.sendRefresh()
 		due, some := a.due()
-		if !some {
+		if !some || failed {
 			continue
 		}
 		if !now && !due {
@@ -117,10 +121,9 @@ func (a *acker) run() {
 			continue
 		}
 		pause, ok := a.send(ctx, &retry)
-		if waits = !ok; waits {
+		waits, failed = !ok, !ok
+		if timer.Stop(); failed {
 			timer.Reset(pause)
-		} else {
-			timer.Stop()
 		}
 	}
 }
@@ -172,9 +175,7 @@ func (a *acker) sendRefresh() {
 	}
 	var c *protocol.DeviceContext
 	if changed {
-		a.s.dev.mu.Lock()
-		c = a.s.dev.context
-		a.s.dev.mu.Unlock()
+		c = a.s.dev.latestContext()
 	}
 	if err := a.conn.Refresh(a.s.currentToken(), c); errors.Is(err, wire.ErrOneWay) {
 		select {

@@ -129,7 +129,7 @@ func (c *call) note(sent []pending, results []protocol.PublishResult) (after tim
 		for j, place := range s.places {
 			r := results[j]
 			c.results[place] = result(c.results[place], r)
-			if r.Status == Rejected && again(r.Err) {
+			if r.Status == Rejected && r.Err != nil && again(r.Err) {
 				after = max(after, r.Err.RetryAfter)
 				rest.places = append(rest.places, place)
 				if len(s.p.Users) > 0 {
@@ -155,8 +155,13 @@ func (c *call) refuse(sent []pending, err *Error) {
 
 func result(before Result, r protocol.PublishResult) Result {
 	after := Result{ID: before.ID, User: before.User, Status: r.Status, Devices: int(r.Devices)}
-	if r.Status == Rejected {
+	switch {
+	case r.Status == Accepted, r.Status == Duplicate:
+	case r.Status == Rejected && r.Err != nil:
 		after.Err = r.Err
+	default:
+		after.Status = Rejected
+		after.Err = protocol.Errorf(protocol.CodeInternal, "the server's answer has no good status: %d", r.Status)
 	}
 	return after
 }

@@ -140,7 +140,8 @@ func (d *Device) Close() error {
 	return err
 }
 
-// SetContext replaces what the device says of itself: at once on a two-way stream, else with the next one.
+// SetContext replaces what the device says of itself: on the open stream, by the next poll, or (SSE) by a next stream that
+// replaces the open one.
 func (d *Device) SetContext(c *DeviceContext) error {
 	if err := protocol.CheckContext(c); err != nil {
 		return fmt.Errorf("ramen: set context: %w", err)
@@ -168,6 +169,13 @@ func (d *Device) open(token string) *protocol.OpenFrame {
 		Window:      uint32(d.cfg.Window),
 		HeartbeatMS: uint32(d.cfg.Heartbeat.Milliseconds()),
 	}
+}
+
+// latestContext is what the device says of itself now.
+func (d *Device) latestContext() *protocol.DeviceContext {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.context
 }
 
 // enter changes the state. Called by Run's goroutine alone.

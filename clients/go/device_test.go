@@ -51,7 +51,7 @@ func mailbox(n int, cut func(stream int) int) func(int, *scripted) {
 				return
 			}
 		}
-		if s.transport != Poll || !pushed && s.Cursor != "" {
+		if s.transport != Poll || !pushed && s.wait {
 			<-s.gone
 		}
 	}

@@ -36,7 +36,12 @@ func (k *keeper) ended(s *stream, err error) error {
 	switch {
 	case wasOpening && k.live != nil && !k.live.away:
 		k.armTrial() // a trial that failed
-	case k.opening != nil || k.reopen.isSet():
+	case k.opening != nil:
+		if k.live == nil {
+			k.d.enter(StateChange{State: StateConnecting, Transport: k.opening.transport})
+		}
+	case k.reopen.isSet():
+		k.d.enter(StateChange{State: StateWaiting, Transport: k.choice.current(), Err: err})
 	default:
 		k.pause(e, err, wasOpening)
 	}
@@ -126,7 +131,7 @@ func (k *keeper) judge(s *stream, e end) {
 	if e.Reason != protocol.ReasonNone || e.own || e.moving {
 		return
 	}
-	if s.live.IsZero() {
+	if s.live.IsZero() || s.transport == Poll {
 		k.unanswered(e)
 	}
 	if !s.trial && !s.away && lived < wire.SettledAfter && k.choice.failed(time.Now()) {
@@ -151,5 +156,8 @@ func (k *keeper) pause(e end, cause error, wasOpening bool) {
 		delay += e.RetryAfter + k.backoff.Next()
 	}
 	k.reopen.set(delay)
+	if k.live != nil {
+		return // still online
+	}
 	k.d.enter(StateChange{State: StateWaiting, Transport: k.choice.current(), Delay: delay, Err: cause})
 }

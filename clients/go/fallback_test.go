@@ -121,3 +121,40 @@ func TestNobodyThere(t *testing.T) {
 		t.Errorf("tried %v", seen)
 	}
 }
+
+// PROTOCOL 2.11: a poll is a stream, so a poll beside a trial would supersede it.
+func TestAPollMakesWayForATrial(t *testing.T) {
+	s := newServer(t)
+	var blocked atomic.Bool
+	blocked.Store(true)
+	s.gate = func(o opening) *protocol.Error {
+		if o.transport == WSProto && blocked.Load() {
+			return &protocol.Error{Code: "proxy"}
+		}
+		return nil
+	}
+	polls := make(chan struct{}, 1000)
+	s.script = func(n int, s *scripted) {
+		if s.transport == Poll {
+			polls <- struct{}{}
+		}
+		mailbox(3, never)(n, s)
+	}
+	states := make(chan StateChange, 1000)
+	c := newCollector()
+	start(t, s, DeviceConfig{
+		Transports: []Transport{WS, Poll}, PreferAfter: 20 * time.Millisecond, Handler: collect(c),
+		OnState: func(st StateChange) { states <- st },
+	})
+	for range 5 { // trials that fail leave the device polling
+		await(t, "a poll", polls)
+	}
+	blocked.Store(false)
+	for st := await(t, "the return", states); st.State != StateOnline || st.Transport != WS; st = await(t, "the return", states) {
+	}
+	opens := s.opened()
+	if last := opens[len(opens)-1]; last.transport != WSProto {
+		t.Errorf("opened last over %s", last.transport)
+	}
+	c.wantInOrder(t, 3)
+}

@@ -76,6 +76,9 @@ func (k *keeper) drainUntil(done <-chan struct{}) {
 			if ev.kind == eventEnd && ev.from == k.live {
 				k.live = nil
 			}
+			if ev.kind == eventHello {
+				close(ev.seen)
+			}
 		}
 	}
 }
@@ -109,6 +112,7 @@ func (k *keeper) event(ev event) error {
 	switch ev.kind {
 	case eventHello:
 		k.hello(ev.from, ev.hello)
+		close(ev.seen)
 	case eventGoAway:
 		k.goAway(ev)
 	case eventToken:
@@ -149,12 +153,23 @@ func (k *keeper) open(t Transport, trial bool) {
 	s.acker = newAcker(s)
 	k.opening = s
 	k.d.count.attempts.Add(1)
+	if k.live != nil && k.live.transport == Poll {
+		k.dropPoll()
+	}
 	if k.live != nil {
 		k.live.replaced = true
 	} else {
 		k.d.enter(StateChange{State: StateConnecting, Transport: t})
 	}
 	k.streams.Go(s.run)
+}
+
+// dropPoll ends the live poll before its successor is begun: its next poll would be the newer stream. Its end is heard of later.
+func (k *keeper) dropPoll() {
+	k.live.cancel(errReplaced)
+	k.leaving = append(k.leaving, k.live)
+	k.live = nil
+	k.unclear = time.Now().Add(unclearFor)
 }
 
 func (k *keeper) hello(s *stream, h Hello) {
@@ -173,6 +188,9 @@ func (k *keeper) hello(s *stream, h Hello) {
 			k.choice.tried(true, time.Now())
 		}
 		k.armTrial()
+		if s.context != d.latestContext() {
+			s.acker.refresh(true)
+		}
 		d.count.streams.Add(1)
 		d.cfg.Logger.Debug("stream is open", "device", d.cfg.Device, "transport", s.transport, "stream", h.Stream, "resumed", h.Resumed)
 		d.enter(StateChange{State: StateOnline, Transport: s.transport})

@@ -183,12 +183,12 @@ func TestASlowFrameIsNoSilence(t *testing.T) {
 		h := helloFor(s.opening)
 		h.TimeoutMS = 1750
 		s.hello(h)
-		tick := time.NewTicker(500 * time.Millisecond)
+		tick := time.NewTicker(450 * time.Millisecond)
 		defer tick.Stop()
-		for i := range 8 {
+		for i := range 5 {
 			select {
 			case <-tick.C:
-				s.raw(string(event[i*len(event)/8 : (i+1)*len(event)/8]))
+				s.raw(string(event[i*len(event)/5 : (i+1)*len(event)/5]))
 			case <-s.gone:
 				return
 			}
@@ -455,22 +455,78 @@ func TestARefusedSSEStreamComesBackWhenTold(t *testing.T) {
 	}
 }
 
-func TestAContextChangesOnTheOpenStream(t *testing.T) {
+// A new context reaches the server over every transport, without a restart.
+func TestAContextChangesWhileOnline(t *testing.T) {
+	overEach(t, func(t *testing.T, tr Transport) {
+		s := newServer(t)
+		got := make(chan *protocol.DeviceContext, 10)
+		s.script = func(n int, s *scripted) {
+			s.hello(helloFor(s.opening))
+			if s.Context != nil && s.Context.App == "new" {
+				got <- s.Context
+			}
+			if s.recv != nil {
+				f, _ := s.recv()
+				got <- f.Context
+			}
+			if s.transport != Poll {
+				<-s.gone
+			}
+		}
+		online := make(chan struct{}, 10)
+		d, _ := start(t, s, DeviceConfig{
+			Transports: []Transport{tr}, Context: &DeviceContext{App: "old", Labels: map[string]string{"tier": "gold"}},
+			Handler: collect(newCollector()), OnHello: func(Hello) { online <- struct{}{} },
+		})
+		await(t, "hello", online)
+		if err := d.SetContext(&DeviceContext{App: "new"}); err != nil {
+			t.Fatal(err)
+		}
+		if c := await(t, "the new context", got); c == nil || c.App != "new" || c.Labels["tier"] != "" {
+			t.Errorf("the server got %+v", c)
+		}
+	})
+}
+
+// An ack that the server cannot honour is no place to go on from: the next stream finds out where the device stands.
+func TestARefusedAckOpensTheNextStream(t *testing.T) {
 	s := newServer(t)
-	got := make(chan *protocol.DeviceContext, 1)
-	s.script = func(_ int, s *scripted) {
-		s.hello(helloFor(s.opening))
-		f, _ := s.recv()
-		got <- f.Context
-		<-s.gone
+	s.acked = func(string) *protocol.Error { return protocol.Invalidf("cursor is of another store") }
+	second := make(chan opening, 1)
+	s.script = func(n int, s *scripted) {
+		if n == 1 {
+			second <- s.opening
+		}
+		mailbox(4, never)(n, s)
 	}
-	online := make(chan struct{}, 1)
-	d, _ := start(t, s, DeviceConfig{Transports: []Transport{WS}, Handler: collect(newCollector()), OnHello: func(Hello) { online <- struct{}{} }})
-	await(t, "hello", online)
-	if err := d.SetContext(&DeviceContext{Locale: "de"}); err != nil {
-		t.Fatal(err)
+	start(t, s, DeviceConfig{Transports: []Transport{SSE}, Window: 4, Handler: collect(newCollector())})
+	if o := await(t, "a second stream", second); o.Cursor == "" {
+		t.Error("opened without a cursor")
 	}
-	if c := await(t, "a refresh", got); c == nil || c.Locale != "de" {
-		t.Errorf("refreshed with %+v", c)
-	}
+}
+
+// PROTOCOL 2.3: what the server no longer knows is begun anew, and what was processed is not handled twice.
+func TestAWipedStoreIsBegunAnew(t *testing.T) {
+	overEach(t, func(t *testing.T, tr Transport) {
+		s := newServer(t)
+		s.script = func(n int, s *scripted) {
+			o := s.opening
+			o.Cursor = ""
+			s.hello(helloFor(o))
+			for i := 1; i <= 3+n; i++ {
+				s.push(pushOf(i))
+			}
+			if n > 2 && tr != Poll {
+				<-s.gone
+			}
+		}
+		c := newCollector()
+		start(t, s, DeviceConfig{Transports: []Transport{tr}, Handler: collect(c)})
+		c.await(t, 6)
+		for i, id := range c.got()[:6] {
+			if want := fmt.Sprintf("m%d", i+1); id != want {
+				t.Errorf("message %d is %s, want %s", i, id, want)
+			}
+		}
+	})
 }

@@ -41,6 +41,7 @@ type server struct {
 type opening struct {
 	protocol.OpenFrame
 	transport Transport
+	wait      bool // a poll that may wait
 }
 
 // scripted is the server's end of one stream.
@@ -112,7 +113,7 @@ func readOpening(r *http.Request, t Transport) opening {
 	if len(token) > 7 {
 		token = token[7:]
 	}
-	return opening{transport: t, OpenFrame: protocol.OpenFrame{
+	return opening{transport: t, wait: q.Get("wait") != "0", OpenFrame: protocol.OpenFrame{
 		User: protocol.UserID(q.Get("user")), Device: protocol.DeviceID(q.Get("device")), Cursor: q.Get("cursor"),
 		Token: token, Window: number("window"), HeartbeatMS: number("heartbeat_ms"),
 		Context: &protocol.DeviceContext{App: q.Get("app"), Labels: map[string]string{"tier": q.Get("label.tier")}},

@@ -14,11 +14,12 @@ import (
 
 // Why the device itself lets go of a stream.
 var (
-	errSilent  = errors.New("ramen: the stream has been silent for too long")
-	errHandler = errors.New("ramen: the handler did not process a message")
-	errGap     = errors.New("ramen: a push is missing in between")
-	errStopped = errors.New("ramen: the device was stopped")
-	errNoHello = errors.New("ramen: the server did not begin with hello")
+	errSilent   = errors.New("ramen: the stream has been silent for too long")
+	errHandler  = errors.New("ramen: the handler did not process a message")
+	errGap      = errors.New("ramen: a push is missing in between")
+	errStopped  = errors.New("ramen: the device was stopped")
+	errReplaced = errors.New("ramen: the stream was replaced")
+	errNoHello  = errors.New("ramen: the server did not begin with hello")
 )
 
 // stream is one live connection, from its opening to its end:
@@ -39,7 +40,7 @@ type stream struct {
 
 	// owned by the keeper
 	live     time.Time // when it said hello; zero: not yet
-	away     bool      // it said goaway: it is to be replaced
+	away     bool      // it is to be replaced
 	replaced bool      // its successor was begun
 
 	dead atomic.Bool // its pushes no longer count
@@ -52,6 +53,8 @@ type stream struct {
 	next protocol.Seq // that a push must have; 0: any
 	dog  *watchdog
 
+	context *protocol.DeviceContext // that it was opened with; the keeper's from hello on
+
 	mu    sync.Mutex
 	token string // guarded by mu
 }
@@ -61,6 +64,7 @@ type event struct {
 	from  *stream
 	kind  eventKind
 	hello protocol.Hello
+	seen  chan struct{} // hello: closed by the keeper once OnHello was told, so that no message is handled before
 	wait  time.Duration // goaway: the next stream's moment lies within it
 	err   error         // end
 }
@@ -97,7 +101,9 @@ func (s *stream) serve() error {
 	s.mu.Unlock()
 	s.dog = newWatchdog(d.cfg.ConnectTimeout, func() { s.cancel(errSilent) })
 	defer s.dog.stop()
-	conn, err := d.dialer.Dial(s.ctx, s.transport, d.open(token), s.dog.alive)
+	open := d.open(token)
+	s.context = open.Context
+	conn, err := d.dialer.Dial(s.ctx, s.transport, open, s.dog.alive)
 	if err != nil {
 		return err
 	}
@@ -138,14 +144,17 @@ func (s *stream) hello(conn wire.Conn, h *protocol.Hello, first bool) {
 		s.allow(silenceFor(time.Duration(h.TimeoutMS)*time.Millisecond, s.dev.cfg.Heartbeat))
 		s.acker.start(conn, time.Duration(h.AckMS)*time.Millisecond)
 	}
-	s.events <- event{from: s, kind: eventHello, hello: *h}
+	seen := make(chan struct{})
+	s.events <- event{from: s, kind: eventHello, hello: *h, seen: seen}
+	<-seen
 }
 
 func (s *stream) frame(conn wire.Conn, f *protocol.ServerFrame, greeted bool) error {
 	switch f.Kind {
 	case protocol.ServerHeartbeat:
 		s.dev.count.heartbeats.Add(1)
-		return conn.Echo(f.TimeMS)
+		_ = conn.Echo(f.TimeMS) // where it cannot be written, Next has the reason
+		return nil
 	case protocol.ServerPush:
 		return s.push(f.Push)
 	case protocol.ServerGoAway:

@@ -98,15 +98,15 @@ func (s *stream) renew() {
 		early := lead(time.Now(), end)
 		pause := time.Until(end) - early
 		for {
-			if !sleep(s.ctx, pause) {
-				return
+			if !sleep(s.ctx, pause) || time.Now().After(end) {
+				return // from then on the server ends the stream
 			}
 			token, err := s.dev.tokens.next(s.ctx)
 			if err == nil && token != old && token != "" {
 				s.setToken(token)
 				break
 			}
-			pause = max(early/4, leastLead) // until the server ends the stream
+			pause = max(early/4, leastLead/4)
 		}
 	}
 }

@@ -112,7 +112,7 @@ func parseJWK(raw []byte) (sourceKey, error) {
 		return sourceKey{}, nil
 	}
 	var jwk jose.JSONWebKey
-	if err := jwk.UnmarshalJSON(raw); err != nil || !jwk.Valid() {
+	if err := jwk.UnmarshalJSON(raw); err != nil || head.Kty != "oct" && !jwk.Valid() {
 		return sourceKey{}, fmt.Errorf("kid %.64q: it is no sound %s key", head.Kid, head.Kty) // the cause could quote key material
 	}
 	return sourceKey{id: head.Kid, algorithm: head.Alg, key: publicOf(jwk.Key)}, nil

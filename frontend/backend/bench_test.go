@@ -116,6 +116,37 @@ func BenchmarkPublishGRPC(b *testing.B) {
 	}
 }
 
+// One message a request, pipelined over one stream and one real socket, client included.
+func BenchmarkPublishStream(b *testing.B) {
+	r := newRig(b, nil, nil)
+	r.server.router = accepting{}
+	stream, err := r.grpc.PublishStream(context.Background())
+	if err != nil {
+		b.Fatal(err)
+	}
+	in := requestProto(benchMessages(1))
+	b.ReportAllocs()
+	b.ResetTimer()
+	go func() {
+		for range b.N {
+			if err := stream.Send(in); err != nil {
+				b.Error(err)
+				return
+			}
+		}
+		stream.CloseSend()
+	}()
+	n := 0
+	for ; ; n++ {
+		if _, err := stream.Recv(); err != nil {
+			break
+		}
+	}
+	if n != b.N {
+		b.Fatalf("%d answers to %d requests", n, b.N)
+	}
+}
+
 func BenchmarkPublishHTTP(b *testing.B) {
 	for _, n := range []int{1, 100} {
 		b.Run(fmt.Sprint(n), func(b *testing.B) {
@@ -141,4 +172,27 @@ func requestProto(messages []protocol.Publish) *ramenpb.PublishRequest {
 			CollapseKey: m.CollapseKey, Headers: m.Headers, Where: m.Where})
 	}
 	return out
+}
+
+// Beside its strings and its payload, a message of a batch takes no memory of its own.
+func TestAllocationsOfABatch(t *testing.T) {
+	s, err := New(Default(), accepting{}, nil, prometheus.NewRegistry())
+	if err != nil {
+		t.Fatal(err)
+	}
+	const n = 100
+	json := protocol.AppendPublishBatchJSON(nil, benchMessages(n))
+	pb, err := proto.Marshal(requestProto(benchMessages(n)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, run := range map[string]func(){
+		"json":  func() { b, _, _ := s.prepareJSON(json); s.publish(context.Background(), sideHTTP, b) },
+		"proto": func() { b, _ := s.prepareProto(pb); s.publish(context.Background(), sideGRPC, b) },
+	} {
+		// user, id, type, payload; and 50 for the request, which leaves room for a pool that was emptied
+		if got := testing.AllocsPerRun(50, run); got > 4*n+50 {
+			t.Errorf("%s: %v allocations for %d messages", name, got, n)
+		}
+	}
 }

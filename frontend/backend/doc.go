@@ -9,5 +9,6 @@
 //     bounds a request is refused (too_large, invalid_argument, unavailable), and a PublishStream is no longer read.
 //  4. The messages of one PublishStream are asked for in the order in which they came, and answered in it.
 //
-// Goroutines: two a PublishStream, grpc's own, which publishes and answers, and one that reads; Drain waits for the latter.
+// Goroutines: two a PublishStream, grpc's own, which publishes and answers, and one that reads, and outlives it by a
+// moment; Drain waits for the latter, and has one itself that ends with them.
 package backend

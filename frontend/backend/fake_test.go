@@ -8,6 +8,8 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"sync"
 	"testing"
 
@@ -100,7 +102,7 @@ func (g *gateway) Disconnect(_ context.Context, _ link.Route, user protocol.User
 	return 3, g.err
 }
 
-// accepted is every message that the gateway was asked for, in order.
+// asked is every message that the gateway was asked for, in order.
 func (g *gateway) asked() []link.Publish {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -134,8 +136,6 @@ func newRig(t testing.TB, change func(*Config), keys *auth.Keys) *rig {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h := httptest.NewServer(s.Handler(nil))
-	t.Cleanup(h.Close)
 	lis, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -150,7 +150,14 @@ func newRig(t testing.TB, change func(*Config), keys *auth.Keys) *rig {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { conn.Close(); gs.Stop(); <-served; s.Drain(context.Background()) })
-	return &rig{gateway: g, server: s, reg: reg, url: h.URL, grpc: ramenpb.NewBackendClient(conn), conn: conn}
+	return &rig{gateway: g, server: s, reg: reg, url: serve(t, s.Handler(nil)), grpc: ramenpb.NewBackendClient(conn), conn: conn}
+}
+
+// serve is the address of a server of h.
+func serve(t testing.TB, h http.Handler) string {
+	s := httptest.NewServer(h)
+	t.Cleanup(func() { http.DefaultTransport.(*http.Transport).CloseIdleConnections(); s.Close() })
+	return s.URL
 }
 
 // do makes one HTTP request. headers are pairs.
@@ -177,4 +184,45 @@ func (r *rig) do(t testing.TB, method, path, body string, headers ...string) (*h
 		t.Fatal(err)
 	}
 	return res, string(got)
+}
+
+// keyring is a file of three keys: one to publish, one to read, one for both.
+func keyring(t testing.TB) (keys *auth.Keys, publish, read, both string) {
+	t.Helper()
+	publish, read, both = auth.NewKey(), auth.NewKey(), auth.NewKey()
+	file := filepath.Join(t.TempDir(), "keys.yaml")
+	lines := auth.KeyLine("p", publish, auth.ScopePublish) + "\n" + auth.KeyLine("r", read, auth.ScopeRead) + "\n" +
+		auth.KeyLine("b", both, auth.ScopePublish|auth.ScopeRead) + "\n"
+	if err := os.WriteFile(file, []byte(lines), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	keys, err := auth.NewKeys(auth.KeysConfig{File: file}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return keys, "Bearer " + publish, "Bearer " + read, "Bearer " + both
+}
+
+// counter is the value of the counter or the count of the histogram of that name with those labels.
+func (r *rig) counter(t testing.TB, name string, labels map[string]string) float64 {
+	t.Helper()
+	families, err := r.reg.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range families {
+		for _, m := range f.GetMetric() {
+			same := f.GetName() == name && len(m.GetLabel()) == len(labels)
+			for _, l := range m.GetLabel() {
+				same = same && labels[l.GetName()] == l.GetValue()
+			}
+			if same && m.GetHistogram() != nil {
+				return float64(m.GetHistogram().GetSampleCount())
+			} else if same {
+				return m.GetCounter().GetValue()
+			}
+		}
+	}
+	t.Fatalf("there is no %s of %v", name, labels)
+	return 0
 }

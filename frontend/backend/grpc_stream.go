@@ -35,10 +35,12 @@ func (g *service) publishStream(stream grpc.ServerStream) error {
 	ctx, cancel := context.WithCancel(stream.Context())
 	defer cancel()
 	q := &publishQueue{requests: make(chan *batch, s.cfg.StreamRequests)}
+	ended := make(chan struct{})
+	defer close(ended)
 	reading := s.read(func() {
 		q.end = s.readPublishes(ctx, stream, q.requests)
 		close(q.requests)
-		<-ctx.Done() // the answering goroutine has ended: what it left is answered no more
+		<-ended // what the answering goroutine has left is answered no more
 		for b := range q.requests {
 			s.give(b.bytes)
 		}

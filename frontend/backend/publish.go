@@ -23,12 +23,27 @@ func (s *Server) prepare(messages []protocol.Publish) *batch {
 	for i := range messages {
 		n += messages[i].Count()
 	}
-	b := &batch{asked: make([]link.Publish, 0, n), results: make([]protocol.PublishResult, 0, n)}
-	made := make([]protocol.Message, len(messages)) // gateways keep copies: the batch lives no longer than its request
+	b, made := newBatch(n, len(messages))
 	for i := range messages {
 		b.add(&messages[i], &made[i], &s.cfg.Publish)
 	}
 	return b
+}
+
+// newBatch has room for n messages that are made of so many asked for. Gateways keep copies: it lives no longer than its
+// request. One message, the most usual, takes one allocation.
+func newBatch(n, messages int) (*batch, []protocol.Message) {
+	if n == 1 {
+		b := new(struct {
+			batch
+			asked   [1]link.Publish
+			results [1]protocol.PublishResult
+			made    [1]protocol.Message
+		})
+		b.batch.asked, b.batch.results = b.asked[:0], b.results[:0]
+		return &b.batch, b.made[:]
+	}
+	return &batch{asked: make([]link.Publish, 0, n), results: make([]protocol.PublishResult, 0, n)}, make([]protocol.Message, messages)
 }
 
 // add checks p, makes m of it, and asks for it for each of its users.
@@ -64,11 +79,7 @@ func (b *batch) ask(p *protocol.Publish, m *protocol.Message, user string, err *
 
 // publish asks for batches in one call and fills in their results.
 func (s *Server) publish(ctx context.Context, from side, batches ...*batch) {
-	asked := batches[0].asked
-	for _, b := range batches[1:] {
-		asked = append(asked[:len(asked):len(asked)], b.asked...)
-	}
-	answers := s.ask(ctx, asked)
+	answers := s.ask(ctx, together(batches))
 	for _, b := range batches {
 		for i := range b.results {
 			r := &b.results[i]
@@ -80,6 +91,22 @@ func (s *Server) publish(ctx context.Context, from side, batches ...*batch) {
 		}
 		s.metrics.results(from, b.results)
 	}
+}
+
+// together is all that is asked for, in order.
+func together(batches []*batch) []link.Publish {
+	if len(batches) == 1 {
+		return batches[0].asked
+	}
+	n := 0
+	for _, b := range batches {
+		n += len(b.asked)
+	}
+	asked := make([]link.Publish, 0, n)
+	for _, b := range batches {
+		asked = append(asked, b.asked...)
+	}
+	return asked
 }
 
 func (s *Server) ask(ctx context.Context, asked []link.Publish) []link.Result {
@@ -100,12 +127,8 @@ func (s *Server) ask(ctx context.Context, asked []link.Publish) []link.Result {
 // fill puts an owner's answer into r. The numbers of the statuses are the wire's on both sides.
 func fill(r *protocol.PublishResult, a link.Result) {
 	r.Status, r.Devices = protocol.PublishStatus(a.Status), uint32(a.Devices)
-	if a.Status == link.StatusAccepted || a.Status == link.StatusDuplicate {
-		return
-	}
-	r.Status = protocol.PublishRejected
-	if r.Err = asError(a.Err); r.Err == nil {
-		r.Err = protocol.Errorf(protocol.CodeInternal, "the gateway rejected the message without a reason")
+	if a.Status == link.StatusRejected {
+		r.Err = asError(a.Err)
 	}
 }
 

@@ -19,6 +19,7 @@ import (
 
 // Router asks the owners of users; route.Router is one.
 type Router interface {
+	// Publish answers each message with a result, in order; a rejected one's has its error.
 	Publish(ctx context.Context, batch []link.Publish) []link.Result
 	Devices(ctx context.Context, user protocol.UserID) ([]link.Device, error)
 	Messages(ctx context.Context, user protocol.UserID) ([]*protocol.Message, error)

@@ -9,12 +9,12 @@ import (
 type Config struct {
 	// Deadline is for one call, all its attempts together, where the caller's own is not earlier. Default 5 s: a shard
 	// of a gateway that died has a new owner by then. DESIGN 4.
-	Deadline time.Duration `yaml:"deadline"`
+	Deadline time.Duration `yaml:"deadline" doc:"How long the owner of a user is looked for, all attempts together."`
 	// PauseMin is about how long the router waits after a first failed attempt where no newer view comes; each further
 	// pause is twice as long, up to PauseMax. Each is drawn from half to all of it. Default 10 ms.
-	PauseMin time.Duration `yaml:"pause_min"`
+	PauseMin time.Duration `yaml:"pause_min" doc:"The first pause between attempts where no newer view comes; each further one is twice as long."`
 	// PauseMax bounds the pauses. Default 250 ms.
-	PauseMax time.Duration `yaml:"pause_max"`
+	PauseMax time.Duration `yaml:"pause_max" doc:"The longest pause between attempts."`
 }
 
 // Default is what serves a cluster in one datacentre.

@@ -55,17 +55,17 @@ func (p *part) add(o part, i int, lost bool) {
 func (p *publishing) run(ctx context.Context, all part, attempt int) {
 	for len(all.batch) > 0 {
 		view := p.router.topology.View()
-		split := p.split(view, all)
+		first, rest := p.split(view, all)
 		var others sync.WaitGroup
-		for _, o := range split[1:] {
+		for _, o := range rest {
 			others.Go(func() {
 				if again := p.ask(ctx, view, o, attempt); len(again.batch) > 0 {
 					p.run(ctx, again, attempt+1)
 				}
 			})
 		}
-		all = p.ask(ctx, view, split[0], attempt)
-		if len(split) > 1 {
+		all = p.ask(ctx, view, first, attempt)
+		if len(rest) > 0 {
 			p.run(ctx, all, attempt+1)
 			others.Wait()
 			return
@@ -75,7 +75,7 @@ func (p *publishing) run(ctx context.Context, all part, attempt int) {
 }
 
 // split fills in the routes of a part by view, and divides it by owner.
-func (p *publishing) split(view *topology.View, all part) []part {
+func (p *publishing) split(view *topology.View, all part) (first part, rest []part) {
 	one, member := true, topology.MemberID("")
 	for i := range all.batch {
 		shard, owner := view.Owner(all.batch[i].User)
@@ -86,7 +86,7 @@ func (p *publishing) split(view *topology.View, all part) []part {
 		one = one && owner.Member == member
 	}
 	if one {
-		return []part{all}
+		return all, nil
 	}
 	var split []part
 	of := make(map[topology.MemberID]int)
@@ -99,7 +99,7 @@ func (p *publishing) split(view *topology.View, all part) []part {
 		}
 		split[n].add(all, i, all.wasLost(i))
 	}
-	return split
+	return split[0], split[1:]
 }
 
 // ask makes one attempt for a part with one owner, writes the results that it brought, and answers what is to be asked

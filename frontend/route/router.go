@@ -126,7 +126,10 @@ func (r *Router) gateway(m topology.MemberID) (link.Gateway, bool) {
 var errNoOwner = errors.New("route: the view has no owner for the shard, or no link to it")
 
 // errShort is a gateway that answers with fewer results than it was asked for.
-var errShort = errors.New("route: gateway answered too few results")
+var errShort = errors.New("it answered too few results")
+
+// errNoReason is a gateway that rejects a message and does not say why.
+var errNoReason = errors.New("it rejected the message without a reason")
 
 // causeOf is why err is asked about again; none where it is an answer.
 func causeOf(err error) cause {
@@ -153,6 +156,9 @@ func leaving(caller context.Context, err error) error {
 		return caller.Err()
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
 		return errUnanswered()
+	}
+	if err == nil {
+		err = errNoReason
 	}
 	return protocol.Errorf(protocol.CodeInternal, "the user's gateway failed: %v", err)
 }

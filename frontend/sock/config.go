@@ -49,7 +49,7 @@ func (c Config) Validate() error {
 	var errs []error
 	check := func(ok bool, format string, args ...any) {
 		if !ok {
-			errs = append(errs, fmt.Errorf("sock: check configuration: "+format, args...))
+			errs = append(errs, fmt.Errorf("frontend/sock: check configuration: "+format, args...))
 		}
 	}
 	check(c.Pollers >= 0 && c.Pollers <= 1024, "pollers is %d: use 0 (one a processor) to 1024", c.Pollers)

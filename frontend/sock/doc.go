@@ -13,10 +13,11 @@
 //  6. Memory and time that a peer can claim are bounded: Config.MaxKept, Flush and Linger, one buffer of input an event.
 //
 // How the descriptor is owned: Add duplicates it and closes the net.TCPConn. The duplicate is the same socket, but the runtime's
-// part (netFD, two addresses, its poller's entry: 0.6 KB) is free again, and no write goes through its locks. It is closed in one
+// part (netFD, two addresses, its entry in the poller) is free again, and no write goes through its locks. It is closed in one
 // place, by the poller's goroutine, under the connection's mutex; others ask for that by shutdown(2), which wakes the poller.
 // The sets are level triggered: a read an event is then fair by itself, and EPOLLOUT is asked for only while something is kept.
-// A set's descriptor waits in the runtime's own poller, so that a waiting poller holds no thread and no P.
+// A set's descriptor waits in the runtime's own poller: a poller that blocked in epoll_wait would hold its P meanwhile, and
+// with one processor an echo took ten times as long so (BenchmarkEcho).
 //
 // Goroutines: Config.Pollers a Loop; one a connection that is not in an epoll set, one more while something is kept for it; an
 // Outbox has one while something is kept, and one that reports its end. Loop.Close waits for all of a Loop.

@@ -42,7 +42,7 @@ func newEpollSet(cfg Config) (*epollSet, error) {
 // add takes tcp over: see the package comment for how.
 func (s *epollSet) add(tcp *net.TCPConn, h Handler) (Conn, error) {
 	fail := func(err error) (Conn, error) {
-		return nil, fmt.Errorf("sock: add connection of %v: %w", tcp.RemoteAddr(), err)
+		return nil, fmt.Errorf("frontend/sock: add connection of %v: %w", tcp.RemoteAddr(), err)
 	}
 	rc, err := tcp.SyscallConn()
 	if err != nil {
@@ -59,7 +59,7 @@ func (s *epollSet) add(tcp *net.TCPConn, h Handler) (Conn, error) {
 	}
 	var remote netip.AddrPort
 	if a, ok := tcp.RemoteAddr().(*net.TCPAddr); ok {
-		remote = a.AddrPort()
+		remote = netip.AddrPortFrom(a.AddrPort().Addr().Unmap(), uint16(a.Port))
 	}
 	p := s.pollers[s.next.Add(1)%uint32(len(s.pollers))]
 	c := &epollConn{p: p, h: h, remote: remote, fd: int32(fd)}
@@ -83,7 +83,7 @@ func (s *epollSet) check() error {
 	var errs []error
 	for i, p := range s.pollers {
 		if err := p.check(); err != nil {
-			errs = append(errs, fmt.Errorf("sock: check poller %d: %w", i, err))
+			errs = append(errs, fmt.Errorf("frontend/sock: check poller %d: %w", i, err))
 		}
 	}
 	return errors.Join(errs...)

@@ -160,6 +160,24 @@ func (b *bench) connect(h Handler) (Conn, net.Conn) {
 	return c, peer
 }
 
+// echo makes a connection that answers what it reads.
+func (b *bench) echo() (*recorder, net.Conn) {
+	b.tb.Helper()
+	r := newRecorder(b.tb)
+	var mu sync.Mutex // held around Add, as the contract says
+	var c Conn
+	r.onRead = func(in []byte) {
+		mu.Lock()
+		defer mu.Unlock()
+		_, _ = c.Write(in)
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	var peer net.Conn
+	c, peer = b.connect(r)
+	return r, peer
+}
+
 // outbox serves c as an HTTP/2 handler would.
 func (b *bench) outbox(c net.Conn, h Handler) Conn {
 	o := Outbox(func(p []byte) error { _, err := c.Write(p); return err }, func() { _ = c.Close() }, h, c.RemoteAddr())

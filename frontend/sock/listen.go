@@ -23,7 +23,7 @@ func Listen(ctx context.Context, addr string, cfg Config) (net.Listener, error) 
 	lc.SetMultipathTCP(false)
 	l, err := lc.Listen(ctx, "tcp", addr)
 	if err != nil {
-		return nil, fmt.Errorf("sock: listen on %s: %w", addr, err)
+		return nil, fmt.Errorf("frontend/sock: listen on %s: %w", addr, err)
 	}
 	return l, nil
 }

@@ -48,7 +48,7 @@ func (l *Loop) Add(c net.Conn, h Handler) (Conn, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.closed {
-		return nil, fmt.Errorf("sock: add connection of %v: %w", c.RemoteAddr(), net.ErrClosed)
+		return nil, fmt.Errorf("frontend/sock: add connection of %v: %w", c.RemoteAddr(), net.ErrClosed)
 	}
 	n := newNetConn(c, h, l)
 	l.conns[n] = struct{}{}

@@ -10,10 +10,14 @@ import (
 // setOptions sets cfg's options on fd, listening or connected.
 func setOptions(fd int, cfg Config) error {
 	set := func(name string, level, option, value int) error {
-		if err := unix.SetsockoptInt(fd, level, option, value); err != nil {
-			return fmt.Errorf("sock: set %s to %d: %w", name, value, err)
+		err := unix.SetsockoptInt(fd, level, option, value)
+		switch {
+		case err == nil:
+			return nil
+		case err == unix.ENOPROTOOPT || err == unix.EOPNOTSUPP:
+			return fmt.Errorf("set %s to %d: %w: is the socket multipath TCP, its listener not made by Listen?", name, value, err)
 		}
-		return nil
+		return fmt.Errorf("set %s to %d: %w", name, value, err)
 	}
 	err := set("TCP_NODELAY", unix.IPPROTO_TCP, unix.TCP_NODELAY, 1)
 	if err == nil && cfg.SendBuffer > 0 {

@@ -78,7 +78,7 @@ func (o *outbox) drain() {
 	defer o.leave()
 	for b := o.next(); b != nil; b = o.next() {
 		if err := o.write(b); err != nil {
-			o.fail(fmt.Errorf("sock: write to %v: %w", o.remote, err))
+			o.fail(fmt.Errorf("frontend/sock: write to %v: %w", o.remote, err))
 			continue // next ends it
 		}
 		o.mu.Lock()
@@ -185,7 +185,7 @@ func (o *outbox) check() error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.q.len() > 0 && !o.writing {
-		return fmt.Errorf("sock: check connection of %v: %d bytes are kept and nobody writes", o.remote, o.q.n)
+		return fmt.Errorf("frontend/sock: check connection of %v: %d bytes are kept and nobody writes", o.remote, o.q.n)
 	}
 	return o.q.check()
 }

@@ -31,7 +31,7 @@ type poller struct {
 	ready  [batch]*epollConn // of events; nil: gone meanwhile
 	buf    []byte
 	iovs   [][]byte
-	wait   func(fd uintptr) bool // made once: a closure a wait would be an allocation
+	wait   func(fd uintptr) bool // asks for events; false: the runtime's poller is to wait. Made once: it allocates
 	got    int                   // what wait found
 	gotErr error
 
@@ -53,21 +53,24 @@ type slot struct {
 func newPoller(cfg Config) (*poller, error) {
 	epfd, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
 	if err != nil {
-		return nil, fmt.Errorf("sock: make epoll set: %w", err)
+		return nil, fmt.Errorf("frontend/sock: make epoll set: %w", err)
 	}
 	// Not blocking, so that os gives it to the runtime's poller: an epoll set is readable while it has an event.
 	if err := unix.SetNonblock(epfd, true); err != nil {
 		_ = unix.Close(epfd)
-		return nil, fmt.Errorf("sock: make epoll set non-blocking: %w", err)
+		return nil, fmt.Errorf("frontend/sock: make epoll set non-blocking: %w", err)
 	}
 	p := &poller{cfg: cfg, epfd: epfd, file: os.NewFile(uintptr(epfd), "epoll"), buf: make([]byte, readBuffer)}
 	p.iovs = make([][]byte, 0, maxVector)
 	p.wait = func(fd uintptr) bool {
-		p.got, p.gotErr = unix.EpollWait(int(fd), p.events[:], 0)
-		return p.got > 0 || (p.gotErr != nil && p.gotErr != unix.EINTR)
+		for {
+			if p.got, p.gotErr = unix.EpollWait(int(fd), p.events[:], 0); p.gotErr != unix.EINTR {
+				return p.got > 0 || p.gotErr != nil
+			}
+		}
 	}
 	if p.raw, err = p.file.SyscallConn(); err != nil {
-		return nil, errors.Join(fmt.Errorf("sock: watch epoll set: %w", err), p.file.Close())
+		return nil, errors.Join(fmt.Errorf("frontend/sock: watch epoll set: %w", err), p.file.Close())
 	}
 	return p, nil
 }
@@ -112,9 +115,9 @@ func (p *poller) run() {
 		case err == nil && p.gotErr == nil:
 			p.serve(p.got)
 		case err == nil:
-			panic(fmt.Sprintf("sock: wait in epoll set: %v", p.gotErr)) // EBADF, EINVAL: somebody closed our descriptor
+			panic(fmt.Sprintf("frontend/sock: wait in epoll set: %v", p.gotErr)) // EBADF, EINVAL: somebody closed our descriptor
 		case !errors.Is(err, os.ErrDeadlineExceeded):
-			panic(fmt.Sprintf("sock: wait for epoll set: %v", err))
+			panic(fmt.Sprintf("frontend/sock: wait for epoll set: %v", err))
 		case p.sweep():
 			_ = p.file.Close()
 			return

@@ -7,13 +7,13 @@ import (
 )
 
 // ErrClosed is what ended a connection that this side closed, and the answer to a Write after Close or Shutdown.
-var ErrClosed = errors.New("sock: connection closed by this side")
+var ErrClosed = errors.New("frontend/sock: connection closed by this side")
 
 // ErrFull ends a connection for which more than Config.MaxKept bytes would be kept.
-var ErrFull = errors.New("sock: peer takes too little: the most bytes are kept for it")
+var ErrFull = errors.New("frontend/sock: peer takes too little: the most bytes are kept for it")
 
 // ErrLingered ends a connection whose peer did not take the last bytes, or did not end its side, in time after a Shutdown.
-var ErrLingered = errors.New("sock: peer did not end the connection in time after shutdown")
+var ErrLingered = errors.New("frontend/sock: peer did not end the connection in time after shutdown")
 
 // Handler is told what happens to a connection. Callbacks may come before Add has returned: a handler that needs its Conn in
 // them holds a lock of its own around Add, and takes it in the callbacks.
@@ -22,8 +22,9 @@ type Handler interface {
 	Read(b []byte)
 	// Written says that n of the bytes that were kept went out.
 	Written(n int)
-	// Closed says that the connection is gone; it is the last call. err is nil where the peer ended it, also in answer to
-	// Shutdown; ErrClosed, ErrFull or ErrLingered where this side did; else what the system reported.
+	// Closed says that the connection is gone, and with it what was kept; it is the last call. err is nil where the peer ended
+	// it, be it its side alone, also in answer to Shutdown; ErrClosed, ErrFull or ErrLingered where this side did; else what the
+	// system reported.
 	Closed(err error)
 }
 

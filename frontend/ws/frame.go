@@ -49,7 +49,7 @@ func HeaderLen(n int) int {
 }
 
 // AppendFrame appends a whole message as one frame, or a control frame, of a server: without a mask. deflate compresses the
-// payload of a message where that makes it shorter; the peer must have agreed to it.
+// payload of a message where that makes it shorter: for Negotiated.Deflate, and payloads over Config.DeflateOver.
 func AppendFrame(dst []byte, op Opcode, payload []byte, deflate bool) []byte {
 	if deflate && !op.control() {
 		if d := deflatePayload(payload); d != nil {

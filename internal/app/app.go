@@ -18,6 +18,8 @@ import (
 	"ramen/gateway"
 	"ramen/link"
 	"ramen/protocol"
+	"ramen/store"
+	"ramen/store/memory"
 	"ramen/store/pebble"
 	"ramen/topology"
 )
@@ -82,7 +84,7 @@ func (a *App) start() error {
 		tokens = t
 	}
 
-	kept, err := pebble.Open(cfg.Store.Pebble, log, a.registry)
+	kept, err := a.openStore()
 	if err != nil {
 		return err
 	}
@@ -114,8 +116,16 @@ func (a *App) start() error {
 	return a.listen(watcher)
 }
 
+func (a *App) openStore() (store.Store, error) {
+	if a.cfg.Store.Kind == kindMemory {
+		a.log.Warn("the store is memory: everything is gone when this process ends")
+		return memory.New(), nil
+	}
+	return pebble.Open(a.cfg.Store.Pebble, a.log, a.registry)
+}
+
 // takeAll owns every shard, at an epoch that no earlier process had.
-func (a *App) takeAll(kept *pebble.Store) (protocol.Epoch, error) {
+func (a *App) takeAll(kept store.Store) (protocol.Epoch, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), claimTimeout)
 	defer cancel()
 	last, err := kept.LastEpoch(ctx)

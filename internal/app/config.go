@@ -60,8 +60,15 @@ type GRPC struct {
 
 // Store chooses what keeps the mailboxes.
 type Store struct {
+	Kind   string        `yaml:"kind" doc:"pebble: embedded and durable. memory: for tests, everything is gone when the process ends."`
 	Pebble pebble.Config `yaml:"pebble" doc:"The embedded store. Durable: what is accepted is on disk."`
 }
+
+// The kinds of stores.
+const (
+	kindPebble = "pebble"
+	kindMemory = "memory"
+)
 
 // Default is the configuration without a file, a variable or a flag.
 func Default() Config {
@@ -77,7 +84,7 @@ func Default() Config {
 		Backend:      backend.Default(),
 		Route:        route.Default(),
 		Gateway:      gateway.Default(),
-		Store:        Store{Pebble: pebble.Default()},
+		Store:        Store{Kind: kindPebble, Pebble: pebble.Default()},
 	}
 }
 
@@ -128,6 +135,9 @@ func (c *Config) validateSelf() error {
 	}
 	if _, err := c.Log.level(); err != nil {
 		bad("log.level is %q; it must be debug, info, warn or error", c.Log.Level)
+	}
+	if c.Store.Kind != kindPebble && c.Store.Kind != kindMemory {
+		bad("store.kind is %q; it must be pebble or memory", c.Store.Kind)
 	}
 	if c.Log.Format != "text" && c.Log.Format != "json" {
 		bad("log.format is %q; it must be text or json", c.Log.Format)

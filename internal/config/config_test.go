@@ -28,6 +28,8 @@ type sample struct {
 		Shards  uint16  `yaml:"shards"`
 		Memory  Bytes   `yaml:"memory"`
 		Payload int     `yaml:"max_payload" unit:"bytes"`
+		Mailbox int64   `yaml:"mailbox_bytes"`
+		None    int64   `yaml:"none_bytes"`
 	} `yaml:"gateway"`
 	Level   slog.Level        `yaml:"level"`
 	Key     string            `yaml:"key" secret:"true"`
@@ -35,7 +37,6 @@ type sample struct {
 	Limits  map[string]int    `yaml:"limits"`
 	Peers   []peer            `yaml:"peers"`
 	Zones   map[string]peer   `yaml:"zones"`
-	private string
 	Ignored *slog.Logger
 }
 
@@ -56,6 +57,7 @@ func defaults() sample {
 	s.Listen = "127.0.0.1:8080"
 	s.Frontend = section{AckTimeout: 5 * time.Second, Origins: []string{"https://a.example", "null"}, Waits: []time.Duration{time.Second, 30 * 24 * time.Hour}}
 	s.Gateway.Window, s.Gateway.Ratio, s.Gateway.Shards, s.Gateway.Memory, s.Gateway.Payload = 256, 0.1, 1024, 64<<20, 65536
+	s.Gateway.Mailbox, s.Gateway.None = 64<<20, -1
 	s.Labels = map[string]string{"zone": "a: \"b\"", "x y": "# no"}
 	s.Limits = map[string]int{"low": -3}
 	s.Peers = []peer{{"one", time.Minute}, {"", 0}}
@@ -156,7 +158,7 @@ func TestErrorsNamePlaceAndRemedy(t *testing.T) {
 	for _, c := range []struct{ name, yaml, env, want string }{
 		{"unknown key", "listen: a\ngateway:\n  windw: 5\n", "", `ramen.yaml:3: gateway.windw: there is no such key; the nearest is gateway.window`},
 		{"key elsewhere", "window: 5\n", "", `ramen.yaml:1: window: there is no such key; there is gateway.window`},
-		{"key like none", "gateway: {zzzzzzz: 5}\n", "", `gateway.zzzzzzz: there is no such key; there are window, ratio, shards, memory, max_payload`},
+		{"key like none", "gateway: {zzzzzzz: 5}\n", "", `gateway.zzzzzzz: there is no such key; there are window, ratio, shards, memory, max_payload, mailbox_bytes, none_bytes`},
 		{"key twice", "listen: a\nlisten: b\n", "", `ramen.yaml:2: listen: it is given twice, first in line 1`},
 		{"bad duration", "frontend:\n  ack_timeout: 4000\n", "", `ramen.yaml:2: frontend.ack_timeout: "4000": it should be a time with a unit, like 500ms, 4s, 30m or 30d`},
 		{"bad integer", "gateway: {window: many}", "", `ramen.yaml:1: gateway.window: "many": it should be a whole number`},
@@ -329,6 +331,7 @@ func TestMarkdownListsEveryValue(t *testing.T) {
 		"| `frontend.ack_timeout` | `RAMEN_FRONTEND_ACK_TIMEOUT` | `5s` | How long",
 		"| `gateway.window` | `RAMEN_GATEWAY_WINDOW` | `256` | Pushes \\| unacked. |",
 		"| `gateway.memory` | `RAMEN_GATEWAY_MEMORY` | `64MiB` |  |",
+		"| `gateway.mailbox_bytes` | `RAMEN_GATEWAY_MAILBOX_BYTES` | `64MiB` |  |",
 		"| `peers` | (file alone) |",
 	} {
 		if !strings.Contains(b.String(), want) {

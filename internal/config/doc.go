@@ -2,8 +2,8 @@
 // and writes one as YAML or as a table.
 //
 // Fields are named by their yaml tag; a field without one, or with "-", is not configurable. Further tags: doc:"…" is the
-// comment in what is written, unit:"bytes" makes an integer a size ("64MiB"), secret:"true" keeps a value out of errors and
-// of what is written. What can be set:
+// comment in what is written; unit:"bytes" makes an integer a size ("64MiB"), as a name in _bytes does; secret:"true"
+// keeps a value out of errors and of what is written. What can be set:
 //
 //	frontend:                 RAMEN_FRONTEND_ACK_TIMEOUT=5s        --frontend.ack-timeout 5s
 //	  ack_timeout: 5s

@@ -57,7 +57,7 @@ func (n *node) grow() error {
 		}
 		child := &node{
 			key: key, path: append(n.path[:len(n.path):len(n.path)], key), doc: f.Tag.Get("doc"), value: n.value.Field(i),
-			sized: f.Tag.Get("unit") == "bytes", secret: f.Tag.Get("secret") == "true",
+			sized: f.Tag.Get("unit") == "bytes" || strings.HasSuffix(key, "_bytes"), secret: f.Tag.Get("secret") == "true",
 		}
 		if !f.IsExported() {
 			return fmt.Errorf("config: field %s of %s has a yaml tag but is not exported", f.Name, t)

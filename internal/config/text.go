@@ -46,7 +46,7 @@ func setText(v reflect.Value, text string, sized bool) error {
 
 func setInteger(v reflect.Value, text string, sized bool) error {
 	bits := v.Type().Bits()
-	if sized {
+	if _, err := strconv.ParseInt(text, 10, 64); sized && err != nil {
 		b, err := ParseBytes(text)
 		if err != nil {
 			return err

@@ -86,13 +86,13 @@ func (d *Disk) boxLocked(shard protocol.ShardID, user protocol.UserID) *box {
 
 // append is one step. Of two entries of one id the one with the higher position stays.
 func (b *box) append(a *store.Append) {
-	for _, k := range a.Kills {
-		delete(b.entries, k)
-	}
 	for i := range a.Entries {
 		e := cloneEntry(&a.Entries[i])
 		b.seen[e.Message.ID] = e.Message.CreatedMS
 		b.put(e)
+	}
+	for _, k := range a.Kills { // behind the entries: it may be one of them
+		delete(b.entries, k)
 	}
 }
 

@@ -128,15 +128,15 @@ func (s *Store) appendRows(b *engine.Batch, batch []store.Append, errs []error) 
 			continue
 		}
 		written++
-		for _, k := range a.Kills {
-			s.rows.drop(b, a.Shard, a.User, k)
-		}
 		for j := range a.Entries {
 			e := &a.Entries[j]
 			for _, ref := range s.orphans.take(orphanKey{a.Shard, a.User, e.Message.ID}) {
 				s.rows.drop(b, a.Shard, a.User, ref)
 			}
 			s.rows.entry(b, a, e, bucket)
+		}
+		for _, k := range a.Kills { // behind the entries: it may be one of them
+			s.rows.drop(b, a.Shard, a.User, k)
 		}
 	}
 	return written

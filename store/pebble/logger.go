@@ -44,19 +44,25 @@ type lazyf struct {
 func (l lazyf) LogValue() slog.Value { return slog.StringValue(fmt.Sprintf(l.format, l.args...)) }
 
 // listener watches the engine for what an operator must know.
-func listener(log *slog.Logger, m *metrics) *engine.EventListener {
-	background, slow := &sparse{}, &sparse{}
+func listener(log *slog.Logger, space *space) *engine.EventListener {
+	m := space.metrics
+	background, slow, stall := &sparse{}, &sparse{}, &sparse{}
 	return &engine.EventListener{
 		BackgroundError: func(err error) {
 			m.backgroundErrors.Inc()
 			if n, ok := background.next(); ok {
-				log.Error("store: a flush or compaction failed; it is tried again", "error", err, "failures", n)
+				log.Error("store: a flush or compaction failed; it is tried again", "error", err.Error(), "failures", n)
 			}
 		},
 		// Fatal by default. A block that cannot be read fails the loads that need it, and those alone.
 		DataCorruption: func(info engine.DataCorruptionInfo) {
 			m.backgroundErrors.Inc()
 			log.Error("store: a file is damaged", "detail", info.String())
+		},
+		CompactionEnd: func(info engine.CompactionInfo) {
+			if info.Err == nil {
+				space.compacted()
+			}
 		},
 		DiskSlow: func(info engine.DiskSlowInfo) {
 			m.diskSlow.Inc()
@@ -66,9 +72,10 @@ func listener(log *slog.Logger, m *metrics) *engine.EventListener {
 		},
 		WriteStallBegin: func(info engine.WriteStallBeginInfo) {
 			m.stalls.Inc()
-			log.Warn("store: writes wait for a flush or compaction", "reason", info.Reason)
+			if n, ok := stall.next(); ok {
+				log.Warn("store: writes wait for a flush or compaction", "reason", info.Reason, "times", n)
+			}
 		},
-		WriteStallEnd: func() { log.Info("store: writes go on") },
 	}
 }
 

@@ -54,7 +54,7 @@ func (s *Store) openEngine(log *slog.Logger, lock *engine.Lock) error {
 		return err
 	}
 	s.metrics, s.space.metrics = m, m
-	o := options(&s.cfg, memTable, log, m)
+	o := options(&s.cfg, memTable, log, s.space)
 	o.Lock = lock
 	if s.db, err = engine.Open(s.cfg.Dir, o); err != nil {
 		m.unregister(s.registry)

@@ -8,7 +8,7 @@ import (
 
 const (
 	bigMemTable   = 32 * miB
-	diskPerTable  = 128 // a disk has room for this many memtables at least
+	diskPerTable  = 256 // a disk has room for this many memtables at least
 	stopWrites    = 4   // memtables that wait for their flush before writes wait
 	maxOpenFiles  = 256 // descriptors are for streams
 	manifestBytes = 16 * miB
@@ -27,11 +27,15 @@ func memTableBytes(cfg *Config, total uint64) int64 {
 
 // options tunes the engine for small rows that are written, read seldom, and deleted soon. The sizes of files and levels
 // follow the memtable, so that a compaction's output stays within the reserve (space.go).
-func options(cfg *Config, memTable int64, log *slog.Logger, m *metrics) *engine.Options {
+func options(cfg *Config, memTable int64, log *slog.Logger, space *space) *engine.Options {
+	compactions := 2
+	if memTable < bigMemTable {
+		compactions = 1 // two at once take twice the room
+	}
 	o := &engine.Options{
-		FS:                          namesFirst{cfg.fs()},
+		FS:                          guardFS{cfg.fs(), space},
 		Logger:                      engineLog{log: log, exit: cfg.Exit},
-		EventListener:               listener(log, m),
+		EventListener:               listener(log, space),
 		FormatMajorVersion:          engine.FormatNewest,
 		MemTableSize:                uint64(memTable),
 		MemTableStopWritesThreshold: stopWrites,
@@ -41,12 +45,16 @@ func options(cfg *Config, memTable int64, log *slog.Logger, m *metrics) *engine.
 		BytesPerSync:                512 * kiB,
 		WALBytesPerSync:             1 * miB, // an fsync never finds much: background write-out for groups that are large
 		L0CompactionThreshold:       4,
-		L0StopWritesThreshold:       32,
-		LBaseMaxBytes:               min(64*miB, 4*memTable),
+		L0StopWritesThreshold:       64,
+		LBaseMaxBytes:               min(64*miB, 2*memTable),
 		FlushSplitBytes:             min(4*miB, memTable),
-		CompactionConcurrencyRange:  func() (int, int) { return 1, 2 },
+		CompactionConcurrencyRange:  func() (int, int) { return 1, compactions },
 	}
-	o.TargetFileSizes[0] = min(2*miB, memTable/2)
+	if memTable < bigMemTable { // else 2 MiB, doubling from level to level
+		for i := range o.TargetFileSizes {
+			o.TargetFileSizes[i] = min(2*miB, memTable/2)
+		}
+	}
 	if cfg.FS == nil {
 		o.WithFSDefaults() // watches the operating system's files for slowness
 	}

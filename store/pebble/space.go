@@ -17,9 +17,13 @@ const (
 	spaceSpent = 256 * kiB              // or how much may have been written since
 	// writeFactor is what a written byte takes at once: in the log, and again when it is flushed.
 	writeFactor = 2
-	// reserveTables is how many memtables the engine may need: logs of those that wait for their flush, the flush, and
-	// the output of a compaction beside its input.
-	reserveTables = 8
+	// reserveTables is how many memtables the engine may need once nothing is taken any more: to flush those that wait,
+	// for their logs, and for the output of a compaction beside its input (10 to 15 were seen, TestReserveCoversFlushes).
+	// Where it is not enough, compactions wait (fs.go).
+	reserveTables = 16
+	maxReserve    = 256 * miB
+	// starvedFor is how long a compaction that found no room keeps messages out. The engine tries again within spacePause.
+	starvedFor = 5 * time.Second
 )
 
 // ErrFull is the answer while the disk has too little room for a message of that priority.
@@ -31,12 +35,14 @@ type space struct {
 	dir     string
 	metrics *metrics
 	floors  [protocol.Lanes]uint64 // by lane: the free bytes under which it is refused
-	last    uint64                 // under which everything is, kills and saves too
+	// Below all of them: the free bytes under which compactions wait, kills and saves are refused, and flushes wait.
+	compactions, rest, flushes uint64
 
 	mu      sync.Mutex // held by the one who looks
 	checked atomic.Int64
 	free    atomic.Uint64
 	spent   atomic.Int64 // bytes written since checked
+	starved atomic.Int64 // until when nothing is taken, since a compaction found no room
 	start   time.Time
 }
 
@@ -49,30 +55,53 @@ func newSpace(cfg *Config, total uint64, memTable int64) *space {
 	}
 	all := uint64(cfg.ReserveBytes)
 	if all == 0 {
-		all = reserveTables * uint64(memTable)
+		all = min(reserveTables*uint64(memTable), maxReserve)
 	}
 	low := uint64(cfg.ReserveLowBytes)
 	if low == 0 {
 		low = max(2*all, uint64(cfg.ReserveBytes))
 	}
 	s.floors = [protocol.Lanes]uint64{all, all + (low-all)/2, low}
-	s.last = all / 2
+	s.compactions, s.rest, s.flushes = all/2, all/8, all/16
 	s.look()
 	return s
 }
 
 // admit answers whether an entry of priority p may be written.
 func (s *space) admit(p protocol.Priority) error {
-	if err := s.below(s.floors[p.Lane()], p.String()+" priority"); err != nil {
-		s.metrics.refused[p.Lane()].Inc()
-		return err
+	err := s.below(s.floors[p.Lane()], p.String()+" priority")
+	if err == nil && s.isStarved() {
+		err = fmt.Errorf("%w: a compaction waits for room: free or add space in %s", ErrFull, s.dir)
 	}
-	return nil
+	if err != nil {
+		s.metrics.refused[p.Lane()].Inc()
+	}
+	return err
 }
+
+// isStarved reports a compaction that found no room. Were messages taken between its tries, they would pile up where
+// only it can clear them away. While none are, the next try may use nearly all there is.
+func (s *space) isStarved() bool { return s.starved.Load() > int64(time.Since(s.start)) }
+
+// awaitCompaction waits a moment for room for a file of a compaction, and answers whether there is.
+func (s *space) awaitCompaction() bool {
+	floor := s.compactions
+	if s.isStarved() {
+		floor = s.rest
+	}
+	if s.await(floor) {
+		return true
+	}
+	s.starved.Store(int64(time.Since(s.start) + starvedFor))
+	return false
+}
+
+// compacted ends starvation.
+func (s *space) compacted() { s.starved.Store(0) }
 
 // admitRest answers whether anything else may be written: kills, records, epochs. They shrink or replace rows in the
 // end, but take room first.
-func (s *space) admitRest() error { return s.below(s.last, "anything") }
+func (s *space) admitRest() error { return s.below(s.rest, "anything") }
 
 func (s *space) below(floor uint64, what string) error {
 	if floor == 0 {
@@ -97,7 +126,7 @@ func (s *space) left() uint64 {
 
 // freeBytes is for a gauge: -1 where the file system does not say.
 func (s *space) freeBytes() float64 {
-	if s.last == 0 {
+	if s.rest == 0 {
 		return -1
 	}
 	return float64(s.left())
@@ -105,6 +134,24 @@ func (s *space) freeBytes() float64 {
 
 // wrote counts n bytes handed to the engine.
 func (s *space) wrote(n int) { s.spent.Add(int64(n)) }
+
+// await waits a moment for floor to be free, and answers whether it is.
+func (s *space) await(floor uint64) bool {
+	if floor == 0 {
+		return true
+	}
+	for end := time.Now().Add(spacePause); ; time.Sleep(spacePoll) {
+		s.mu.Lock()
+		s.look() // what is known may be old: a compaction writes faster than messages come
+		s.mu.Unlock()
+		if s.left() >= floor {
+			return true
+		}
+		if time.Now().After(end) {
+			return false
+		}
+	}
+}
 
 // refresh looks at the disk where the last look is too old; one caller looks, the others go on with what is known.
 func (s *space) refresh() {

@@ -59,8 +59,9 @@ func TestRefusesByPriorityAndRecovers(t *testing.T) {
 		{201 * miB, true, true, false, true},
 		{199 * miB, true, false, false, true},
 		{99 * miB, false, false, false, true},
-		{49 * miB, false, false, false, false},
-		{300 * miB, true, true, true, true},
+		{13 * miB, false, false, false, true},
+		{12 * miB, false, false, false, false},
+		{301 * miB, true, true, true, true},
 	}
 	for i, c := range cases {
 		disk.set(c.free)
@@ -81,11 +82,11 @@ func TestRefusesByPriorityAndRecovers(t *testing.T) {
 			t.Errorf("%d MiB free, a kill: %v", c.free/miB, err)
 		}
 	}
-	if got := gathered(t, reg)["ramen_store_refused_total low"]; got != 10 {
-		t.Errorf("%v low messages counted as refused, want 10", got)
+	if got := gathered(t, reg)["ramen_store_refused_total low"]; got != 12 {
+		t.Errorf("%v low messages counted as refused, want 12", got)
 	}
-	if got := gathered(t, reg)["ramen_store_free_bytes"]; got != 300*miB {
-		t.Errorf("%v bytes free by the gauge, want 300 MiB", got)
+	if got := gathered(t, reg)["ramen_store_free_bytes"]; got < 300*miB || got > 301*miB {
+		t.Errorf("%v bytes free by the gauge, want 301 MiB less what was written", got)
 	}
 }
 
@@ -312,7 +313,7 @@ func TestReserveCoversFlushes(t *testing.T) {
 		t.Run(fmt.Sprintf("%dMiB", size/miB), func(t *testing.T) {
 			d := newFullDisk(t, size)
 			lowest := uint64(size)
-			for range 4 {
+			for range 2 {
 				d.fill()
 				lowest = min(lowest, d.free())
 				if err := d.db.Flush(); err != nil {

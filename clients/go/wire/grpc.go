@@ -38,7 +38,6 @@ func (d *Dialer) dialGRPC(ctx context.Context, o *protocol.OpenFrame, alive func
 	client, err := grpc.NewClient(d.GRPC,
 		grpc.WithTransportCredentials(creds),
 		grpc.WithDisableServiceConfig(), // retries are rule 13's
-		grpc.WithSharedWriteBuffer(true),
 		grpc.WithReadBufferSize(4<<10),
 		grpc.WithWriteBufferSize(4<<10),
 		grpc.WithDefaultCallOptions(grpc.ForceCodecV2(rawCodec{}), grpc.MaxCallRecvMsgSize(MaxFrame)))

@@ -16,6 +16,7 @@ import (
 const (
 	maxPollAnswer = 16 << 20         // bytes: a window of 4 MiB (PROTOCOL 2.10) in base64, headers, and room
 	pollGrace     = 10 * time.Second // beyond the wait, until the answer must have come
+	pollPause     = time.Second      // between two polls, of which the first brought nothing
 )
 
 // pollConn makes a stream of one poll after another. The next one waits until the pushes of the last answer are acked,
@@ -37,9 +38,10 @@ type pollConn struct {
 	due     string // the cursor that the next poll must have; empty: whatever is there
 
 	mu     sync.Mutex
-	token  string        // guarded by mu
-	cursor string        // guarded by mu: what the next poll begins with
-	acked  chan struct{} // one token: the cursor has moved
+	token  string                  // guarded by mu
+	fresh  *protocol.DeviceContext // guarded by mu: for the next poll; nil: unchanged
+	cursor string                  // guarded by mu: what the next poll begins with
+	acked  chan struct{}           // one token: the cursor has moved
 }
 
 func (d *Dialer) dialPoll(o *protocol.OpenFrame, alive func()) (Conn, error) {
@@ -68,17 +70,31 @@ func (c *pollConn) Next(f *protocol.ServerFrame) error {
 		if err := c.awaitAck(); err != nil {
 			return cut(err)
 		}
+		begin := time.Now()
 		answer, err := c.poll()
 		if err != nil {
 			return cut(err)
 		}
 		c.alive()
 		c.take(answer)
+		if len(c.frames) == 0 {
+			c.pace(time.Since(begin))
+		}
 	}
 	*f = c.frames[0]
 	c.frames[0] = protocol.ServerFrame{}
 	c.frames = c.frames[1:]
 	return nil
+}
+
+// pace keeps a server that answers with nothing, and does not wait, from being asked without a pause.
+func (c *pollConn) pace(took time.Duration) {
+	t := time.NewTimer(pollPause - took)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-c.life.Done():
+	}
 }
 
 func (c *pollConn) awaitAck() error {
@@ -106,6 +122,9 @@ func (c *pollConn) poll() (*protocol.PollAnswer, error) {
 	c.query.Set("wait", strconv.Itoa(int(wait/time.Second)))
 	c.mu.Lock()
 	token := c.token
+	if c.fresh != nil {
+		c.renew()
+	}
 	c.query.Del("cursor")
 	if c.cursor != "" {
 		c.query.Set("cursor", c.cursor)
@@ -138,6 +157,19 @@ func (c *pollConn) poll() (*protocol.PollAnswer, error) {
 		return nil, fmt.Errorf("answer to a poll is over %d bytes", maxPollAnswer)
 	}
 	return protocol.DecodePollAnswer(body)
+}
+
+// renew puts the new context in the place of the old one. Called with mu held.
+func (c *pollConn) renew() {
+	for name := range c.query {
+		switch name {
+		case "user", "device", "window", "heartbeat_ms", "seq", "stream", "wait":
+		default:
+			c.query.Del(name)
+		}
+	}
+	setContext(c.query, c.fresh)
+	c.fresh = nil
 }
 
 // take makes frames of an answer: a hello where there is something new to say, the pushes, the goaway.
@@ -185,10 +217,13 @@ func (c *pollConn) Ack(_ context.Context, _ protocol.Seq, cursor string) error {
 
 func (c *pollConn) Echo(int64) error { return nil }
 
-// Refresh is for the polls to come. The context goes with the queries, so it is the next stream that takes a new one.
-func (c *pollConn) Refresh(token string, _ *protocol.DeviceContext) error {
+// Refresh is for the polls to come.
+func (c *pollConn) Refresh(token string, dc *protocol.DeviceContext) error {
 	c.mu.Lock()
 	c.token = token
+	if dc != nil {
+		c.fresh = dc
+	}
 	c.mu.Unlock()
 	return nil
 }

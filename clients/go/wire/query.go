@@ -11,11 +11,7 @@ import (
 // Query is o as the parameters of PROTOCOL 4. The token is not among them: it goes into a header, so that no proxy logs it.
 func Query(o *protocol.OpenFrame) url.Values {
 	q := url.Values{}
-	set := func(name, value string) {
-		if value != "" {
-			q.Set(name, value)
-		}
-	}
+	set := setter(q)
 	set("user", string(o.User))
 	set("device", string(o.Device))
 	set("cursor", o.Cursor)
@@ -29,14 +25,24 @@ func Query(o *protocol.OpenFrame) url.Values {
 	if o.HeartbeatMS != 0 {
 		q.Set("heartbeat_ms", strconv.FormatUint(uint64(o.HeartbeatMS), 10))
 	}
-	setContext(set, o.Context)
+	setContext(q, o.Context)
 	return q
 }
 
-func setContext(set func(name, value string), c *protocol.DeviceContext) {
+// setter leaves out what is empty.
+func setter(q url.Values) func(name, value string) {
+	return func(name, value string) {
+		if value != "" {
+			q.Set(name, value)
+		}
+	}
+}
+
+func setContext(q url.Values, c *protocol.DeviceContext) {
 	if c == nil {
 		return
 	}
+	set := setter(q)
 	set("app", c.App)
 	set("app_version", c.AppVersion)
 	set("os", c.OS)

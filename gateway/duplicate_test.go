@@ -1,0 +1,219 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"ramen/link"
+	"ramen/protocol"
+	"ramen/store/memory"
+)
+
+func TestSameIDInOneBatchIsDuplicate(t *testing.T) {
+	bubble(t, nil, func(t *testing.T, w *world) {
+		d := w.open("d")
+		r := w.publish(w.message("m1", medium), w.message("m1", high), w.message("m2", medium), w.message("m1", medium, user("bob")))
+		for i, want := range []link.Status{link.StatusAccepted, link.StatusDuplicate, link.StatusAccepted, link.StatusAccepted} {
+			if r[i].Status != want {
+				t.Errorf("result %d is %+v; want %d", i, r[i], want)
+			}
+		}
+		d.got("m1", "m2")
+	})
+}
+
+func TestDuplicateWithinRetentionWhateverBecame(t *testing.T) {
+	bubble(t, nil, func(t *testing.T, w *world) {
+		d := w.open("d")
+		w.accept("acked", medium)
+		d.ackAll()
+		w.accept("expired", medium, ttl(time.Second))
+		w.accept("recalled", medium)
+		w.recall("recalled")
+		w.accept("collapsed", medium, key("k"))
+		w.accept("waits", medium, key("k"))
+		time.Sleep(3 * time.Second)
+		all := []string{"acked", "expired", "recalled", "collapsed", "waits"}
+		for _, id := range all {
+			w.duplicate(id, high)
+		}
+		w.restart()
+		for _, id := range all {
+			w.duplicate(id, high)
+		}
+		w.crash()
+		for _, id := range all {
+			w.duplicate(id, high)
+		}
+		time.Sleep(w.cfg.IDRetention - 4*time.Second) // within a second of the end
+		for _, id := range all {
+			w.duplicate(id, high)
+		}
+		time.Sleep(2 * time.Second)
+		w.duplicate("waits", high) // as long as it waits
+		for _, id := range all[:4] {
+			w.accept(id, high)
+		}
+	})
+}
+
+func TestDuplicateAsLongAsItWaitsAcrossUnloading(t *testing.T) {
+	bubble(t, nil, func(t *testing.T, w *world) {
+		w.accept("m1", medium, ttl(30*time.Minute))
+		time.Sleep(10 * time.Minute)
+		w.unloadAll()
+		w.duplicate("m1", medium)
+		w.recall("m1")
+		w.accept("m1", medium)
+	})
+}
+
+// TestDuplicateIsSaidOnlyOnceTheFirstIsDurable: a second publish under way with the first shares its fate.
+func TestDuplicateIsSaidOnlyOnceTheFirstIsDurable(t *testing.T) {
+	for _, fails := range []bool{false, true} {
+		bubble(t, nil, func(t *testing.T, w *world) {
+			open := make(chan struct{})
+			w.store.Script(func(_ context.Context, op memory.Op) memory.Fault {
+				if op.Kind != memory.OpAppend {
+					return memory.Fault{}
+				}
+				<-open
+				if fails {
+					return memory.Fault{Err: errors.New("scripted")}
+				}
+				return memory.Fault{}
+			})
+			answers := make(chan link.Result, 3)
+			go func() { answers <- w.publish(w.message("m1", medium))[0] }()
+			synctest.Wait()
+			go func() { answers <- w.publish(w.message("m1", medium))[0] }()
+			synctest.Wait()
+			select {
+			case r := <-answers:
+				t.Fatalf("answered %+v before the write was done", r)
+			default:
+			}
+			close(open)
+			first, second := <-answers, <-answers
+			switch {
+			case fails && (first.Status != link.StatusRejected || second.Status != link.StatusRejected):
+				t.Errorf("%+v and %+v; want both rejected", first, second)
+			case !fails && first.Status+second.Status != link.StatusAccepted+link.StatusDuplicate:
+				t.Errorf("%+v and %+v; want accepted and duplicate", first, second)
+			}
+			w.store.Script(nil)
+			if fails {
+				w.accept("m1", medium)
+			}
+			w.wantWaiting("m1")
+		})
+	}
+}
+
+func TestTwinsInOneBatchFailTogether(t *testing.T) {
+	bubble(t, nil, func(t *testing.T, w *world) {
+		w.store.Script(func(context.Context, memory.Op) memory.Fault { return memory.Fault{Err: errors.New("scripted")} })
+		w.take2(func() {
+			for i, r := range w.publish(w.message("m1", medium), w.message("m1", medium)) {
+				if r.Status != link.StatusRejected {
+					t.Errorf("result %d is %+v", i, r)
+				}
+				wantCode(t, r.Err, protocol.CodeUnavailable)
+			}
+		})
+		w.store.Script(nil)
+		w.accept("m1", medium)
+	})
+}
+
+// take2 calls f with alice's mailbox in memory.
+func (w *world) take2(f func()) {
+	script := func(context.Context, memory.Op) memory.Fault { return memory.Fault{Err: errors.New("scripted")} }
+	w.store.Script(nil)
+	w.waiting()
+	w.store.Script(script)
+	f()
+}
+
+func TestWhereIsJudgedOnceAndStands(t *testing.T) {
+	bubble(t, nil, func(t *testing.T, w *world) {
+		ios := w.open("ios", context_(protocol.DeviceContext{OS: "ios", Labels: map[string]string{"plan": "gold"}}))
+		android := w.open("android", context_(protocol.DeviceContext{OS: "android"}))
+		if r := w.accept("m1", medium, where("os", "ios", "label.plan", "gold")); r.Devices != 1 {
+			t.Errorf("accepted for %d devices; want 1", r.Devices)
+		}
+		ios.got("m1")
+		android.got()
+		android.stream.Refresh(&protocol.DeviceContext{OS: "ios", Labels: map[string]string{"plan": "gold"}})
+		ios.stream.Refresh(&protocol.DeviceContext{OS: "android"})
+		w.accept("m2", medium)
+		android.got("m2") // turned away before, and for good
+		android = w.open("android", context_(protocol.DeviceContext{OS: "ios", Labels: map[string]string{"plan": "gold"}}))
+		android.got("m2")
+		ios = w.open("ios", context_(protocol.DeviceContext{OS: "android"}))
+		ios.got("m1", "m2") // wanted before, and for good
+		if !ios.pushes[0].Redelivered {
+			t.Error("m1 again is not marked redelivered")
+		}
+		ios.ackAll()
+		w.wantWaiting("m2")
+	})
+}
+
+// TestWhereIsJudgedThoughTheWindowIsFull: when it is first the next, room or not. PROTOCOL 9.
+func TestWhereIsJudgedThoughTheWindowIsFull(t *testing.T) {
+	bubble(t, nil, func(t *testing.T, w *world) {
+		d := w.open("d", window(1))
+		w.accept("m1", medium)
+		w.accept("ios", medium, where("os", "ios"))
+		w.accept("android", medium, where("os", "android"))
+		d.stream.Refresh(&protocol.DeviceContext{OS: "android"})
+		d.ack(1)
+		d.got("m1", "ios") // judged as the next, android not yet
+		d.ack(2)
+		d.got("m1", "ios", "android")
+	})
+	bubble(t, nil, func(t *testing.T, w *world) {
+		d := w.open("d", window(1))
+		w.accept("m1", medium)
+		w.accept("android", medium, where("os", "android"))
+		d.stream.Refresh(&protocol.DeviceContext{OS: "android"})
+		d.ack(1)
+		d.got("m1")
+	})
+}
+
+func TestWhereNobodyWantsWaitsForTheFirstWhoDoes(t *testing.T) {
+	bubble(t, nil, func(t *testing.T, w *world) {
+		a := w.open("a", context_(protocol.DeviceContext{OS: "android"}))
+		w.accept("m1", medium, where("os", "ios"))
+		w.accept("m2", medium)
+		a.got("m2")
+		a.ackAll()
+		w.wantWaiting("m1")
+		w.restart()
+		b := w.open("b")
+		b.got("m1")
+		b.ackAll()
+		w.open("a", context_(protocol.DeviceContext{OS: "android"})).got("m2")
+	})
+}
+
+func TestTurnedAwayNoLongerHoldsBack(t *testing.T) {
+	bubble(t, nil, func(t *testing.T, w *world) {
+		a, b := w.open("a"), w.open("b", context_(protocol.DeviceContext{OS: "android"}))
+		w.accept("m1", medium, where("os", "ios"))
+		a.ackAll()
+		w.wantWaiting()
+		c := w.attach("c", context_(protocol.DeviceContext{OS: "android"}))
+		w.accept("m2", medium, where("os", "ios"))
+		a.ackAll()
+		w.wantWaiting()
+		c.stream.Credit(plenty)
+		c.got()
+		b.got()
+	})
+}

@@ -1,0 +1,198 @@
+package system
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"ramen/internal/app"
+)
+
+// patience is how long a test waits for what must come. It is never a measure.
+const patience = 20 * time.Second
+
+// server is the product in this process, in development mode unless a test's configuration says otherwise.
+type server struct {
+	t    testing.TB
+	cfg  app.Config
+	addr app.Addresses
+	web  *http.Client
+	key  string // of backends; empty under dev
+
+	stop context.CancelFunc
+	done chan error // what Run answered
+}
+
+// The kinds of stores.
+const (
+	pebble = "pebble"
+	memory = "memory"
+)
+
+// testConfig is a server on ports that are drawn, with data in a folder of the test's.
+func testConfig(t testing.TB, store string) app.Config {
+	cfg := app.Default()
+	cfg.Dev = true
+	cfg.Data = t.TempDir()
+	cfg.Shards = 8
+	cfg.Store.Kind = store
+	for _, a := range []*string{&cfg.Listen.Devices, &cfg.Listen.DevicesGRPC, &cfg.Listen.Backends, &cfg.Listen.BackendsGRPC} {
+		*a = "127.0.0.1:0"
+	}
+	cfg.Frontend.DrainTime = 250 * time.Millisecond
+	cfg.Gateway.OpensPerSecond = 0
+	cfg.Gateway.AppendTimeout = 10 * time.Second // the machine of a test may be busy
+	return cfg
+}
+
+// serve starts a server that ends with the test, its ledger adding up.
+func serve(t testing.TB, cfg app.Config) *server {
+	t.Helper()
+	s := &server{t: t, cfg: cfg, web: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64}}}
+	s.start()
+	t.Cleanup(func() {
+		s.end()
+		s.web.CloseIdleConnections()
+	})
+	return s
+}
+
+func (s *server) start() {
+	s.t.Helper()
+	log := slog.New(slog.DiscardHandler)
+	if os.Getenv("RAMEN_SYSTEM_LOG") != "" {
+		log = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	}
+	a, err := app.Start(s.cfg, log)
+	if err != nil {
+		s.t.Fatalf("start: %v", err)
+	}
+	s.addr = a.Addresses()
+	ctx, stop := context.WithCancel(context.Background())
+	s.stop, s.done = stop, make(chan error, 1)
+	go func() { s.done <- a.Run(ctx) }()
+}
+
+// end shuts the server down in order, if it still runs.
+func (s *server) end() {
+	s.t.Helper()
+	if s.stop == nil {
+		return
+	}
+	s.stop()
+	s.stop = nil
+	select {
+	case err := <-s.done:
+		if err != nil {
+			s.t.Errorf("shutdown: %v", err)
+		}
+	case <-time.After(patience):
+		s.t.Errorf("the shutdown did not end within %v", patience)
+	}
+}
+
+// restart ends the server in order and starts it on the same data, on other ports.
+func (s *server) restart() {
+	s.t.Helper()
+	s.end()
+	s.web.CloseIdleConnections()
+	s.start()
+}
+
+// reply is the answer to an HTTP request.
+type reply struct {
+	status int
+	header http.Header
+	body   string
+}
+
+// do asks over HTTP. A body that is empty is none.
+func (s *server) do(method, url, body string, header ...string) reply {
+	s.t.Helper()
+	r, err := s.try(method, url, body, header...)
+	if err != nil {
+		s.t.Fatalf("%s %s: %v", method, url, err)
+	}
+	return r
+}
+
+func (s *server) try(method, url, body string, header ...string) (reply, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	var in io.Reader
+	if body != "" {
+		in = strings.NewReader(body)
+	}
+	req, err := http.NewRequestWithContext(ctx, method, url, in)
+	if err != nil {
+		return reply{}, err
+	}
+	for i := 0; i+1 < len(header); i += 2 {
+		if header[i] == "Host" {
+			req.Host = header[i+1]
+		}
+		req.Header.Set(header[i], header[i+1])
+	}
+	resp, err := s.web.Do(req)
+	if err != nil {
+		return reply{}, err
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(resp.Body)
+	return reply{resp.StatusCode, resp.Header, string(b)}, err
+}
+
+// backend asks port 9080.
+func (s *server) backend(method, path, body string, header ...string) reply {
+	s.t.Helper()
+	if s.key != "" {
+		header = append([]string{"Authorization", "Bearer " + s.key}, header...)
+	}
+	return s.do(method, s.backendURL(path), body, header...)
+}
+
+func (s *server) backendURL(path string) string {
+	return scheme(s.cfg.TLS.Backends.Configured()) + s.addr.Backends + path
+}
+
+func (s *server) deviceURL(path string) string {
+	return scheme(s.cfg.TLS.Devices.Configured()) + s.addr.Devices + path
+}
+
+func scheme(tls bool) string {
+	if tls {
+		return "https://"
+	}
+	return "http://"
+}
+
+// pace is how often until asks: asking without any pause would keep a small machine from what is waited for.
+const pace = 5 * time.Millisecond
+
+// until asks holds again and again, until it answers "".
+func until(t testing.TB, what string, holds func() string) {
+	t.Helper()
+	tick := time.NewTicker(pace)
+	defer tick.Stop()
+	last := ""
+	for end := time.Now().Add(patience); time.Now().Before(end); <-tick.C {
+		if last = holds(); last == "" {
+			return
+		}
+	}
+	t.Fatalf("%s: not within %v: %s", what, patience, last)
+}
+
+// same is "" where got is want.
+func same[T comparable](what string, got, want T) string {
+	if got == want {
+		return ""
+	}
+	return fmt.Sprintf("%s is %v, want %v", what, got, want)
+}
