@@ -166,6 +166,9 @@ func (s *crashStream) takePush(ctx context.Context, p *protocol.Push) {
 		s.errorf("message %s came again, though the cursor covers it", id)
 	}
 	s.seq, s.seen[id] = p.Seq, true
+	if s.transport == wire.Poll && p.Cursor != "" {
+		s.seq = 0 // the next poll is another stream, and what another process pushed in vain has had its numbers
+	}
 	s.checkOrder(id, lane{body.Publisher, p.Message.Priority}, body.Number)
 	s.received(id)
 	s.process(ctx, p)

@@ -13,7 +13,7 @@ const (
 	kiB = 1 << 10
 	miB = 1 << 20
 
-	minMemTable = 512 * kiB
+	minMemTable = 256 * kiB
 	maxMemTable = 1 << 30
 )
 
@@ -24,13 +24,13 @@ type Config struct {
 	// IDRetention is how long an id counts as a duplicate. Default 5 min. PROTOCOL 9. Longer makes loads dearer by little,
 	// and the disk fuller by about 60 bytes a message.
 	IDRetention time.Duration `yaml:"id_retention"`
-	// MemTableBytes is how much is kept in memory before it is flushed into a file. 0: by the size of the disk, 512 KiB for
-	// one of up to 128 MiB, to 32 MiB from 8 GiB on. Twice that is in use at times, four times while the disk is slow.
+	// MemTableBytes is how much is kept in memory before it is flushed into a file. 0: by the size of the disk, 256 KiB for
+	// one of up to 128 MiB, to 32 MiB from 16 GiB on. Twice that is in use at times, four times while the disk is slow.
 	MemTableBytes int64 `yaml:"memtable_bytes"`
 	// CacheBytes bounds the cache of blocks read from files. Default 32 MiB; 0 is no cache.
 	CacheBytes int64 `yaml:"cache_bytes"`
-	// ReserveBytes is the free space under which nothing is accepted. 0: 16 times the memtable, what flushing and
-	// compacting were seen to take at the worst (TestReserveCoversFlushes), but at most 256 MiB. Under half of it
+	// ReserveBytes is the free space under which nothing is accepted. 0: 24 times the memtable, what flushing and
+	// compacting were seen to take at the worst (TestReserveCoversFlushes), but at most 512 MiB. Under half of it
 	// compactions wait, so that the log finds room. Watch ramen_store_free_bytes.
 	ReserveBytes int64 `yaml:"reserve_bytes"`
 	// ReserveLowBytes is the free space under which low priority is not accepted. 0: twice ReserveBytes. Medium stops

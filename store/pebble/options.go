@@ -8,7 +8,7 @@ import (
 
 const (
 	bigMemTable   = 32 * miB
-	diskPerTable  = 256 // a disk has room for this many memtables at least
+	diskPerTable  = 512 // a disk has room for this many memtables at least
 	stopWrites    = 4   // memtables that wait for their flush before writes wait
 	maxOpenFiles  = 256 // descriptors are for streams
 	manifestBytes = 16 * miB
@@ -28,9 +28,9 @@ func memTableBytes(cfg *Config, total uint64) int64 {
 // options tunes the engine for small rows that are written, read seldom, and deleted soon. The sizes of files and levels
 // follow the memtable, so that a compaction's output stays within the reserve (space.go).
 func options(cfg *Config, memTable int64, log *slog.Logger, space *space) *engine.Options {
-	compactions := 2
+	compactions, pile := 2, 32
 	if memTable < bigMemTable {
-		compactions = 1 // two at once take twice the room
+		compactions, pile = 1, 12 // two at once take twice the room; what piles up is merged at once, and must fit
 	}
 	o := &engine.Options{
 		FS:                          guardFS{cfg.fs(), space},
@@ -45,7 +45,7 @@ func options(cfg *Config, memTable int64, log *slog.Logger, space *space) *engin
 		BytesPerSync:                512 * kiB,
 		WALBytesPerSync:             1 * miB, // an fsync never finds much: background write-out for groups that are large
 		L0CompactionThreshold:       4,
-		L0StopWritesThreshold:       64,
+		L0StopWritesThreshold:       pile,
 		LBaseMaxBytes:               min(64*miB, 2*memTable),
 		FlushSplitBytes:             min(4*miB, memTable),
 		CompactionConcurrencyRange:  func() (int, int) { return 1, compactions },

@@ -18,10 +18,10 @@ const (
 	// writeFactor is what a written byte takes at once: in the log, and again when it is flushed.
 	writeFactor = 2
 	// reserveTables is how many memtables the engine may need once nothing is taken any more: to flush those that wait,
-	// for their logs, and for the output of a compaction beside its input (10 to 15 were seen, TestReserveCoversFlushes).
+	// for their logs, and for the output of a compaction beside its input (15 were seen, TestReserveCoversFlushes).
 	// Where it is not enough, compactions wait (fs.go).
-	reserveTables = 16
-	maxReserve    = 256 * miB
+	reserveTables = 24
+	maxReserve    = 512 * miB
 	// starvedFor is how long a compaction that found no room keeps messages out. The engine tries again within spacePause.
 	starvedFor = 5 * time.Second
 )
