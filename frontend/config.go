@@ -12,55 +12,32 @@ import (
 
 // Config is how the device side of a frontend behaves.
 type Config struct {
-	// Origins are the origins of pages that may read answers and open WebSockets, as a browser names them:
-	// "https://app.example.com". "*" is any. Default none. PROTOCOL 3.
-	Origins []string `yaml:"origins"`
-	// LoopbackOrigins adds the origins on localhost and loopback addresses, any port, and "null". For development.
-	LoopbackOrigins bool `yaml:"loopback_origins"`
+	// PROTOCOL 3.
+	Origins         []string `yaml:"origins" doc:"Origins of web pages that may read answers and open WebSockets, as a browser names them: https://app.example.com. Empty: none but the gateway's own. \"*\": any."`
+	LoopbackOrigins bool     `yaml:"loopback_origins" doc:"Adds the origins on localhost and loopback addresses, any port, and null (pages from files). For development; dev sets it."`
 
-	// Heartbeat is the interval of streams whose device asked for none. Default 4s, from 1s to 60s.
-	Heartbeat time.Duration `yaml:"heartbeat"`
-	// MaxAge is when a stream is asked to move on, so that load evens out, less a random tenth. Default 30m. 0: never.
-	MaxAge time.Duration `yaml:"max_age"`
-	// DrainTime is how long a stream goes on after a goaway for drain or rebalance. Default 5s. Devices come back within 4/5 of
-	// it: raise it where a shutdown's wave of connects is too steep.
-	DrainTime time.Duration `yaml:"drain_time"`
-	// TooSlow is how long bytes may wait for a socket that takes none of them before its stream ends. Default 30s.
-	TooSlow time.Duration `yaml:"too_slow"`
-	// OpenTimeout bounds an open: the first frame of gRPC, and the owner's answer. Default 10s.
-	OpenTimeout time.Duration `yaml:"open_timeout"`
-	// DetachedTime is how long a stream whose gateway was lost looks for the new owner before it ends as unavailable. Default 30s.
-	DetachedTime time.Duration `yaml:"detached_time"`
-	// Reopens is how many streams look for their new owner at once; the others wait their turn. Default 256.
-	Reopens int `yaml:"reopens"`
+	Heartbeat    time.Duration `yaml:"heartbeat" doc:"Interval of the heartbeats of streams whose device asked for none, from 1s to 60s. Longer saves batteries and finds dead connections later: devices give up after 7/4 of it."`
+	MaxAge       time.Duration `yaml:"max_age" doc:"Age at which a stream is asked to move on (less a random tenth), so that load evens out. 0: never."`
+	DrainTime    time.Duration `yaml:"drain_time" doc:"How long a stream goes on after a goaway for drain or rebalance. Devices come back within 4/5 of it: raise it where a shutdown's wave of connects is too steep."`
+	TooSlow      time.Duration `yaml:"too_slow" doc:"How long bytes may wait for a socket that takes none of them before its stream ends. At least 1s."`
+	OpenTimeout  time.Duration `yaml:"open_timeout" doc:"How long an opening may take: the first frame of gRPC, and the owner's answer."`
+	DetachedTime time.Duration `yaml:"detached_time" doc:"How long a stream whose gateway was lost looks for the new owner before it ends as unavailable."`
+	Reopens      int           `yaml:"reopens" doc:"How many such streams look for their new owner at once; the others wait for their turn."`
 
-	// Credit is how many bytes of pushes may be under way to one device and its socket, in bytes. Default 32768. More fills fat
-	// pipes better; a message of high priority waits behind as much.
-	Credit int `yaml:"credit"`
-	// PollBytes is the most that one answer of a long-poll holds, in bytes of pushes. Default 1048576.
-	PollBytes int `yaml:"poll_bytes"`
+	Credit    int `yaml:"credit" unit:"bytes" doc:"Most bytes of pushes under way to one device and its socket. More fills fat pipes better; a message of high priority waits behind as much."`
+	PollBytes int `yaml:"poll_bytes" unit:"bytes" doc:"Most bytes of pushes in one answer of a long-poll. At least 1KiB; one push always fits."`
 
-	// MaxStreams is the most streams of the process, polls included; beyond it, a new one is told that the server is overloaded.
-	// Default 0: no limit but that of open files.
-	MaxStreams int `yaml:"max_streams"`
-	// OpensPerSecond is the most streams that are opened a second, with a burst of as many. Default 0: no limit.
-	OpensPerSecond int `yaml:"opens_per_second"`
-	// MaxStreamsPerSource and OpensPerSecondPerSource are the same for one source address (IPv6: one /64); polls and acks
-	// count as opens. Default 0: no limit. Leave them so behind a proxy, which is the source of all.
-	MaxStreamsPerSource     int `yaml:"max_streams_per_source"`
-	OpensPerSecondPerSource int `yaml:"opens_per_second_per_source"`
+	MaxStreams              int `yaml:"max_streams" doc:"Most streams of this process, polls included; beyond it a new one is told that the server is overloaded. 0: as many as open files allow."`
+	OpensPerSecond          int `yaml:"opens_per_second" doc:"Most streams opened a second, with a burst of as many. 0: no limit."`
+	MaxStreamsPerSource     int `yaml:"max_streams_per_source" doc:"Most streams of one source address (IPv6: of one /64). 0: no limit. Leave it so behind a proxy, which is the source of all."`
+	OpensPerSecondPerSource int `yaml:"opens_per_second_per_source" doc:"Most streams opened a second from one source address; polls and acks count. 0: no limit. Leave it so behind a proxy."`
 
-	// ReadHeaderTimeout is the time for a request's head. Default 10s.
-	ReadHeaderTimeout time.Duration `yaml:"read_header_timeout"`
-	// IdleTimeout is how long a connection without a request stays open. Default 90s, above the wait of any poll.
-	IdleTimeout time.Duration `yaml:"idle_timeout"`
-	// MaxHeaderBytes is the most of a request's head, in bytes: tokens are up to 8 KiB. Default 32768.
-	MaxHeaderBytes int `yaml:"max_header_bytes"`
+	ReadHeaderTimeout time.Duration `yaml:"read_header_timeout" doc:"How long a request's head may take."`
+	IdleTimeout       time.Duration `yaml:"idle_timeout" doc:"How long a connection without a request stays open. Above the wait of any poll, 60s."`
+	MaxHeaderBytes    int           `yaml:"max_header_bytes" doc:"Most bytes of a request's head, from 4KiB; tokens are up to 8 KiB."`
 
-	// Sock serves the connections of SSE and WebSocket streams.
-	Sock sock.Config `yaml:"sock"`
-	// WS is how WebSockets are negotiated.
-	WS ws.Config `yaml:"ws"`
+	Sock sock.Config `yaml:"sock" doc:"Connections of SSE and WebSocket streams."`
+	WS   ws.Config   `yaml:"ws" doc:"How WebSockets are negotiated."`
 }
 
 // Default is the configuration that a zero file means.

@@ -144,6 +144,9 @@ func dialTCP(tb testing.TB, b *bench) *net.TCPConn {
 		tb.Fatal(err)
 	}
 	tb.Cleanup(func() { c.Close() })
+	if b.readBuffer > 0 {
+		c.(*net.TCPConn).SetReadBuffer(b.readBuffer)
+	}
 	return c.(*net.TCPConn)
 }
 

@@ -19,6 +19,6 @@
 // Goroutines: one for the wheel; up to Config.Reopens while streams look for an owner; those of net/http and grpc; one a gRPC
 // stream while it has frames to send; those of package sock.
 //
-// Lock order: stream.mu, then one of sock's, grpcConn.mu; limits.mu, wheel.mu and reopens.mu are leaves, taken without stream.mu.
+// Lock order: stream.mu, then one of sock's, grpcConn.mu or wheel.mu; limits.mu and reopens.mu are taken alone.
 // None is held while a link.Stream, the Router or a Receiver is called.
 package frontend

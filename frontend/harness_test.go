@@ -38,6 +38,8 @@ type bench struct {
 	roots   *tls.Config
 	grpcs   *grpc.Server
 	serving sync.WaitGroup
+
+	readBuffer int // of devices on plain TCP; 0: the system's
 }
 
 func newBench(tb testing.TB, change func(c *Config, d *Deps)) *bench {

@@ -106,7 +106,7 @@ func (p *pollStream) write(w http.ResponseWriter) {
 		a.Cursor = a.Messages[n-1].Cursor
 	}
 	b := buffers.Get().(*[]byte)
-	*b = protocol.AppendPollAnswer(*b, a)
+	*b = append(protocol.AppendPollAnswer(*b, a), '\n')
 	h := w.Header()
 	h.Set("Content-Type", "application/json")
 	h.Set("Cache-Control", "no-store")

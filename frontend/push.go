@@ -33,7 +33,8 @@ func (s *stream) Push(batch []protocol.Push, more bool) {
 	}
 	s.pushes += uint32(len(batch))
 	w := s.out.push(batch, more)
-	give := s.wroteLocked(now, w, cost)
+	s.wroteLocked(now, w, cost)
+	give := s.settleLocked()
 	lk := s.link
 	s.mu.Unlock()
 
@@ -43,18 +44,20 @@ func (s *stream) Push(batch []protocol.Push, more bool) {
 	s.srv.metrics.pushed(s.transport, batch, w.n, time.Now().UnixMilli())
 }
 
-// wroteLocked books a write with the credit that it owes, and returns the credit to give back now.
-func (s *stream) wroteLocked(now int64, w written, cost int) (give int) {
+// wroteLocked books a write with the credit that it owes.
+func (s *stream) wroteLocked(now int64, w written, cost int) {
 	kept := int32(min(w.n, w.kept)) // of this write: package sock, invariant 2
 	if kept > 0 && s.kept == 0 {
 		s.stalledMS = now
+		if slow := s.srv.cfg.TooSlow.Milliseconds(); int64(s.intervalMS) > slow { // else a visit comes in time
+			s.srv.wheel.sooner(s, now+slow)
+		}
 	}
 	if int(kept) < w.n {
 		s.wroteMS = now
 	}
 	s.kept += kept
 	s.owed += int32(cost)
-	return s.settleLocked()
 }
 
 // written is told by the outlet that n of the kept bytes went out.
@@ -69,8 +72,10 @@ func (s *stream) written(n int) {
 		s.kept = left
 	} else {
 		s.kept = 0
-		// Meanwhile it was sent no heartbeat to echo: its silence counts anew.
-		s.heardMS = max(s.heardMS, now-int64(s.intervalMS))
+		if s.unbeaten { // meanwhile it was sent no heartbeat to echo: its silence counts anew
+			s.unbeaten = false
+			s.heardMS = max(s.heardMS, now-int64(s.intervalMS))
+		}
 	}
 	give := s.settleLocked()
 	lk := s.link

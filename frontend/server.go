@@ -125,14 +125,26 @@ func (s *Server) Serve(l net.Listener, tlsConfig *tls.Config) error {
 	s.servers = append(s.servers, h)
 	s.mu.Unlock()
 
-	serve := h.Serve
+	var err error
 	if tlsConfig != nil {
-		serve = func(l net.Listener) error { return h.ServeTLS(l, "", "") }
+		err = h.ServeTLS(l, "", "")
+	} else {
+		err = s.serveDoor(h, l)
 	}
-	if err := serve(l); !errors.Is(err, http.ErrServerClosed) {
+	if !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("frontend: serve devices on %v: %w", l.Addr(), err)
 	}
 	return nil
+}
+
+func (s *Server) serveDoor(h *http.Server, l net.Listener) error {
+	d := newDoor(s, l)
+	d.wg.Add(1)
+	go d.run()
+	err := h.Serve(d)
+	d.Close()
+	d.wg.Wait()
+	return err
 }
 
 // opened counts a stream that is live.

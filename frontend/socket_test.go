@@ -3,6 +3,7 @@ package frontend
 import (
 	"errors"
 	"io"
+	"net"
 	"net/url"
 	"testing"
 
@@ -24,7 +25,10 @@ func dialProto(b *bench, v url.Values) device { return dialSocket(b, v, "ramen.v
 
 func dialSocket(b *bench, v url.Values, subprotocol string) *socket {
 	b.tb.Helper()
-	d := websocket.Dialer{Subprotocols: []string{subprotocol}, EnableCompression: true}
+	d := websocket.Dialer{
+		Subprotocols: []string{subprotocol}, EnableCompression: true,
+		NetDial: func(string, string) (net.Conn, error) { return dialTCP(b.tb, b), nil },
+	}
 	c, resp, err := d.Dial("ws://"+b.plain+"/ramen/ws?"+v.Encode(), nil)
 	if err != nil {
 		b.tb.Fatalf("%v: %+v", err, resp)

@@ -113,7 +113,7 @@ func (x *sseStream) take(w http.Hijacker, h http.Header, lk link.Stream, opened 
 }
 
 func (x *sseStream) connect(c net.Conn, h http.Header, hello *protocol.Hello) (written, error) {
-	conn, err := x.stream.srv.loop.Add(c, x)
+	conn, err := x.stream.srv.loop.Add(bare(c), x)
 	if err != nil {
 		c.Close()
 		x.wire.conn = noConn{}

@@ -48,6 +48,7 @@ type stream struct {
 	early     protocol.Reason // came from the gateway before hello
 	lost      bool            // Lost came while an open was under way
 	echoDue   bool            // a heartbeat was written and not answered
+	unbeaten  bool            // kept bytes stood where a heartbeat was due
 	link      link.Stream     // nil but while live
 	number    protocol.StreamNumber
 	context   *protocol.DeviceContext
@@ -116,7 +117,8 @@ func (s *stream) start(lk link.Stream, o link.Opened, connect func(h *protocol.H
 	w, err := connect(&h)
 	var give int
 	if err == nil {
-		give = s.wroteLocked(now, w, 0)
+		s.wroteLocked(now, w, 0)
+		give = s.settleLocked()
 	}
 	next, spare := s.nextLocked(now)
 	if spare > 0 {

@@ -23,8 +23,7 @@ func (s *stream) visit(now int64) (next, spare int64) {
 		return 0, 0
 	}
 	s.leaveLocked(now)
-	give := s.beatLocked(now)
-	lk := s.link
+	s.beatLocked(now)
 	look := s.state == detached && s.retryMS != 0 && s.retryMS <= now
 	if look {
 		s.retryMS = 0
@@ -32,9 +31,6 @@ func (s *stream) visit(now int64) (next, spare int64) {
 	next, spare = s.nextLocked(now)
 	s.mu.Unlock()
 
-	if give > 0 && lk != nil {
-		lk.Credit(give)
-	}
 	if look {
 		s.srv.reopens.add(s)
 	}
@@ -99,13 +95,17 @@ func (s *stream) leaveLocked(now int64) {
 // beatLocked writes a heartbeat where nothing was written for an interval, or nothing heard on a two-way stream: a device that
 // is pushed to and does not ack for a while still has to be asked whether it lives. None is written behind kept bytes: these
 // are the sign of life. PROTOCOL 2.8.
-func (s *stream) beatLocked(now int64) (give int) {
-	if s.intervalMS == 0 || s.kept > 0 {
-		return 0
+func (s *stream) beatLocked(now int64) {
+	if s.intervalMS == 0 {
+		return
+	}
+	if s.kept > 0 {
+		s.unbeaten = true
+		return
 	}
 	due := s.beatDueLocked()
 	if now < due-s.spareMS() {
-		return 0
+		return
 	}
 	if late := now - due; late > 0 {
 		s.srv.metrics.late.Observe(float64(late) / 1000)
@@ -114,7 +114,7 @@ func (s *stream) beatLocked(now int64) (give int) {
 	}
 	s.srv.metrics.heartbeats[s.transport].Inc()
 	s.beatMS, s.echoDue = now, s.twoWay
-	return s.wroteLocked(now, s.out.heartbeat(time.Now().UnixMilli()), 0)
+	s.wroteLocked(now, s.out.heartbeat(time.Now().UnixMilli()), 0)
 }
 
 func (s *stream) beatDueLocked() int64 {

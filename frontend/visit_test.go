@@ -39,6 +39,19 @@ func (o *tape) goaway(g *protocol.GoAway) written {
 func (o *tape) end(r protocol.Reason, _ string)   { o.ended, o.at = r, o.clock.now() }
 func (o *tape) abort(r protocol.Reason, _ string) { o.ended, o.at = r, o.clock.now() }
 
+// locked looks at what the outlet of x has written down.
+func (x *stream) locked(f func()) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	f()
+}
+
+// pass lets time go by, and what is due be done.
+func pass(d time.Duration) {
+	time.Sleep(d)
+	synctest.Wait()
+}
+
 // idleLink is a gateway's end that does nothing.
 type idleLink struct{}
 
@@ -89,11 +102,11 @@ func TestHeartbeatsKeepTheirInterval(t *testing.T) {
 			defer stop()
 			var tapes []*tape
 			begin := s.clock.now()
-			for range 3000 { // all at once
+			for range 1000 { // all at once
 				_, o := s.stand(protocol.TransportSSE, interval, time.Time{})
 				tapes = append(tapes, o)
 			}
-			time.Sleep(time.Duration(interval) * time.Millisecond * 6)
+			pass(time.Duration(interval) * time.Millisecond * 6)
 			ticks := map[int64]int{}
 			for _, o := range tapes {
 				last := begin
@@ -116,7 +129,7 @@ func TestHeartbeatsKeepTheirInterval(t *testing.T) {
 			if interval == 60_000 {
 				return // the horizon: slots are plenty
 			}
-			share := 3000 * 1000 / 64 / int(interval)
+			share := 1000 * 1000 / 64 / int(interval)
 			for tick, n := range ticks {
 				if n > 6*share+16 {
 					t.Fatalf("%d heartbeats in tick %d: an even share is %d", n, tick, share)
@@ -132,7 +145,7 @@ func TestNoHeartbeatWhileWrittenTo(t *testing.T) {
 		defer stop()
 		x, o := s.stand(protocol.TransportSSE, 4000, time.Time{})
 		for seq := range protocol.Seq(20) {
-			time.Sleep(2 * time.Second)
+			pass(2 * time.Second)
 			x.Push([]protocol.Push{{Seq: seq + 1, Cursor: "c", Message: &protocol.Message{Priority: 1}}}, false)
 		}
 		if len(o.beats) != 0 || o.pushes != 20 {
@@ -149,9 +162,11 @@ func TestSilentTwoWayDeviceIsAskedWhilePushedTo(t *testing.T) {
 		x, o := s.stand(protocol.TransportWS, 4000, time.Time{})
 		echoed := 0
 		for seq := range protocol.Seq(20) {
-			time.Sleep(2 * time.Second)
+			pass(2 * time.Second)
 			x.Push([]protocol.Push{{Seq: seq + 1, Cursor: "c", Message: &protocol.Message{Priority: 1}}}, false)
-			if len(o.beats) > echoed {
+			beats := 0
+			x.locked(func() { beats = len(o.beats) })
+			if beats > echoed {
 				x.heard(true) // late
 				echoed++
 			}
@@ -169,7 +184,7 @@ func TestSilentDeviceEnds(t *testing.T) {
 		_, two := s.stand(protocol.TransportWS, 4000, time.Time{})
 		_, one := s.stand(protocol.TransportSSE, 4000, time.Time{})
 		begin := s.clock.now()
-		time.Sleep(30 * time.Second)
+		pass(30 * time.Second)
 		if two.ended != protocol.ReasonAckTimeout || len(two.away) != 1 {
 			t.Fatalf("two-way: ended with %v, said %v", two.ended, two.away)
 		}
@@ -193,7 +208,7 @@ func TestExpiredTokenEndsTheStream(t *testing.T) {
 		if !x.renew("new") { // sooner than it was
 			t.Fatal("the new token was refused")
 		}
-		time.Sleep(time.Minute)
+		pass(time.Minute)
 		if o.ended != protocol.ReasonUnauthenticated || len(o.away) != 1 || o.at-begin < 17_000 || o.at-begin > 17_100 {
 			t.Fatalf("ended with %v after %d ms, said %v", o.ended, o.at-begin, o.away)
 		}
@@ -213,7 +228,7 @@ func TestOldStreamsLeaveSpread(t *testing.T) {
 			_, o := s.stand(protocol.TransportSSE, 4000, time.Time{})
 			tapes = append(tapes, o)
 		}
-		time.Sleep(110 * time.Second)
+		pass(110 * time.Second)
 		least, most := int64(1<<62), int64(0)
 		for _, o := range tapes {
 			if o.ended != protocol.ReasonRebalance || len(o.away) != 1 || o.away[0].Reason != protocol.ReasonRebalance || o.away[0].ReconnectMS != 4000 {
@@ -232,16 +247,18 @@ func TestStuckSocketIsCutOff(t *testing.T) {
 		s, stop := socketless(t, nil)
 		defer stop()
 		x, o := s.stand(protocol.TransportWS, 4000, time.Time{})
-		o.kept = 1000
+		x.locked(func() { o.kept = 1000 })
 		x.Push([]protocol.Push{{Seq: 1, Cursor: "c", Message: &protocol.Message{Priority: 1}}}, false)
 		begin := s.clock.now()
-		time.Sleep(20 * time.Second)
+		pass(20 * time.Second)
 		x.written(10) // some progress
-		time.Sleep(29 * time.Second)
-		if o.ended != protocol.ReasonNone || len(o.beats) != 0 {
-			t.Fatalf("ended with %v after %d ms, %d heartbeats", o.ended, o.at-begin, len(o.beats))
-		}
-		time.Sleep(2 * time.Second)
+		pass(29 * time.Second)
+		x.locked(func() {
+			if o.ended != protocol.ReasonNone || len(o.beats) != 0 {
+				t.Errorf("ended with %v after %d ms, %d heartbeats", o.ended, o.at-begin, len(o.beats))
+			}
+		})
+		pass(2 * time.Second)
 		if o.ended != protocol.ReasonTooSlow || len(o.away) != 0 {
 			t.Fatalf("ended with %v, said %v", o.ended, o.away)
 		}
@@ -261,6 +278,7 @@ func TestDrainAsksAllToLeaveThenEndsThem(t *testing.T) {
 		if err := s.Drain(t.Context()); err != nil {
 			t.Fatal(err)
 		}
+		synctest.Wait()
 		if took := s.clock.now() - begin; took > 6200 {
 			t.Fatalf("it took %d ms", took)
 		}
@@ -304,7 +322,7 @@ func TestWheelKeepsItsBooks(t *testing.T) {
 					s.wheel.sooner(all[r.IntN(len(all))], s.clock.now()+int64(r.IntN(70_000)))
 				}
 			case 4:
-				time.Sleep(time.Duration(r.IntN(100)) * time.Millisecond)
+				pass(time.Duration(r.IntN(100)) * time.Millisecond)
 			case 5:
 				if r.IntN(100) == 0 {
 					s.wheel.sweep(int64(r.IntN(2000)))

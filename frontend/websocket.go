@@ -215,7 +215,7 @@ func (s *Server) openSocket(r *http.Request, from *source, n *ws.Negotiated) (*w
 
 // connect sends the handshake's answer and hello in one write.
 func (x *wsStream) connect(c net.Conn, head []byte, h *protocol.Hello) (written, error) {
-	conn, err := x.stream.srv.loop.Add(c, x)
+	conn, err := x.stream.srv.loop.Add(bare(c), x)
 	if err != nil {
 		c.Close()
 		x.wire.conn = noConn{}
@@ -234,7 +234,7 @@ func (s *Server) refuseSocket(c net.Conn, head []byte, err error) {
 	if m := s.metrics.refused[e.Code]; m != nil {
 		m.Inc()
 	}
-	conn, err := s.loop.Add(c, farewellOnly{})
+	conn, err := s.loop.Add(bare(c), farewellOnly{})
 	if err != nil {
 		c.Close()
 		return

@@ -133,7 +133,7 @@ func (w *wheel) remove(s *stream) {
 func (w *wheel) sooner(s *stream, at int64) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if s.off || s.slot < 0 { // in hand: its visit looks at the time again
+	if !s.on || s.off || s.slot < 0 { // about to come, or in hand: the time is looked at again
 		return
 	}
 	if tick := w.boundLocked(tickOf(at) + 1); w.distanceLocked(tick) < w.distanceLocked(int64(s.slot)) {

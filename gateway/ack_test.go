@@ -215,7 +215,7 @@ func TestPushHoldsItsPlace(t *testing.T) {
 		if ok, err := w.recall("back"); !ok || err != nil {
 			t.Fatal(ok, err)
 		}
-		time.Sleep(5 * time.Second)
+		w.sleep(5 * time.Second)
 		w.wantWaiting("next", "new")
 		d.got("short", "old", "back")
 		d.ack(1)
@@ -234,27 +234,27 @@ func TestAckTimeoutByTransport(t *testing.T) {
 			bubble(t, nil, func(t *testing.T, w *world) {
 				d := w.open("d", over(c.t), window(2))
 				w.accept("m1", medium)
-				time.Sleep(2 * time.Minute) // not full: no hurry
+				w.sleep(2 * time.Minute) // not full: no hurry
 				w.accept("m2", medium)
 				if c.after == 0 {
-					time.Sleep(5 * time.Minute)
+					w.sleep(5 * time.Minute)
 					d.ended(protocol.ReasonNone)
 					return
 				}
-				time.Sleep(c.after - time.Second)
+				w.sleep(c.after - time.Second)
 				d.ack(1) // no longer full
-				time.Sleep(2 * c.after)
+				w.sleep(2 * c.after)
 				d.ended(protocol.ReasonNone)
 				w.accept("m3", medium) // full again
 				w.accept("m4", medium)
-				time.Sleep(c.after - time.Second)
+				w.sleep(c.after - time.Second)
 				d.ack(2) // m4 follows at once: full, but the last ack counts
 				d.got("m1", "m2", "m3", "m4")
 				d.ack(1) // acks nothing
-				time.Sleep(c.after - time.Second)
+				w.sleep(c.after - time.Second)
 				d.ended(protocol.ReasonNone)
 				d.stream.Ack(0, d.pushes[0].Cursor) // acks nothing
-				time.Sleep(2 * time.Second)
+				w.sleep(2 * time.Second)
 				d.ended(protocol.ReasonAckTimeout)
 				w.wantWaiting("m3", "m4")
 			})
@@ -266,19 +266,19 @@ func TestAckTimeoutWhereTheNextDoesNotFit(t *testing.T) {
 	bubble(t, nil, func(t *testing.T, w *world) {
 		d := w.open("d", over(protocol.TransportSSE))
 		w.accept("m1", medium, payload(3<<20))
-		time.Sleep(10 * time.Second)
+		w.sleep(10 * time.Second)
 		w.accept("m2", medium, payload(2<<20))
-		time.Sleep(4 * time.Second)
+		w.sleep(4 * time.Second)
 		d.ended(protocol.ReasonNone)
 		if ok, _ := w.recall("m2"); !ok {
 			t.Fatal("not recalled")
 		}
-		time.Sleep(10 * time.Second)
+		w.sleep(10 * time.Second)
 		d.ended(protocol.ReasonNone) // what did not fit is gone: the window is not full
 		w.accept("m3", medium, payload(2<<20))
-		time.Sleep(4 * time.Second)
+		w.sleep(4 * time.Second)
 		d.ended(protocol.ReasonNone)
-		time.Sleep(2 * time.Second)
+		w.sleep(2 * time.Second)
 		d.ended(protocol.ReasonAckTimeout)
 	})
 }

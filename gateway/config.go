@@ -9,28 +9,28 @@ import (
 
 // Config is what an operator may set of a gateway. Default gives the values of PROTOCOL.
 type Config struct {
-	MailboxMessages int   `yaml:"mailbox_messages" doc:"most messages that wait for one user; then publishes to that user are resource_exhausted"`
-	MailboxBytes    int64 `yaml:"mailbox_bytes" doc:"most bytes of payload and headers that wait for one user"`
-	MemoryBytes     int64 `yaml:"memory_bytes" doc:"most bytes of messages in memory, all users together; low priority is refused from 80 % on, medium from 90 %"`
+	MailboxMessages int   `yaml:"mailbox_messages" doc:"Most messages that wait for one user; then publishes to that user are resource_exhausted."`
+	MailboxBytes    int64 `yaml:"mailbox_bytes" doc:"Most bytes of payloads and headers that wait for one user; then the same. At least 1MiB."`
+	MemoryBytes     int64 `yaml:"memory_bytes" doc:"Most bytes of messages in memory, overhead included, all users together; then publishes are unavailable: low priority from 80 % on, medium from 90 %."`
 
-	DevicesPerUser int           `yaml:"devices_per_user" doc:"most known devices of one user; for a new one the longest unseen without a stream is forgotten"`
-	DeviceUnseen   time.Duration `yaml:"device_unseen" doc:"a device not seen for so long is forgotten"`
+	DevicesPerUser int           `yaml:"devices_per_user" doc:"Most known devices of one user; for a new one the longest unseen without a stream is forgotten. 1 to 1024."`
+	DeviceUnseen   time.Duration `yaml:"device_unseen" doc:"A device not seen for so long is forgotten."`
 
-	OpensPerSecond     float64       `yaml:"opens_per_second" doc:"streams and polls that one user may open a second; 0: no limit"`
-	OpensBurst         int           `yaml:"opens_burst" doc:"streams and polls that one user may open at once"`
-	PublishesPerSecond float64       `yaml:"publishes_per_second" doc:"messages that may be published to one user a second; 0: no limit"`
-	PublishesBurst     int           `yaml:"publishes_burst" doc:"messages that may be published to one user at once"`
-	IDRetention        time.Duration `yaml:"id_retention" doc:"how long a message id is remembered from its acceptance, so that a second publish of it is a duplicate"`
-	MailboxIdle        time.Duration `yaml:"mailbox_idle" doc:"a user without streams and publishes for so long leaves memory; the store keeps what waits"`
-	SaveInterval       time.Duration `yaml:"save_interval" doc:"how often acks are saved; a crash repeats at most what was acked within it, to devices that come without their cursor"`
-	LapseInterval      time.Duration `yaml:"lapse_interval" doc:"how often the store is asked for users with something that time has ended"`
-	AckTimeoutOneWay   time.Duration `yaml:"ack_timeout_one_way" doc:"SSE: a full window with nothing acked for so long ends the stream"`
-	AckTimeoutTwoWay   time.Duration `yaml:"ack_timeout_two_way" doc:"WebSocket and gRPC: a full window with nothing acked for so long ends the stream"`
-	AppendTimeout      time.Duration `yaml:"append_timeout" doc:"deadline of one write to the store; then the publish is unavailable"`
-	LoadTimeout        time.Duration `yaml:"load_timeout" doc:"deadline of reading one user from the store"`
-	Committers         int           `yaml:"committers" doc:"how many writes to the store are under way at once, each for its share of the shards"`
-	CommitMessages     int           `yaml:"commit_messages" doc:"most messages in one write to the store"`
-	CommitQueue        int           `yaml:"commit_queue" doc:"most publish calls that wait for one committer; then they are unavailable"`
+	OpensPerSecond     float64       `yaml:"opens_per_second" doc:"Streams and polls that one user may open a second. 0: no limit."`
+	OpensBurst         int           `yaml:"opens_burst" doc:"Streams and polls that one user may open at once."`
+	PublishesPerSecond float64       `yaml:"publishes_per_second" doc:"Messages that may be published to one user a second. 0: no limit."`
+	PublishesBurst     int           `yaml:"publishes_burst" doc:"Messages that may be published to one user at once."`
+	IDRetention        time.Duration `yaml:"id_retention" doc:"How long a message id is remembered from its acceptance, so that a second publish of it is a duplicate. 1s to 24h; longer takes about 60 bytes a message on the disk."`
+	MailboxIdle        time.Duration `yaml:"mailbox_idle" doc:"A user without streams and publishes for so long leaves memory; the store keeps what waits."`
+	SaveInterval       time.Duration `yaml:"save_interval" doc:"How often acks are saved. A crash repeats at most what was acked within it, to devices that come without their cursor. At most half of mailbox_idle."`
+	LapseInterval      time.Duration `yaml:"lapse_interval" doc:"How often the store is asked for users with something that time has ended."`
+	AckTimeoutOneWay   time.Duration `yaml:"ack_timeout_one_way" doc:"SSE: a full window with nothing acked for so long ends the stream; the device reconnects, which acks."`
+	AckTimeoutTwoWay   time.Duration `yaml:"ack_timeout_two_way" doc:"WebSocket and gRPC: a full window with nothing acked for so long ends the stream."`
+	AppendTimeout      time.Duration `yaml:"append_timeout" doc:"Deadline of one write to the store; then the publish is unavailable."`
+	LoadTimeout        time.Duration `yaml:"load_timeout" doc:"Deadline of reading one user from the store; then what needed it is unavailable."`
+	Committers         int           `yaml:"committers" doc:"Writes to the store that are under way at once, each for its share of the shards. 1 to 256."`
+	CommitMessages     int           `yaml:"commit_messages" doc:"Most messages in one write to the store."`
+	CommitQueue        int           `yaml:"commit_queue" doc:"Most publish calls that wait for one committer; then they are unavailable."`
 	ShardCount         int           `yaml:"-"` // as the topology has it
 }
 

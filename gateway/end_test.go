@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -17,8 +18,19 @@ func TestExpiredIsNotPushed(t *testing.T) {
 	bubble(t, nil, func(t *testing.T, w *world) {
 		w.accept("m1", high, ttl(time.Second))
 		w.accept("m2", low)
-		time.Sleep(time.Second) // to the ms: no sweep has come by
+		w.sleep(time.Second) // to the ms: no sweep has come by
 		d := w.open("d")
+		d.got("m2")
+	})
+}
+
+func TestExpiredWhileItWaitedForCreditIsNotPushed(t *testing.T) {
+	bubble(t, nil, func(t *testing.T, w *world) {
+		d := w.attach("d")
+		w.accept("m1", high, ttl(time.Second))
+		w.accept("m2", low)
+		w.sleep(time.Second) // to the ms: no sweep has come by
+		d.stream.Credit(plenty)
 		d.got("m2")
 	})
 }
@@ -28,7 +40,7 @@ func TestExpiredIsNotPushedAgain(t *testing.T) {
 		w.open("d")
 		w.accept("m1", high, ttl(time.Second))
 		w.accept("m2", low)
-		time.Sleep(time.Second)
+		w.sleep(time.Second)
 		w.open("d").got("m2")
 	})
 }
@@ -37,7 +49,7 @@ func TestHelloCountsWhatExpiredSinceTheLast(t *testing.T) {
 	bubble(t, nil, func(t *testing.T, w *world) {
 		short := ttl(time.Second)
 		w.accept("before", medium, short)
-		time.Sleep(3 * time.Second)
+		w.sleep(3 * time.Second)
 		d := w.open("d")
 		w.open("e").close()
 		if d.opened.Expired != 0 {
@@ -59,7 +71,7 @@ func TestHelloCountsWhatExpiredSinceTheLast(t *testing.T) {
 		}
 		w.accept("offline", high, short)
 		w.accept("unjudged", medium, short, where("os", "ios"))
-		time.Sleep(time.Second) // to the ms: counted though not swept yet
+		w.sleep(time.Second)                      // to the ms: counted though not swept yet
 		if n := w.open("d").opened.Expired; n != 3 { // for ios, newer, offline; nobody knows of unjudged
 			t.Errorf("hello tells d of %d expired; want 3", n)
 		}
@@ -81,7 +93,7 @@ func TestExpiredWhileDownIsCounted(t *testing.T) {
 		w.open("d").close()
 		w.accept("m1", medium, ttl(2*time.Second))
 		w.stop()
-		time.Sleep(5 * time.Second)
+		w.sleep(5 * time.Second)
 		w.start()
 		if n := w.open("d").opened.Expired; n != 1 {
 			t.Errorf("hello tells of %d expired; want 1", n)
@@ -103,7 +115,7 @@ func TestLossIsNeverInvented(t *testing.T) {
 
 func loseAt(t *testing.T, w *world, die int, told bool) {
 	w.open("d").close()
-	time.Sleep(3 * time.Second)
+	w.sleep(3 * time.Second)
 	w.accept("m1", medium, ttl(time.Second))
 	w.accept("m2", medium, ttl(1100*time.Millisecond))
 	writes := 0
@@ -117,9 +129,9 @@ func loseAt(t *testing.T, w *world, die int, told bool) {
 	})
 	var sum uint32
 	if told {
-		time.Sleep(1100 * time.Millisecond) // not swept or saved yet
+		w.sleep(1100 * time.Millisecond) // not swept or saved yet
 	} else {
-		time.Sleep(5 * time.Second)
+		w.sleep(5 * time.Second)
 	}
 	sum += w.open("d").opened.Expired
 	w.crash()
@@ -209,7 +221,7 @@ func TestUnknownIsWrittenAgain(t *testing.T) {
 			d.got()
 			w.refuse(protocol.CodeUnavailable, "m1", medium) // its first try is still unknown
 			w.check()
-			time.Sleep(3 * time.Second)
+			w.sleep(3 * time.Second)
 			d.got("m2", "m1")
 			w.duplicate("m1", medium)
 			w.crash()
@@ -279,7 +291,7 @@ func TestUnknownRecallIsNotForgotten(t *testing.T) {
 			unsureScript(w, 1, lost)
 			_, err := w.recall("m1")
 			wantCode(t, err, protocol.CodeUnavailable)
-			time.Sleep(3 * time.Second)
+			w.sleep(3 * time.Second)
 			w.wantWaiting()
 			w.crash()
 			w.wantWaiting()
@@ -312,7 +324,7 @@ func TestRecallIsDurable(t *testing.T) {
 			t.Fatalf("recall of what was acked: %v, %v", ok, err)
 		}
 		w.accept("m3", medium, ttl(time.Second))
-		time.Sleep(time.Second)
+		w.sleep(time.Second)
 		if ok, err := w.recall("m3"); ok || err != nil {
 			t.Fatalf("recall of what has expired: %v, %v", ok, err)
 		}
@@ -323,11 +335,12 @@ func TestRecallIsDurable(t *testing.T) {
 func TestLeaseThatEndedMeanwhileIsUnknown(t *testing.T) {
 	bubble(t, nil, func(t *testing.T, w *world) {
 		d := w.open("d")
-		holds := true
-		w.g.lease = func() bool { return holds }
+		var holds atomic.Bool
+		holds.Store(true)
+		w.g.lease = holds.Load
 		w.store.Script(func(_ context.Context, op memory.Op) memory.Fault {
 			if op.Kind == memory.OpAppend {
-				holds = false
+				holds.Store(false)
 			}
 			return memory.Fault{}
 		})
@@ -335,8 +348,8 @@ func TestLeaseThatEndedMeanwhileIsUnknown(t *testing.T) {
 		d.got()
 		w.check()
 		w.store.Script(nil)
-		holds = true
-		time.Sleep(2 * time.Second)
+		holds.Store(true)
+		w.sleep(2 * time.Second)
 		d.got("m1")
 	})
 }

@@ -98,8 +98,10 @@ func (g *Gateway) Take(ctx context.Context, shards []protocol.ShardID, epoch pro
 			return fmt.Errorf("gateway: take shard %d at epoch %d: there are %d shards, and epochs begin with 1", id, epoch, len(g.shards))
 		}
 	}
-	for _, id := range shards {
-		g.giveUp(&g.shards[id]) // what an earlier ownership left in memory is stale
+	if g.giveUpAll(shards) { // what an earlier ownership left in memory is stale
+		if err := g.saver.flush(ctx, false); err != nil {
+			g.log.Warn("what was acked at an earlier epoch is not saved", "error", err)
+		}
 	}
 	if err := g.store.Claim(ctx, shards, epoch); err != nil {
 		return fmt.Errorf("gateway: take %d shards at epoch %d: %w", len(shards), epoch, err)
@@ -116,10 +118,17 @@ func (g *Gateway) Take(ctx context.Context, shards []protocol.ShardID, epoch pro
 // Release gives shards up, so that another gateway may take them: streams are told to open at the new owner, and what was
 // saved lazily is durable when it returns.
 func (g *Gateway) Release(ctx context.Context, shards []protocol.ShardID) error {
+	g.giveUpAll(shards)
+	return g.saver.flush(ctx, true)
+}
+
+// giveUpAll reports whether any of them was owned.
+func (g *Gateway) giveUpAll(shards []protocol.ShardID) (owned bool) {
 	for _, id := range shards {
+		owned = g.shards[id].epochNow() != 0 || owned
 		g.giveUp(&g.shards[id])
 	}
-	return g.saver.flush(ctx, true)
+	return owned
 }
 
 // Close gives up every shard, writes what was saved lazily, and ends the goroutines. Streams are told to open elsewhere;

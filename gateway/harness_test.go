@@ -100,6 +100,12 @@ func (w *world) crash() {
 	w.start()
 }
 
+// sleep lets time pass, and everything that it brings about.
+func (w *world) sleep(d time.Duration) {
+	time.Sleep(d)
+	synctest.Wait()
+}
+
 func (w *world) check() {
 	w.t.Helper()
 	if err := w.g.Check(); err != nil {
@@ -425,8 +431,7 @@ func (w *world) recall(id string) (bool, error) {
 // unloadAll waits until idle mailboxes have left memory.
 func (w *world) unloadAll() {
 	w.t.Helper()
-	time.Sleep(w.cfg.MailboxIdle + 2*w.cfg.SaveInterval + 3*time.Second)
-	synctest.Wait()
+	w.sleep(w.cfg.MailboxIdle + 2*w.cfg.SaveInterval + 3*time.Second)
 	if n := w.g.boxes.Load(); n != 0 {
 		w.t.Fatalf("%d mailboxes are in memory; want none", n)
 	}

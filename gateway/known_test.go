@@ -85,7 +85,7 @@ func TestNoHelloUnlessKnownDurably(t *testing.T) {
 		wantCode(t, err, protocol.CodeUnavailable)
 		w.accept("m1", medium, ttl(time.Second))
 		w.store.Script(nil)
-		time.Sleep(2 * time.Second)
+		w.sleep(2 * time.Second)
 		w.accept("m2", medium)
 		d := w.open("d")
 		d.got("m2")
@@ -100,7 +100,7 @@ func TestAtMost64Devices(t *testing.T) {
 		var all []*recorder
 		for i := range 64 {
 			all = append(all, w.open(fmt.Sprint("d", i)))
-			time.Sleep(time.Second)
+			w.sleep(time.Second)
 		}
 		_, err := w.tryOpen("one more")
 		wantCode(t, err, protocol.CodeResourceExhausted)
@@ -148,7 +148,7 @@ func TestUnseenDeviceIsForgottenAndHoldsNothingBack(t *testing.T) {
 				d.close()
 				w.unloadAll()
 			}
-			time.Sleep(4 * time.Minute)
+			w.sleep(4 * time.Minute)
 			if !loaded {
 				w.open("d", at(last)).got() // known or not, the cursor counts
 			}
@@ -163,10 +163,10 @@ func TestForgottenDeviceThatComesBackStaysKnown(t *testing.T) {
 	edit := func(c *Config) { c.DevicesPerUser = 1 }
 	bubble(t, edit, func(t *testing.T, w *world) {
 		w.open("a").close()
-		time.Sleep(3 * time.Second)
+		w.sleep(3 * time.Second)
 		w.open("b").close() // a is forgotten
 		w.open("a").close() // b is; a is back before its removal was written
-		time.Sleep(w.cfg.SaveInterval * 3)
+		w.sleep(w.cfg.SaveInterval * 3)
 		w.crash()
 		if r := w.accept("m1", medium); r.Devices != 1 {
 			t.Errorf("accepted for %d devices; want 1", r.Devices)
@@ -175,7 +175,7 @@ func TestForgottenDeviceThatComesBackStaysKnown(t *testing.T) {
 	})
 	bubble(t, edit, func(t *testing.T, w *world) {
 		w.open("a").close()
-		time.Sleep(3 * time.Second)
+		w.sleep(3 * time.Second)
 		w.open("b").close()
 		// The saver comes between a's record and its stream.
 		w.store.Script(func(_ context.Context, op memory.Op) memory.Fault { return memory.Fault{} })
@@ -233,7 +233,7 @@ func TestMailboxQuotas(t *testing.T) {
 		}
 		w.refuse(protocol.CodeResourceExhausted, "x", high, payload(1))
 		w.accept("empty", high, payload(0))
-		time.Sleep(time.Second)
+		w.sleep(time.Second)
 		w.accept("x", high, payload(60<<20)) // what is over takes no room, swept or not
 		w.refuse(protocol.CodeResourceExhausted, "y", high, func(p *link.Publish) {
 			p.Message.Payload, p.Message.Headers = nil, map[string]string{"a": "b"}
@@ -375,7 +375,7 @@ func TestLapsedUsersAreCountedAndForgotten(t *testing.T) {
 		w.open("d").close()
 		w.accept("m1", medium, ttl(5*time.Minute))
 		w.unloadAll()
-		time.Sleep(10 * time.Minute)
+		w.sleep(10 * time.Minute)
 		if n := w.g.ledger.ended[fateExpired].Load(); n != 1 {
 			t.Errorf("%d messages expired; want 1", n)
 		}

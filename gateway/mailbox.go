@@ -212,21 +212,27 @@ func (b *mailbox) expireLocked(e *entry) {
 	b.removeLocked(e, fateExpired)
 }
 
-// sweepLocked expires what is over at nowMS and finds when to come again.
+// sweepLocked expires what is over at nowMS and finds when to come again. What is the next to be pushed then is judged.
 func (b *mailbox) sweepLocked(nowMS int64) {
-	next := int64(0)
+	next, ended := int64(0), false
 	for i := range b.lanes {
 		for _, e := range b.lanes[i].entries {
 			switch {
 			case e.dead:
 			case e.msg.ExpiresMS <= nowMS:
 				b.expireLocked(e)
+				ended = true
 			case next == 0 || e.msg.ExpiresMS < next:
 				next = e.msg.ExpiresMS
 			}
 		}
 	}
 	b.nextExpiryMS.Store(next)
+	for _, d := range b.devices {
+		if ended && d.stream != nil {
+			d.nextLocked(nowMS)
+		}
+	}
 	b.trimLocked()
 }
 

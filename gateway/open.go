@@ -167,7 +167,7 @@ func (b *mailbox) attach(d *device, o link.Open, r link.Receiver) (s, old *strea
 	s = b.streamLocked(d, o, r, number)
 	opened = link.Opened{
 		Number:  number,
-		Name:    streamName(number),
+		Name:    b.g.streamName(number),
 		Resumed: resumed,
 		Seq:     d.pushed.Seq,
 		Cursor:  b.g.sealer.Seal(b.user, d.id, protocol.Cursor{Seq: d.pushed.Seq, At: d.acked.At}),
@@ -219,7 +219,7 @@ func (b *mailbox) resumeLocked(d *device, o link.Open) (resumed bool) {
 			d.ackLocked(c)
 		}
 	case o.HasSeq && o.Name != "":
-		resumed = o.Name == streamName(d.number) && !d.number.IsZero() && o.Seq <= d.pushed.Seq
+		resumed = o.Name == b.g.streamName(d.number) && !d.number.IsZero() && o.Seq <= d.pushed.Seq
 		if resumed {
 			d.ackSeqLocked(o.Seq)
 		}
@@ -272,9 +272,10 @@ func (b *mailbox) honour(id protocol.DeviceID, text string) (protocol.Cursor, er
 	return c, nil
 }
 
-// streamName is the opaque name of a stream: unique over restarts, since the epoch is raised by each.
-func streamName(n protocol.StreamNumber) string {
-	return "s" + strconv.FormatUint(uint64(n.Epoch), 36) + "." + strconv.FormatUint(n.Counter, 36)
+// streamName is the opaque name of a stream: unique over restarts, since the epoch is raised by each, and over stores, since a
+// wiped one begins with the same epochs again.
+func (g *Gateway) streamName(n protocol.StreamNumber) string {
+	return "s" + strconv.FormatUint(uint64(g.identity.Generation), 36) + "." + strconv.FormatUint(uint64(n.Epoch), 36) + "." + strconv.FormatUint(n.Counter, 36)
 }
 
 // Ack takes an ack that did not come on the stream. PROTOCOL 5.
@@ -315,7 +316,7 @@ func (b *mailbox) ackBesideLocked(a link.Ack) (*stream, error) {
 func (b *mailbox) ackOfLocked(d *device, a link.Ack) (moved bool, err error) {
 	if a.Name != "" {
 		switch {
-		case d == nil || d.number.IsZero() || a.Name != streamName(d.number):
+		case d == nil || d.number.IsZero() || a.Name != b.g.streamName(d.number):
 			return false, protocol.Errorf(protocol.CodeNotFound, "stream %q is not the device's latest, or the server does not know it; ack with the cursor of the push", a.Name)
 		case a.Seq > d.pushed.Seq:
 			return false, protocol.Invalidf("ack of seq %d is beyond the last push, %d", a.Seq, d.pushed.Seq)

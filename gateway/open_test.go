@@ -176,7 +176,7 @@ func TestReopenIsNoHello(t *testing.T) {
 	bubble(t, nil, func(t *testing.T, w *world) {
 		d := w.open("d")
 		w.accept("m1", medium, ttl(time.Second))
-		time.Sleep(3 * time.Second)
+		w.sleep(3 * time.Second)
 		again := w.open("d", reopens(d, 0))
 		if again.opened.Expired != 0 {
 			t.Errorf("a re-open is told of %d losses", again.opened.Expired)
@@ -241,7 +241,7 @@ func TestFencedShardIsCleared(t *testing.T) {
 		"load": func(w *world) error {
 			return w.publish(w.message("m2", medium, user("alicd"+string(rune('e'+4)))))[0].Err
 		},
-		"save": func(w *world) error { time.Sleep(2 * w.cfg.SaveInterval); return link.ErrNotOwner },
+		"save": func(w *world) error { w.sleep(2 * w.cfg.SaveInterval); return link.ErrNotOwner },
 		"new device": func(w *world) error {
 			_, err := w.tryOpen("e")
 			return err
@@ -263,14 +263,14 @@ func TestFencedShardIsCleared(t *testing.T) {
 				if err := touch(w); !errors.Is(err, link.ErrNotOwner) {
 					t.Errorf("%s: %v; want ErrNotOwner", what, err)
 				}
-				time.Sleep(2 * time.Second)
+				w.sleep(2 * time.Second)
 				if !d.lost || b.over {
 					t.Errorf("alice's stream lost %v, bob's over %v", d.lost, b.over)
 				}
 				w.accept("b1", medium, user("bob"))
 				b.got("b1")
 				b.ackAll()
-				time.Sleep(3 * time.Second)
+				w.sleep(3 * time.Second)
 				kept, err := other.Load(context.Background(), store.Owner{Shard: w.route("bob").Shard, Epoch: w.epoch}, "bob")
 				if err != nil || kept.Devices[0].Acked.Seq != 1 {
 					t.Errorf("bob's device is not saved: %+v, %v", kept.Devices, err)
@@ -304,7 +304,7 @@ func TestRatesAreLimited(t *testing.T) {
 		}
 		w.refuse(protocol.CodeResourceExhausted, "m5", medium)
 		w.accept("b", medium, user("bob"))
-		time.Sleep(time.Second)
+		w.sleep(time.Second)
 		w.accept("m5", medium)
 		w.accept("m6", medium)
 		w.refuse(protocol.CodeResourceExhausted, "m7", medium)

@@ -136,6 +136,7 @@ func (s *stream) Refresh(c *protocol.DeviceContext) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if !s.detached {
+		s.d.nextLocked(b.g.nowMS()) // what is the next by now is judged by what the device was
 		s.d.context = c
 		b.g.saver.dirtyLocked(s.d)
 	}
@@ -188,6 +189,7 @@ func (s *stream) detachLocked() {
 		d.mb.g.stalls.remove(s)
 	}
 	if d.stream == s {
+		d.nextLocked(d.mb.g.nowMS()) // what was the next was judged by what the device was
 		d.stream = nil
 		d.connectedMS = 0
 		d.lastSeenMS = d.mb.g.nowMS()

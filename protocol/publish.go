@@ -32,16 +32,14 @@ type Publish struct {
 
 // PublishLimits is what a publish may ask for.
 type PublishLimits struct {
-	// MaxPayload is the most bytes of one message's payload, JSON without its white space. Default 64 KiB, at most 1 MiB. PROTOCOL 1.
-	MaxPayload int `yaml:"max_payload" doc:"Bytes of the payload of one message, at most 1 MiB."`
-	// MaxBatch is the most messages of one request, users counted one by one. Default and most: 1,000. PROTOCOL 7.
-	MaxBatch int `yaml:"max_batch" doc:"Messages of one request, users counted one by one."`
-	// MaxBody is the most bytes of one request, after decompression. Default and most: 4 MiB. PROTOCOL 7, 8.
-	MaxBody int `yaml:"max_body" doc:"Bytes of one request, decompressed."`
-	// DefaultTTL is the life of a message whose publisher named none. Default 30 min.
-	DefaultTTL time.Duration `yaml:"default_ttl" doc:"The life of a message whose publisher named none."`
-	// MaxTTL is the longest life that a publisher may ask for. Default 24 h; a longer one makes stores keep more.
-	MaxTTL time.Duration `yaml:"max_ttl" doc:"The longest life that a publisher may ask for."`
+	// PROTOCOL 1.
+	MaxPayload int `yaml:"max_payload" unit:"bytes" doc:"Most bytes of one message's payload (JSON: without its white space), at most 1MiB."`
+	// PROTOCOL 7.
+	MaxBatch int `yaml:"max_batch" doc:"Most messages of one request, users counted one by one; at most 1000."`
+	// PROTOCOL 7, 8.
+	MaxBody    int           `yaml:"max_body" unit:"bytes" doc:"Most bytes of one request, decompressed; at most 4MiB."`
+	DefaultTTL time.Duration `yaml:"default_ttl" doc:"Life of a message whose publisher named none."`
+	MaxTTL     time.Duration `yaml:"max_ttl" doc:"The longest life that a publisher may ask for, at most 30d. A longer one makes stores keep more."`
 }
 
 // MinTTL is the shortest life of a message. PROTOCOL 7.

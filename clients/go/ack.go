@@ -13,6 +13,9 @@ import (
 // flushTimeout bounds the last ack of a device that stops.
 const flushTimeout = 2 * time.Second
 
+// finishTimeout is how long a server may take to end a stream that the device has finished.
+const finishTimeout = 250 * time.Millisecond
+
 // mostJoins bounds hello's ack_ms: SSE's. PROTOCOL 2.9
 const mostJoins = 30 * time.Second
 
@@ -150,7 +153,11 @@ func (a *acker) send(ctx context.Context, retry *wire.Backoff) (pause time.Durat
 		a.mu.Lock()
 		a.pushes -= pushes
 		a.bytes -= bytes
+		rest := a.pushes
 		a.mu.Unlock()
+		if rest > 0 {
+			a.nudge() // theirs may have been taken while a failed ack was waiting
+		}
 		a.s.dev.count.acks.Add(1)
 		retry.Reset()
 		return 0, true
@@ -189,7 +196,18 @@ func (a *acker) sendRefresh() {
 func (a *acker) last() {
 	ctx, cancel := context.WithTimeout(context.Background(), flushTimeout)
 	defer cancel()
-	if _, some := a.due(); some && a.conn != nil {
-		a.send(ctx, new(wire.Backoff))
+	if _, some := a.due(); !some || a.conn == nil {
+		return
+	}
+	if _, ok := a.send(ctx, new(wire.Backoff)); !ok {
+		return
+	}
+	if f, ok := a.conn.(wire.Finisher); ok && f.Finish() == nil {
+		gone := time.NewTimer(finishTimeout)
+		defer gone.Stop()
+		select {
+		case <-a.s.ctx.Done():
+		case <-gone.C:
+		}
 	}
 }

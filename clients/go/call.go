@@ -3,6 +3,7 @@ package ramen
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"ramen/clients/go/wire"
@@ -13,6 +14,7 @@ import (
 type call struct {
 	results []Result
 	open    []pending
+	cause   error // why some are open: the last refusal, or what stood in for an answer
 }
 
 // pending is a message on its way, and the places of its results, one a user.
@@ -73,8 +75,14 @@ func (c *call) run(ctx context.Context, p *Publisher) error {
 	backoff := wire.Backoff{First: firstRetry, Most: mostRetry}
 	for {
 		after, err := c.round(ctx, p)
-		if err != nil || len(c.open) == 0 {
-			return err
+		if err == nil && len(c.open) == 0 {
+			return nil
+		}
+		if err != nil {
+			return c.because(err)
+		}
+		if p.cfg.OnRetry != nil {
+			p.cfg.OnRetry(c.cause)
 		}
 		pause := time.NewTimer(after + backoff.Next())
 		select {
@@ -86,9 +94,18 @@ func (c *call) run(ctx context.Context, p *Publisher) error {
 		}
 		pause.Stop()
 		if err != nil {
-			return err
+			return c.because(err)
 		}
 	}
+}
+
+// because adds to the end of the caller's patience why it was needed. A refusal says enough by itself.
+func (c *call) because(err error) error {
+	var refused *Error
+	if c.cause == nil || errors.As(err, &refused) {
+		return err
+	}
+	return fmt.Errorf("%w, after: %v", err, c.cause)
 }
 
 // round sends everything that is open once, a unit after the other. after is how long the server wants a pause.
@@ -103,13 +120,15 @@ func (c *call) round(ctx context.Context, p *Publisher) (after time.Duration, er
 		switch {
 		case err == nil:
 			after = max(after, c.note(todo[:n], results))
-		case ctx.Err() != nil || errors.Is(err, ErrClosed):
-			c.open = append(c.open, todo...)
-			return 0, err
 		case errors.As(err, &refused) && !again(refused):
 			c.refuse(todo, refused)
 			return 0, refused
+		case errors.Is(err, ErrClosed):
+			return 0, ErrClosed
+		case ctx.Err() != nil:
+			return 0, ctx.Err()
 		default: // no answer: unknown. PROTOCOL 9
+			c.cause = err
 			c.open = append(c.open, todo[:n]...)
 			if refused != nil {
 				after = max(after, refused.RetryAfter)
@@ -130,6 +149,7 @@ func (c *call) note(sent []pending, results []protocol.PublishResult) (after tim
 			r := results[j]
 			c.results[place] = result(c.results[place], r)
 			if r.Status == Rejected && r.Err != nil && again(r.Err) {
+				c.cause = r.Err
 				after = max(after, r.Err.RetryAfter)
 				rest.places = append(rest.places, place)
 				if len(s.p.Users) > 0 {

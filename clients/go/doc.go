@@ -20,9 +20,10 @@
 //     push comes.
 //   - the server drains or rebalances: the next stream is opened at a random moment within the time that it names, and
 //     the old one is read until the server ends it.
+//   - an ack cannot be honoured, or a push is missing in between: the device lets go of the stream and opens another.
 //   - a transport fails FallbackAfter times in a row without a word of the server's: the next one has its turn, and after
-//     the last the first. The preferred one is tried again after PreferAfter, beside the stream that lives; a trial that
-//     fails costs nothing and doubles the time, up to 1 h.
+//     the last the first. The preferred one is tried again after PreferAfter, beside the stream that lives (a poll makes
+//     way); a trial that fails doubles the time, up to 1 h.
 //   - the token is refused: Token is asked, with growing pauses, until it answers with another one. Without Token, Run ends.
 //   - the token is about to expire: Token is asked; a new one goes over the open stream, or (SSE) over a next stream that
 //     is opened before the old one is let go.
@@ -47,7 +48,8 @@
 //  4. OnHello is told before the first message of its stream is handled.
 //  5. A token that was refused is never sent again before another one was.
 //  6. What a peer sends is bounded in size and time, see package wire.
-//  7. A publication's id never changes from the first attempt on.
+//  7. A poll is never sent beside an opening of the device's own: it would be the newer stream.
+//  8. A publication's id never changes from the first attempt on.
 //
 // Goroutines: a device has two (Run's and the handler's) and three a stream (reader, acker, token renewal while the token
 // has an end), besides those of net/http (two a connection) or grpc-go (about four). A publisher has one, one a request

@@ -46,7 +46,6 @@ func (k *keeper) run(ctx context.Context) error {
 	}()
 
 	k.reopen.set(0)
-	k.d.enter(StateChange{State: StateConnecting, Transport: k.choice.current()})
 	err := k.loop(ctx)
 
 	stopWork()

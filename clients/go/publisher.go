@@ -30,6 +30,8 @@ type PublisherConfig struct {
 	InFlight int `yaml:"in_flight"`
 	// Timeout is how long to wait for an answer until it counts as none. Default 10 s: twice the server's own deadline.
 	Timeout time.Duration `yaml:"timeout"`
+	// OnRetry is told, by the goroutine that publishes, why messages are to be tried again. It must not block. May be nil.
+	OnRetry func(cause error) `yaml:"-"`
 }
 
 const (

@@ -107,22 +107,42 @@ func TestAFailedAckIsRepeated(t *testing.T) {
 
 // A stop acks what was processed, however long ack_ms is.
 func TestStopAcksTheLast(t *testing.T) {
-	s := newServer(t)
-	s.script = mailbox(3, never)
-	c := newCollector()
-	d, err := New(DeviceConfig{URL: s.URL, Transports: []Transport{SSE}, User: "u", Device: "d", Handler: collect(c)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := d.Start(); err != nil {
-		t.Fatal(err)
-	}
-	c.await(t, 3)
-	if err := d.Close(); err != nil {
-		t.Fatal(err)
-	}
-	if got := await(t, "ack", s.acks); got != "c3" {
-		t.Errorf("acked %s, want c3", got)
+	for _, tr := range []Transport{WSProto, WSJSON, GRPC, SSE} {
+		t.Run(string(tr), func(t *testing.T) {
+			s := newServer(t)
+			s.script = func(_ int, sc *scripted) {
+				h := helloFor(sc.opening)
+				h.AckMS = 30000
+				sc.hello(h)
+				for i := 1; i <= 3; i++ {
+					sc.push(pushOf(i))
+				}
+				if sc.recv == nil {
+					<-sc.gone
+					return
+				}
+				for f, ok := sc.recv(); ok; f, ok = sc.recv() {
+					if f.Kind == protocol.FrameAck {
+						s.acks <- fmt.Sprint("c", f.Seq)
+					}
+				}
+			}
+			c := newCollector()
+			d, err := New(DeviceConfig{URL: s.URL, GRPC: s.GRPC, Transports: []Transport{tr}, User: "u", Device: "d", Handler: collect(c)})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := d.Start(); err != nil {
+				t.Fatal(err)
+			}
+			c.await(t, 3)
+			if err := d.Close(); err != nil {
+				t.Fatal(err)
+			}
+			if got := await(t, "ack", s.acks); got != "c3" {
+				t.Errorf("acked %s, want c3", got)
+			}
+		})
 	}
 }
 

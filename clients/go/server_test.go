@@ -328,7 +328,9 @@ func (d *grpcDevices) Stream(g grpc.BidiStreamingServer[ramenpb.DeviceFrame, ram
 		return grpcError(reason, refused.Message)
 	}
 	frames := make(chan protocol.DeviceFrame, 4096)
+	ended := make(chan struct{})
 	go func() {
+		defer close(ended)
 		for {
 			m, err := g.Recv()
 			if err != nil {
@@ -337,7 +339,6 @@ func (d *grpcDevices) Stream(g grpc.BidiStreamingServer[ramenpb.DeviceFrame, ram
 			frames <- deviceFrame(m)
 		}
 	}()
-	ended := g.Context().Done()
 	s.script(n, &scripted{
 		opening: o, t: s.t, gone: either(ended, s.done),
 		hello: func(h *protocol.Hello) { write(protocol.AppendProtoHello(nil, h)) },

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/spf13/cobra"
@@ -10,37 +11,52 @@ import (
 )
 
 func configCommand() *cobra.Command {
-	var check string
-	var markdown bool
+	var check, file string
+	var markdown, effective bool
 	c := &cobra.Command{
 		Use:   "config",
-		Short: "Print the default configuration with comments, or check a file.",
-		Args:  cobra.NoArgs,
+		Short: "Print the configuration with comments, or check a file.",
+		Long: "Print the default configuration with comments: a file to begin with.\n\n" +
+			"With --effective, print what serve would go by: the file of --config, and RAMEN_* of the environment, over the defaults.\n" +
+			"With --check, say whether a file is good, and whether the key and certificate files that it names can be read.",
+		Example: "  ramen config > ramen.yaml\n  ramen config --check ramen.yaml\n  ramen config --effective --config ramen.yaml",
+		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			defaults := app.Default()
 			switch {
 			case check != "":
-				if _, err := loadConfig(check, nil); err != nil {
+				return checkConfig(c, check)
+			case effective:
+				cfg, err := loadConfig(file, nil)
+				if err != nil {
 					return err
 				}
-				fmt.Fprintf(c.OutOrStdout(), "%s: the configuration is good\n", check)
-				return nil
-			case markdown:
+				return config.WriteYAML(c.OutOrStdout(), &cfg)
+			case c.Flags().Changed("config"):
+				return errors.New("config: --config goes with --effective; to check a file: --check")
+			}
+			defaults := app.Default()
+			if markdown {
 				return config.WriteMarkdown(c.OutOrStdout(), &defaults)
 			}
 			return config.WriteYAML(c.OutOrStdout(), &defaults)
 		},
 	}
 	c.Flags().StringVar(&check, "check", "", "check this `file`, with RAMEN_* of the environment, instead of printing")
+	c.Flags().BoolVar(&effective, "effective", false, "print what serve would go by, instead of the defaults")
+	c.Flags().StringVarP(&file, "config", "c", fromEnv("RAMEN_CONFIG", ""), "configuration `file` (YAML), for --effective; RAMEN_CONFIG in the environment")
 	c.Flags().BoolVar(&markdown, "markdown", false, "print a table in Markdown")
+	c.MarkFlagsMutuallyExclusive("check", "effective", "markdown")
 	return c
 }
 
-func versionCommand() *cobra.Command {
-	return &cobra.Command{
-		Use:   "version",
-		Short: "Print the version.",
-		Args:  cobra.NoArgs,
-		Run:   func(c *cobra.Command, _ []string) { fmt.Fprintln(c.OutOrStdout(), "ramen", version) },
+func checkConfig(c *cobra.Command, file string) error {
+	cfg, err := loadConfig(file, nil)
+	if err != nil {
+		return err
 	}
+	if err := app.CheckFiles(cfg); err != nil {
+		return err
+	}
+	fmt.Fprintf(c.OutOrStdout(), "%s: the configuration is good\n", file)
+	return nil
 }

@@ -8,23 +8,21 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"time"
-
-	"golang.org/x/term"
+	"sync"
 
 	ramen "ramen/clients/go"
 	"ramen/protocol"
 )
 
-// maxLine is the longest line taken, in bytes: the largest request of PROTOCOL 8.
-const maxLine = 4 << 20
+const (
+	maxLine    = 4 << 20 // bytes of a line: the largest request of PROTOCOL 8
+	aheadLines = 4096    // lines read ahead of their answers
+	aheadBytes = 8 << 20 // or bytes
+)
 
-// chunkLines is how many lines are read ahead of their answers.
-const chunkLines = 4096
-
-// lines publishes a message a line, in order, with a progress bar where a person watches.
-func (f *publishFlags) lines(ctx context.Context, p *ramen.Publisher, in io.Reader, errOut io.Writer) error {
-	var size int64
+// lines publishes a message a line, in order. What is there goes together; a line that nothing follows goes at once, so
+// that a pipe may stay open.
+func (f *publishFlags) lines(ctx context.Context, p *ramen.Publisher, in io.Reader, t *tally) error {
 	if f.file != "-" {
 		file, err := os.Open(f.file)
 		if err != nil {
@@ -32,141 +30,167 @@ func (f *publishFlags) lines(ctx context.Context, p *ramen.Publisher, in io.Read
 		}
 		defer file.Close()
 		if st, err := file.Stat(); err == nil && st.Mode().IsRegular() {
-			size = st.Size()
+			t.size = st.Size()
 		}
 		in = file
 	}
-	t := &tally{out: errOut, size: size, start: time.Now(), shown: !f.quiet && isTerminal(errOut)}
-	err := f.chunks(ctx, p, in, t)
+	q := newLineQueue()
+	go q.read(in, f.parse) // ends with the input, or with the process: a read of a terminal cannot be interrupted
+	err := f.send(ctx, p, q, t)
 	t.end(f.quiet)
-	if err != nil {
-		return err
+	if err == nil && t.rejected > 0 {
+		err = fmt.Errorf("publish: %d messages were rejected", t.rejected)
 	}
-	if t.rejected > 0 {
-		return fmt.Errorf("publish: %d messages were rejected", t.rejected)
-	}
-	return nil
+	return err
 }
 
-// numbered is a message and the line that it came from.
-type numbered struct {
-	line int
-	m    ramen.Publication
-}
-
-func (f *publishFlags) chunks(ctx context.Context, p *ramen.Publisher, in io.Reader, t *tally) error {
-	s := bufio.NewScanner(in)
-	s.Buffer(make([]byte, 64<<10), maxLine)
-	var chunk []numbered
-	for n := 1; s.Scan(); n++ {
-		t.read += int64(len(s.Bytes())) + 1
-		if len(bytes.TrimSpace(s.Bytes())) == 0 {
-			continue
-		}
-		m, err := f.parse(bytes.Clone(s.Bytes()))
-		if err != nil {
-			t.reject(n, err)
-			continue
-		}
-		if chunk = append(chunk, numbered{n, m}); len(chunk) == chunkLines {
-			if err := f.send(ctx, p, chunk, t); err != nil {
+// send publishes what the queue has until it ends.
+func (f *publishFlags) send(ctx context.Context, p *ramen.Publisher, q *lineQueue, t *tally) error {
+	for {
+		chunk, err := q.take(ctx)
+		if len(chunk) > 0 {
+			if err := f.sendChunk(ctx, p, chunk, t); err != nil {
 				return err
 			}
-			chunk = chunk[:0]
+		}
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("publish: %w", err)
 		}
 	}
-	if errors.Is(s.Err(), bufio.ErrTooLong) {
-		return fmt.Errorf("publish: a line is longer than %d bytes; what came before it was published", maxLine)
-	}
-	return errors.Join(s.Err(), f.send(ctx, p, chunk, t))
 }
 
-// send publishes a chunk and counts what became of it.
-func (f *publishFlags) send(ctx context.Context, p *ramen.Publisher, chunk []numbered, t *tally) error {
-	if len(chunk) == 0 {
-		return nil
-	}
-	list := make([]ramen.Publication, len(chunk))
-	lines := make([]int, 0, len(chunk)) // of each result
-	for i, c := range chunk {
-		list[i] = c.m
-		for range max(1, len(c.m.Users)) {
-			lines = append(lines, c.line)
+// sendChunk publishes the good lines of a chunk and counts what became of each.
+func (f *publishFlags) sendChunk(ctx context.Context, p *ramen.Publisher, chunk []line, t *tally) error {
+	list := make([]ramen.Publication, 0, len(chunk))
+	numbers := make([]int, 0, len(chunk)) // of the line of each result
+	for _, l := range chunk {
+		t.done += int64(l.size)
+		if l.err != nil {
+			t.reject(l.number, l.err)
+			continue
+		}
+		list = append(list, l.message)
+		for range max(1, len(l.message.Users)) {
+			numbers = append(numbers, l.number)
 		}
 	}
 	ctx, cancel := context.WithTimeout(ctx, f.timeout)
 	defer cancel()
 	results, err := p.PublishAll(ctx, list)
+	var refused *protocol.Error
+	if errors.As(err, &refused) && ctx.Err() == nil { // of everything: the key, say
+		t.rejected += len(numbers)
+		return fmt.Errorf("publish: %w", err)
+	}
 	for i, r := range results {
 		switch {
-		case r.Err != nil:
-			t.reject(lines[i], r.Err)
-		case r.Status == protocol.PublishDuplicate:
-			t.duplicates++
 		case r.Status == protocol.PublishAccepted:
 			t.accepted++
+		case r.Status == protocol.PublishDuplicate:
+			t.duplicates++
+		case r.Err == nil || (err != nil && passing(r.Err)):
+			t.unknown++
+		default:
+			t.reject(numbers[i], r.Err)
 		}
 	}
 	t.show()
 	if err != nil {
-		return fmt.Errorf("publish: lines %d to %d: %w", chunk[0].line, chunk[len(chunk)-1].line, err)
+		return fmt.Errorf("%w (lines %d to %d)", f.gaveUp(err), chunk[0].number, chunk[len(chunk)-1].number)
 	}
 	return nil
 }
 
-// tally counts and shows how far a file is.
-type tally struct {
-	out                            io.Writer
-	size, read                     int64
-	start                          time.Time
-	shown                          bool
-	accepted, duplicates, rejected int
+// passing reports whether err is a refusal that would have been tried again.
+func passing(err error) bool {
+	var refused *protocol.Error
+	return errors.As(err, &refused) && (refused.Code == protocol.CodeUnavailable || refused.Code == protocol.CodeResourceExhausted)
 }
 
-// maxNamed is how many rejected lines are named.
-const maxNamed = 20
+// line is a message, or what is wrong with it, and where it stood.
+type line struct {
+	number, size int
+	message      ramen.Publication
+	err          error
+}
 
-func (t *tally) reject(line int, err error) {
-	t.rejected++
-	if t.rejected <= maxNamed {
-		if t.shown {
-			fmt.Fprint(t.out, "\r\033[K")
+// lineQueue is what was read and not published yet, bounded by lines and bytes: beyond it the reader waits.
+type lineQueue struct {
+	mu    sync.Mutex
+	moved sync.Cond // the reader waits for room
+	lines []line
+	size  int
+	end   error         // io.EOF, or why no more is read
+	news  chan struct{} // one token: lines or the end have come
+}
+
+func newLineQueue() *lineQueue {
+	q := &lineQueue{news: make(chan struct{}, 1)}
+	q.moved.L = &q.mu
+	return q
+}
+
+// read fills the queue.
+func (q *lineQueue) read(in io.Reader, parse func([]byte) (ramen.Publication, error)) {
+	s := bufio.NewScanner(in)
+	s.Buffer(make([]byte, 64<<10), maxLine)
+	number := 0
+	for s.Scan() {
+		number++
+		l := line{number: number, size: len(s.Bytes()) + 1}
+		if len(bytes.TrimSpace(s.Bytes())) == 0 {
+			continue
 		}
-		fmt.Fprintf(t.out, "line %d: %v\n", line, err)
+		l.message, l.err = parse(bytes.Clone(s.Bytes()))
+		q.put(l)
+	}
+	err := s.Err()
+	switch {
+	case err == nil:
+		err = io.EOF
+	case errors.Is(err, bufio.ErrTooLong):
+		err = fmt.Errorf("line %d is longer than %d bytes; what came before it was published", number+1, maxLine)
+	default:
+		err = fmt.Errorf("read line %d: %w", number+1, err)
+	}
+	q.mu.Lock()
+	q.end = err
+	q.mu.Unlock()
+	q.tell()
+}
+
+func (q *lineQueue) put(l line) {
+	q.mu.Lock()
+	for len(q.lines) > 0 && (len(q.lines) >= aheadLines || q.size+l.size > aheadBytes) {
+		q.moved.Wait()
+	}
+	q.lines = append(q.lines, l)
+	q.size += l.size
+	q.mu.Unlock()
+	q.tell()
+}
+
+func (q *lineQueue) tell() {
+	select {
+	case q.news <- struct{}{}:
+	default:
 	}
 }
 
-func (t *tally) rate() float64 {
-	return float64(t.accepted+t.duplicates+t.rejected) / max(time.Since(t.start).Seconds(), 1e-3)
-}
-
-// barWidth is the progress bar's, in characters.
-const barWidth = 30
-
-func (t *tally) show() {
-	if !t.shown {
-		return
+// take waits for lines and takes all that are there. The error is io.EOF or why there will be no more.
+func (q *lineQueue) take(ctx context.Context) ([]line, error) {
+	select {
+	case <-q.news:
+	case <-ctx.Done():
+		return nil, ctx.Err()
 	}
-	bar := ""
-	if t.size > 0 {
-		done := int(min(t.read, t.size) * barWidth / t.size)
-		bar = fmt.Sprintf("[%s%s] %3d %% ", bytes.Repeat([]byte("="), done), bytes.Repeat([]byte(" "), barWidth-done), min(t.read, t.size)*100/t.size)
-	}
-	fmt.Fprintf(t.out, "\r\033[K%s%d accepted, %.0f/s", bar, t.accepted, t.rate())
-}
-
-func (t *tally) end(quiet bool) {
-	if t.shown {
-		fmt.Fprint(t.out, "\r\033[K")
-	}
-	if quiet {
-		return
-	}
-	fmt.Fprintf(t.out, "%d accepted, %d duplicates, %d rejected in %v (%.0f/s)\n",
-		t.accepted, t.duplicates, t.rejected, time.Since(t.start).Round(time.Millisecond), t.rate())
-}
-
-func isTerminal(w io.Writer) bool {
-	f, ok := w.(*os.File)
-	return ok && term.IsTerminal(int(f.Fd()))
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	lines := q.lines
+	q.lines, q.size = nil, 0
+	q.moved.Signal()
+	return lines, q.end
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"encoding/base64"
 	"errors"
@@ -41,12 +42,12 @@ func listenCommand() *cobra.Command {
 		RunE:    func(c *cobra.Command, _ []string) error { return f.run(c.Context(), c.OutOrStdout(), c.ErrOrStderr()) },
 	}
 	fl := c.Flags()
-	fl.StringVar(&f.url, "url", "http://127.0.0.1:8080", "devices' HTTP port")
-	fl.StringVar(&f.grpc, "grpc", "127.0.0.1:8081", "devices' gRPC port, host:port")
+	fl.StringVar(&f.url, "url", fromEnv("RAMEN_DEVICES_URL", "http://127.0.0.1:8080"), "devices' HTTP port; RAMEN_DEVICES_URL in the environment")
+	fl.StringVar(&f.grpc, "grpc", fromEnv("RAMEN_DEVICES_GRPC", "127.0.0.1:8081"), "devices' gRPC port, host:port; RAMEN_DEVICES_GRPC in the environment")
 	fl.StringVar(&f.transports, "transport", "ws", "transports in order of preference: ws (ws-proto), ws-json, grpc, sse, poll")
 	fl.StringVar(&f.user, "user", "", "user; with a token it must be the token's, or absent")
 	fl.StringVar(&f.device, "device", "terminal", "device id")
-	fl.StringVar(&f.token, "token", os.Getenv("RAMEN_TOKEN"), "the device's token (JWT); RAMEN_TOKEN in the environment")
+	fl.StringVar(&f.token, "token", "", "the device's token (JWT); better RAMEN_TOKEN in the environment, which other users of the machine do not see")
 	fl.StringVar(&f.tokenFile, "token-file", "", "`file` with the token, read anew for each stream")
 	fl.StringVar(&f.cursorFile, "cursor-file", "", "`file` that keeps the place over restarts")
 	fl.StringVar(&f.app, "app", "ramen-listen", "context: app")
@@ -63,12 +64,14 @@ func listenCommand() *cobra.Command {
 	fl.BoolVarP(&f.quiet, "quiet", "q", false, "say nothing of the stream itself on standard error")
 	fl.BoolVarP(&f.verbose, "verbose", "v", false, "log each stream's open and end")
 	f.tls.bind(fl)
+	completeWords(c, "transport", "ws", "ws-json", "grpc", "sse", "poll")
 	return c
 }
 
 func (f *listenFlags) run(ctx context.Context, out, errOut io.Writer) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	defer whenReaderGone(out, cancel)() // as in "ramen listen | head -1": what is not read is not acked
 	w := bufio.NewWriter(out)
 	seen := 0
 	cfg, err := f.config(errOut)
@@ -81,7 +84,7 @@ func (f *listenFlags) run(ctx context.Context, out, errOut io.Writer) error {
 		}
 		seen++
 		if err := f.print(w, m); err != nil {
-			cancel() // whoever read this has gone, as in "ramen listen | head -1"
+			cancel()
 			return err
 		}
 		if f.count > 0 && seen == f.count {
@@ -132,8 +135,9 @@ func (f *listenFlags) tokens() func(context.Context) (string, error) {
 			text, err := os.ReadFile(f.tokenFile)
 			return strings.TrimSpace(string(text)), err
 		}
-	case f.token != "":
-		return func(context.Context) (string, error) { return f.token, nil }
+	case cmp.Or(f.token, os.Getenv("RAMEN_TOKEN")) != "":
+		token := cmp.Or(f.token, os.Getenv("RAMEN_TOKEN"))
+		return func(context.Context) (string, error) { return token, nil }
 	}
 	return nil
 }

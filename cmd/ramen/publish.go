@@ -1,12 +1,14 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -37,25 +39,23 @@ func publishCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "publish [PAYLOAD]",
 		Short: "Publish one message, or one for each line of a file or of standard input.",
-		Long: "Publish one message: its payload is the argument, JSON unless --content-type says otherwise.\n\n" +
+		Long: "Publish one message: its payload is the argument (- is standard input), JSON unless --content-type says otherwise.\n\n" +
 			"With --file, publish one for each line of a file (- is standard input). A line is a message as POST /v1/publish takes it\n" +
 			"(--as message), or JSON that is the payload itself (--as json), or text (--as text). Flags complete what a line leaves open.\n" +
-			"The exit status is 1 where any message was rejected; the rejected lines are named on standard error.",
+			"Lines are published in their order, as they come: a pipe may stay open.\n\n" +
+			"The exit status is 0 where every message was accepted, and 1 otherwise; rejected lines are named on standard error.",
 		Example: "  ramen publish --user alice --type hello '{\"text\":\"it works\"}'\n" +
 			"  ramen publish --file messages.ndjson\n" +
 			"  git log --format=%s | ramen publish --file - --as text --user alice --type commit",
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
-			if len(args) == 1 {
-				f.payload = args[0]
-			}
-			return f.run(c.Context(), c.InOrStdin(), c.OutOrStdout(), c.ErrOrStderr())
+			return f.run(c.Context(), args, c.InOrStdin(), c.OutOrStdout(), c.ErrOrStderr())
 		},
 	}
 	fl := c.Flags()
-	fl.StringVar(&f.url, "url", "http://127.0.0.1:9080", "backends' HTTP port")
+	fl.StringVar(&f.url, "url", fromEnv("RAMEN_BACKENDS_URL", "http://127.0.0.1:9080"), "backends' HTTP port; RAMEN_BACKENDS_URL in the environment")
 	fl.StringVar(&f.grpc, "grpc", "", "backends' gRPC port, host:port, to publish over it instead")
-	fl.StringVar(&f.key, "key", os.Getenv("RAMEN_KEY"), "API key; RAMEN_KEY in the environment")
+	fl.StringVar(&f.key, "key", "", "API key; better RAMEN_KEY in the environment, which other users of the machine do not see")
 	fl.StringVarP(&f.file, "file", "f", "", "`file` with a message a line; - is standard input")
 	fl.StringVar(&f.as, "as", "message", "what a line of the file is: message, json or text")
 	fl.StringVar(&f.user, "user", "", "user whom it is for")
@@ -73,114 +73,159 @@ func publishCommand() *cobra.Command {
 	fl.DurationVar(&f.timeout, "timeout", 30*time.Second, "how long to try again while the server cannot take a message")
 	fl.BoolVarP(&f.quiet, "quiet", "q", false, "with --file: no progress and no summary")
 	f.tls.bind(fl)
+	completeWords(c, "priority", "high", "medium", "low")
+	completeWords(c, "as", "message", "json", "text")
+	c.MarkFlagsMutuallyExclusive("user", "users")
 	return c
 }
 
-func (f *publishFlags) run(ctx context.Context, in io.Reader, out, errOut io.Writer) error {
+func (f *publishFlags) run(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer) error {
+	if err := f.check(args); err != nil {
+		return err
+	}
 	tls, err := f.tls.config()
 	if err != nil {
 		return err
 	}
-	p, err := ramen.NewPublisher(ramen.PublisherConfig{URL: f.url, GRPC: f.grpc, TLS: tls, Key: f.key, MaxBatch: f.batch})
+	t := newTally(errOut, f.quiet)
+	p, err := ramen.NewPublisher(ramen.PublisherConfig{
+		URL: f.url, GRPC: f.grpc, TLS: tls, Key: cmp.Or(f.key, os.Getenv("RAMEN_KEY")), MaxBatch: f.batch, OnRetry: sayRetry(t),
+	})
 	if err != nil {
 		return err
 	}
 	defer p.Close()
-	if f.file == "" {
-		return f.one(ctx, p, out)
+	if f.file != "" {
+		return f.lines(ctx, p, in, t)
 	}
-	if f.payload != "" || f.id != "" {
+	if len(args) == 1 && args[0] == "-" {
+		payload, err := io.ReadAll(io.LimitReader(in, maxLine))
+		if err != nil {
+			return fmt.Errorf("publish: read the payload: %w", err)
+		}
+		return f.one(ctx, p, payload, out)
+	}
+	return f.one(ctx, p, []byte(strings.Join(args, "")), out)
+}
+
+// check finds flags that do not go together.
+func (f *publishFlags) check(args []string) error {
+	switch {
+	case f.file != "" && (len(args) > 0 || f.id != ""):
 		return errors.New("publish: a payload or --id is for one message; with --file each line has its own")
+	case f.as != "message" && f.as != "json" && f.as != "text":
+		return fmt.Errorf("publish: --as is %q: use message, json or text", f.as)
+	case f.as != "message" && f.file == "":
+		return errors.New("publish: --as says what the lines of a file are; give --file, - for standard input")
 	}
-	return f.lines(ctx, p, in, errOut)
+	if _, ok := protocol.ParsePriority(f.priority); !ok {
+		return fmt.Errorf("publish: there is no priority %q: use high, medium or low", f.priority)
+	}
+	return nil
+}
+
+// retryNotice is how long trying again goes unmentioned.
+const retryNotice = 2 * time.Second
+
+// sayRetry tells, now and then, why nothing moves.
+func sayRetry(t *tally) func(error) {
+	var mu sync.Mutex
+	last := time.Now()
+	return func(cause error) {
+		mu.Lock()
+		defer mu.Unlock()
+		if time.Since(last) >= retryNotice {
+			last = time.Now()
+			t.say("trying again: %v", cause)
+		}
+	}
 }
 
 // one publishes a single message and says what became of it.
-func (f *publishFlags) one(ctx context.Context, p *ramen.Publisher, out io.Writer) error {
-	m := ramen.Publication{ID: f.id, Payload: []byte(f.payload)}
-	if err := f.complete(&m); err != nil {
-		return err
+func (f *publishFlags) one(ctx context.Context, p *ramen.Publisher, payload []byte, out io.Writer) error {
+	m, err := f.publication(protocol.Publish{ID: f.id, Payload: payload})
+	if err != nil {
+		return fmt.Errorf("publish: %w", err)
 	}
 	ctx, cancel := context.WithTimeout(ctx, f.timeout)
 	defer cancel()
 	results, err := p.PublishAll(ctx, []ramen.Publication{m})
 	if err != nil {
-		return fmt.Errorf("publish: %w", err)
+		return f.gaveUp(err)
 	}
-	var rejected error
+	var rejected []error
 	for _, r := range results {
 		if r.Err != nil {
-			rejected = fmt.Errorf("publish: user %s: %w", r.User, r.Err)
+			rejected = append(rejected, fmt.Errorf("publish: user %s: %w", r.User, r.Err))
 			continue
 		}
 		fmt.Fprintf(out, "%s %s for %s, known devices: %d\n", r.Status, r.ID, r.User, r.Devices)
 	}
-	return rejected
+	return errors.Join(rejected...)
 }
 
-// complete fills in from the flags what m leaves open.
-func (f *publishFlags) complete(m *ramen.Publication) error {
-	if m.User == "" && len(m.Users) == 0 {
-		m.User, m.Users = f.user, f.users
+// gaveUp says in the words of the command line that time is up.
+func (f *publishFlags) gaveUp(err error) error {
+	if errors.Is(err, context.DeadlineExceeded) {
+		return fmt.Errorf("publish: given up after --timeout, %v: %s", f.timeout, strings.TrimPrefix(err.Error(), "context deadline exceeded, after: "))
 	}
-	if m.User == "" && len(m.Users) == 0 {
-		return errors.New("publish: whom is it for? Give --user or --users")
-	}
-	orElse(&m.Device, f.device)
-	orElse(&m.Type, f.kind)
-	orElse(&m.ContentType, f.contentType)
-	orElse(&m.CollapseKey, f.collapse)
-	if m.Priority == protocol.PriorityUnspecified {
-		priority, ok := protocol.ParsePriority(f.priority)
-		if !ok {
-			return fmt.Errorf("publish: there is no priority %q: use high, medium or low", f.priority)
-		}
-		m.Priority = priority
-	}
-	if m.TTL == 0 {
-		m.TTL = f.ttl
-	}
-	if m.Headers == nil {
-		m.Headers = f.headers
-	}
-	if m.Where == nil {
-		m.Where = f.where
-	}
-	return nil
+	return fmt.Errorf("publish: %w", err)
 }
 
-func orElse(s *string, other string) {
-	if *s == "" {
-		*s = other
-	}
-}
+// mostLimits is what no server takes more of; what the one at hand takes, it says itself.
+var mostLimits = protocol.PublishLimits{MaxPayload: 1 << 20, MaxBatch: 1000, MaxBody: maxLine, DefaultTTL: 30 * time.Minute, MaxTTL: 30 * 24 * time.Hour}
 
 // parse makes a message of a line.
 func (f *publishFlags) parse(line []byte) (ramen.Publication, error) {
-	var m ramen.Publication
 	switch f.as {
 	case "json":
-		m.Payload = line
+		return f.publication(protocol.Publish{Payload: line})
 	case "text":
-		m.Payload, m.ContentType = line, "text/plain; charset=utf-8"
-	case "message":
-		if !strings.HasPrefix(strings.TrimSpace(string(line)), "{") {
-			return m, errors.New("it is no JSON object; give --as json or --as text where the line itself is the payload")
-		}
-		limits := protocol.DefaultPublishLimits()
-		list, batch, err := protocol.DecodePublishJSON(nil, line, &limits)
-		if err != nil {
-			return m, err
-		}
-		if batch {
-			return m, errors.New("it is a batch; put each of its messages on a line of its own")
-		}
-		d := list[0]
-		m = ramen.Publication{User: d.User, Users: d.Users, Device: d.Device, ID: d.ID, Type: d.Type, Priority: d.Priority,
-			Payload: d.Payload, ContentType: d.ContentType, TTL: time.Duration(d.TTLMS) * time.Millisecond,
-			CollapseKey: d.CollapseKey, Headers: d.Headers, Where: d.Where}
-	default:
-		return m, fmt.Errorf("publish: --as is %q: use message, json or text", f.as)
+		return f.publication(protocol.Publish{Payload: line, ContentType: "text/plain; charset=utf-8"})
 	}
-	return m, f.complete(&m)
+	if !strings.HasPrefix(strings.TrimSpace(string(line)), "{") {
+		return ramen.Publication{}, errors.New("it is no JSON object; give --as json or --as text where the line itself is the payload")
+	}
+	list, batch, err := protocol.DecodePublishJSON(nil, line, &mostLimits)
+	if err != nil {
+		return ramen.Publication{}, err
+	}
+	if batch {
+		return ramen.Publication{}, errors.New("it is a batch; put each of its messages on a line of its own")
+	}
+	return f.publication(list[0])
+}
+
+// publication is p with what it leaves open filled in from the flags, once it is found good.
+func (f *publishFlags) publication(p protocol.Publish) (ramen.Publication, error) {
+	if p.User == "" && len(p.Users) == 0 {
+		p.User, p.Users = f.user, f.users
+	}
+	if p.User == "" && len(p.Users) == 0 {
+		return ramen.Publication{}, errors.New("whom is it for? Give --user or --users")
+	}
+	p.Device = cmp.Or(p.Device, f.device)
+	p.Type = cmp.Or(p.Type, f.kind)
+	p.ContentType = cmp.Or(p.ContentType, f.contentType)
+	p.CollapseKey = cmp.Or(p.CollapseKey, f.collapse)
+	if p.Priority == protocol.PriorityUnspecified {
+		p.Priority, _ = protocol.ParsePriority(f.priority) // check has let it pass
+	}
+	p.TTLMS = cmp.Or(p.TTLMS, f.ttl.Milliseconds())
+	if p.Headers == nil {
+		p.Headers = f.headers
+	}
+	if p.Where == nil {
+		p.Where = f.where
+	}
+	asked := p.TTLMS // 0 stays the server's default
+	if f.ttl > 0 && asked == 0 {
+		p.TTLMS = 1 // too short, and the check says so
+	}
+	if err := p.Check(&mostLimits); err != nil {
+		return ramen.Publication{}, err
+	}
+	return ramen.Publication{User: p.User, Users: p.Users, Device: p.Device, ID: p.ID, Type: p.Type, Priority: p.Priority,
+		Payload: p.Payload, ContentType: p.ContentType, TTL: time.Duration(asked) * time.Millisecond,
+		CollapseKey: p.CollapseKey, Headers: p.Headers, Where: p.Where}, nil
 }

@@ -1,11 +1,15 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"os"
+	"os/signal"
 	"path/filepath"
+	"syscall"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -22,22 +26,28 @@ func serveCommand() *cobra.Command {
 		Short: "Start the gateway: frontend, gateway and embedded store in one process.",
 		Long: "Start the gateway: frontend, gateway and embedded store in one process.\n\n" +
 			"Every key of the configuration (see: ramen config) is a flag here, RAMEN_* in the environment, and a line of the file\n" +
-			"that --config names; a flag goes before a variable, and a variable before the file.",
-		Args: cobra.NoArgs,
+			"that --config names; a flag goes before a variable, and a variable before the file.\n\n" +
+			"SIGINT and SIGTERM shut down in order, a second one at once. SIGHUP reads the files of keys and certificates anew\n" +
+			"(they are followed anyway).",
+		Example: "  ramen serve --dev\n  ramen serve --config ramen.yaml\n  ramen serve --config ramen.yaml --log.level debug",
+		Args:    cobra.NoArgs,
 	}
-	c.Flags().StringVarP(&file, "config", "c", "", "configuration file (YAML)")
+	c.Flags().StringVarP(&file, "config", "c", fromEnv("RAMEN_CONFIG", ""), "configuration `file` (YAML); RAMEN_CONFIG in the environment")
 	bind(c.Flags(), &defaults)
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		cfg, err := loadConfig(file, c.Flags())
 		if err != nil {
 			return err
 		}
-		log := cfg.Log.NewLogger(os.Stderr)
+		log := cfg.Log.NewLogger(c.ErrOrStderr())
 		a, err := app.Start(cfg, log)
 		if err != nil {
 			return err
 		}
-		banner(os.Stdout, cfg, a.Addresses())
+		if !cfg.Dev { // there, closing the terminal ends it
+			defer reloadOnHangup(a, log)()
+		}
+		banner(c.OutOrStdout(), cfg, a.Addresses())
 		return a.Run(c.Context())
 	}
 	return c
@@ -59,14 +69,37 @@ func bind(flags *pflag.FlagSet, defaults *app.Config) {
 	flags.SortFlags = false
 }
 
-// banner says what listens where, and how to see a message arrive.
-func banner(w io.Writer, cfg app.Config, at app.Addresses) {
-	scheme := func(on bool) string {
-		if on {
-			return "https"
+// reloadOnHangup reads the files of keys and certificates anew at each SIGHUP, until the function that it returns is called.
+func reloadOnHangup(a *app.App, log *slog.Logger) (end func()) {
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, syscall.SIGHUP)
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for {
+			select {
+			case <-hangups:
+				if err := a.Reload(); err != nil {
+					log.Error("SIGHUP: a file of keys or certificates is not in force; what was read before stays", "cause", err)
+				} else {
+					log.Info("SIGHUP: the files of keys and certificates are in force")
+				}
+			case <-ctx.Done():
+				return
+			}
 		}
-		return "http"
+	}()
+	return func() {
+		signal.Stop(hangups)
+		cancel()
+		<-done
 	}
+}
+
+// banner says what listens where, and how to see a message arrive. Scripts may read the addresses from it: ports of 0 are
+// shown as they were drawn.
+func banner(w io.Writer, cfg app.Config, at app.Addresses) {
 	data, err := filepath.Abs(cfg.Data)
 	if err != nil {
 		data = cfg.Data
@@ -85,9 +118,25 @@ func banner(w io.Writer, cfg app.Config, at app.Addresses) {
 		fmt.Fprintf(w, "  WARNING  and they are reached from other machines, since listen says so.\n\n")
 	}
 	fmt.Fprintf(w, "See a message arrive. In one terminal:\n\n")
-	fmt.Fprintf(w, "  curl -N '%s://%s/ramen/receive?user=alice&device=phone'\n\n", devices, at.Devices)
+	fmt.Fprintf(w, "  curl -N '%s://%s/ramen/receive?user=alice&device=phone'\n\n", devices, reachable(at.Devices))
 	fmt.Fprintf(w, "and in another:\n\n")
-	fmt.Fprintf(w, "  curl '%s://%s/v1/publish' -d '{\"user\":\"alice\",\"type\":\"hello\",\"payload\":{\"text\":\"it works\"}}'\n\n", backends, at.Backends)
+	fmt.Fprintf(w, "  curl '%s://%s/v1/publish' -d '{\"user\":\"alice\",\"type\":\"hello\",\"payload\":{\"text\":\"it works\"}}'\n\n", backends, reachable(at.Backends))
+}
+
+func scheme(secure bool) string {
+	if secure {
+		return "https"
+	}
+	return "http"
+}
+
+// reachable is addr as a client on this machine writes it: a port on every address is one on loopback, too.
+func reachable(addr string) string {
+	host, port, err := net.SplitHostPort(addr)
+	if ip := net.ParseIP(host); err == nil && ip != nil && ip.IsUnspecified() {
+		return net.JoinHostPort("127.0.0.1", port)
+	}
+	return addr
 }
 
 func loopback(at app.Addresses) bool {

@@ -2,8 +2,10 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"strings"
 	"time"
@@ -16,48 +18,65 @@ import (
 
 // tokenFlags is what ramen token is asked for.
 type tokenFlags struct {
-	user, device, secret, secretFile, keyFile, algorithm, kid, issuer string
-	audience                                                          []string
-	ttl                                                               time.Duration
-	backend, scopes                                                   string
+	user, device, secret, secretFile, keyFile, algorithm, kid, issuer, config string
+	audience                                                                  []string
+	ttl                                                                       time.Duration
+	backend, scopes, keysFile                                                 string
 }
 
 func tokenCommand() *cobra.Command {
 	var f tokenFlags
 	c := &cobra.Command{
 		Use:   "token",
-		Short: "Mint a token for a device, or a key for a backend, to try things out.",
+		Short: "Mint a token for a device, or a key for a backend.",
+		Long: "Mint a token for a device (JWT), or a key for a backend.\n\n" +
+			"A token is signed with a secret or a private key, given by one of --config (the server's own secret, issuer and audience),\n" +
+			"--secret-file and --key-file. In production the app's own backend issues tokens; this command is for trying things out.\n\n" +
+			"With --backend, a new API key: it is printed, and nobody keeps it. Its hash goes into the file of auth.keys.file: --keys-file\n" +
+			"adds it there, and the server takes it up by itself.",
 		Example: "  ramen token --user alice --secret-file secret\n" +
 			"  ramen token --user alice --device phone --key-file private.pem --ttl 10m\n" +
-			"  ramen token --backend dispatch --scopes publish,read",
+			"  ramen token --backend dispatch --scopes publish,read --keys-file keys.yaml",
 		Args: cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error { return f.run(c) },
+		RunE: func(c *cobra.Command, _ []string) error {
+			if f.backend != "" {
+				return f.mintKey(c.OutOrStdout(), c.ErrOrStderr())
+			}
+			return f.mintToken(c.OutOrStdout())
+		},
 	}
 	fl := c.Flags()
 	fl.StringVar(&f.user, "user", "", "user of the token (sub)")
 	fl.StringVar(&f.device, "device", "", "pin the token to this device")
+	fl.StringVarP(&f.config, "config", "c", "", "configuration `file` of the server, whose secret signs")
 	fl.StringVar(&f.secretFile, "secret-file", "", "`file` with the secret that the server checks tokens with (auth.tokens.secret_file)")
 	fl.StringVar(&f.secret, "secret", "", "the secret itself; others on this machine may see it, prefer --secret-file")
-	fl.StringVar(&f.keyFile, "key-file", "", "PEM `file` with a private key, whose public key the server has (auth.tokens.public_key_file)")
-	fl.StringVar(&f.algorithm, "algorithm", "", "HS256 (default), HS384 or HS512, with a secret")
-	fl.StringVar(&f.kid, "kid", "", "id of the key, where the server has a key set")
+	fl.StringVar(&f.keyFile, "key-file", "", "PEM `file` with a private key (RSA, EC P-256, Ed25519), whose public key the server has (auth.tokens.public_key_file)")
+	fl.StringVar(&f.algorithm, "algorithm", "", "with a secret: HS256 (default), HS384 or HS512")
+	fl.StringVar(&f.kid, "kid", "", "id of the key, where the server has a key set (auth.tokens.jwks_file)")
 	fl.StringVar(&f.issuer, "issuer", "", "iss of the token")
 	fl.StringSliceVar(&f.audience, "audience", nil, "aud of the token")
 	fl.DurationVar(&f.ttl, "ttl", time.Hour, "how long the token is good")
-	fl.StringVar(&f.backend, "backend", "", "make an API key for the backend of this `name` instead: the key, and the line for auth.keys.file")
-	fl.StringVar(&f.scopes, "scopes", "publish,read", "scopes of the API key")
+	fl.StringVar(&f.backend, "backend", "", "make an API key for the backend of this `name` instead")
+	fl.StringVar(&f.scopes, "scopes", "publish,read", "scopes of the API key: publish, read or both")
+	fl.StringVar(&f.keysFile, "keys-file", "", "`file` that the API key's entry is added to (auth.keys.file); otherwise the entry is printed")
+	c.MarkFlagsMutuallyExclusive("config", "secret-file", "secret", "key-file")
+	c.MarkFlagsMutuallyExclusive("backend", "user")
+	completeWords(c, "algorithm", "HS256", "HS384", "HS512")
 	return c
 }
 
-func (f *tokenFlags) run(c *cobra.Command) error {
-	if f.backend != "" {
-		return f.mintKey(c)
-	}
+func (f *tokenFlags) mintToken(out io.Writer) error {
 	if f.user == "" {
 		return errors.New("token: --user is missing: name the user of the token, or --backend for an API key")
 	}
 	if err := protocol.CheckUser(f.user); err != nil {
-		return err
+		return fmt.Errorf("token: --user: %w", err)
+	}
+	if f.device != "" {
+		if err := protocol.CheckDevice(f.device); err != nil {
+			return fmt.Errorf("token: --device: %w", err)
+		}
 	}
 	key, err := f.signingKey()
 	if err != nil {
@@ -71,33 +90,47 @@ func (f *tokenFlags) run(c *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintln(c.OutOrStdout(), token)
-	return nil
+	_, err = fmt.Fprintln(out, token)
+	return err
 }
 
+// signingKey is the key that the flags name; where they name the server's configuration, its issuer and audience too.
 func (f *tokenFlags) signingKey() (auth.SigningKey, error) {
 	var none auth.SigningKey
+	if f.algorithm != "" && (f.keyFile != "" || f.config != "") {
+		return none, errors.New("token: --algorithm goes with a secret; a key file and a configuration decide it themselves")
+	}
 	switch {
+	case f.config != "":
+		cfg, err := loadConfig(f.config, nil)
+		if err != nil {
+			return none, err
+		}
+		f.issuer = cmp.Or(f.issuer, cfg.Auth.Tokens.Issuer)
+		if len(f.audience) == 0 && len(cfg.Auth.Tokens.Audience) > 0 {
+			f.audience = cfg.Auth.Tokens.Audience[:1]
+		}
+		return cfg.Auth.Tokens.SigningKey()
 	case f.keyFile != "":
 		text, err := os.ReadFile(f.keyFile)
 		if err != nil {
-			return none, fmt.Errorf("token: %w", err)
+			return none, fmt.Errorf("token: read --key-file: %w", err)
 		}
 		return auth.PrivateKey(text)
 	case f.secretFile != "":
 		text, err := os.ReadFile(f.secretFile)
 		if err != nil {
-			return none, fmt.Errorf("token: %w", err)
+			return none, fmt.Errorf("token: read --secret-file: %w", err)
 		}
 		return auth.SecretKey(bytes.TrimRight(text, "\r\n"), f.algorithm)
 	case f.secret != "":
 		return auth.SecretKey([]byte(f.secret), f.algorithm)
 	}
-	return none, errors.New("token: there is nothing to sign with: give --secret-file or --key-file")
+	return none, errors.New("token: there is nothing to sign with: give --config, --secret-file or --key-file")
 }
 
-// mintKey prints a new API key, and the line that lets the server know it.
-func (f *tokenFlags) mintKey(c *cobra.Command) error {
+// mintKey prints a new API key, and the entry that lets the server know it, or adds that to the file.
+func (f *tokenFlags) mintKey(out, errOut io.Writer) error {
 	var scopes auth.Scope
 	for name := range strings.SplitSeq(f.scopes, ",") {
 		s, ok := auth.ParseScope(strings.TrimSpace(name))
@@ -107,6 +140,33 @@ func (f *tokenFlags) mintKey(c *cobra.Command) error {
 		scopes |= s
 	}
 	key := auth.NewKey()
-	fmt.Fprintf(c.OutOrStdout(), "key, for the backend (it is not kept anywhere):\n\n  %s\n\nline for the file of auth.keys.file:\n\n%s\n", key, auth.KeyLine(f.backend, key, scopes))
-	return nil
+	entry := auth.KeyLine(f.backend, key, scopes)
+	if f.keysFile == "" {
+		fmt.Fprintf(errOut, "The key, for the backend, which alone keeps it:\n\n")
+		fmt.Fprintln(out, key)
+		fmt.Fprintf(errOut, "\nIts entry, for the file of auth.keys.file:\n\n%s\n", entry)
+		return nil
+	}
+	if err := appendEntry(f.keysFile, entry); err != nil {
+		return fmt.Errorf("token: add to --keys-file: %w", err)
+	}
+	_, err := fmt.Fprintln(out, key)
+	return err
+}
+
+// appendEntry adds a line to the file, in one write, so that who follows the file never reads half an entry.
+func appendEntry(path, entry string) error {
+	file, err := os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_RDWR, 0o600)
+	if err != nil {
+		return err
+	}
+	text := strings.TrimRight(entry, "\n") + "\n"
+	if st, err := file.Stat(); err == nil && st.Size() > 0 {
+		last := make([]byte, 1)
+		if _, err := file.ReadAt(last, st.Size()-1); err == nil && last[0] != '\n' {
+			text = "\n" + text
+		}
+	}
+	_, err = file.WriteString(text)
+	return errors.Join(err, file.Close())
 }

@@ -8,20 +8,13 @@ import (
 
 // Config is what backends may ask for.
 type Config struct {
-	// Publish bounds messages and requests.
 	Publish protocol.PublishLimits `yaml:"publish" doc:"What one publish may ask for."`
-	// PublishesPerSecond is how many messages this process takes a second, users counted one by one; beyond it they are
-	// resource_exhausted. Default 0: as many as come. The limit a user is the gateway's.
+	// Users are counted one by one. The limit a user is the gateway's.
 	PublishesPerSecond float64 `yaml:"publishes_per_second" doc:"Messages a second that this process takes, users counted one by one; beyond it they are resource_exhausted. 0: no limit."`
-	// PublishBurst is how many may come at once under PublishesPerSecond. At least publish.max_batch, or a full batch
-	// could never pass. Default 2,000.
-	PublishBurst int `yaml:"publish_burst" doc:"How many may come at once under publishes_per_second; at least publish.max_batch."`
-	// BytesUnderWay bounds the bodies of all publishes that are not answered yet, in bytes; beyond it they are
-	// unavailable. Default 256 MiB; memory is about twice that at worst.
-	BytesUnderWay int64 `yaml:"bytes_under_way" doc:"Bytes of all publishes that are not answered yet; beyond it they are unavailable."`
-	// StreamRequests is how many requests of one PublishStream are read ahead of the answers. Default 256; then the
-	// stream is not read until some are answered.
-	StreamRequests int `yaml:"stream_requests" doc:"Requests of one PublishStream that are read ahead of the answers."`
+	// With less than publish.max_batch a full batch could never pass.
+	PublishBurst   int   `yaml:"publish_burst" doc:"How many may come at once under publishes_per_second; at least publish.max_batch."`
+	BytesUnderWay  int64 `yaml:"bytes_under_way" unit:"bytes" doc:"Most bytes of all publishes that are not answered yet; beyond it they are unavailable. Memory is about twice that at worst."`
+	StreamRequests int   `yaml:"stream_requests" doc:"Requests of one PublishStream that are read ahead of the answers; then it is not read until some are answered."`
 }
 
 // Default is what PROTOCOL names, without a limit on the rate.

@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 
@@ -183,7 +184,7 @@ func (r *rig) do(t testing.TB, method, path, body string, headers ...string) (*h
 	if err != nil {
 		t.Fatal(err)
 	}
-	return res, string(got)
+	return res, strings.TrimSuffix(string(got), "\n") // an answer ends its line
 }
 
 // keyring is a file of three keys: one to publish, one to read, one for both.

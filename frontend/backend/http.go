@@ -127,6 +127,7 @@ var (
 )
 
 func writeJSON(w http.ResponseWriter, status int, body []byte) {
+	body = append(body, '\n') // for people and their terminals
 	h := w.Header()
 	h["Content-Type"], h["Cache-Control"] = typeJSON, noStore
 	h["Content-Length"] = []string{strconv.Itoa(len(body))}

@@ -76,7 +76,7 @@ func (s *Server) serveMessages(w http.ResponseWriter, r *http.Request, user, _ s
 			b = b[:0]
 		}
 	}
-	w.Write(append(b, "]}"...))
+	w.Write(append(b, "]}\n"...))
 	return nil
 }
 

@@ -7,13 +7,9 @@ import (
 
 // Config is how long the router looks for an owner.
 type Config struct {
-	// Deadline is for one call, all its attempts together, where the caller's own is not earlier. Default 5 s: a shard
-	// of a gateway that died has a new owner by then. DESIGN 4.
-	Deadline time.Duration `yaml:"deadline" doc:"How long the owner of a user is looked for, all attempts together."`
-	// PauseMin is about how long the router waits after a first failed attempt where no newer view comes; each further
-	// pause is twice as long, up to PauseMax. Each is drawn from half to all of it. Default 10 ms.
-	PauseMin time.Duration `yaml:"pause_min" doc:"The first pause between attempts where no newer view comes; each further one is twice as long."`
-	// PauseMax bounds the pauses. Default 250 ms.
+	// A shard of a gateway that died has a new owner by then. DESIGN 4.
+	Deadline time.Duration `yaml:"deadline" doc:"How long one call may look for the owner of a user, all its attempts together, where the caller's own deadline is not earlier. 100ms to 1m."`
+	PauseMin time.Duration `yaml:"pause_min" doc:"The first pause between attempts where no newer view of the shards comes; each further one is twice as long. Each is drawn from half to all of it."`
 	PauseMax time.Duration `yaml:"pause_max" doc:"The longest pause between attempts."`
 }
 

@@ -8,29 +8,18 @@ import (
 
 // Config sets up a Loop and its listeners.
 type Config struct {
-	// Pollers is the number of epoll sets, a goroutine and 64 KiB each. 0: GOMAXPROCS, since handlers work in the pollers.
-	Pollers int `yaml:"pollers"`
-	// Portable serves all connections with goroutines, as on systems without epoll. For comparison.
-	Portable bool `yaml:"portable"`
-	// MaxKept is the most bytes kept for one connection; more ends it with ErrFull. Default 8 MiB. It has to hold the largest
-	// push; the sum over connections is bounded by what the writers keep themselves to.
-	MaxKept int `yaml:"max_kept"`
-	// Flush is how long a Shutdown may take to send what is kept. Default 10 s.
-	Flush time.Duration `yaml:"flush"`
-	// Linger is how long after a Shutdown's FIN the peer may take to end its side. Default 2 s.
-	Linger time.Duration `yaml:"linger"`
+	Pollers  int  `yaml:"pollers" doc:"Event loops, a goroutine and 64 KiB each, in which handlers work. 0: one a processor."`
+	Portable bool `yaml:"portable" doc:"Serve every connection with goroutines, as on systems without epoll. For comparison: it takes several KiB more a stream."`
+	// The sum over connections is bounded by what the writers keep themselves to.
+	MaxKept int           `yaml:"max_kept" unit:"bytes" doc:"Most bytes kept for one connection whose socket is full; more ends it. It must hold the largest push."`
+	Flush   time.Duration `yaml:"flush" doc:"How long the end of a connection may take to send what is kept."`
+	Linger  time.Duration `yaml:"linger" doc:"How long after that the peer may take to end its side."`
 
-	// UserTimeout is for how long sent bytes may stay unacknowledged (TCP_USER_TIMEOUT). Default 20 s: with heartbeats of 4 s
-	// a dead connection is found within 30 s, as PROTOCOL 2.8 demands. 0: the system's, many minutes.
-	UserTimeout time.Duration `yaml:"user_timeout"`
-	// KeepAlive is the idle time before TCP probes, and that between them. Default 15 s. 0: no probes.
-	KeepAlive time.Duration `yaml:"keep_alive"`
-	// SendBuffer is the kernel's send buffer in bytes (SO_SNDBUF; the kernel doubles it). 0: the system's, which grows up to
-	// megabytes for a slow peer, where a high message then waits behind low ones.
-	SendBuffer int `yaml:"send_buffer"`
-	// NotSentLowat is how many unsent bytes the kernel holds before it takes no more (TCP_NOTSENT_LOWAT). 0: the system's.
-	// It bounds what a high message waits behind without bounding what is in flight.
-	NotSentLowat int `yaml:"not_sent_lowat"`
+	// PROTOCOL 2.8 demands the 30 s.
+	UserTimeout  time.Duration `yaml:"user_timeout" doc:"How long sent bytes may stay unacknowledged by TCP (TCP_USER_TIMEOUT). With heartbeats of 4s, 20s finds a dead connection within 30s. 0: the system's, many minutes."`
+	KeepAlive    time.Duration `yaml:"keep_alive" doc:"Idle time before TCP probes, and that between them. 0: no probes."`
+	SendBuffer   int           `yaml:"send_buffer" unit:"bytes" doc:"The kernel's send buffer of a connection in bytes (SO_SNDBUF; the kernel doubles it). 0: the system's, which grows to megabytes for a slow peer, where a high message then waits behind low ones."`
+	NotSentLowat int           `yaml:"not_sent_lowat" unit:"bytes" doc:"Unsent bytes of a connection beyond which the kernel takes no more (TCP_NOTSENT_LOWAT): bounds what a high message waits behind without bounding what is in flight. 0: the system's."`
 }
 
 // Default is the configuration that a zero file means.

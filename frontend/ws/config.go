@@ -7,12 +7,8 @@ const MaxMessage = 64 << 10
 
 // Config sets up handshakes.
 type Config struct {
-	// Deflate agrees to permessage-deflate where a device offers it. Default false: it costs several times the CPU of the
-	// write that it makes shorter; worth it where traffic is dear.
-	Deflate bool `yaml:"deflate"`
-	// DeflateOver is the size in bytes over which payloads are compressed. Default 512: below, headers and the lack of
-	// repetition eat what is won. 0: all.
-	DeflateOver int `yaml:"deflate_over"`
+	Deflate     bool `yaml:"deflate" doc:"Agree to permessage-deflate where a device offers it. It costs several times the CPU of the write that it makes shorter; worth it where traffic is dear."`
+	DeflateOver int  `yaml:"deflate_over" unit:"bytes" doc:"Bytes of a payload over which it is compressed; below, headers and the lack of repetition eat what is won. 0: all."`
 }
 
 // Default is the configuration that an empty file means.

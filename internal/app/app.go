@@ -30,6 +30,7 @@ type App struct {
 	log      *slog.Logger
 	registry *prometheus.Registry
 	ready    readiness
+	watcher  *auth.Watcher
 	frontend *frontend.Server
 	backend  *backend.Server
 	gateway  *gateway.Gateway
@@ -69,19 +70,11 @@ func Start(cfg Config, log *slog.Logger) (*App, error) {
 func (a *App) start() error {
 	cfg, log := &a.cfg, a.log
 
-	watcher := auth.NewWatcher(cfg.Auth.ReloadInterval, log, a.registry)
-	a.onEnd("key files", func(context.Context) error { return watcher.Close() })
-	var tokens frontend.Verifier
-	var keys *auth.Keys
-	if !cfg.Dev {
-		t, err := auth.NewTokens(cfg.Auth.Tokens, watcher)
-		if err != nil {
-			return err
-		}
-		if keys, err = auth.NewKeys(cfg.Auth.Keys, watcher); err != nil {
-			return err
-		}
-		tokens = t
+	a.watcher = auth.NewWatcher(cfg.Auth.ReloadInterval, log, a.registry)
+	a.onEnd("key files", func(context.Context) error { return a.watcher.Close() })
+	tokens, keys, err := loadCredentials(cfg, a.watcher)
+	if err != nil {
+		return err
 	}
 
 	kept, err := a.openStore()
@@ -113,8 +106,32 @@ func (a *App) start() error {
 	if err != nil {
 		return err
 	}
-	return a.listen(watcher)
+	return a.listen()
 }
+
+// loadCredentials makes how devices and backends are known: nil in development. A nil watcher reads the files once.
+func loadCredentials(cfg *Config, w *auth.Watcher) (frontend.Verifier, *auth.Keys, error) {
+	if cfg.Dev {
+		return nil, nil, nil
+	}
+	tokens, err := auth.NewTokens(cfg.Auth.Tokens, w)
+	if err != nil {
+		return nil, nil, err
+	}
+	keys, err := auth.NewKeys(cfg.Auth.Keys, w)
+	return tokens, keys, err
+}
+
+// CheckFiles reads the key and certificate files that cfg, which must be valid, names, and says what is wrong with them.
+func CheckFiles(cfg Config) error {
+	_, _, err := loadCredentials(&cfg, nil)
+	_, devices := certs(cfg.TLS.Devices, nil)
+	_, backends := certs(cfg.TLS.Backends, nil)
+	return errors.Join(err, devices, backends)
+}
+
+// Reload looks at the key and certificate files now, and says what is wrong with those that are not in force.
+func (a *App) Reload() error { return a.watcher.Check() }
 
 func (a *App) openStore() (store.Store, error) {
 	if a.cfg.Store.Kind == kindMemory {

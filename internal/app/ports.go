@@ -29,15 +29,15 @@ type ports struct {
 }
 
 // listen opens the four ports and serves them. Either all are open when it returns, or none.
-func (a *App) listen(watcher *auth.Watcher) (err error) {
+func (a *App) listen() (err error) {
 	p := &ports{failed: make(chan error, 1)}
 	a.ports = p
 	ctx := context.Background()
-	deviceTLS, err := certs(a.cfg.TLS.Devices, watcher)
+	deviceTLS, err := certs(a.cfg.TLS.Devices, a.watcher)
 	if err != nil {
 		return err
 	}
-	backendTLS, err := certs(a.cfg.TLS.Backends, watcher)
+	backendTLS, err := certs(a.cfg.TLS.Backends, a.watcher)
 	if err != nil {
 		return err
 	}

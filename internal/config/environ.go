@@ -11,7 +11,7 @@ const prefix = "RAMEN_"
 
 // Variables that begin like ours and are not of the configuration: the file that it is in, and what the command line's
 // clients are told.
-var otherVariables = []string{"RAMEN_CONFIG", "RAMEN_URL", "RAMEN_KEY", "RAMEN_TOKEN"}
+var otherVariables = []string{"RAMEN_CONFIG", "RAMEN_BACKENDS_URL", "RAMEN_DEVICES_URL", "RAMEN_DEVICES_GRPC", "RAMEN_KEY", "RAMEN_TOKEN"}
 
 // serviceLink is what Kubernetes puts into the environment of every pod for a service whose name begins with ramen:
 // RAMEN_SERVICE_HOST, RAMEN_FRONTEND_PORT_8080_TCP_ADDR and so on.

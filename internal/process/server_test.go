@@ -24,7 +24,12 @@ type server struct {
 	at     addresses
 	out    *transcript
 	stderr *transcript
+	all    *transcript   // both
 	ended  chan struct{} // closed once the process has
+}
+
+func newServer(cmd *exec.Cmd) *server {
+	return &server{cmd: cmd, out: newTranscript(), stderr: newTranscript(), all: newTranscript(), ended: make(chan struct{})}
 }
 
 // addresses is where its ports are.
@@ -53,9 +58,17 @@ func start(t testing.TB, args ...string) *server {
 // launch runs the binary with args, and env beside the test's own environment without RAMEN_ variables.
 func launch(t testing.TB, env []string, args ...string) *server {
 	t.Helper()
-	s := &server{cmd: exec.Command(binary, args...), out: newTranscript(), stderr: newTranscript(), ended: make(chan struct{})}
+	s := newServer(exec.Command(binary, args...))
 	s.cmd.Env = append(cleanEnv(), env...)
-	s.cmd.Stdout, s.cmd.Stderr = s.out, s.stderr
+	s.begin(t)
+	return s
+}
+
+// begin starts the process, in a group of its own, and sees to its end.
+func (s *server) begin(t testing.TB) {
+	t.Helper()
+	s.cmd.Stdout, s.cmd.Stderr = io.MultiWriter(s.out, s.all), io.MultiWriter(s.stderr, s.all)
+	s.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := s.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -63,15 +76,15 @@ func launch(t testing.TB, env []string, args ...string) *server {
 		_ = s.cmd.Wait()
 		s.out.end()
 		s.stderr.end()
+		s.all.end()
 		close(s.ended)
 	}()
 	t.Cleanup(func() {
 		s.kill()
 		if t.Failed() {
-			t.Logf("%s\n%s%s", strings.Join(s.cmd.Args, " "), s.out, s.stderr)
+			t.Logf("%s\n%s", strings.Join(s.cmd.Args, " "), s.all)
 		}
 	})
-	return s
 }
 
 // cleanEnv is the environment of the test without what would configure the binary.
@@ -98,9 +111,13 @@ func (s *server) awaitBanner(t testing.TB) {
 	s.at = addresses{found[0][1], found[1][1], found[2][1], found[3][1]}
 }
 
-// kill is kill -9.
+// kill is kill -9, of what it has started, too.
 func (s *server) kill() {
-	_ = s.cmd.Process.Kill()
+	select {
+	case <-s.ended:
+	default: // not waited for, so the number is still its own
+		_ = syscall.Kill(-s.cmd.Process.Pid, syscall.SIGKILL)
+	}
 	<-s.ended
 }
 

@@ -2,6 +2,7 @@ package system
 
 import (
 	"slices"
+	"strings"
 	"testing"
 
 	"ramen/internal/app"
@@ -52,3 +53,6 @@ func equal(t testing.TB, what string, got, want []string) {
 		t.Fatalf("%s:\n got %v\nwant %v", what, got, want)
 	}
 }
+
+// transportOf is the transport of a subtest of matrix.
+func transportOf(t *testing.T) string { return strings.Split(t.Name(), "/")[1] }

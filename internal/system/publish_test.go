@@ -168,3 +168,12 @@ func (s *server) untilOffline(user, device string) {
 	s.t.Helper()
 	until(s.t, "end of "+user+"/"+device, func() string { return same("online", s.devices(user)[device].Online, false) })
 }
+
+// jsonField is the text of a field of an object that is a number, or "".
+func jsonField(body, name string) string {
+	var fields map[string]json.Number
+	if json.Unmarshal([]byte(body), &fields) != nil {
+		return ""
+	}
+	return fields[name].String()
+}

@@ -45,10 +45,12 @@ func (r *rows) device(b *engine.Batch, d *store.DeviceSave) {
 // Append implements store.Store. Where an element's error is ErrFull or ErrStalled, nothing of it was done.
 func (s *Store) Append(ctx context.Context, batch []store.Append) []error {
 	errs := make([]error, len(batch))
-	todo := 0
+	todo, bytes := 0, 0
 	for i := range batch {
-		if errs[i] = s.acceptable(&batch[i]); errs[i] == nil {
+		n := 0
+		if n, errs[i] = s.acceptable(&batch[i], bytes); errs[i] == nil {
 			todo++
+			bytes += n
 		}
 	}
 	if todo == 0 {
@@ -79,22 +81,25 @@ func (s *Store) failRest(batch []store.Append, errs []error, err error) {
 	}
 }
 
-// acceptable refuses what must not be written before anything is.
-func (s *Store) acceptable(a *store.Append) error {
+// acceptable refuses what must not be written before anything is. It answers a's bytes, which come on top of before.
+func (s *Store) acceptable(a *store.Append, before int) (bytes int, err error) {
 	if err := checkAppend(a); err != nil {
-		return fmt.Errorf("store/pebble: append: %w", err)
+		return 0, fmt.Errorf("store/pebble: append: %w", err)
 	}
 	if len(a.Entries) == 0 {
-		if err := s.space.admitRest(); err != nil {
-			return fmt.Errorf("store/pebble: append user %q: %w", a.User, err)
-		}
+		err = s.space.admitRest()
 	}
 	for i := range a.Entries {
-		if err := s.space.admit(a.Entries[i].Message.Priority); err != nil {
-			return fmt.Errorf("store/pebble: append user %q: %w", a.User, err)
+		m := a.Entries[i].Message
+		bytes += m.Size()
+		if err == nil {
+			err = s.space.admit(m.Priority, before+bytes)
 		}
 	}
-	return nil
+	if err != nil {
+		return 0, fmt.Errorf("store/pebble: append user %q: %w", a.User, err)
+	}
+	return bytes, nil
 }
 
 func checkAppend(a *store.Append) error {

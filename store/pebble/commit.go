@@ -52,10 +52,16 @@ type committer struct {
 	closed  bool
 }
 
-func newCommitter(db *engine.DB, cfg *Config) *committer {
+func newCommitter(s *Store) *committer {
 	return &committer{
-		db: db, lazySync: cfg.LazySync, maxBytes: int(cfg.MaxPendingBytes), maxCalls: cfg.MaxOverdue, noSync: cfg.noSync,
-		wake: make(chan struct{}, 1), stop: make(chan struct{}), ended: make(chan struct{}),
+		db: s.db, metrics: s.metrics, wrote: s.space.wrote,
+		tick:     func(b *engine.Batch) { s.buckets.drop(b, s.nowMS()) },
+		lazySync: s.cfg.LazySync,
+		every:    time.Duration(s.buckets.width) * time.Millisecond,
+		maxBytes: int(min(s.cfg.MaxPendingBytes, 2*s.memTable)), // a group is a log of its own where it is larger
+		maxCalls: s.cfg.MaxOverdue,
+		noSync:   s.cfg.noSync,
+		wake:     make(chan struct{}, 1), stop: make(chan struct{}), ended: make(chan struct{}),
 	}
 }
 
@@ -94,7 +100,9 @@ func (c *committer) tryJoin(durable bool, add func(*engine.Batch)) (full, joined
 	} else if g.batch.Len() >= c.maxBytes {
 		return g, nil, nil
 	}
+	before := g.batch.Len()
 	add(g.batch)
+	c.wrote(g.batch.Len() - before)
 	g.durable = g.durable || durable
 	if g.calls++; g.calls == 1 {
 		c.wake <- struct{}{} // empty: the last group was taken with its token
@@ -193,7 +201,6 @@ func (c *committer) commit(g *group) (synced bool) {
 	if g.durable && !c.noSync {
 		opts = engine.Sync
 	}
-	c.wrote(g.batch.Len())
 	err := c.db.Apply(g.batch, opts)
 	if g.durable {
 		c.metrics.commit.Observe(time.Since(began).Seconds())

@@ -20,33 +20,20 @@ const (
 // Config of the embedded store.
 type Config struct {
 	// Dir holds the store's files; it is made where it does not exist. One process at a time.
-	Dir string `yaml:"dir"`
+	Dir string `yaml:"-"`
 	// IDRetention is how long an id counts as a duplicate. Default 5 min. PROTOCOL 9. Longer makes loads dearer by little,
 	// and the disk fuller by about 60 bytes a message.
-	IDRetention time.Duration `yaml:"id_retention"`
-	// MemTableBytes is how much is kept in memory before it is flushed into a file. 0: by the size of the disk, 256 KiB for
-	// one of up to 128 MiB, to 32 MiB from 16 GiB on. Twice that is in use at times, four times while the disk is slow.
-	MemTableBytes int64 `yaml:"memtable_bytes"`
-	// CacheBytes bounds the cache of blocks read from files. Default 32 MiB; 0 is no cache.
-	CacheBytes int64 `yaml:"cache_bytes"`
-	// ReserveBytes is the free space under which nothing is accepted. 0: 24 times the memtable, what flushing and
-	// compacting were seen to take at the worst (TestReserveCoversFlushes), but at most 512 MiB. Under half of it
-	// compactions wait, so that the log finds room. Watch ramen_store_free_bytes.
-	ReserveBytes int64 `yaml:"reserve_bytes"`
-	// ReserveLowBytes is the free space under which low priority is not accepted. 0: twice ReserveBytes. Medium stops
-	// half way between the two.
-	ReserveLowBytes int64 `yaml:"reserve_low_bytes"`
-	// MaxPendingBytes bounds what waits for the write under way. Default 16 MiB; callers beyond it wait for room.
-	MaxPendingBytes int64 `yaml:"max_pending_bytes"`
-	// MaxOverdue bounds the calls whose callers gave up and whose write goes on. Default 1024; beyond it every write is
-	// refused at once, before anything is done, until the disk answers.
-	MaxOverdue int `yaml:"max_overdue"`
-	// MaxReads bounds the loads and scans at one time. Default 64; others wait for their turn.
-	MaxReads int `yaml:"max_reads"`
-	// LazySync is how long what is saved lazily may wait for its fsync where nothing else brings one. Default 1 s.
-	LazySync time.Duration `yaml:"lazy_sync"`
-	// CloseTimeout bounds Close where the disk does not answer. Default 10 s.
-	CloseTimeout time.Duration `yaml:"close_timeout"`
+	IDRetention   time.Duration `yaml:"-"`
+	MemTableBytes int64         `yaml:"memtable_bytes" doc:"Bytes kept in memory before they are flushed into a file. 0: by the size of the disk, from 1MiB for one of up to 128MiB to 32MiB from 4GiB on. Twice that is in use at times, four times while the disk is slow."`
+	CacheBytes    int64         `yaml:"cache_bytes" doc:"Bytes of the cache of blocks read from files. 0: no cache."`
+	// 8 memtables are what flushing and compacting were seen to take at the worst (TestReserveCoversFlushes).
+	ReserveBytes    int64         `yaml:"reserve_bytes" doc:"Free space of the disk under which nothing is accepted. 0: 8 times the memtable. Watch ramen_store_free_bytes."`
+	ReserveLowBytes int64         `yaml:"reserve_low_bytes" doc:"Free space under which low priority is not accepted; medium stops half way between the two. 0: twice reserve_bytes."`
+	MaxPendingBytes int64         `yaml:"max_pending_bytes" doc:"Most bytes that wait for the write under way, at most twice the memtable; calls beyond it wait for room."`
+	MaxOverdue      int           `yaml:"max_overdue" doc:"Most calls whose callers gave up and whose write goes on; beyond it every write is refused at once, before anything is done, until the disk answers."`
+	MaxReads        int           `yaml:"max_reads" doc:"Most loads and scans at one time; others wait for their turn."`
+	LazySync        time.Duration `yaml:"lazy_sync" doc:"How long what is saved lazily may wait for its fsync where nothing else brings one."`
+	CloseTimeout    time.Duration `yaml:"close_timeout" doc:"How long the store may take to close where the disk does not answer."`
 
 	// FS replaces the operating system's files. Nil: those of the operating system.
 	FS vfs.FS `yaml:"-"`

@@ -36,7 +36,7 @@ func (s *Store) open(log *slog.Logger) error {
 		s.metrics.unregister(s.registry)
 		return errors.Join(err, s.db.Close(), lock.Close())
 	}
-	s.commits = newCommitter(s.db, &s.cfg)
+	s.commits = newCommitter(s)
 	return nil
 }
 
@@ -48,12 +48,13 @@ func (s *Store) openEngine(log *slog.Logger, lock *engine.Lock) error {
 		return fmt.Errorf("read the size of the disk: %w", err)
 	}
 	memTable := memTableBytes(&s.cfg, total)
-	s.space = newSpace(&s.cfg, total, memTable)
+	s.space = newSpace(&s.cfg, total, memTable, log)
 	m, err := newMetrics(s.registry, s.space.freeBytes, s.diskBytes)
 	if err != nil {
 		return err
 	}
 	s.metrics, s.space.metrics = m, m
+	s.memTable = memTable
 	o := options(&s.cfg, memTable, log, s.space)
 	o.Lock = lock
 	if s.db, err = engine.Open(s.cfg.Dir, o); err != nil {

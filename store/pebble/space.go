@@ -3,6 +3,7 @@ package pebble
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -33,6 +34,7 @@ var ErrFull = errors.New("store/pebble: the disk is nearly full")
 type space struct {
 	fs      vfs.FS
 	dir     string
+	log     *slog.Logger
 	metrics *metrics
 	floors  [protocol.Lanes]uint64 // by lane: the free bytes under which it is refused
 	// Below all of them: the free bytes under which compactions wait, kills and saves are refused, and flushes wait.
@@ -44,11 +46,12 @@ type space struct {
 	spent   atomic.Int64 // bytes written since checked
 	starved atomic.Int64 // until when nothing is taken, since a compaction found no room
 	start   time.Time
+	spoken  sparse
 }
 
 // newSpace works out the floors for a disk. A file system that cannot say its size has none.
-func newSpace(cfg *Config, total uint64, memTable int64) *space {
-	s := &space{fs: cfg.fs(), dir: cfg.Dir, start: time.Now()}
+func newSpace(cfg *Config, total uint64, memTable int64, log *slog.Logger) *space {
+	s := &space{fs: cfg.fs(), dir: cfg.Dir, log: log, start: time.Now()}
 	s.free.Store(^uint64(0))
 	if total == 0 {
 		return s
@@ -67,14 +70,17 @@ func newSpace(cfg *Config, total uint64, memTable int64) *space {
 	return s
 }
 
-// admit answers whether an entry of priority p may be written.
-func (s *space) admit(p protocol.Priority) error {
-	err := s.below(s.floors[p.Lane()], p.String()+" priority")
+// admit answers whether an entry of priority p may be written, as the last of so many bytes that go together.
+func (s *space) admit(p protocol.Priority, bytes int) error {
+	err := s.below(s.floors[p.Lane()], bytes, p.String()+" priority")
 	if err == nil && s.isStarved() {
 		err = fmt.Errorf("%w: a compaction waits for room: free or add space in %s", ErrFull, s.dir)
 	}
 	if err != nil {
 		s.metrics.refused[p.Lane()].Inc()
+		if n, ok := s.spoken.next(); ok {
+			s.log.Warn("store: messages are refused", "error", err.Error(), "times", n)
+		}
 	}
 	return err
 }
@@ -101,13 +107,14 @@ func (s *space) compacted() { s.starved.Store(0) }
 
 // admitRest answers whether anything else may be written: kills, records, epochs. They shrink or replace rows in the
 // end, but take room first.
-func (s *space) admitRest() error { return s.below(s.rest, "anything") }
+func (s *space) admitRest() error { return s.below(s.rest, 0, "anything") }
 
-func (s *space) below(floor uint64, what string) error {
+func (s *space) below(floor uint64, bytes int, what string) error {
 	if floor == 0 {
 		return nil
 	}
 	s.refresh()
+	floor += uint64(bytes) * writeFactor
 	free := s.left()
 	if free >= floor {
 		return nil
@@ -129,6 +136,7 @@ func (s *space) freeBytes() float64 {
 	if s.rest == 0 {
 		return -1
 	}
+	s.refresh() // nobody may have asked for a while
 	return float64(s.left())
 }
 

@@ -27,6 +27,7 @@ type Store struct {
 	space    *space
 	opened   time.Time
 	maxScan  int
+	memTable int64 // bytes
 
 	// each under its own lock
 	epochs  epochs
@@ -56,9 +57,6 @@ func Open(cfg Config, log *slog.Logger, reg prometheus.Registerer) (*Store, erro
 	if err := s.open(log); err != nil {
 		return nil, fmt.Errorf("store/pebble: open %s: %w", cfg.Dir, err)
 	}
-	s.commits.metrics, s.commits.wrote = s.metrics, s.space.wrote
-	s.commits.tick = func(b *engine.Batch) { s.buckets.drop(b, s.nowMS()) }
-	s.commits.every = time.Duration(s.buckets.width) * time.Millisecond
 	go s.commits.run()
 	return s, nil
 }
@@ -80,7 +78,7 @@ func (s *Store) Admit(p protocol.Priority) error {
 	if !validPriority(p) {
 		return fmt.Errorf("store/pebble: admit: priority %d is none of high, medium and low", p)
 	}
-	return s.space.admit(p)
+	return s.space.admit(p, 0)
 }
 
 // Close writes what is left and ends the store. Where the disk does not answer it gives up, and leaves files and lock to

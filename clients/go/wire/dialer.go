@@ -85,6 +85,12 @@ type Conn interface {
 	Close() error
 }
 
+// Finisher is a Conn whose Close may overtake what was written before. After Finish nothing more is written, and the
+// server ends the stream once it has read it all.
+type Finisher interface {
+	Finish() error
+}
+
 // ErrOneWay is Refresh's answer where the device has no way back to the server.
 var ErrOneWay = errors.New("wire: refresh: transport has no way back")
 

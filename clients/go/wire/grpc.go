@@ -111,6 +111,13 @@ func (c *grpcConn) write(f *protocol.DeviceFrame) error {
 	return c.stream.SendMsg(protocol.AppendProtoDeviceFrame(nil, f))
 }
 
+// Finish half-closes the stream: grpc-go drops what it has not sent yet of one that is cancelled.
+func (c *grpcConn) Finish() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.stream.CloseSend()
+}
+
 func (c *grpcConn) Close() error {
 	if c.cancel != nil {
 		c.cancel()

@@ -1,0 +1,201 @@
+package gateway
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"runtime"
+	"strconv"
+	"testing"
+	"time"
+
+	"ramen/link"
+	"ramen/protocol"
+	"ramen/store"
+)
+
+// nullStore is durable at once and keeps nothing: what is measured is the gateway.
+type nullStore struct{ errs []error }
+
+func (*nullStore) Identity() store.Identity                             { return store.Identity{Generation: 7} }
+func (*nullStore) LastEpoch(context.Context) (protocol.Epoch, error)    { return 0, nil }
+func (*nullStore) Close() error                                         { return nil }
+func (*nullStore) Forget(context.Context, []store.Forget) error         { return nil }
+func (s *nullStore) Append(_ context.Context, b []store.Append) []error { return s.errs[:len(b)] }
+func (*nullStore) Claim(context.Context, []protocol.ShardID, protocol.Epoch) error {
+	return nil
+}
+func (*nullStore) SaveDevices(context.Context, []store.DeviceSave, bool) error { return nil }
+func (*nullStore) Load(context.Context, store.Owner, protocol.UserID) (store.Mailbox, error) {
+	return store.Mailbox{}, nil
+}
+
+func benchWorld(b *testing.B) *world {
+	w := &world{t: b, cfg: Default(), epoch: 1}
+	w.cfg.ShardCount, w.cfg.OpensPerSecond, w.cfg.PublishesPerSecond, w.cfg.Committers = testShards, 0, 0, 1
+	w.cfg.IDRetention = time.Second // ids are remembered, and swept
+	g, err := New(w.cfg, Deps{Store: &nullStore{errs: make([]error, 10_000)}, Log: slog.New(slog.NewTextHandler(io.Discard, nil))})
+	if err != nil {
+		b.Fatal(err)
+	}
+	w.g = g
+	if err := g.Take(context.Background(), []protocol.ShardID{0, 1, 2, 3}, 1); err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { _ = g.Close(context.Background()) })
+	return w
+}
+
+// acker acks every push at once and gives its credit back.
+type acker struct{ s link.Stream }
+
+func (a *acker) Push(batch []protocol.Push, _ bool) {
+	last := &batch[len(batch)-1]
+	a.s.Ack(last.Seq, last.Cursor)
+	n := 0
+	for i := range batch {
+		n += batch[i].Cost()
+	}
+	a.s.Credit(n)
+}
+func (*acker) Acked(protocol.Seq)             {}
+func (*acker) Closed(protocol.Reason, string) {}
+func (*acker) Lost()                          {}
+
+func (w *world) acker(user protocol.UserID, device protocol.DeviceID) {
+	a := new(acker)
+	s, _, err := w.g.Open(context.Background(), link.Open{Route: w.route(user), User: user, Device: device, Transport: protocol.TransportWS}, a)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	a.s = s
+	s.Credit(64 << 10)
+}
+
+// BenchmarkPublish is a message from publish to ack, alone and in batches, to one user and to many.
+func BenchmarkPublish(b *testing.B) {
+	for _, c := range []struct{ batch, users int }{{1, 1}, {1, 1000}, {100, 1}, {100, 1000}} {
+		b.Run(fmt.Sprintf("batch=%d/users=%d", c.batch, c.users), func(b *testing.B) {
+			w := benchWorld(b)
+			users := make([]protocol.UserID, c.users)
+			for i := range users {
+				users[i] = protocol.UserID(fmt.Sprint("user", i))
+				w.acker(users[i], "d")
+			}
+			payload := make([]byte, 256)
+			batch := make([]link.Publish, c.batch)
+			messages := make([]protocol.Message, c.batch)
+			ids := make([]protocol.MessageID, 8000)
+			b.ReportAllocs()
+			n := 0
+			for b.Loop() {
+				if n%len(ids) == 0 {
+					b.StopTimer()
+					for i := range ids {
+						ids[i] = protocol.MessageID("0198f3c2-" + strconv.Itoa(n+i))
+					}
+					b.StartTimer()
+				}
+				for i := range batch {
+					u := users[n%len(users)]
+					messages[i] = protocol.Message{ID: ids[n%len(ids)], Priority: protocol.PriorityMedium, Payload: payload, ContentType: protocol.ContentTypeJSON}
+					batch[i] = link.Publish{Route: w.route(u), User: u, Message: &messages[i], TTLMS: 60_000}
+					n++
+				}
+				for _, r := range w.g.Publish(context.Background(), batch) {
+					if r.Status != link.StatusAccepted {
+						b.Fatalf("%+v", r)
+					}
+				}
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(n), "ns/message")
+		})
+	}
+}
+
+func BenchmarkLane(b *testing.B) {
+	var l lane
+	for i := range 10_000 {
+		l.entries = append(l.entries, &entry{pos: protocol.Position{Epoch: 1, Micros: uint64(i + 1)}})
+	}
+	b.Run("after", func(b *testing.B) {
+		i := uint64(0)
+		for b.Loop() {
+			i = (i + 7919) % 10_000
+			if l.after(protocol.Position{Epoch: 1, Micros: i}) != int(i) {
+				b.Fatal(i)
+			}
+		}
+	})
+	b.Run("next and ack", func(b *testing.B) {
+		w := benchWorld(b)
+		w.cfg.MailboxMessages = 1 << 30
+		batch := make([]link.Publish, 10_000)
+		for i := range batch {
+			batch[i] = w.message(strconv.Itoa(i), medium, ttl(time.Hour))
+		}
+		w.g.Publish(context.Background(), batch)
+		r := &counter{}
+		s, _, _ := w.g.Open(context.Background(), link.Open{Route: w.route(alice), User: alice, Device: "d", Transport: protocol.TransportWS}, r)
+		b.ReportAllocs()
+		for b.Loop() {
+			s.Credit(1000) // some pushes
+			s.Ack(r.last, "")
+			if r.last%9000 == 8999 { // back to the start
+				b.StopTimer()
+				for i := range batch {
+					batch[i] = w.message(fmt.Sprint(r.last, i), medium, ttl(time.Hour))
+				}
+				w.g.Publish(context.Background(), batch[:9000])
+				b.StartTimer()
+			}
+		}
+	})
+}
+
+type counter struct{ last protocol.Seq }
+
+func (c *counter) Push(batch []protocol.Push, _ bool) { c.last = batch[len(batch)-1].Seq }
+func (*counter) Acked(protocol.Seq)                   {}
+func (*counter) Closed(protocol.Reason, string)       {}
+func (*counter) Lost()                                {}
+
+func BenchmarkOpenClose(b *testing.B) {
+	w := benchWorld(b)
+	w.acker(alice, "d")
+	r := &counter{}
+	o := link.Open{Route: w.route(alice), User: alice, Device: "d", Transport: protocol.TransportWS}
+	b.ReportAllocs()
+	for b.Loop() {
+		s, opened, err := w.g.Open(context.Background(), o, r)
+		if err != nil {
+			b.Fatal(err)
+		}
+		o.Cursor = opened.Cursor
+		s.Close()
+	}
+}
+
+// BenchmarkIdleDevice is the memory of a user with one device and its stream, nothing waiting.
+func BenchmarkIdleDevice(b *testing.B) {
+	const n = 20_000
+	for b.Loop() {
+		w := benchWorld(b)
+		users := make([]protocol.UserID, n)
+		for i := range users {
+			users[i] = protocol.UserID(fmt.Sprintf("user-%09d-with-a-uuid-like-id", i))
+		}
+		var before, after runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&before)
+		for _, u := range users {
+			w.acker(u, "device")
+		}
+		time.Sleep(2 * w.cfg.SaveInterval) // saved: the saver's lists are its own again
+		runtime.GC()
+		runtime.GC()
+		runtime.ReadMemStats(&after)
+		b.ReportMetric(float64(after.HeapAlloc-before.HeapAlloc)/n, "B/device")
+	}
+}

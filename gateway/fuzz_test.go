@@ -1,0 +1,437 @@
+package gateway
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"slices"
+	"strconv"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"ramen/link"
+	"ramen/protocol"
+)
+
+// driver does the same to a gateway and to the model, and compares.
+type driver struct {
+	t       *testing.T
+	w       *world
+	x       *model
+	data    []byte
+	log     []string
+	live    map[string]*recorder  // latest stream of a device, ended or not
+	history map[string][]pastPush // every push of a device
+	lost    map[string]bool       // the latest stream lost its gateway
+	next    int                   // of message ids
+}
+
+type pastPush struct {
+	modelPush
+	cursor string
+}
+
+func (f *driver) byte() int {
+	if len(f.data) == 0 {
+		return 0
+	}
+	b := f.data[0]
+	f.data = f.data[1:]
+	return int(b)
+}
+
+func (f *driver) pick(n int) int { return f.byte() % n }
+
+func (f *driver) note(format string, args ...any) {
+	f.log = append(f.log, fmt.Sprintf(format, args...))
+}
+
+func (f *driver) fatal(format string, args ...any) {
+	f.t.Helper()
+	f.t.Fatalf("%s\nafter %v\nmodel:\n%v", fmt.Sprintf(format, args...), f.log[max(0, len(f.log)-60):], f.x)
+}
+
+func driveMailbox(t *testing.T, data []byte) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, func(c *Config) { c.OpensPerSecond, c.PublishesPerSecond = 0, 0 })
+		defer func() { _ = w.g.Close(t.Context()) }()
+		f := &driver{t: t, w: w, x: &model{now: time.Now()}, data: data,
+			live: make(map[string]*recorder), history: make(map[string][]pastPush), lost: make(map[string]bool)}
+		for len(f.data) > 0 {
+			f.step()
+			f.compare()
+		}
+		w.stop()
+	})
+}
+
+func (f *driver) step() {
+	device := "d" + strconv.Itoa(f.pick(5))
+	switch op := f.pick(24); op {
+	case 0, 1, 2, 3, 4, 5, 6:
+		f.publish()
+	case 7, 8, 9, 10:
+		f.ack(device)
+	case 11, 12:
+		f.ackBeside(device)
+	case 13, 14, 15:
+		f.open(device)
+	case 16:
+		if r := f.live[device]; r != nil {
+			f.note("close %s", device)
+			r.close()
+			f.x.settle()
+			f.x.device(device, "").online = false
+		}
+	case 17:
+		f.reopen(device)
+	case 18, 19:
+		f.recall()
+	case 20:
+		if r := f.live[device]; r != nil && !r.over {
+			os := []string{"ios", "android"}[f.pick(2)]
+			f.note("refresh %s %s", device, os)
+			r.stream.Refresh(&protocol.DeviceContext{OS: os})
+			f.x.device(device, "").os = os
+		}
+	case 21, 22:
+		f.sleep(5 * time.Second)
+	case 23:
+		f.again()
+	}
+	f.x.settle()
+}
+
+func (f *driver) publish() {
+	batch := make([]link.Publish, 1+f.pick(3)/2*f.pick(4))
+	fault := f.pick(12)
+	f.note("publish %d, fault %d:", len(batch), fault)
+	if fault < 2 {
+		unsureScript(f.w, 1, fault == 0)
+	}
+	if fault >= 2 {
+		f.x.sure()
+	}
+	var want []link.Status
+	for i := range batch {
+		m := &modelMessage{lane: f.pick(3), created: f.x.now, verdicts: make(map[string]bool)}
+		f.next++
+		m.id = "m" + strconv.Itoa(f.next)
+		p := f.w.message(m.id, protocol.LanePriority(m.lane), ttl(24*time.Hour))
+		m.expires = f.x.now.Add(24 * time.Hour)
+		switch f.pick(8) {
+		case 0:
+			m.device = "d" + strconv.Itoa(f.pick(5))
+			p.Device = protocol.DeviceID(m.device)
+		case 1:
+			m.os = []string{"ios", "android"}[f.pick(2)]
+			where("os", m.os)(&p)
+		case 2, 3:
+			m.key = "k"
+			p.Message.CollapseKey = m.key
+		case 4:
+			m.expires = f.x.now.Add(time.Duration(3500+5000*f.pick(4)) * time.Millisecond)
+			p.TTLMS = m.expires.Sub(f.x.now).Milliseconds()
+		case 5:
+			m.id = "m" + strconv.Itoa(1+f.pick(f.next))
+			p.Message.ID = protocol.MessageID(m.id)
+		}
+		batch[i] = p
+		f.note("%s lane %d device %q os %q key %q", m.id, m.lane, m.device, m.os, m.key)
+		switch {
+		case f.x.known(m.id) && fault < 2 && f.isUnsure(m.id):
+			want = append(want, link.StatusRejected)
+		case f.x.known(m.id):
+			want = append(want, link.StatusDuplicate)
+		case fault < 2:
+			want = append(want, link.StatusRejected)
+			f.x.unsure = append(f.x.unsure, m)
+		default:
+			want = append(want, link.StatusAccepted)
+			f.x.insert(m)
+		}
+	}
+	for i, r := range f.w.publish(batch...) {
+		if r.Status != want[i] {
+			f.fatal("publish %s: %+v; want %d", batch[i].Message.ID, r, want[i])
+		}
+	}
+	f.w.store.Script(nil)
+}
+
+func (f *driver) isUnsure(id string) bool {
+	return slices.ContainsFunc(f.x.unsure, func(m *modelMessage) bool { return m.id == id })
+}
+
+func (f *driver) ack(device string) {
+	r := f.live[device]
+	if r == nil || r.over {
+		return
+	}
+	d := f.x.device(device, "")
+	seq := r.opened.Seq + protocol.Seq(f.pick(len(d.stream)+1))
+	if n := len(d.stream); n > 0 && f.pick(2) == 0 {
+		seq = d.stream[n-1].seq
+	}
+	f.note("ack %s %d", device, seq)
+	r.ack(seq)
+	f.x.ackSeq(d, seq)
+}
+
+// ackBeside acks by a cursor that the device was ever pushed, or by seq and stream.
+func (f *driver) ackBeside(device string) {
+	past := f.history[device]
+	if len(past) == 0 {
+		return
+	}
+	d := f.x.device(device, "")
+	if r := f.live[device]; f.pick(3) == 0 && r != nil && !f.lost[device] {
+		seq := r.opened.Seq + protocol.Seq(f.pick(len(d.stream)+1))
+		f.note("ack beside %s %d of %s", device, seq, r.opened.Name)
+		if err := f.w.ackBeside(device, bySeq(seq, r.opened.Name)); err != nil {
+			f.fatal("ack beside: %v", err)
+		}
+		f.x.ackSeq(d, seq)
+		return
+	}
+	p := past[f.pick(len(past))]
+	f.note("ack beside %s cursor of %s", device, p.id)
+	if err := f.w.ackBeside(device, byCursor(p.cursor)); err != nil {
+		f.fatal("ack beside: %v", err)
+	}
+	f.x.ack(d, p.cover, p.seq)
+}
+
+func (f *driver) open(device string) {
+	os := []string{"ios", "android"}[f.pick(2)]
+	n := 1 + f.pick(12)
+	form, past, old := f.pick(4), f.history[device], f.live[device]
+	edits := []func(*link.Open){window(n), context_(protocol.DeviceContext{OS: os})}
+	f.x.settle()
+	d := f.x.device(device, os)
+	resumed, begin := false, func() {}
+	switch {
+	case form == 0 && len(past) > 0:
+		p := past[len(past)-1-f.pick(len(past))]
+		edits, resumed, begin = append(edits, at(p.cursor)), true, func() { f.x.ack(d, p.cover, p.seq) }
+	case form == 1 && old != nil:
+		seq := old.opened.Seq + protocol.Seq(f.pick(len(d.stream)+1))
+		resumed = !f.lost[device]
+		edits = append(edits, counted(seq, old.opened.Name))
+		if resumed {
+			begin = func() { f.x.ackSeq(d, seq) }
+		}
+	case form == 2:
+		edits = append(edits, at("kforged"))
+	}
+	f.note("open %s form %d window %d %s", device, form, n, os)
+	r, err := f.w.tryOpen(device, edits...)
+	if err != nil {
+		f.fatal("open: %v", err)
+	}
+	begin()
+	d.seq = max(d.seq, d.ackSeq)
+	if d.loose && d.ackSeq <= r.opened.Seq && r.opened.Seq < d.seq {
+		d.seq = r.opened.Seq
+	}
+	d.loose = false
+	want := link.Opened{Number: r.opened.Number, Name: r.opened.Name, Cursor: r.opened.Cursor, Resumed: resumed, Seq: d.seq, Expired: d.expired}
+	if r.opened != want {
+		f.fatal("hello of %s is %+v; want %+v", device, r.opened, want)
+	}
+	if old != nil && !old.over {
+		f.fatal("the older stream of %s goes on", device)
+	}
+	d.online, d.window, d.os, d.expired, d.read, d.sent, d.stream = true, n, os, 0, d.acked, nil, nil
+	f.live[device], f.lost[device] = r, false
+	r.stream.Credit(plenty)
+}
+
+// reopen goes on with the latest stream's socket, as if the link had broken.
+func (f *driver) reopen(device string) {
+	old := f.live[device]
+	if old == nil || old.over && !old.lost {
+		return
+	}
+	d := f.x.device(device, "")
+	acked := old.opened.Seq + protocol.Seq(f.pick(len(d.stream)+1))
+	keep := len(d.stream) - f.pick(min(3, len(d.stream)+1))
+	acked = min(acked, old.opened.Seq+protocol.Seq(keep))
+	f.note("re-open %s acked %d of %d, kept %d", device, acked, len(d.stream), keep)
+	old.pushes = old.pushes[:keep]
+	f.x.settle()
+	r, err := f.w.tryOpen(device, reopens(old, acked), window(d.window), context_(protocol.DeviceContext{OS: d.os}))
+	if err != nil {
+		f.fatal("re-open: %v", err)
+	}
+	past := f.history[device]
+	past = past[:len(past)-(len(d.stream)-keep)] // what was lost on the link can be acked by nobody
+	f.history[device] = past
+	d.stream = d.stream[:keep]
+	d.sent, d.read = nil, d.acked
+	for _, p := range d.stream {
+		if p.seq <= acked {
+			f.x.ack(d, p.cover, p.seq)
+		}
+	}
+	d.read = d.acked
+	for _, p := range d.stream {
+		if p.seq > acked {
+			d.sent = append(d.sent, p)
+			for i := range 3 {
+				d.read[i] = max(d.read[i], p.cover[i])
+			}
+		}
+	}
+	f.x.ack(d, d.acked, 0)
+	d.seq = old.opened.Seq + protocol.Seq(keep)
+	d.online = true
+	old.over = true
+	r.pushes = old.pushes
+	r.opened = link.Opened{Number: r.opened.Number, Name: r.opened.Name, Cursor: old.opened.Cursor, Seq: old.opened.Seq}
+	f.live[device], f.lost[device] = r, false
+	r.stream.Credit(plenty)
+}
+
+func (f *driver) recall() {
+	if f.next == 0 {
+		return
+	}
+	id := "m" + strconv.Itoa(f.next-f.pick(min(f.next, 20)))
+	f.x.sure()
+	want := false
+	for _, m := range f.x.all {
+		if m.id == id && !m.dead {
+			m.dead, want = true, true
+		}
+	}
+	f.note("recall %s", id)
+	if ok, err := f.w.recall(id); ok != want || err != nil {
+		f.fatal("recall of %s: %v, %v; want %v", id, ok, err, want)
+	}
+}
+
+// again goes through a restart, a crash, another ownership, or a long idle time.
+func (f *driver) again() {
+	switch how := f.pick(8); how {
+	case 0, 1, 2:
+		if len(f.x.unsure) > 0 { // its outcome would be for the store to know
+			f.sleep(5 * time.Second)
+		}
+		f.sleep(5 * time.Second)
+		f.note("again %d", how)
+		switch how {
+		case 0:
+			f.w.restart()
+		case 1:
+			f.w.crash()
+			for _, d := range f.x.devices {
+				d.loose = true
+			}
+		case 2:
+			f.w.take(f.w.epoch + 1)
+		}
+		f.reloaded()
+	case 3:
+		f.sleep(f.w.cfg.MailboxIdle + 10*time.Second)
+	}
+}
+
+func (f *driver) reloaded() {
+	f.x.settle()
+	f.x.reload()
+	for d := range f.live {
+		f.lost[d] = true
+	}
+}
+
+func (f *driver) sleep(by time.Duration) {
+	f.note("sleep %v", by)
+	time.Sleep(by)
+	synctest.Wait()
+	f.x.advance(by)
+	if f.w.g.boxes.Load() == 0 {
+		f.note("unloaded")
+		f.reloaded()
+	}
+	for d, r := range f.live { // a window that stayed full
+		if r.over && r.reason == protocol.ReasonAckTimeout {
+			f.x.device(d, "").online = false
+		}
+	}
+}
+
+func (f *driver) compare() {
+	for device, r := range f.live {
+		d := f.x.device(device, "")
+		var want []string
+		for _, p := range d.stream {
+			want = append(want, p.id)
+		}
+		if have := r.ids(); !slices.Equal(have, want) {
+			f.fatal("%s was pushed %v; want %v", device, have, want)
+		}
+		r.got(want...)
+		if n := len(f.history[device]); len(d.stream) > 0 && (n == 0 || f.history[device][n-1].cursor != r.last()) {
+			for i := range d.stream {
+				c := r.pushes[i].Cursor
+				if !slices.ContainsFunc(f.history[device], func(p pastPush) bool { return p.cursor == c }) {
+					f.history[device] = append(f.history[device], pastPush{d.stream[i], c})
+				}
+			}
+		}
+	}
+	if err := f.w.g.Check(); err != nil {
+		f.fatal("%v", err)
+	}
+	if f.w.g.boxes.Load() > 0 {
+		if have, want := f.w.waiting(), f.x.waiting(); !slices.Equal(have, want) {
+			f.fatal("%v wait; want %v", have, want)
+		}
+	}
+}
+
+func TestMailboxAgainstModel(t *testing.T) {
+	seed, rounds := uint64(time.Now().UnixNano()), 60
+	if s := os.Getenv("RAMEN_SEED"); s != "" {
+		n, err := strconv.ParseUint(s, 10, 64)
+		if err != nil {
+			t.Fatal(errors.New("RAMEN_SEED must be a number"))
+		}
+		seed, rounds = n, 1
+	}
+	if s := os.Getenv("RAMEN_ROUNDS"); s != "" {
+		rounds, _ = strconv.Atoi(s)
+	}
+	for i := range rounds {
+		at := seed + uint64(i)
+		rng := rand.New(rand.NewPCG(at, 1))
+		data := make([]byte, 400+rng.IntN(2000))
+		for j := range data {
+			data[j] = byte(rng.Uint32())
+		}
+		if !t.Run("", func(t *testing.T) { driveMailbox(t, data) }) {
+			t.Fatalf("again with RAMEN_SEED=%d", at)
+		}
+	}
+}
+
+func FuzzMailbox(f *testing.F) {
+	f.Add([]byte{0, 13, 0, 3, 0, 0, 0, 5, 1, 2})
+	for seed := range uint64(8) {
+		rng := rand.New(rand.NewPCG(seed, 2))
+		data := make([]byte, 300)
+		for j := range data {
+			data[j] = byte(rng.Uint32())
+		}
+		f.Add(data)
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		if len(data) > 4000 {
+			t.Skip("long enough")
+		}
+		driveMailbox(t, data)
+	})
+}

@@ -1,0 +1,161 @@
+package linktest
+
+import (
+	"sync"
+
+	"ramen/link"
+	"ramen/protocol"
+)
+
+// cableEnd stands between a stream of the gateway's and its receiver.
+//
+//	opening ──▶ open ──▶ closed            the frontend closed it, or the gateway ended it
+//	    │        └─────▶ severed ──▶ told  Lost once no other call is under way
+//	    └──────▶ severed                   Open answers ErrLost; the receiver is told nothing
+type cableEnd struct {
+	cable    *Cable
+	receiver link.Receiver
+
+	mu     sync.Mutex
+	inner  link.Stream
+	opened bool // Open has answered, or is about to
+	cutOff bool // severed before
+	dead   bool // closed or severed: nothing passes any more
+	inside bool // a call of the receiver is under way
+	owed   bool // Lost is still to be told
+}
+
+var (
+	_ link.Stream   = (*cableEnd)(nil)
+	_ link.Receiver = (*cableEnd)(nil)
+)
+
+// join notes the gateway's stream; false where the link was severed meanwhile.
+func (e *cableEnd) join(s link.Stream) bool {
+	e.cable.mu.Lock()
+	defer e.cable.mu.Unlock()
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.cable.severed {
+		e.dead, e.cutOff = true, true
+		return false
+	}
+	e.inner = s
+	if !e.dead { // ended by the gateway already
+		e.cable.ends[e] = true
+	}
+	return true
+}
+
+// handOver reports whether Open may answer the stream.
+func (e *cableEnd) handOver() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.opened = true
+	return !e.cutOff
+}
+
+// sever loses the stream on both sides.
+func (e *cableEnd) sever() {
+	e.mu.Lock()
+	inner, was := e.inner, e.dead
+	e.dead = true
+	e.cutOff = !was && !e.opened
+	now := !was && e.opened && !e.inside
+	e.owed = !was && e.opened && e.inside
+	e.mu.Unlock()
+	if now {
+		e.receiver.Lost()
+	}
+	if !was {
+		inner.Close()
+	}
+}
+
+// pass makes a call of the receiver, unless the stream is dead.
+func (e *cableEnd) pass(last bool, call func()) {
+	e.mu.Lock()
+	if e.dead {
+		e.mu.Unlock()
+		return
+	}
+	e.dead = last
+	e.inside = true
+	e.mu.Unlock()
+	call()
+	e.mu.Lock()
+	e.inside = false
+	owed := e.owed
+	e.owed = false
+	e.mu.Unlock()
+	if owed {
+		e.receiver.Lost()
+	}
+}
+
+func (e *cableEnd) Push(batch []protocol.Push, more bool) {
+	e.pass(false, func() { e.receiver.Push(batch, more) })
+}
+
+func (e *cableEnd) Acked(seq protocol.Seq) { e.pass(false, func() { e.receiver.Acked(seq) }) }
+
+func (e *cableEnd) Closed(reason protocol.Reason, detail string) {
+	e.pass(true, func() { e.receiver.Closed(reason, detail) })
+	e.leave()
+}
+
+func (e *cableEnd) Lost() {
+	e.pass(true, e.receiver.Lost)
+	e.leave()
+}
+
+func (e *cableEnd) leave() {
+	e.cable.mu.Lock()
+	delete(e.cable.ends, e)
+	e.cable.mu.Unlock()
+}
+
+// live is the gateway's stream, or nil.
+func (e *cableEnd) live() link.Stream {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.dead {
+		return nil
+	}
+	return e.inner
+}
+
+func (e *cableEnd) Credit(n int) {
+	if s := e.live(); s != nil {
+		s.Credit(n)
+	}
+}
+
+func (e *cableEnd) Ack(seq protocol.Seq, cursor string) {
+	if s := e.live(); s != nil {
+		s.Ack(seq, cursor)
+	}
+}
+
+func (e *cableEnd) Refresh(c *protocol.DeviceContext) {
+	if s := e.live(); s != nil {
+		s.Refresh(c)
+	}
+}
+
+func (e *cableEnd) Measured(ms uint32) {
+	if s := e.live(); s != nil {
+		s.Measured(ms)
+	}
+}
+
+func (e *cableEnd) Close() {
+	e.mu.Lock()
+	inner, was := e.inner, e.dead
+	e.dead, e.owed = true, false
+	e.mu.Unlock()
+	e.leave()
+	if !was {
+		inner.Close()
+	}
+}
