@@ -48,11 +48,11 @@ func (d *door) run() {
 			}
 			continue
 		}
-		if ne, ok := errors.AsType[net.Error](err); !ok || !ne.Temporary() {
+		if errors.Is(err, net.ErrClosed) {
 			d.Close()
 			return
 		}
-		// Out of descriptors, most likely. As net/http does it.
+		// Out of descriptors, most likely.
 		pause = min(max(2*pause, 5*time.Millisecond), time.Second)
 		d.s.log.Warn("frontend: accept failed, trying again", "err", err, "pause", pause)
 		select {
@@ -105,7 +105,8 @@ func (d *door) first(c net.Conn) {
 	}
 }
 
-var headEnd = []byte("\r\n\r\n")
+// A head ends with an empty line. One that ends with a bare LF is rare, and left to net/http. RFC 9112 2.2.
+var headEnd, bareEnd = []byte("\n\r\n"), []byte("\n\n")
 
 // readHead reads until the head of a request that the door may serve is whole. end is where it ends; 0: it is net/http's.
 func readHead(c net.Conn, buf []byte) (n, end int, err error) {
@@ -118,8 +119,12 @@ func readHead(c net.Conn, buf []byte) (n, end int, err error) {
 		if !opensStream(buf[:n]) {
 			return n, 0, nil
 		}
-		if at := bytes.Index(buf[max(0, n-got-len(headEnd)):n], headEnd); at >= 0 {
-			return n, max(0, n-got-len(headEnd)) + at + len(headEnd), nil
+		from := max(0, n-got-len(headEnd))
+		if at := bytes.Index(buf[from:n], headEnd); at >= 0 {
+			return n, from + at + len(headEnd), nil
+		}
+		if bytes.Contains(buf[from:n], bareEnd) {
+			return n, 0, nil
 		}
 	}
 	return n, 0, nil

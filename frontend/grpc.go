@@ -22,7 +22,7 @@ import (
 const (
 	maxDeviceFrame = 64<<10 + 1<<10 // bytes: a device's frame may hold 64 KiB, and protobuf around it
 	pingsAtLeast   = 3 * time.Second
-	grpcBuffer     = 4 << 10 // bytes a connection and direction; shared while idle
+	grpcBuffer     = 4 << 10 // bytes a connection and direction; grpc shares that for writing while it is idle
 )
 
 // devices is the gRPC service of port 8081.
@@ -43,7 +43,6 @@ func (s *Server) GRPCOptions() []grpc.ServerOption {
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: pingsAtLeast, PermitWithoutStream: true}),
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 15 * time.Second, Timeout: 10 * time.Second}),
 		grpc.MaxRecvMsgSize(maxDeviceFrame),
-		grpc.SharedWriteBuffer(true),
 		grpc.WriteBufferSize(grpcBuffer),
 		grpc.ReadBufferSize(grpcBuffer),
 		grpc.ConnectionTimeout(s.cfg.ReadHeaderTimeout),

@@ -191,14 +191,14 @@ func (s *Server) failHandshake(w http.ResponseWriter, err error) {
 	if !ok {
 		return // the connection is gone
 	}
-	code := protocol.CodeInvalidArgument
+	code, text := protocol.CodeInvalidArgument, e.Text
 	switch e.Status {
 	case http.StatusForbidden:
-		code = protocol.CodePermissionDenied
+		code, text = protocol.CodePermissionDenied, "pages of this Origin may not open a WebSocket here: add it to the configured origins"
 	case http.StatusInternalServerError:
 		code = protocol.CodeInternal
 	}
-	s.failAs(w, e.Status, protocol.Errorf(code, "%s", e.Text))
+	s.failAs(w, e.Status, protocol.Errorf(code, "%s", text))
 }
 
 func (s *Server) openSocket(r *http.Request, from *source, n *ws.Negotiated) (*wsStream, link.Stream, link.Opened, error) {

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"sync"
 	"time"
 
 	"ramen/link"
@@ -14,13 +15,20 @@ import (
 type committer struct {
 	g    *Gateway
 	jobs chan *job
+
+	// owned by run: used again for each write
+	batch  []*job
+	steps  []*step
+	spare  []*step
+	writes []store.Append
 }
 
 // job is what one caller wants written.
 type job struct {
+	pool  *sync.Pool
 	ops   []op
-	done  chan struct{} // closed once every op has its result
-	after func()        // called then, by who closed done; may be nil
+	done  chan struct{} // gets one token once every op has its result
+	after func()        // called then, by who gave the token; may be nil
 }
 
 // op is one publish; or one recall; or neither, so that what is unsure of the mailbox is written again.
@@ -28,6 +36,7 @@ type op struct {
 	box     *mailbox
 	publish *link.Publish
 	recall  protocol.MessageID
+	at      int // where in its caller's batch
 
 	hash   idHash
 	entry  *entry // what was made of a publish, or is to be recalled; nil where nothing is written for it
@@ -35,83 +44,166 @@ type op struct {
 	found  bool // recall: there was one
 }
 
+func (g *Gateway) newJob() *job {
+	if j, ok := g.jobs.Get().(*job); ok {
+		return j
+	}
+	return &job{pool: &g.jobs, done: make(chan struct{}, 1)}
+}
+
+// keptOps is the most ops that a job in the pool has room for, keptStep the most that a step or a write kept has, and
+// keptSteps how many of these are kept: a burst must not hold memory for ever.
+const (
+	keptOps   = 1024
+	keptStep  = 128
+	keptSteps = 1024
+)
+
+// free gives the job back to the pool: its token has been taken, and nobody knows it any more.
+func (j *job) free() {
+	clear(j.ops)
+	j.ops = j.ops[:0]
+	if cap(j.ops) <= keptOps {
+		j.pool.Put(j)
+	}
+}
+
 // run is the committer's goroutine. It ends once jobs is closed and drained.
 func (c *committer) run() {
 	for j := range c.jobs {
-		c.commit(c.gather(j))
+		c.gather(j)
+		c.commit()
 	}
 }
 
 // gather takes what else is waiting, up to the bound of one write.
-func (c *committer) gather(first *job) []*job {
-	batch, n := []*job{first}, len(first.ops)
-	for n < c.g.cfg.CommitMessages {
+func (c *committer) gather(first *job) {
+	c.batch = append(c.batch[:0], first)
+	for n := len(first.ops); n < c.g.cfg.CommitMessages; {
 		select {
 		case j, ok := <-c.jobs:
 			if !ok {
-				return batch
+				return
 			}
-			batch, n = append(batch, j), n+len(j.ops)
+			c.batch, n = append(c.batch, j), n+len(j.ops)
 		default:
-			return batch
+			return
 		}
 	}
-	return batch
 }
 
 // commit writes the jobs' ops in one append, and answers them.
-func (c *committer) commit(batch []*job) {
-	if steps := c.prepare(batch); len(steps) > 0 {
-		errs := c.append(steps)
-		for i, s := range steps {
+func (c *committer) commit() {
+	c.prepare()
+	if len(c.steps) > 0 {
+		errs := c.append()
+		for i, s := range c.steps {
 			s.finish(errs[i])
 		}
+		c.keepWrites(errs)
 	}
-	for _, j := range batch {
+	for _, s := range c.steps {
+		c.put(s)
+	}
+	for i, j := range c.batch {
+		c.batch[i] = nil
 		j.finish()
 	}
 }
 
+// finish answers the job. Its caller may have it back in the pool the moment the token is there.
 func (j *job) finish() {
-	close(j.done)
-	if j.after != nil {
-		j.after()
+	after := j.after
+	j.after = nil
+	j.done <- struct{}{}
+	if after != nil { // nobody waits
+		after()
+		<-j.done
+		j.free()
 	}
 }
 
 // prepare decides, op by op and in their order, what is to be written to which mailbox.
-func (c *committer) prepare(batch []*job) []*step {
-	steps := make([]*step, 0, len(batch))
-	byBox := make(map[*mailbox]*step, len(batch))
-	for _, j := range batch {
+func (c *committer) prepare() {
+	steps := c.steps[:0]
+	for _, j := range c.batch {
 		for i := range j.ops {
 			o := &j.ops[i]
-			s := byBox[o.box]
-			o.box.mu.Lock()
-			if s == nil {
-				s = o.box.newStepLocked()
-				byBox[o.box] = s
-				steps = append(steps, s)
+			b := o.box
+			b.mu.Lock()
+			if b.step == nil {
+				b.step = c.newStepLocked(b)
+				steps = append(steps, b.step)
 			}
-			s.addLocked(o)
-			o.box.mu.Unlock()
+			b.step.addLocked(o)
+			b.mu.Unlock()
 		}
 	}
 	live := steps[:0]
 	for _, s := range steps {
+		s.box.step = nil
 		if len(s.ops)+len(s.prior) > 0 {
 			live = append(live, s)
+		} else {
+			c.put(s)
 		}
 	}
-	return live
+	c.steps = live
+}
+
+// newStepLocked begins what one write does to b, behind what is unsure of it.
+func (c *committer) newStepLocked(b *mailbox) *step {
+	s := new(step)
+	if n := len(c.spare); n > 0 {
+		s, c.spare = c.spare[n-1], c.spare[:n-1]
+	}
+	s.box, s.prior = b, b.unsure
+	for _, p := range s.prior {
+		s.freed.count += p.freed.count
+		s.freed.bytes += p.freed.bytes
+	}
+	return s
+}
+
+// put keeps a step's slices for another.
+func (c *committer) put(s *step) {
+	clear(s.ops)
+	clear(s.twins)
+	clear(s.added)
+	clear(s.kills)
+	*s = step{ops: s.ops[:0], twins: s.twins[:0], added: s.added[:0], kills: s.kills[:0]}
+	if max(cap(s.ops), cap(s.kills), cap(s.twins)) <= keptStep && len(c.spare) < keptSteps {
+		c.spare = append(c.spare, s)
+	}
+}
+
+// keepWrites keeps the slices of the last write for the next, unless the store may not be done with them.
+func (c *committer) keepWrites(errs []error) {
+	for i, err := range errs {
+		if unknown(err) {
+			c.writes = nil
+			return
+		}
+		w := &c.writes[i]
+		if max(cap(w.Entries), cap(w.Kills)) > keptStep {
+			*w = store.Append{}
+			continue
+		}
+		clear(w.Entries)
+		clear(w.Kills)
+		*w = store.Append{Entries: w.Entries[:0], Kills: w.Kills[:0]}
+	}
 }
 
 // append writes the steps, within the deadline.
-func (c *committer) append(steps []*step) []error {
-	writes := make([]store.Append, len(steps))
+func (c *committer) append() []error {
+	if len(c.writes) < len(c.steps) {
+		c.writes = append(c.writes, make([]store.Append, len(c.steps)-len(c.writes))...)
+	}
+	writes := c.writes[:len(c.steps)]
 	messages := 0
-	for i, s := range steps {
-		writes[i] = s.write()
+	for i, s := range c.steps {
+		s.write(&writes[i])
 		messages += len(writes[i].Entries)
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), c.g.cfg.AppendTimeout)

@@ -71,7 +71,7 @@ func TestHelloCountsWhatExpiredSinceTheLast(t *testing.T) {
 		}
 		w.accept("offline", high, short)
 		w.accept("unjudged", medium, short, where("os", "ios"))
-		w.sleep(time.Second)                      // to the ms: counted though not swept yet
+		w.sleep(time.Second)                         // to the ms: counted though not swept yet
 		if n := w.open("d").opened.Expired; n != 3 { // for ios, newer, offline; nobody knows of unjudged
 			t.Errorf("hello tells d of %d expired; want 3", n)
 		}

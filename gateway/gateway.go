@@ -33,6 +33,7 @@ type Gateway struct {
 	saver   saver
 	stalls  stalls
 	ledger  ledger
+	jobs    sync.Pool     // of *job
 	counter atomic.Uint64 // of streams
 	micros  atomic.Uint64 // the last position given
 	memory  atomic.Int64  // bytes of waiting messages, overhead included
@@ -191,9 +192,8 @@ var memoryShare = [protocol.Lanes]int64{100, 90, 80}
 
 func (g *Gateway) holdsLease() bool { return g.lease() }
 
-func (g *Gateway) committerOf(s *shard) *committer {
-	return g.committers[int(s.id)%len(g.committers)]
-}
+// committerIndex says which committer is the shard's: always the same, which is the order of its users.
+func (g *Gateway) committerIndex(s *shard) int { return int(s.id) % len(g.committers) }
 
 func (g *Gateway) nowMS() int64 { return time.Now().UnixMilli() }
 func (g *Gateway) nowUS() int64 { return time.Now().UnixMicro() }

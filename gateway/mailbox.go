@@ -33,6 +33,7 @@ type mailbox struct {
 
 	saving  sync.Mutex // held across a durable save of one of its devices, for which only opens of this user wait
 	forgets int        // refs of it that the saver has; guarded by saver.mu
+	step    *step      // what the write being prepared does to it; owned by its shard's committer
 
 	mu sync.Mutex
 	// guarded by mu

@@ -13,8 +13,11 @@ import (
 // Publish accepts messages: durable before it returns, and pushed to whoever has a stream with room.
 func (g *Gateway) Publish(ctx context.Context, batch []link.Publish) []link.Result {
 	results := make([]link.Result, len(batch))
-	jobs := make(map[*committer]*job, 1)
-	at := make(map[*committer][]int, 1) // which of batch a committer's ops are
+	var few [8]*job
+	jobs := few[:] // by committer
+	if len(g.committers) > len(few) {
+		jobs = make([]*job, len(g.committers))
+	}
 	for i := range batch {
 		p := &batch[i]
 		b, err := g.admitPublish(ctx, p)
@@ -25,27 +28,36 @@ func (g *Gateway) Publish(ctx context.Context, batch []link.Publish) []link.Resu
 			results[i] = link.Result{Status: link.StatusRejected, Err: err}
 			continue
 		}
-		c := g.committerOf(b.shard)
+		c := g.committerIndex(b.shard)
 		if jobs[c] == nil {
-			jobs[c] = &job{ops: make([]op, 0, len(batch)-i), done: make(chan struct{})}
+			jobs[c] = g.newJob()
 		}
-		jobs[c].ops = append(jobs[c].ops, op{box: b, publish: p})
-		at[c] = append(at[c], i)
+		jobs[c].ops = append(jobs[c].ops, op{box: b, publish: p, at: i})
 	}
 	for c, j := range jobs {
-		g.submit(c, j)
-	}
-	for c, j := range jobs {
-		<-j.done
-		for k := range j.ops {
-			results[at[c][k]] = j.ops[k].result
+		if j != nil {
+			g.submit(g.committers[c], j)
 		}
-		g.pushPublished(j)
-		for k := range j.ops {
-			g.release(j.ops[k].box)
+	}
+	for _, j := range jobs {
+		if j != nil {
+			g.conclude(j, results)
 		}
 	}
 	return results
+}
+
+// conclude waits for a job, gives its results, and pushes what it has brought.
+func (g *Gateway) conclude(j *job, results []link.Result) {
+	<-j.done
+	for k := range j.ops {
+		results[j.ops[k].at] = j.ops[k].result
+	}
+	g.pushPublished(j)
+	for k := range j.ops {
+		g.release(j.ops[k].box)
+	}
+	j.free()
 }
 
 // admitPublish finds the mailbox, and counts the publish against the user's rate. The mailbox is pinned on success.
@@ -118,8 +130,10 @@ func (g *Gateway) Recall(ctx context.Context, at link.Route, user protocol.UserI
 		return false, err
 	}
 	defer g.release(b)
-	j := &job{ops: []op{{box: b, recall: id}}, done: make(chan struct{})}
-	g.submit(g.committerOf(b.shard), j)
+	j := g.newJob()
+	defer j.free()
+	j.ops = append(j.ops, op{box: b, recall: id})
+	g.submit(g.committers[g.committerIndex(b.shard)], j)
 	<-j.done
 	g.pushPublished(j)
 	return j.ops[0].found, j.ops[0].result.Err

@@ -32,16 +32,6 @@ type kill struct {
 // maxUnsure bounds the steps with an unknown outcome that a mailbox keeps.
 const maxUnsure = 1000
 
-// newStep begins what one write does to b, behind what is unsure of it.
-func (b *mailbox) newStepLocked() *step {
-	s := &step{box: b, prior: b.unsure}
-	for _, p := range s.prior {
-		s.freed.count += p.freed.count
-		s.freed.bytes += p.freed.bytes
-	}
-	return s
-}
-
 // addLocked takes one op into the step, or answers it at once.
 func (s *step) addLocked(o *op) {
 	switch {
@@ -65,11 +55,9 @@ func (s *step) publishLocked(o *op) {
 		}
 		return
 	}
-	m := *p.Message
-	m.CreatedMS, m.ExpiresMS = nowMS, nowMS+p.TTLMS
-	e := &entry{msg: &m, device: p.Device, where: p.Where}
+	e := newEntry(p, nowMS)
 	victim := s.victimLocked(e, nowMS)
-	if err := s.admitLocked(&m, victim); err != nil {
+	if err := s.admitLocked(e.msg, victim); err != nil {
 		o.reject(err)
 		return
 	}
@@ -81,6 +69,17 @@ func (s *step) publishLocked(o *op) {
 	o.entry = e
 	s.added = append(s.added, e)
 	s.ops = append(s.ops, o)
+}
+
+// newEntry is what a publish makes: the entry, and its own copy of the message, in one piece of memory.
+func newEntry(p *link.Publish, nowMS int64) *entry {
+	both := &struct {
+		entry
+		message protocol.Message
+	}{message: *p.Message}
+	both.message.CreatedMS, both.message.ExpiresMS = nowMS, nowMS+p.TTLMS
+	both.entry = entry{msg: &both.message, device: p.Device, where: p.Where}
+	return &both.entry
 }
 
 // admitLocked takes room in the mailbox, if the store takes more.
@@ -182,14 +181,13 @@ func (s *step) hasKilled(e *entry) bool {
 	return false
 }
 
-// write is the step, and the unsure ones before it, for the store.
-func (s *step) write() store.Append {
-	w := store.Append{Owner: s.box.owner(), User: s.box.user, Entries: make([]store.Entry, 0, len(s.added))}
+// write makes w the step, and the unsure ones before it, for the store. The slices in w are used again.
+func (s *step) write(w *store.Append) {
+	w.Owner, w.User = s.box.owner(), s.box.user
 	for _, p := range s.prior {
-		p.writeTo(&w)
+		p.writeTo(w)
 	}
-	s.writeTo(&w)
-	return w
+	s.writeTo(w)
 }
 
 func (s *step) writeTo(w *store.Append) {
@@ -224,16 +222,14 @@ func (s *step) finish(err error) {
 		b.unsure = nil
 		b.g.release(b)
 	}
-	for i, n := range s.applyLocked() {
-		s.ops[i].result.Devices = n
-	}
+	s.applyLocked()
 	b.trimLocked()
 }
 
-// applyLocked makes a durable step visible. It answers, op by op, for how many known devices it is.
-func (s *step) applyLocked() []int {
-	b, devices := s.box, make([]int, len(s.ops))
-	for i, o := range s.ops {
+// applyLocked makes a durable step visible, and answers its ops.
+func (s *step) applyLocked() {
+	b := s.box
+	for _, o := range s.ops {
 		if o.publish == nil {
 			o.found = !o.entry.dead
 			continue
@@ -241,15 +237,13 @@ func (s *step) applyLocked() []int {
 		m := o.entry.msg
 		b.seen.put(o.hash, max(m.CreatedMS+b.g.cfg.IDRetention.Milliseconds(), m.ExpiresMS))
 		b.g.ledger.accepted.Add(1)
-		devices[i] = b.insertLocked(o.entry)
-		o.result.Status = link.StatusAccepted
+		o.result = link.Result{Status: link.StatusAccepted, Devices: b.insertLocked(o.entry)}
 	}
 	for _, k := range s.kills {
 		if !k.entry.dead {
 			b.removeLocked(k.entry, k.why)
 		}
 	}
-	return devices
 }
 
 // goneLocked answers a step whose shard was given up while it was written. What the store has of it is the next owner's.
@@ -289,6 +283,7 @@ func (s *step) failLocked(err error) {
 	}
 	if unknown(err) && len(s.ops) > 0 {
 		kept := &step{box: b, added: s.added, kills: s.kills, freed: s.ownFreed()}
+		s.added, s.kills = nil, nil
 		for _, o := range s.ops {
 			kept.ops = append(kept.ops, &op{box: b, publish: o.publish, recall: o.recall, hash: o.hash, entry: o.entry})
 			o.reject(told)

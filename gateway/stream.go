@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"sync"
 	"time"
 
 	"ramen/link"
@@ -217,6 +218,9 @@ func (s *stream) deliver() {
 		}
 		b.mu.Unlock()
 		c.make(s.receiver)
+		if c.buffer != nil {
+			c.buffer.free()
+		}
 		b.mu.Lock()
 	}
 }
@@ -228,7 +232,18 @@ type call struct {
 	reason protocol.Reason
 	detail string
 	seq    protocol.Seq
-	batch  []protocol.Push
+	buffer *pushBuffer
+}
+
+// pushBuffer is the slice of one Receiver.Push.
+type pushBuffer struct{ list []protocol.Push }
+
+var pushBuffers = sync.Pool{New: func() any { return new(pushBuffer) }}
+
+func (p *pushBuffer) free() {
+	clear(p.list)
+	p.list = p.list[:0]
+	pushBuffers.Put(p)
 }
 
 type callKind uint8
@@ -244,7 +259,7 @@ const (
 func (c *call) make(r link.Receiver) {
 	switch c.kind {
 	case callPush:
-		r.Push(c.batch, c.more)
+		r.Push(c.buffer.list, c.more)
 	case callAcked:
 		r.Acked(c.seq)
 	case callClosed:
@@ -270,24 +285,27 @@ func (s *stream) nextLocked() call {
 		s.noted = false
 		return call{kind: callAcked, seq: s.note}
 	}
-	if batch, more := s.batchLocked(); len(batch) > 0 {
-		return call{kind: callPush, batch: batch, more: more}
+	if buffer, more := s.batchLocked(); buffer != nil {
+		return call{kind: callPush, buffer: buffer, more: more}
 	}
 	return call{}
 }
 
-// batchLocked takes from the mailbox what window and credit have room for.
-func (s *stream) batchLocked() (batch []protocol.Push, more bool) {
+// batchLocked takes from the mailbox what window and credit have room for; nil where that is nothing.
+func (s *stream) batchLocked() (batch *pushBuffer, more bool) {
 	d, bytes, nowMS := s.d, 0, s.d.mb.g.nowMS()
-	for len(batch) < batchPushes && bytes < batchBytes {
+	for batch == nil || len(batch.list) < batchPushes && bytes < batchBytes {
 		e := d.nextLocked(nowMS)
 		if e == nil || !s.roomLocked(e) {
 			return batch, false
 		}
+		if batch == nil {
+			batch = pushBuffers.Get().(*pushBuffer)
+		}
 		p := d.sendLocked(e)
 		s.credit -= p.Cost()
 		bytes += p.Cost()
-		batch = append(batch, p)
+		batch.list = append(batch.list, p)
 		if len(d.sent) >= s.window {
 			s.fillLocked()
 		}

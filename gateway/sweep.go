@@ -101,7 +101,7 @@ func (g *Gateway) releaseSwept(b *mailbox) {
 
 // writeAgain writes what the store could not tell the outcome of. It does not wait: the store may be down.
 func (g *Gateway) writeAgain(s *shard, boxes []*mailbox) {
-	j := &job{done: make(chan struct{})}
+	j := g.newJob()
 	for _, b := range boxes {
 		j.ops = append(j.ops, op{box: b})
 	}
@@ -111,7 +111,7 @@ func (g *Gateway) writeAgain(s *shard, boxes []*mailbox) {
 			g.releaseSwept(b)
 		}
 	}
-	g.submit(g.committerOf(s), j)
+	g.submit(g.committers[g.committerIndex(s)], j)
 }
 
 // pushAll pushes to every stream of a mailbox.

@@ -10,7 +10,8 @@
 //     still has them, in order of position; and of two entries of one id only the one with the higher position.
 //  5. An id is in Load's Seen for at least the retention that the store was opened with, from its acceptance, whatever
 //     became of the message.
-//  6. Values handed over are not changed by either side.
+//  6. Values handed over are not changed by either side. The slices of a batch, and those in its elements, are the
+//     caller's again once the call has returned, but for an Append in which an element's outcome is unknown.
 //  7. Of a Forget and a SaveDevices behind it, in the order of the calls, the later does not survive a crash without the
 //     earlier: otherwise a message that expired would be counted for a device a second time.
 //

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"strings"
 	"time"
@@ -147,26 +148,48 @@ func (f *tokenFlags) mintKey(out, errOut io.Writer) error {
 		fmt.Fprintf(errOut, "\nIts entry, for the file of auth.keys.file:\n\n%s\n", entry)
 		return nil
 	}
-	if err := appendEntry(f.keysFile, entry); err != nil {
+	if err := addEntry(f.keysFile, entry); err != nil {
 		return fmt.Errorf("token: add to --keys-file: %w", err)
 	}
 	_, err := fmt.Fprintln(out, key)
 	return err
 }
 
-// appendEntry adds a line to the file, in one write, so that who follows the file never reads half an entry.
-func appendEntry(path, entry string) error {
-	file, err := os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_RDWR, 0o600)
+// addEntry adds a line to the file of keys, if the file is good with it: in one write, so that who follows the file never
+// reads half of it.
+func addEntry(path, entry string) error {
+	before, err := os.ReadFile(path)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	added := strings.TrimRight(entry, "\n") + "\n"
+	if len(before) > 0 && before[len(before)-1] != '\n' {
+		added = "\n" + added
+	}
+	if err := checkKeys(path, string(before)+added); err != nil {
+		return err
+	}
+	file, err := os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return err
 	}
-	text := strings.TrimRight(entry, "\n") + "\n"
-	if st, err := file.Stat(); err == nil && st.Size() > 0 {
-		last := make([]byte, 1)
-		if _, err := file.ReadAt(last, st.Size()-1); err == nil && last[0] != '\n' {
-			text = "\n" + text
-		}
-	}
-	_, err = file.WriteString(text)
+	_, err = file.WriteString(added)
 	return errors.Join(err, file.Close())
+}
+
+// checkKeys asks the server's part whether text is a good file of keys. path is what errors call it.
+func checkKeys(path, text string) error {
+	trial, err := os.CreateTemp("", "ramen-keys-")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(trial.Name())
+	_, err = trial.WriteString(text)
+	if err := errors.Join(err, trial.Close()); err != nil {
+		return err
+	}
+	if _, err := auth.NewKeys(auth.KeysConfig{File: trial.Name()}, nil); err != nil {
+		return errors.New(strings.ReplaceAll(err.Error(), trial.Name(), path))
+	}
+	return nil
 }

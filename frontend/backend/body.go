@@ -15,6 +15,7 @@ import (
 const (
 	keptBuffer = 256 << 10 // bytes: a larger buffer is not kept for the next request
 	firstRead  = 32 << 10  // bytes that a body's length is believed for; the rest is room made as it comes
+	drained    = 8         // bodies' worth of a refused body that are read and dropped
 )
 
 func (s *Server) buffer() *bytes.Buffer {
@@ -42,20 +43,33 @@ func (s *Server) hold(r *http.Request) (int64, *protocol.Error) {
 
 // readBody reads the body of r, decompressed, into a buffer that is to be released. Its content type is not looked at:
 // what is no JSON is told so at its first byte, and curl's own default for -d names another.
-func (s *Server) readBody(w http.ResponseWriter, r *http.Request) (*bytes.Buffer, *protocol.Error) {
+func (s *Server) readBody(r *http.Request) (*bytes.Buffer, *protocol.Error) {
 	limit := int64(s.cfg.Publish.MaxBody)
 	if r.ContentLength > limit {
+		s.drain(r)
 		return nil, s.bodyTooLarge()
 	}
-	in := http.MaxBytesReader(w, r.Body, limit)
+	in := http.MaxBytesReader(nil, r.Body, limit) // nil: the connection goes on once the body is drained
 	b := s.buffer()
 	b.Grow(int(min(max(r.ContentLength, 0), firstRead)) + bytes.MinRead)
 	err := s.decompress(b, in, r.Header.Get("Content-Encoding"))
 	if err != nil {
 		s.release(b)
+		s.drain(r)
 		return nil, err
 	}
 	return b, nil
+}
+
+// drain reads on in a body that was refused, for a while: a client that writes its whole request before it reads, as most
+// do, meets a connection that is reset where the server closes first, and never reads why. One that waits for
+// 100-continue (RFC 9110 10.1.1) has not written yet, and a far longer body is not worth it. The time is bounded by the
+// port's ReadTimeout.
+func (s *Server) drain(r *http.Request) {
+	most := drained * int64(s.cfg.Publish.MaxBody)
+	if r.Header.Get("Expect") == "" && r.ContentLength <= most {
+		io.CopyN(io.Discard, r.Body, most)
+	}
 }
 
 func (s *Server) decompress(b *bytes.Buffer, in io.Reader, encoding string) *protocol.Error {

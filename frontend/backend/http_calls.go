@@ -10,10 +10,11 @@ import (
 func (s *Server) servePublish(w http.ResponseWriter, r *http.Request, _, _ string) *protocol.Error {
 	held, err := s.hold(r)
 	if err != nil {
+		s.drain(r)
 		return err
 	}
 	defer s.give(held)
-	body, err := s.readBody(w, r)
+	body, err := s.readBody(r)
 	if err != nil {
 		return err
 	}
@@ -95,7 +96,7 @@ func (s *Server) serveRecall(w http.ResponseWriter, r *http.Request, user, id st
 
 // serveDisconnect is POST /v1/users/{user}/disconnect.
 func (s *Server) serveDisconnect(w http.ResponseWriter, r *http.Request, user, _ string) *protocol.Error {
-	body, err := s.readBody(w, r)
+	body, err := s.readBody(r)
 	if err != nil {
 		return err
 	}

@@ -1,10 +1,13 @@
 package backend
 
 import (
+	"bufio"
 	"bytes"
 	"compress/gzip"
 	"fmt"
+	"net"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"strings"
 	"testing"
@@ -363,6 +366,32 @@ func TestMetricsOfPublishes(t *testing.T) {
 	} {
 		if got := r.counter(t, c.name, c.labels); got != c.want {
 			t.Errorf("%s%v is %v, want %v", c.name, c.labels, got, c.want)
+		}
+	}
+}
+
+// A client that writes its whole request before it reads must get to read why it was refused.
+func TestARefusedBodyIsReadToItsEnd(t *testing.T) {
+	r := newRig(t, nil, nil)
+	server := httptest.NewServer(r.server.Handler(nil))
+	defer server.Close()
+	for _, size := range []int{4<<20 + 1, 6 << 20, 20 << 20} {
+		c, err := net.Dial("tcp", server.Listener.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		for range 2 { // the connection goes on, too
+			if _, err := fmt.Fprintf(c, "POST /v1/publish HTTP/1.1\r\nHost: %s\r\nContent-Length: %d\r\n\r\n%s", c.RemoteAddr(), size, make([]byte, size)); err != nil {
+				t.Fatalf("%d bytes: %v", size, err)
+			}
+			answer, err := http.ReadResponse(bufio.NewReader(c), nil)
+			if err != nil {
+				t.Fatalf("%d bytes: %v", size, err)
+			}
+			if answer.StatusCode != http.StatusRequestEntityTooLarge {
+				t.Errorf("%d bytes: %s", size, answer.Status)
+			}
 		}
 	}
 }

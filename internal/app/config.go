@@ -49,8 +49,8 @@ type TLS struct {
 
 // Log is how the process logs.
 type Log struct {
-	Level  string `yaml:"level" doc:"debug, info, warn or error."`
-	Format string `yaml:"format" doc:"text or json."`
+	Level  string `yaml:"level" doc:"From which level on: debug, info, warn or error."`
+	Format string `yaml:"format" doc:"Form of the lines: text or json."`
 }
 
 // GRPC is what both gRPC ports offer beside their service.
@@ -60,7 +60,7 @@ type GRPC struct {
 
 // Store chooses what keeps the mailboxes.
 type Store struct {
-	Kind   string        `yaml:"kind" doc:"pebble: embedded and durable. memory: for tests, everything is gone when the process ends."`
+	Kind   string        `yaml:"kind" doc:"Which store: pebble (embedded, durable) or memory (for tests: everything is gone when the process ends)."`
 	Pebble pebble.Config `yaml:"pebble" doc:"The embedded store. Durable: what is accepted is on disk."`
 }
 

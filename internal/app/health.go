@@ -7,6 +7,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"ramen/protocol"
 )
 
 // readiness says whether the process can serve, and why not.
@@ -30,6 +32,15 @@ func operators(mux *http.ServeMux, ready func() error, check func() error, g pro
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) { answer(w, ready()) })
 	mux.HandleFunc("GET /debug/check", func(w http.ResponseWriter, _ *http.Request) { answer(w, check()) })
 	mux.Handle("GET /metrics", promhttp.HandlerFor(g, promhttp.HandlerOpts{}))
+	mux.HandleFunc("/", nothingHere)
+}
+
+// nothingHere is the answer to what nobody serves. PROTOCOL 4
+func nothingHere(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(http.StatusNotFound)
+	_, _ = w.Write(append(protocol.AppendErrorJSON(nil, protocol.Errorf(protocol.CodeNotFound,
+		"there is nothing at this path: backends use /v1/publish and /v1/users/, operators GET /healthz, /readyz and /metrics")), '\n'))
 }
 
 func answer(w http.ResponseWriter, err error) {

@@ -31,6 +31,11 @@ type waiting struct {
 // TestReadmeCommandsWork runs every marked block of README.md as it stands there. Ports alone are replaced: those that
 // README names by those that the system gave.
 func TestReadmeCommandsWork(t *testing.T) {
+	for _, tool := range []string{"bash", "curl", "git"} {
+		if _, err := exec.LookPath(tool); err != nil {
+			t.Skipf("skipped: README.md's commands need %s, which is not there", tool)
+		}
+	}
 	blocks := readBlocks(t)
 	r := &readmeTest{t: t, dir: checkout(t)}
 	section := ""

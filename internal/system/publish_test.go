@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"net/url"
 	"strconv"
 )
 
@@ -142,7 +141,7 @@ func (s *server) waiting(user string) []string {
 
 func (s *server) list(user, what string) string {
 	s.t.Helper()
-	r := s.backend("GET", "/v1/users/"+url.PathEscape(user)+"/"+what, "")
+	r := s.backend("GET", "/v1/users/"+escape(user)+"/"+what, "")
 	if r.status != http.StatusOK {
 		s.t.Fatalf("list %s of %s: %d %s", what, user, r.status, r.body)
 	}
@@ -176,4 +175,10 @@ func jsonField(body, name string) string {
 		return ""
 	}
 	return fields[name].String()
+}
+
+// jsonCode is the code of an error's body, or "".
+func jsonCode(body string) string {
+	e, _ := errorOf(body)
+	return e.Code
 }
