@@ -159,8 +159,11 @@ func (c *committer) newStepLocked(b *mailbox) *step {
 	}
 	s.box, s.prior = b, b.unsure
 	for _, p := range s.prior {
-		s.freed.count += p.freed.count
-		s.freed.bytes += p.freed.bytes
+		for _, k := range p.kills {
+			if !k.entry.dead { // else its room is free already
+				s.freed.add(k.entry)
+			}
+		}
 	}
 	return s
 }

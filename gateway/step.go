@@ -282,7 +282,7 @@ func (s *step) failLocked(err error) {
 		o.reject(told)
 	}
 	if unknown(err) && len(s.ops) > 0 {
-		kept := &step{box: b, added: s.added, kills: s.kills, freed: s.ownFreed()}
+		kept := &step{box: b, added: s.added, kills: s.kills}
 		s.added, s.kills = nil, nil
 		for _, o := range s.ops {
 			kept.ops = append(kept.ops, &op{box: b, publish: o.publish, recall: o.recall, hash: o.hash, entry: o.entry})
@@ -302,14 +302,6 @@ func (s *step) failLocked(err error) {
 		}
 		o.reject(told)
 	}
-}
-
-// ownFreed is what s frees itself.
-func (s *step) ownFreed() (r room) {
-	for _, k := range s.kills {
-		r.add(k.entry)
-	}
-	return r
 }
 
 // unknown reports whether a write that was answered err may have happened.

@@ -87,7 +87,7 @@ func TestDuplicatesAreForgotten(t *testing.T) {
 
 // A message replaces the older ones of its key with the same target, pushed or not, and stands at the end. PROTOCOL 9.
 func TestCollapse(t *testing.T) {
-	matrix(t, stores, func(t *testing.T, s *server, open opener) {
+	matrixOf(t, streaming, stores, nil, func(t *testing.T, s *server, open opener) {
 		open(place{user: "u1", device: "d1"}).close()
 		m := func(id, key string, more ...string) msg {
 			m := msg{"user": "u1", "id": id, "collapse_key": key}
@@ -395,7 +395,7 @@ func TestPayloadsAreTheSameEverywhere(t *testing.T) {
 		for in, want := range map[string]string{
 			`{ "b" : 1.0 , "a" : [ 1e400, -0, 12345678901234567890 ] , "b":2 }`: `{"b":1.0,"a":[1e400,-0,12345678901234567890],"b":2}`,
 			`"<>&  é 😀 \/ \ud800 \u00e9"`:                                       `"<>&  é 😀 \/ \ud800 \u00e9"`,
-			"\n null \t": "null", `"a  b"`: `"a  b"`, `0.10`: `0.10`,
+			"\n null \t":                                                        "null", `"a  b"`: `"a  b"`, `0.10`: `0.10`,
 		} {
 			s.backendPublish(`{"user":"u1","payload":` + in + `}`)
 			if got := string(c.push().Message.Payload); got != want {
