@@ -32,6 +32,8 @@ type Config struct {
 	MaxStreamsPerSource     int `yaml:"max_streams_per_source" doc:"Most streams of one source address (IPv6: of one /64). 0: no limit. Leave it so behind a proxy, which is the source of all."`
 	OpensPerSecondPerSource int `yaml:"opens_per_second_per_source" doc:"Most streams opened a second from one source address; polls and acks count. 0: no limit. Leave it so behind a proxy."`
 
+	GRPCStreams int `yaml:"grpc_streams" doc:"Most streams of one gRPC connection, 1 or more; further ones wait in the client. A proxy of many devices opens more connections."`
+
 	ReadHeaderTimeout time.Duration `yaml:"read_header_timeout" doc:"How long a request's head may take."`
 	IdleTimeout       time.Duration `yaml:"idle_timeout" doc:"How long a connection without a request stays open. Above the wait of any poll, 60s."`
 	MaxHeaderBytes    int           `yaml:"max_header_bytes" doc:"Most bytes of a request's head, from 4KiB; tokens are up to 8 KiB."`
@@ -52,6 +54,7 @@ func Default() Config {
 		Reopens:           256,
 		Credit:            32 << 10,
 		PollBytes:         1 << 20,
+		GRPCStreams:       1000,
 		ReadHeaderTimeout: 10 * time.Second,
 		IdleTimeout:       90 * time.Second,
 		MaxHeaderBytes:    32 << 10,
@@ -78,14 +81,15 @@ func (c Config) Validate() error {
 	check(c.OpenTimeout > 0, "open_timeout is %v: use a time over 0, such as 10s", c.OpenTimeout)
 	check(c.DetachedTime > 0, "detached_time is %v: use a time over 0, such as 30s", c.DetachedTime)
 	check(c.Reopens > 0, "reopens is %d: use at least 1", c.Reopens)
-	check(c.Credit >= 1024, "credit is %d bytes: use at least 1024", c.Credit)
-	check(c.PollBytes >= 1024, "poll_bytes is %d bytes: use at least 1024", c.PollBytes)
+	check(c.Credit >= 1024 && c.Credit <= 1<<30, "credit is %d bytes: use 1024 to 1GiB", c.Credit)
+	check(c.PollBytes >= 1024 && c.PollBytes <= 1<<30, "poll_bytes is %d bytes: use 1024 to 1GiB", c.PollBytes)
 	for _, n := range []int{c.MaxStreams, c.OpensPerSecond, c.MaxStreamsPerSource, c.OpensPerSecondPerSource} {
 		check(n >= 0, "a limit on streams or opens is %d: use 0 (no limit) or more", n)
 	}
+	check(c.GRPCStreams > 0 && c.GRPCStreams <= 1<<30, "grpc_streams is %d: use at least 1, such as 1000", c.GRPCStreams)
 	check(c.ReadHeaderTimeout > 0, "read_header_timeout is %v: use a time over 0, such as 10s", c.ReadHeaderTimeout)
 	check(c.IdleTimeout > 0, "idle_timeout is %v: use a time over 0, such as 90s", c.IdleTimeout)
-	check(c.MaxHeaderBytes >= 4096, "max_header_bytes is %d: use at least 4096", c.MaxHeaderBytes)
+	check(c.MaxHeaderBytes >= 4096 && c.MaxHeaderBytes <= 1<<30, "max_header_bytes is %d: use at least 4096", c.MaxHeaderBytes)
 	return errors.Join(append(errs, c.Sock.Validate(), c.WS.Validate())...)
 }
 

@@ -8,8 +8,8 @@
 //  2. A stream's state is one struct under one mutex; an idle one has no goroutine, timer, channel or buffer over SSE and
 //     WebSocket on plain TCP. gRPC, HTTP/2 and polls have the goroutine of their handler.
 //  3. What a device has been told is never taken back: seqs go on without a gap over re-opens, or the stream ends.
-//  4. Every stream that enters (limits.enter) exits once, by finish or by its refusal, and with it leaves the wheel, the
-//     gauge and the gateway.
+//  4. Every stream that enters (limits.enter) exits once: by finish, by its refusal, or where its handler writes the end
+//     (polls, HTTP/2) once that is written. By finish it leaves the wheel, the gauge and the gateway.
 //  5. Everything that a device sends is bounded before it is decoded, and answered by PROTOCOL: query strings and payloads
 //     are never logged.
 //

@@ -120,11 +120,12 @@ func readHead(c net.Conn, buf []byte) (n, end int, err error) {
 			return n, 0, nil
 		}
 		from := max(0, n-got-len(headEnd))
-		if at := bytes.Index(buf[from:n], headEnd); at >= 0 {
-			return n, from + at + len(headEnd), nil
-		}
-		if bytes.Contains(buf[from:n], bareEnd) {
+		at := bytes.Index(buf[from:n], headEnd)
+		if bare := bytes.Index(buf[from:n], bareEnd); bare >= 0 && (at < 0 || bare < at) {
 			return n, 0, nil
+		}
+		if at >= 0 {
+			return n, from + at + len(headEnd), nil
 		}
 	}
 	return n, 0, nil

@@ -7,19 +7,36 @@ import (
 	"net/http"
 	"strconv"
 	"time"
+
+	"golang.org/x/net/http/httpguts"
 )
 
 // serveFirst serves a first request, whose head is whole, without net/http. False where it is left to net/http after all:
 // what is not understood here is for it to answer. behind is what the device sent behind its request.
 func (s *Server) serveFirst(c net.Conn, head, behind []byte) bool {
 	r, err := http.ReadRequest(bufio.NewReaderSize(bytes.NewReader(head), 16))
-	if err != nil || r.ProtoMajor != 1 || r.ProtoMinor != 1 || r.ContentLength != 0 || r.Host == "" || len(head) > s.cfg.MaxHeaderBytes {
+	if err != nil || r.ProtoMajor != 1 || r.ProtoMinor != 1 || r.ContentLength != 0 || len(head) > s.cfg.MaxHeaderBytes || !plainHead(r) {
 		return false
 	}
 	r.RemoteAddr = c.RemoteAddr().String()
 	w := &firstWriter{s: s, c: c, behind: behind, header: make(http.Header, 4)}
 	s.ServeHTTP(w, r.WithContext(s.ctx))
 	w.close()
+	return true
+}
+
+// plainHead reports whether net/http would serve r: what else it looks at than ReadRequest does.
+func plainHead(r *http.Request) bool {
+	if r.Host == "" || !httpguts.ValidHostHeader(r.Host) || r.Header["Expect"] != nil {
+		return false
+	}
+	for _, values := range r.Header {
+		for _, v := range values {
+			if !httpguts.ValidHeaderFieldValue(v) {
+				return false
+			}
+		}
+	}
 	return true
 }
 

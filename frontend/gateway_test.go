@@ -130,7 +130,7 @@ func (g *gateway) Open(_ context.Context, o link.Open, r link.Receiver) (link.St
 		s.number = protocol.StreamNumber{Epoch: 1, Counter: g.counter}
 	}
 	q.stream = s
-	opened := link.Opened{Number: s.number, Name: s.name, Resumed: resumed, Seq: from, Cursor: q.cursor(from)}
+	opened := link.Opened{Number: s.number, Name: s.name, Resumed: resumed, Seq: from, Cursor: q.cursor(from), Pending: int(from) < len(q.log)}
 	g.mu.Unlock()
 	if old != nil {
 		old.end(func(r link.Receiver) { r.Closed(protocol.ReasonSuperseded, "a newer stream is open") })

@@ -22,7 +22,8 @@ import (
 const (
 	maxDeviceFrame = 64<<10 + 1<<10 // bytes: a device's frame may hold 64 KiB, and protobuf around it
 	pingsAtLeast   = 3 * time.Second
-	grpcBuffer     = 4 << 10 // bytes a connection and direction; grpc shares that for writing while it is idle
+	grpcWindow     = 64 << 10 // bytes that a device may have sent and this side not read; the least that there is
+	grpcBuffer     = 4 << 10  // bytes a connection and direction; grpc shares that for writing while it is idle
 )
 
 // devices is the gRPC service of port 8081.
@@ -41,8 +42,12 @@ func (s *Server) GRPCOptions() []grpc.ServerOption {
 	return []grpc.ServerOption{
 		grpc.ForceServerCodecV2(newRawCodec()),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: pingsAtLeast, PermitWithoutStream: true}),
-		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 15 * time.Second, Timeout: 10 * time.Second}),
+		grpc.KeepaliveParams(keepalive.ServerParameters{MaxConnectionIdle: s.cfg.IdleTimeout, Time: 15 * time.Second, Timeout: 10 * time.Second}),
 		grpc.MaxRecvMsgSize(maxDeviceFrame),
+		grpc.MaxHeaderListSize(uint32(s.cfg.MaxHeaderBytes)),
+		grpc.MaxConcurrentStreams(uint32(s.cfg.GRPCStreams)),
+		grpc.StaticStreamWindowSize(grpcWindow), // or it grows to megabytes for a device that sends fast
+		grpc.StaticConnWindowSize(grpcWindow),
 		grpc.WriteBufferSize(grpcBuffer),
 		grpc.ReadBufferSize(grpcBuffer),
 		grpc.ConnectionTimeout(s.cfg.ReadHeaderTimeout),

@@ -33,6 +33,9 @@ func (s *Server) endpoints() map[string]endpoint {
 // ServeHTTP implements http.Handler: PROTOCOL 4 and 5.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.origins.answer(w.Header(), r)
+	if r.ContentLength != 0 && r.ProtoMajor == 1 { // nothing here reads a body, but net/http reads it before it goes on
+		http.NewResponseController(w).SetReadDeadline(time.Now().Add(s.cfg.ReadHeaderTimeout))
+	}
 	e, ok := s.paths[r.URL.Path]
 	if !ok {
 		s.fail(w, protocol.Errorf(protocol.CodeNotFound, "there is nothing at this path: devices use /ramen/receive, /ramen/ws, /ramen/poll and /ramen/ack"))

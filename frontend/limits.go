@@ -20,7 +20,9 @@ type limits struct {
 	empty    chan struct{} // closed when the last stream has left a draining server
 	opens    bucket
 	sources  map[netip.Addr]*source
+	busy     int    // of sources, those with streams
 	others   source // those that the table has no room for, together
+	forgotMS int64  // when idle sources were looked for last
 }
 
 // source is one address that streams come from.
@@ -29,9 +31,12 @@ type source struct {
 	opens   bucket
 }
 
-// maxSources bounds the table of sources. At the bound, those without a stream and with all their opens are forgotten, and if
-// that frees nothing, new ones share one entry.
-const maxSources = 1 << 16
+// maxSources bounds the sources without a stream: those with one are bounded by the streams. At the bound, those with all their
+// opens are forgotten, at most once in forgetMS, since all are looked at; and if that frees nothing, new ones share one entry.
+const (
+	maxSources = 1 << 16
+	forgetMS   = 1000
+)
 
 // refusal is why a new stream is not served now.
 type refusal struct {
@@ -64,7 +69,9 @@ func (l *limits) enter(remote string) (*source, *refusal) {
 	l.streams++
 	l.all++
 	if from != nil {
-		from.streams++
+		if from.streams++; from.streams == 1 && from != &l.others {
+			l.busy++
+		}
 	}
 	return from, nil
 }
@@ -105,16 +112,19 @@ func (l *limits) findLocked(remote string, now int64) *source {
 	if s := l.sources[addr]; s != nil {
 		return s
 	}
-	if len(l.sources) >= maxSources {
+	if l.idleLocked() >= maxSources && now-l.forgotMS >= forgetMS {
+		l.forgotMS = now
 		l.forgetLocked(now)
 	}
-	if len(l.sources) >= maxSources {
+	if l.idleLocked() >= maxSources {
 		return &l.others
 	}
 	s := &source{}
 	l.sources[addr] = s
 	return s
 }
+
+func (l *limits) idleLocked() int { return len(l.sources) - l.busy }
 
 func (l *limits) forgetLocked(now int64) {
 	for addr, s := range l.sources {
@@ -130,7 +140,9 @@ func (l *limits) exit(from *source) {
 	defer l.mu.Unlock()
 	l.streams--
 	if from != nil {
-		from.streams--
+		if from.streams--; from.streams == 0 && from != &l.others {
+			l.busy--
+		}
 	}
 	l.emptyLocked()
 }

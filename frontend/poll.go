@@ -1,6 +1,7 @@
 package frontend
 
 import (
+	"context"
 	"net/http"
 	"strconv"
 	"time"
@@ -12,7 +13,8 @@ import (
 // has no more to push at once, then answered together.
 type pollStream struct {
 	stream stream
-	ready  chan struct{} // closed when there is something to answer
+	some   chan struct{} // closed when there is something to answer, and more was promised
+	ready  chan struct{} // closed when it is to be answered
 
 	// guarded by stream.mu
 	answer protocol.PollAnswer
@@ -27,8 +29,13 @@ func (p *pollStream) push(batch []protocol.Push, more bool) written {
 	for i := range batch {
 		n += batch[i].Cost()
 	}
-	p.answer.Messages = append(p.answer.Messages, batch...)
 	p.cost += n
+	if p.answer.GoAway == nil {
+		if more && len(p.answer.Messages) == 0 {
+			close(p.some)
+		}
+		p.answer.Messages = append(p.answer.Messages, batch...)
+	}
 	if !more || p.cost >= p.stream.srv.cfg.PollBytes {
 		p.signal()
 	}
@@ -53,8 +60,8 @@ func (p *pollStream) signal() {
 	}
 }
 
-// pollGrace is the least wait: a gateway on another machine needs as long to say what is pending.
-const pollGrace = 100 * time.Millisecond
+// pollGrace is how long what a gateway said is pending may take at most: it may be on another machine, or have been lost.
+const pollGrace = time.Second
 
 // poll serves GET /ramen/poll.
 func (s *Server) poll(w http.ResponseWriter, r *http.Request) {
@@ -69,11 +76,12 @@ func (s *Server) poll(w http.ResponseWriter, r *http.Request) {
 		s.fail(w, err)
 		return
 	}
-	p := &pollStream{ready: make(chan struct{})}
+	p := &pollStream{some: make(chan struct{}), ready: make(chan struct{})}
 	p.stream.init(s, q, protocol.TransportPoll, p, from)
+	defer s.limits.exit(from)
+	p.stream.holds = true
 	lk, opened, err := p.stream.ask(r.Context(), q)
 	if err != nil {
-		s.limits.exit(from)
 		s.fail(w, err)
 		return
 	}
@@ -81,17 +89,36 @@ func (s *Server) poll(w http.ResponseWriter, r *http.Request) {
 		p.answer = protocol.PollAnswer{Resumed: h.Resumed, Stream: h.Stream, Expired: h.Expired, Cursor: opened.Cursor}
 		return written{}, nil
 	})
-	timer := time.NewTimer(max(time.Duration(q.wait)*time.Second, pollGrace))
-	defer timer.Stop()
-	select {
-	case <-p.ready:
-	case <-timer.C:
-	case <-r.Context().Done():
+	wait := time.Duration(q.wait) * time.Second
+	if opened.Pending {
+		wait = max(wait, pollGrace)
+	}
+	if !p.wait(r.Context(), wait) {
 		p.stream.gone()
 		return
 	}
 	p.stream.finish(protocol.ReasonNone, "")
 	p.write(w)
+}
+
+// wait returns when it is time to answer; false where nobody waits for that any more.
+func (p *pollStream) wait(ctx context.Context, most time.Duration) bool {
+	timer := time.NewTimer(most)
+	defer timer.Stop()
+	some := p.some
+	for {
+		select {
+		case <-p.ready:
+			return true
+		case <-timer.C:
+			return true
+		case <-ctx.Done():
+			return false
+		case <-some:
+			some = nil
+			timer.Reset(min(most, pollGrace))
+		}
+	}
 }
 
 // pollWrite is how long a device may take to read its answer.

@@ -71,11 +71,11 @@ func (s *stream) reopen(ctx context.Context) {
 		return
 	}
 	s.lost = false
-	asked := s.ackedSeq
 	o := link.Open{
 		User: s.user, Device: s.device, Transport: s.transport, Context: s.context, Window: int(s.window),
 		Number: s.number, Seq: s.sent, Acked: s.acked, Sent: s.ring.sent(s.ackedSeq),
 	}
+	asked := place{acked: s.ackedSeq, context: s.context}
 	s.mu.Unlock()
 
 	lk, opened, err := s.srv.router.Open(ctx, o, s)
@@ -86,8 +86,14 @@ func (s *stream) reopen(ctx context.Context) {
 	s.reattach(lk, opened, asked)
 }
 
-// reattach makes a detached stream live at its new owner. asked is the ack that the owner was told with Open.
-func (s *stream) reattach(lk link.Stream, o link.Opened, asked protocol.Seq) {
+// place is what the owner was told with a re-open. What the device says while that is under way is told after it.
+type place struct {
+	acked   protocol.Seq
+	context *protocol.DeviceContext
+}
+
+// reattach makes a detached stream live at its new owner.
+func (s *stream) reattach(lk link.Stream, o link.Opened, asked place) {
 	s.mu.Lock()
 	if s.state != detached { // ended meanwhile
 		s.mu.Unlock()
@@ -100,9 +106,10 @@ func (s *stream) reattach(lk link.Stream, o link.Opened, asked protocol.Seq) {
 		return
 	}
 	s.link, s.state, s.number = lk, live, o.Number
-	s.due = 0
+	s.rttMS = 0 // the new owner does not know it
 	give := s.credit() - int(s.owed)
-	late, acked, ackedSeq, sent := s.lateAck, s.acked, s.ackedSeq, s.sent
+	s.due = int32(min(give, 0)) // one push beyond the credit may wait for the socket: it is owed before more is given
+	late, acked, ackedSeq, sent, context := s.lateAck, s.acked, s.ackedSeq, s.sent, s.context
 	s.lateAck = ""
 	s.mu.Unlock()
 
@@ -112,8 +119,11 @@ func (s *stream) reattach(lk link.Stream, o link.Opened, asked protocol.Seq) {
 		return
 	}
 	s.srv.metrics.reopens["ok"].Inc()
-	if ackedSeq > asked {
+	if ackedSeq > asked.acked {
 		lk.Ack(ackedSeq, acked)
+	}
+	if context != asked.context {
+		lk.Refresh(context)
 	}
 	if late != "" {
 		lk.Ack(0, late)

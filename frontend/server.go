@@ -100,6 +100,9 @@ func (s *Server) Listen(ctx context.Context, addr string) (net.Listener, error) 
 	return sock.Listen(ctx, addr, s.cfg.Sock)
 }
 
+// bodyBytes is how much of bodies that nobody reads an HTTP/2 connection may hold. It is the least that there is.
+const bodyBytes = 64 << 10
+
 // Serve serves devices on l until Close: HTTP/1.1, and under TLS, where tlsConfig is not nil, HTTP/2 too. It closes l.
 func (s *Server) Serve(l net.Listener, tlsConfig *tls.Config) error {
 	protocols := new(http.Protocols)
@@ -110,6 +113,7 @@ func (s *Server) Serve(l net.Listener, tlsConfig *tls.Config) error {
 		IdleTimeout:       s.cfg.IdleTimeout,
 		MaxHeaderBytes:    s.cfg.MaxHeaderBytes,
 		Protocols:         protocols,
+		HTTP2:             &http.HTTP2Config{MaxReceiveBufferPerConnection: bodyBytes, MaxReceiveBufferPerStream: bodyBytes},
 		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug), // what a peer can cause is no news
 	}
 	if tlsConfig != nil {
@@ -164,7 +168,9 @@ func (s *Server) opened(x *stream, resumed bool) {
 func (s *Server) ended(x *stream, reason protocol.Reason) {
 	s.metrics.streams[x.transport].Dec()
 	s.metrics.ends[x.transport][reason].Inc()
-	s.limits.exit(x.source)
+	if !x.holds {
+		s.limits.exit(x.source)
+	}
 }
 
 func (s *Server) debug() bool { return s.log.Enabled(s.ctx, slog.LevelDebug) }
@@ -178,6 +184,9 @@ func (s *Server) ageLimit(now int64) int64 {
 	}
 	return now + age - rand.Int64N(age/10+1)
 }
+
+// reconnectMS is within what time a stream that is asked to leave is replaced. A fifth of the drain time is left to connect.
+func (s *Server) reconnectMS() uint32 { return uint32(max(s.cfg.DrainTime.Milliseconds()*4/5, 1)) }
 
 // closeWait bounds how long Close waits for what it has ended.
 const closeWait = 2 * time.Second
@@ -198,6 +207,7 @@ func (s *Server) Close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), closeWait)
 	defer cancel()
 	s.leave(ctx, closeSpan)
+	s.loop.Flush(ctx)
 	s.cancel()
 	s.turning.Wait()
 	s.reopens.close()

@@ -146,6 +146,7 @@ func appendEventHead(b []byte, h http.Header) []byte {
 func (x *sseStream) serve(w http.ResponseWriter, r *http.Request, lk link.Stream, opened link.Opened) {
 	eventHeaders(w.Header())
 	w.WriteHeader(http.StatusOK)
+	x.stream.holds = true
 	h := &handlerWait{sseStream: x, ended: make(chan struct{})}
 	rc := http.NewResponseController(w)
 	var writing, over atomic.Bool
@@ -178,6 +179,7 @@ func (x *sseStream) serve(w http.ResponseWriter, r *http.Request, lk link.Stream
 	case <-h.ended:
 	}
 	<-h.ended // nothing writes to w any more
+	x.stream.srv.limits.exit(x.stream.source)
 }
 
 // handlerWait is an sseStream whose handler waits for its end.

@@ -40,6 +40,7 @@ type stream struct {
 	window     uint16 // as asked for; 0: the transport's most
 	transport  protocol.Transport
 	twoWay     bool
+	holds      bool // its handler lets it exit from limits, once its end is written
 
 	mu sync.Mutex
 	// guarded by mu
@@ -73,6 +74,7 @@ type stream struct {
 	retryMS   int64 // when to look for the owner again; 0: a re-open is queued or under way
 
 	// guarded by wheel.mu
+	wish int64 // when to visit it at the latest, asked for while it was in no slot; 0: nothing was
 	slot int32 // -1: in no slot
 	pos  int32
 	on   bool // was put on the wheel
@@ -204,7 +206,11 @@ func (s *stream) finishWith(reason protocol.Reason, detail string, how farewell)
 	lk := s.link
 	s.link = nil
 	if how == withWords && s.leaving != reason { // a leaving stream has had its goaway
-		s.out.goaway(&protocol.GoAway{Reason: reason, Detail: detail})
+		g := protocol.GoAway{Reason: reason, Detail: detail}
+		if reason == protocol.ReasonDrain || reason == protocol.ReasonRebalance {
+			g.ReconnectMS = s.srv.reconnectMS()
+		}
+		s.out.goaway(&g)
 	}
 	if how == silently {
 		s.out.abort(reason, detail)

@@ -83,10 +83,9 @@ func (s *stream) leaveLocked(now int64) {
 	if reason == protocol.ReasonNone {
 		return
 	}
-	drain := s.srv.cfg.DrainTime.Milliseconds()
-	s.leaving, s.endMS = reason, now+drain
+	s.leaving, s.endMS = reason, now+s.srv.cfg.DrainTime.Milliseconds()
 	w := s.out.goaway(&protocol.GoAway{
-		Reason: reason, ReconnectMS: uint32(max(drain*4/5, 1)), // and a fifth to connect
+		Reason: reason, ReconnectMS: s.srv.reconnectMS(),
 		Detail: "open another stream within the time, and read this one until it ends",
 	})
 	s.wroteLocked(now, w, 0)

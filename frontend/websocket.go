@@ -18,7 +18,7 @@ type wsStream struct {
 	stream stream
 	wire   wire
 	reader ws.Reader  // owned by Read
-	begun  sync.Mutex // held until what came with the handshake was read
+	begun  sync.Mutex // guards reader; held until what came with the handshake was read
 	proto  bool
 	code   int // guarded by stream.mu; the close code, if not the reason's: see noCode
 }
@@ -149,6 +149,8 @@ func (x *wsStream) Written(n int) { x.stream.written(n) }
 // Closed implements sock.Handler.
 func (x *wsStream) Closed(error) {
 	x.stream.gone()
+	x.begun.Lock() // what came with the handshake may still be read
+	defer x.begun.Unlock()
 	x.reader.Release()
 }
 

@@ -133,7 +133,13 @@ func (w *wheel) remove(s *stream) {
 func (w *wheel) sooner(s *stream, at int64) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if !s.on || s.off || s.slot < 0 { // about to come, or in hand: the time is looked at again
+	if s.off {
+		return
+	}
+	if !s.on || s.slot < 0 { // about to come, or in hand: what it asked for may be older than this
+		if s.wish == 0 || at < s.wish {
+			s.wish = at
+		}
 		return
 	}
 	if tick := w.boundLocked(tickOf(at) + 1); w.distanceLocked(tick) < w.distanceLocked(int64(s.slot)) {
@@ -167,6 +173,10 @@ func (w *wheel) len() int {
 
 // placeLocked puts s into a slot for the time at, or up to spare ms earlier.
 func (w *wheel) placeLocked(s *stream, at, spare int64) {
+	if s.wish != 0 && s.wish < at {
+		at, spare = s.wish, 0
+	}
+	s.wish = 0
 	last := tickOf(at)
 	if spare == 0 {
 		last++ // a deadline is looked at when it is over, a heartbeat before

@@ -237,7 +237,7 @@ func (f *driver) open(device string) {
 		d.seq = r.opened.Seq
 	}
 	d.loose = false
-	want := link.Opened{Number: r.opened.Number, Name: r.opened.Name, Cursor: r.opened.Cursor, Resumed: resumed, Seq: d.seq, Expired: d.expired}
+	want := link.Opened{Number: r.opened.Number, Name: r.opened.Name, Cursor: r.opened.Cursor, Resumed: resumed, Seq: d.seq, Expired: d.expired, Pending: r.opened.Pending}
 	if r.opened != want {
 		f.fatal("hello of %s is %+v; want %+v", device, r.opened, want)
 	}

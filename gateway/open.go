@@ -175,6 +175,7 @@ func (b *mailbox) attach(d *device, o link.Open, r link.Receiver) (s, old *strea
 	if !again { // a re-open tells no hello
 		opened.Expired = b.tellLocked(d)
 	}
+	opened.Pending = d.nextLocked(b.g.nowMS()) != nil
 	if beside {
 		s.noteLocked()
 	}

@@ -178,7 +178,6 @@ func TestNotResumedPushesEverythingUnacked(t *testing.T) {
 					}
 				}
 			}
-			name = again.opened.Name
 		}
 		for _, p := range append(other.pushes, d.pushes...) {
 			if p.Redelivered {

@@ -7,7 +7,8 @@
 //     goroutine at a time. A Receiver never blocks on its device, and may call its Stream from within a call.
 //  3. After Closed or Lost a Receiver is not called again. After Stream.Close it is not called again once the call
 //     that may be under way has returned.
-//  4. Calls that return an error have changed nothing, except where it is ErrUnknown or a context's: then the outcome is unknown.
+//  4. Calls that return an error have changed nothing, except where it is ErrLost or a context's: then the outcome is unknown.
+//     The Receiver of an Open that returned one is not called any more.
 //  5. Values handed over are not changed afterwards by either side. The slice of a Push call is the gateway's again once
 //     the call has returned; what its elements point to stays.
 package link
@@ -118,6 +119,7 @@ type Opened struct {
 	Seq     protocol.Seq // the first push is Seq + 1
 	Expired uint32       // messages for this device that expired unacked since its last hello
 	Cursor  string       // resumes at exactly this place
+	Pending bool         // something is to be pushed: the first Credit brings it, unless it ends before
 }
 
 // Receiver is the frontend's end of a stream.

@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	ramen "ramen/clients/go"
+	"ramen/clients/go/wire"
 	"ramen/protocol"
 )
 
@@ -92,14 +93,30 @@ func (f *listenFlags) run(ctx context.Context, out, errOut io.Writer) error {
 		}
 		return nil
 	}
+	var refused error // by Run's goroutine, before it returns
+	say := cfg.OnState
+	cfg.OnState = func(s ramen.StateChange) {
+		if f.tokenFile == "" && isRefusal(s.Err) { // it will not be another one the next time
+			refused = fmt.Errorf("listen: the token is not accepted: %w", s.Err)
+			cancel()
+		} else if say != nil {
+			say(s)
+		}
+	}
 	d, err := ramen.New(cfg)
 	if err != nil {
 		return err
 	}
 	if err = d.Run(ctx); errors.Is(err, context.Canceled) {
-		return nil
+		return refused
 	}
 	return err
+}
+
+// isRefusal reports whether err says that the credentials will not do.
+func isRefusal(err error) bool {
+	var end *wire.EndError
+	return errors.As(err, &end) && (end.Reason == protocol.ReasonUnauthenticated || end.Reason == protocol.ReasonPermissionDenied)
 }
 
 func (f *listenFlags) config(errOut io.Writer) (ramen.DeviceConfig, error) {

@@ -19,19 +19,19 @@ import (
 
 // publishFlags is what ramen publish is asked for: one message, or what every line of a file is completed with.
 type publishFlags struct {
-	url, grpc, key       string
-	user, device, id     string
-	users                []string
-	kind, priority       string
-	payload, contentType string
-	ttl                  time.Duration
-	collapse             string
-	headers, where       map[string]string
-	file, as             string
-	batch                int
-	timeout              time.Duration
-	quiet                bool
-	tls                  tlsFlags
+	url, grpc, key   string
+	user, device, id string
+	users            []string
+	kind, priority   string
+	contentType      string
+	ttl              time.Duration
+	collapse         string
+	headers, where   map[string]string
+	file, as         string
+	batch            int
+	timeout          time.Duration
+	quiet            bool
+	tls              tlsFlags
 }
 
 func publishCommand() *cobra.Command {

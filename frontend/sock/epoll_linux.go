@@ -96,3 +96,12 @@ func (s *epollSet) close() error {
 	s.wg.Wait()
 	return nil
 }
+
+func (s *epollSet) unsent() bool {
+	for _, p := range s.pollers {
+		if p.unsent() {
+			return true
+		}
+	}
+	return false
+}

@@ -11,4 +11,5 @@ func newEpollSet(Config) (*epollSet, error)               { return nil, nil }
 func (*epollSet) add(*net.TCPConn, Handler) (Conn, error) { return nil, net.ErrClosed }
 func (*epollSet) len() int                                { return 0 }
 func (*epollSet) check() error                            { return nil }
+func (*epollSet) unsent() bool                            { return false }
 func (*epollSet) close() error                            { return nil }

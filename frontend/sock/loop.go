@@ -1,10 +1,12 @@
 package sock
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
 	"sync"
+	"time"
 )
 
 // Loop serves connections until Close.
@@ -124,4 +126,34 @@ func (l *Loop) Close() error {
 	}
 	l.wg.Wait()
 	return err
+}
+
+// flushLook is how often Flush looks.
+const flushLook = 2 * time.Millisecond
+
+// Flush waits until no connection that was shut down has something left to send, or ctx is over. It is for before Close.
+func (l *Loop) Flush(ctx context.Context) {
+	look := time.NewTicker(flushLook)
+	defer look.Stop()
+	for l.unsent() {
+		select {
+		case <-ctx.Done():
+			return
+		case <-look.C:
+		}
+	}
+}
+
+func (l *Loop) unsent() bool {
+	if l.set != nil && l.set.unsent() {
+		return true
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for n := range l.conns {
+		if n.unsent() {
+			return true
+		}
+	}
+	return false
 }

@@ -99,3 +99,10 @@ func (n *netConn) closeNow() {
 	}
 	_ = n.c.Close()
 }
+
+// unsent reports whether n was shut down, and its end has not gone out.
+func (n *netConn) unsent() bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.state == ending || n.state == finished && !n.finSent
+}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -246,4 +247,16 @@ func (p *poller) check() error {
 		}
 	}
 	return nil
+}
+
+// unsent reports whether a connection that was shut down still has something kept.
+func (p *poller) unsent() bool {
+	p.mu.Lock()
+	look := slices.Clone(p.lingering)
+	p.mu.Unlock()
+	return slices.ContainsFunc(look, func(c *epollConn) bool {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		return c.state == ending
+	})
 }

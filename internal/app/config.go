@@ -18,7 +18,7 @@ import (
 type Config struct {
 	Dev          bool          `yaml:"dev" doc:"Development: no authentication, loopback addresses alone, pages on localhost may open streams. Never on a machine that others reach."`
 	Data         string        `yaml:"data" doc:"Folder of the embedded store. One process at a time."`
-	Shards       int           `yaml:"shards" doc:"Shards of users. Fixed once there is data: users are kept under their shard."`
+	Shards       int           `yaml:"shards" doc:"Shards of users. Fixed once there is data, since users are kept under their shard: another number is refused."`
 	ShutdownTime time.Duration `yaml:"shutdown_time" doc:"How long a shutdown may take, frontend.drain_time included; then it is cut short."`
 
 	Listen   Listen          `yaml:"listen" doc:"Addresses, host:port each; an empty host is every address of the machine. Under dev an empty host is 127.0.0.1."`
@@ -91,20 +91,17 @@ func Default() Config {
 // Validate says what is wrong, section by section, and what would be right.
 func (c *Config) Validate() error {
 	c.settle()
-	var errs []error
-	for _, err := range []error{
+	return errors.Join(
 		c.validateSelf(), c.Auth.Validate(), c.TLS.Devices.Validate(), c.TLS.Backends.Validate(),
 		c.Frontend.Validate(), c.Backend.Validate(), c.Route.Validate(), c.Gateway.Validate(), c.Store.Pebble.Validate(),
-	} {
-		errs = append(errs, err)
-	}
-	return errors.Join(errs...)
+	)
 }
 
 // settle fills in what follows from other values.
 func (c *Config) settle() {
 	c.Gateway.ShardCount = c.Shards
 	c.Store.Pebble.Dir = c.Data
+	c.Store.Pebble.Shards = c.Shards
 	c.Store.Pebble.IDRetention = c.Gateway.IDRetention
 	if c.Dev {
 		c.Frontend.LoopbackOrigins = true

@@ -237,3 +237,11 @@ func TestReadmeTableIsTrue(t *testing.T) {
 }
 
 func unquote(cell string) string { return strings.Trim(strings.TrimSpace(cell), "`") }
+
+// TestDeployConfigurationIsGood loads what deploy/ hands out.
+func TestDeployConfigurationIsGood(t *testing.T) {
+	out, errOut, status := run(t, nil, "", "config", "--effective", "--config", "../../deploy/ramen.yaml")
+	if status != 0 || !strings.Contains(out, "max_streams: 500000") {
+		t.Errorf("exit status %d: %s", status, errOut)
+	}
+}

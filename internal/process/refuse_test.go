@@ -126,6 +126,23 @@ func TestRefusedStartLeavesNothing(t *testing.T) {
 	}
 }
 
+// TestAnotherNumberOfShardsIsRefused: users would not be found where they are kept.
+func TestAnotherNumberOfShardsIsRefused(t *testing.T) {
+	flags := append(anyPorts.flags(), "--dev", "--data", t.TempDir())
+	s := start(t, flags...)
+	if got := publish(t, s, `{"user":"alice","id":"kept","payload":1}`); !strings.Contains(got, "accepted") {
+		t.Fatal(got)
+	}
+	s.kill()
+	_, errOut, status := run(t, nil, "", append([]string{"serve", "--shards", "16"}, flags...)...)
+	if status != 1 || !strings.Contains(errOut, "1024 shards") || !strings.Contains(errOut, "shards is 16") {
+		t.Errorf("exit status %d: %s", status, errOut)
+	}
+	if _, body := start(t, flags...).get(t, "/v1/users/alice/messages"); !strings.Contains(body, `"kept"`) {
+		t.Errorf("the message is gone: %s", body)
+	}
+}
+
 func write(t testing.TB, path, text string) {
 	t.Helper()
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {

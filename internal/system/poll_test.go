@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"strconv"
+	"sync/atomic"
 
 	"ramen/protocol"
 )
@@ -19,8 +20,10 @@ type pollDevice struct {
 	cancel context.CancelFunc
 
 	frames []protocol.ServerFrame
-	stream string // of the latest answer
-	over   bool   // a goaway came
+	stream string      // of the latest answer
+	over   bool        // a goaway came
+	quick  bool        // polls wait as short as may be
+	left   atomic.Bool // no further poll
 }
 
 func (s *server) dialPoll(p place) (device, error) {
@@ -92,10 +95,14 @@ func (d *pollDevice) ask(wait int) (*protocol.PollAnswer, error) {
 func (d *pollDevice) next() (protocol.ServerFrame, error) {
 	defer watch(d.cancel)()
 	for len(d.frames) == 0 {
-		if d.over {
+		if d.over || d.left.Load() {
 			return protocol.ServerFrame{}, &ending{}
 		}
-		if _, err := d.ask(25); err != nil {
+		wait := 25
+		if d.quick {
+			wait = 0
+		}
+		if _, err := d.ask(wait); err != nil {
 			return protocol.ServerFrame{}, err
 		}
 	}

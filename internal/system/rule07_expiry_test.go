@@ -58,7 +58,7 @@ func TestRule07ExpiryOfWhatWasPushed(t *testing.T) {
 		open(p).close()
 		batch := numbered("u1", "m", 3)
 		for i := range batch {
-			batch[i]["ttl_ms"] = 1500
+			batch[i]["ttl_ms"] = 5000
 		}
 		s.publishAll(batch)
 		c := open(p)

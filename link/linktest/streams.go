@@ -42,7 +42,7 @@ func openArrives(t *testing.T, gw *scripted, l link.Gateway) {
 			}},
 	}
 	answers := []link.Opened{
-		{Number: protocol.StreamNumber{Epoch: 1, Counter: 2}, Name: "s1.2", Resumed: true, Seq: protocol.MaxSeq, Expired: 1<<32 - 1, Cursor: "k9"},
+		{Number: protocol.StreamNumber{Epoch: 1, Counter: 2}, Name: "s1.2", Resumed: true, Seq: protocol.MaxSeq, Expired: 1<<32 - 1, Cursor: "k9", Pending: true},
 		{Number: protocol.StreamNumber{Epoch: 1 << 62, Counter: 1 << 63}, Name: "s"},
 	}
 	for i, o := range opens {

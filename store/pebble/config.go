@@ -23,9 +23,12 @@ type Config struct {
 	Dir string `yaml:"-"`
 	// IDRetention is how long an id counts as a duplicate. Default 5 min. PROTOCOL 9. Longer makes loads dearer by little,
 	// and the disk fuller by about 60 bytes a message.
-	IDRetention   time.Duration `yaml:"-"`
-	MemTableBytes int64         `yaml:"memtable_bytes" doc:"Bytes kept in memory before they are flushed into a file. 0: by the size of the disk, from 1MiB for one of up to 128MiB to 32MiB from 4GiB on. Twice that is in use at times, four times while the disk is slow."`
-	CacheBytes    int64         `yaml:"cache_bytes" doc:"Bytes of the cache of blocks read from files. 0: no cache."`
+	IDRetention time.Duration `yaml:"-"`
+	// Shards is how many shards the users are kept under; a store that was made with another number is refused. 0: it does not matter.
+	Shards int `yaml:"-"`
+
+	MemTableBytes int64 `yaml:"memtable_bytes" doc:"Bytes kept in memory before they are flushed into a file. 0: by the size of the disk, from 1MiB for one of up to 128MiB to 32MiB from 4GiB on. Twice that is in use at times, four times while the disk is slow."`
+	CacheBytes    int64 `yaml:"cache_bytes" doc:"Bytes of the cache of blocks read from files. 0: no cache."`
 	// 8 memtables are what flushing and compacting were seen to take at the worst (TestReserveCoversFlushes).
 	ReserveBytes    int64         `yaml:"reserve_bytes" doc:"Free space of the disk under which nothing is accepted. 0: 8 times the memtable. Watch ramen_store_free_bytes."`
 	ReserveLowBytes int64         `yaml:"reserve_low_bytes" doc:"Free space under which low priority is not accepted; medium stops half way between the two. 0: twice reserve_bytes."`

@@ -29,6 +29,7 @@ const (
 var (
 	keyFormat   = []byte{spaceMeta, 'f'}
 	keyIdentity = []byte{spaceMeta, 'i'}
+	keyShards   = []byte{spaceMeta, 's'}
 )
 
 func appendEpochKey(b []byte, shard protocol.ShardID) []byte {

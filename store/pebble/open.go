@@ -81,6 +81,9 @@ func (s *Store) readState() error {
 	if err := s.readIdentity(); err != nil {
 		return err
 	}
+	if err := s.readShards(); err != nil {
+		return err
+	}
 	if err := s.epochs.load(s.db); err != nil {
 		return err
 	}
@@ -135,6 +138,29 @@ func (s *Store) readIdentity() error {
 		return fmt.Errorf("read identity: %d bytes, not 20", len(v))
 	}
 	s.identity = store.Identity{Generation: binary.BigEndian.Uint32(v), Key: [16]byte(v[4:])}
+	return nil
+}
+
+// readShards refuses another number of shards than the users are kept under: most of them would not be found. A store
+// that has none yet takes the configuration's.
+func (s *Store) readShards() error {
+	if s.cfg.Shards == 0 {
+		return nil
+	}
+	v, err := get(s.db, keyShards)
+	if errors.Is(err, engine.ErrNotFound) {
+		if err := s.db.Set(keyShards, binary.BigEndian.AppendUint32(nil, uint32(s.cfg.Shards)), engine.Sync); err != nil {
+			return fmt.Errorf("write the number of shards: %w", err)
+		}
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("read the number of shards: %w", err)
+	}
+	if len(v) != 4 || binary.BigEndian.Uint32(v) != uint32(s.cfg.Shards) {
+		return fmt.Errorf("the users in it are kept under %d shards, and shards is %d: set it to what it was, or name another directory",
+			binary.BigEndian.Uint32(append(v, 0, 0, 0, 0)), s.cfg.Shards)
+	}
 	return nil
 }
 

@@ -63,7 +63,7 @@ func testDurable(t *testing.T, cfg Config) {
 		p.wantEntries(epoch1, "u", b)
 	})
 	t.Run("TwoStoresDiffer", func(t *testing.T) {
-		if newPlace(t, cfg).Identity() == newPlace(t, cfg).Identity() {
+		if a, b := newPlace(t, cfg).Identity(), newPlace(t, cfg).Identity(); a == b {
 			t.Fatal("two stores have one identity")
 		}
 	})

@@ -32,7 +32,8 @@ func (e *EndError) Error() string {
 	if e.Detail != "" {
 		s += ": " + e.Detail
 	}
-	if e.Err != nil {
+	var said *protocol.Error // by the server, in the words of Detail
+	if e.Err != nil && (e.Detail == "" || !errors.As(e.Err, &said)) {
 		s += ": " + e.Err.Error()
 	}
 	return s
