@@ -24,7 +24,7 @@ type TokensConfig struct {
 	Algorithms    []string      `yaml:"algorithms" doc:"The only algorithms taken: of HS256, HS384, HS512, RS256, ES256, EdDSA. Empty: all that fit the keys."`
 	Audience      []string      `yaml:"audience" doc:"A token's aud must have one of these. Empty: aud does not matter."`
 	Issuer        string        `yaml:"issuer" doc:"A token's iss must be this. Empty: iss does not matter."`
-	Leeway        time.Duration `yaml:"leeway" doc:"How far the issuer's clock may be off. At most 10m."`
+	Leeway        time.Duration `yaml:"leeway" doc:"How far the issuer's clock may be off: a token counts for so long after its exp, and before its nbf. 0, the default: not at all; at most 10m."`
 	Cache         int           `yaml:"cache" doc:"How many verified tokens (some 200 bytes each) are remembered, so that reconnects and acks do not check their signatures again. 0: none. Those with a secret are never: checking them is as cheap."`
 }
 
@@ -43,7 +43,7 @@ const (
 // Default is a configuration without keys.
 func Default() Config {
 	return Config{
-		Tokens:         TokensConfig{Leeway: 5 * time.Second, Cache: 20_000},
+		Tokens:         TokensConfig{Cache: 20_000},
 		ReloadInterval: 10 * time.Second,
 	}
 }
