@@ -82,6 +82,7 @@ func (c Config) Validate() error {
 	check(c.DetachedTime > 0, "detached_time is %v: use a time over 0, such as 30s", c.DetachedTime)
 	check(c.Reopens > 0, "reopens is %d: use at least 1", c.Reopens)
 	check(c.Credit >= 1024 && c.Credit <= 1<<30, "credit is %d bytes: use 1024 to 1GiB", c.Credit)
+	check(c.Credit <= c.Sock.MaxKept/2, "credit is %d bytes: use at most half of sock.max_kept, %d, since frames are longer than what is in them", c.Credit, c.Sock.MaxKept)
 	check(c.PollBytes >= 1024 && c.PollBytes <= 1<<30, "poll_bytes is %d bytes: use 1024 to 1GiB", c.PollBytes)
 	for _, n := range []int{c.MaxStreams, c.OpensPerSecond, c.MaxStreamsPerSource, c.OpensPerSecondPerSource} {
 		check(n >= 0, "a limit on streams or opens is %d: use 0 (no limit) or more", n)

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"net"
 	"net/http"
+	"slices"
 	"strconv"
 	"time"
 
@@ -30,11 +31,9 @@ func plainHead(r *http.Request) bool {
 	if r.Host == "" || !httpguts.ValidHostHeader(r.Host) || r.Header["Expect"] != nil {
 		return false
 	}
-	for _, values := range r.Header {
-		for _, v := range values {
-			if !httpguts.ValidHeaderFieldValue(v) {
-				return false
-			}
+	for name, values := range r.Header {
+		if !httpguts.ValidHeaderFieldName(name) || slices.ContainsFunc(values, func(v string) bool { return !httpguts.ValidHeaderFieldValue(v) }) {
+			return false
 		}
 	}
 	return true

@@ -51,15 +51,45 @@ func TestOpensComeBackWithTime(t *testing.T) {
 	})
 }
 
-func TestTableOfSourcesIsBounded(t *testing.T) {
+func TestTableOfIdleSourcesIsBounded(t *testing.T) {
 	cfg := Default()
-	cfg.MaxStreamsPerSource = 1
+	cfg.OpensPerSecondPerSource = 10
 	l := newLimits(&cfg, newClock())
-	for i := range maxSources + 1000 {
-		l.enter(fmt.Sprintf("10.%d.%d.%d:1", i>>16, i>>8&255, i&255))
+	for i := range 2 * maxSources {
+		l.call(address(i))
 	}
 	if len(l.sources) > maxSources {
 		t.Fatalf("%d sources", len(l.sources))
+	}
+}
+
+func address(i int) string { return fmt.Sprintf("10.%d.%d.%d:1", i>>16, i>>8&255, i&255) }
+
+// A server with more devices than the table has room for idle sources counts each device's address by itself.
+func TestEverySourceWithAStreamHasItsOwnCount(t *testing.T) {
+	cfg := Default()
+	cfg.MaxStreamsPerSource = 1
+	l := newLimits(&cfg, newClock())
+	var all []*source
+	for i := range maxSources + 1000 {
+		from, refused := l.enter(address(i))
+		if refused != nil {
+			t.Fatalf("source %d: %v", i, refused.err)
+		}
+		all = append(all, from)
+	}
+	if _, refused := l.enter(address(maxSources + 7)); refused == nil {
+		t.Fatal("a second stream of one source")
+	}
+	for _, from := range all {
+		l.exit(from)
+	}
+	if l.busy != 0 {
+		t.Fatalf("%d sources are busy without a stream", l.busy)
+	}
+	l.enter("192.0.2.1:1")
+	if len(l.sources) > maxSources {
+		t.Fatalf("%d sources are remembered", len(l.sources))
 	}
 }
 

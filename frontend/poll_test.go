@@ -5,10 +5,12 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
+	"ramen/link"
 	"ramen/protocol"
 )
 
@@ -152,5 +154,95 @@ func TestPollsShareAConnection(t *testing.T) {
 			t.Fatal(err)
 		}
 		resp.Body.Close()
+	}
+}
+
+// What an owner promised and cannot send any more, since the rest expired while it was lost, does not hold up what came.
+func TestPollAnswersWhatCameWhereTheRestIsGone(t *testing.T) {
+	s, stop := socketless(t, nil)
+	defer stop()
+	p, lk := s.ask(t)
+	p.stream.Push([]protocol.Push{{Seq: 1, Cursor: "k1", Message: &protocol.Message{Priority: 1}}}, true)
+	if !p.wait(t.Context(), time.Hour) || len(p.answer.Messages) != 1 {
+		t.Fatalf("%+v", p.answer)
+	}
+	p.stream.finish(protocol.ReasonNone, "")
+	if lk.closed != 1 {
+		t.Fatal("the stream is still open at its owner")
+	}
+}
+
+// PROTOCOL 5: no messages beside a goaway. What came in the same moment stays unacked, and goes to the next stream.
+func TestPollThatIsToLeaveHasNoMessages(t *testing.T) {
+	s, stop := socketless(t, nil)
+	defer stop()
+	p, lk := s.ask(t)
+	s.draining.Store(true)
+	p.stream.visit(s.clock.now())
+	credit := lk.credit
+	p.stream.Push([]protocol.Push{{Seq: 1, Cursor: "k1", Message: &protocol.Message{Priority: 1}}}, false)
+	if a := p.answer; a.GoAway == nil || a.GoAway.Reason != protocol.ReasonDrain || len(a.Messages) != 0 {
+		t.Fatalf("%+v", a)
+	}
+	if lk.credit != credit {
+		t.Fatal("the owner was asked for more")
+	}
+	p.stream.finish(protocol.ReasonNone, "")
+}
+
+// ask opens a poll without a socket.
+func (s *Server) ask(t *testing.T) (*pollStream, *ledgerLink) {
+	t.Helper()
+	p, lk := &pollStream{some: make(chan struct{}), ready: make(chan struct{})}, &ledgerLink{}
+	from, _ := s.limits.enter("")
+	p.stream.init(s, &request{who: identity{user: "u", device: "d"}}, protocol.TransportPoll, p, from)
+	p.stream.start(lk, link.Opened{Name: "s"}, func(*protocol.Hello) (written, error) { return written{}, nil })
+	return p, lk
+}
+
+func TestPollThatDoesNotWaitIsAnsweredAtOnce(t *testing.T) {
+	b := newBench(t, nil)
+	c := &http.Client{Transport: &http.Transport{}, Timeout: 20 * time.Second}
+	defer c.CloseIdleConnections()
+	begun := time.Now()
+	const polls = 100
+	for range polls {
+		resp, err := c.Get(b.url("/ramen/poll", asking("u", "d", "wait", "0")))
+		if err != nil {
+			t.Fatal(err)
+		}
+		io.Copy(io.Discard, resp.Body)
+		resp.Body.Close()
+	}
+	if took := time.Since(begun); took > polls*pollGrace/2 {
+		t.Fatalf("%d polls that wait for nothing took %v", polls, took)
+	}
+}
+
+// Drain and Close wait for answers under way: a device that polls is told goaway, not cut off.
+func TestEveryPollIsAnsweredBeforeTheServerCloses(t *testing.T) {
+	const polls = 100
+	b := newBench(t, nil)
+	answers := make(chan error, polls)
+	for i := range polls {
+		v := asking("u", "d"+strconv.Itoa(i))
+		c := b.client()
+		go func() {
+			resp, err := c.Get(b.url("/ramen/poll", v))
+			if err == nil {
+				_, err = io.Copy(io.Discard, resp.Body)
+				resp.Body.Close()
+			}
+			answers <- err
+		}()
+	}
+	b.until("all wait", func() bool { return b.g.streams == polls })
+	if err := b.s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for range polls {
+		if err := <-answers; err != nil {
+			t.Error(err)
+		}
 	}
 }

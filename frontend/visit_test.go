@@ -346,3 +346,31 @@ func TestStreamIsSmall(t *testing.T) {
 		}
 	}
 }
+
+// A time that is asked for while a stream is visited, or before it is on the wheel, is not lost to what the visit answered.
+func TestTimeAskedForDuringAVisitIsKept(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newClock()
+		var w *wheel
+		var at []int64
+		x := &stream{}
+		w = newWheel(c, func(s *stream, now int64) (int64, int64) {
+			if at = append(at, now); len(at) == 1 {
+				w.sooner(s, now+100) // another goroutine, after the visit has looked
+			}
+			return now + 60_000, 0
+		})
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan struct{})
+		go func() { w.run(ctx); close(done) }()
+		begin := c.now()
+		w.sooner(x, begin+200)
+		w.add(x, begin+60_000, 0)
+		time.Sleep(time.Second)
+		cancel()
+		<-done
+		if len(at) != 2 || at[0]-begin < 200 || at[0]-begin > 250 || at[1]-at[0] < 100 || at[1]-at[0] > 150 {
+			t.Fatalf("visited at %v, counted from %d", at, begin)
+		}
+	})
+}

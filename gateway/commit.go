@@ -2,7 +2,9 @@ package gateway
 
 import (
 	"context"
+	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"ramen/link"
@@ -13,8 +15,9 @@ import (
 // committer appends to the store for its share of the shards, one write at a time: what came while one was under way
 // shares the next, and so its fsync. It alone gives positions and fills lanes in its shards, which is their order.
 type committer struct {
-	g    *Gateway
-	jobs chan *job
+	g      *Gateway
+	jobs   chan *job
+	queued atomic.Int64 // bytes in jobs
 
 	// owned by run: used again for each write
 	batch  []*job
@@ -27,6 +30,7 @@ type committer struct {
 type job struct {
 	pool  *sync.Pool
 	ops   []op
+	bytes int           // of the messages, overhead included
 	done  chan struct{} // gets one token once every op has its result
 	after func()        // called then, by who gave the token; may be nil
 }
@@ -51,6 +55,24 @@ func (g *Gateway) newJob() *job {
 	return &job{pool: &g.jobs, done: make(chan struct{}, 1)}
 }
 
+// commitBytes bounds one write and one job, overhead included, a message more or less: what the store cannot write within the deadline is
+// unknown, and is written again, so that larger pieces might never succeed. queueBytes bounds what waits for a committer.
+const (
+	commitBytes = 2 << 20
+	queueBytes  = 64 << 20
+)
+
+// size is the bytes that the job makes the committer write, roughly.
+func (j *job) size() int {
+	n := j.bytes
+	for i := range j.ops {
+		if i == 0 || j.ops[i].box != j.ops[i-1].box {
+			n += int(j.ops[i].box.unsured.Load())
+		}
+	}
+	return n
+}
+
 // keptOps is the most ops that a job in the pool has room for, keptStep the most that a step or a write kept has, and
 // keptSteps how many of these are kept: a burst must not hold memory for ever.
 const (
@@ -62,7 +84,7 @@ const (
 // free gives the job back to the pool: its token has been taken, and nobody knows it any more.
 func (j *job) free() {
 	clear(j.ops)
-	j.ops = j.ops[:0]
+	j.ops, j.bytes = j.ops[:0], 0
 	if cap(j.ops) <= keptOps {
 		j.pool.Put(j)
 	}
@@ -79,13 +101,15 @@ func (c *committer) run() {
 // gather takes what else is waiting, up to the bound of one write.
 func (c *committer) gather(first *job) {
 	c.batch = append(c.batch[:0], first)
-	for n := len(first.ops); n < c.g.cfg.CommitMessages; {
+	c.queued.Add(-int64(first.bytes))
+	for n, bytes := len(first.ops), first.size(); n < c.g.cfg.CommitMessages && bytes < commitBytes; {
 		select {
 		case j, ok := <-c.jobs:
 			if !ok {
 				return
 			}
-			c.batch, n = append(c.batch, j), n+len(j.ops)
+			c.queued.Add(-int64(j.bytes))
+			c.batch, n, bytes = append(c.batch, j), n+len(j.ops), bytes+j.size()
 		default:
 			return
 		}
@@ -100,6 +124,7 @@ func (c *committer) commit() {
 		for i, s := range c.steps {
 			s.finish(errs[i])
 		}
+		c.tell(errs)
 		c.keepWrites(errs)
 	}
 	for _, s := range c.steps {
@@ -108,6 +133,21 @@ func (c *committer) commit() {
 	for i, j := range c.batch {
 		c.batch[i] = nil
 		j.finish()
+	}
+}
+
+// tell logs what failed: one line a write, whatever the number of users.
+func (c *committer) tell(errs []error) {
+	failed, first := 0, error(nil)
+	for _, err := range errs {
+		if err != nil && !errors.Is(err, store.ErrFenced) {
+			if failed++; first == nil {
+				first = err
+			}
+		}
+	}
+	if failed > 0 {
+		c.g.log.Warn("store failed", "verb", "append", "users", len(errs), "failed", failed, "error", first)
 	}
 }
 
@@ -159,6 +199,9 @@ func (c *committer) newStepLocked(b *mailbox) *step {
 	}
 	s.box, s.prior = b, b.unsure
 	for _, p := range s.prior {
+		for _, e := range p.added {
+			s.freshen(e)
+		}
 		for _, k := range p.kills {
 			if !k.entry.dead { // else its room is free already
 				s.freed.add(k.entry)
@@ -174,7 +217,11 @@ func (c *committer) put(s *step) {
 	clear(s.twins)
 	clear(s.added)
 	clear(s.kills)
-	*s = step{ops: s.ops[:0], twins: s.twins[:0], added: s.added[:0], kills: s.kills[:0]}
+	if len(s.fresh) > keptStep {
+		s.fresh = nil
+	}
+	clear(s.fresh)
+	*s = step{fresh: s.fresh, ops: s.ops[:0], twins: s.twins[:0], added: s.added[:0], kills: s.kills[:0]}
 	if max(cap(s.ops), cap(s.kills), cap(s.twins)) <= keptStep && len(c.spare) < keptSteps {
 		c.spare = append(c.spare, s)
 	}

@@ -11,7 +11,7 @@ import (
 type Config struct {
 	MailboxMessages int   `yaml:"mailbox_messages" doc:"Most messages that wait for one user; then publishes to that user are resource_exhausted."`
 	MailboxBytes    int64 `yaml:"mailbox_bytes" doc:"Most bytes of payloads and headers that wait for one user; then the same. At least 1MiB."`
-	MemoryBytes     int64 `yaml:"memory_bytes" doc:"Most bytes of messages in memory, overhead included, all users together; then publishes are unavailable: low priority from 80 % on, medium from 90 %."`
+	MemoryBytes     int64 `yaml:"memory_bytes" doc:"Most bytes of messages and remembered ids in memory, overhead included, all users together; then publishes are unavailable: low priority from 80 % on, medium from 90 %."`
 
 	DevicesPerUser int           `yaml:"devices_per_user" doc:"Most known devices of one user; for a new one the longest unseen without a stream is forgotten. 1 to 1024."`
 	DeviceUnseen   time.Duration `yaml:"device_unseen" doc:"A device not seen for so long is forgotten."`

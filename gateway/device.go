@@ -31,6 +31,7 @@ type device struct {
 	rttMS       uint32
 	expired     uint32
 	greeted     bool // it has had a hello
+	doubtful    bool // it had a stream when its process died: it may have acked more than was saved (doubt.go)
 	durable     bool // its record is known to be in the store
 	dirty       bool // its record is to be saved
 	forgotten   bool // it is no longer in the mailbox
@@ -215,6 +216,7 @@ func (d *device) recordLocked() store.Device {
 		Pushed:     d.pushed,
 		Expired:    d.expired,
 		Greeted:    d.greeted,
+		Live:       d.stream != nil || d.doubtful,
 		Transport:  d.transport,
 		LastSeenMS: d.lastSeenMS,
 		Context:    d.context,

@@ -238,6 +238,10 @@ func (f *driver) open(device string) {
 	}
 	d.loose = false
 	want := link.Opened{Number: r.opened.Number, Name: r.opened.Name, Cursor: r.opened.Cursor, Resumed: resumed, Seq: d.seq, Expired: d.expired, Pending: r.opened.Pending}
+	if d.doubtful && r.opened.Expired < want.Expired {
+		want.Expired = r.opened.Expired // it may have acked them, as far as anybody knows
+	}
+	d.doubtful = false
 	if r.opened != want {
 		f.fatal("hello of %s is %+v; want %+v", device, r.opened, want)
 	}
@@ -328,7 +332,7 @@ func (f *driver) again() {
 		case 1:
 			f.w.crash()
 			for _, d := range f.x.devices {
-				d.loose = true
+				d.loose, d.doubtful = true, d.doubtful || d.online
 			}
 		case 2:
 			f.w.take(f.w.epoch + 1)

@@ -160,8 +160,17 @@ func (g *Gateway) storeError(o store.Owner, verb string, err error) error {
 		g.fenced(o)
 		return link.ErrNotOwner
 	}
-	g.metrics.storeErrors.Inc()
 	g.log.Warn("store failed", "verb", verb, "shard", o.Shard, "error", err)
+	return g.storeAnswer(o, verb, err)
+}
+
+// storeAnswer is storeError without a line in the log, for many answers of one call.
+func (g *Gateway) storeAnswer(o store.Owner, verb string, err error) error {
+	if errors.Is(err, store.ErrFenced) {
+		g.fenced(o)
+		return link.ErrNotOwner
+	}
+	g.metrics.storeErrors.Inc()
 	return protocol.Errorf(protocol.CodeUnavailable, "the store did not answer in time or failed (%s); try again with the same id", verb)
 }
 

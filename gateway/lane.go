@@ -18,7 +18,9 @@ type entry struct {
 	verdicts map[protocol.DeviceID]verdict // of where, as far as judged; nil until then
 	waiting  int32
 	acked    bool // by at least one device
+	killed   bool // by a write that is under way, or unsure
 	dead     bool // left the mailbox; awaits being trimmed from its lane
+	ended    fate // why, once dead
 }
 
 // verdict is what where said of a device when the message was first the next to be pushed to it. It stands. PROTOCOL 9.

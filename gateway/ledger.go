@@ -104,7 +104,7 @@ func (b *mailbox) check(waiting *[protocol.Lanes]int64, devices, streams, bytes 
 	if count != b.count {
 		return fmt.Errorf("gateway: mailbox of user %s counts %d messages, it has %d", b.user, b.count, count)
 	}
-	*bytes += b.bytes + int64(b.count)*entryOverhead
+	*bytes += b.bytes + int64(b.count)*entryOverhead + b.seen.bytes()
 	*devices += int64(len(b.devices))
 	for _, d := range b.devices {
 		if d.stream != nil {

@@ -30,10 +30,11 @@ type mailbox struct {
 
 	nextExpiryMS atomic.Int64 // nothing here expires before; 0: nothing does
 	sweepAtMS    atomic.Int64 // when remembered ids and unsure writes are to be looked at
+	wake         atomic.Bool  // something expired: what it held up may be pushed
+	unsured      atomic.Int32 // bytes in unsure
 
-	saving  sync.Mutex // held across a durable save of one of its devices, for which only opens of this user wait
-	forgets int        // refs of it that the saver has; guarded by saver.mu
-	step    *step      // what the write being prepared does to it; owned by its shard's committer
+	saving sync.Mutex // held across a durable save of one of its devices, for which only opens of this user wait
+	step   *step      // what the write being prepared does to it; owned by its shard's committer
 
 	mu sync.Mutex
 	// guarded by mu
@@ -45,7 +46,8 @@ type mailbox struct {
 	bytes     int64 // of them
 	seen      seen
 	collapse  map[collapseKey]*entry
-	unsure    []*step // writes with an unknown outcome, oldest first; it pins the mailbox
+	unsure    []*step  // writes with an unknown outcome, oldest first; it pins the mailbox
+	doubts    *[]doubt // what expired, for devices that may have acked it before a crash
 	opens     bucket
 	publishes bucket
 }
@@ -111,7 +113,7 @@ const (
 
 // removeLocked takes a live entry out of the mailbox for good. The store forgets it, unless it was killed there already.
 func (b *mailbox) removeLocked(e *entry, why fate) {
-	e.dead = true
+	e.dead, e.ended = true, why
 	i := e.msg.Priority.Lane()
 	l := &b.lanes[i]
 	l.dead++
@@ -124,7 +126,7 @@ func (b *mailbox) removeLocked(e *entry, why fate) {
 		}
 	}
 	if retainedMS := e.msg.CreatedMS + b.g.cfg.IDRetention.Milliseconds(); e.msg.ExpiresMS > retainedMS {
-		b.seen.put(hashID(&b.g.identity.Key, e.msg.ID), retainedMS)
+		b.rememberLocked(hashID(&b.g.identity.Key, e.msg.ID), retainedMS)
 	}
 	if why == fateAcked || why == fateExpired {
 		b.g.saver.forget(b, store.Ref{Priority: e.msg.Priority, Position: e.pos})
@@ -201,11 +203,18 @@ func (b *mailbox) findLocked(id protocol.MessageID) *entry {
 // expireLocked ends a message whose time is over, and counts it for each device that it was for and that had not acked it.
 func (b *mailbox) expireLocked(e *entry) {
 	for _, d := range b.devices {
+		if d.stream != nil {
+			b.wake.Store(true)
+		}
 		if !d.greeted || !e.targets(d.id) || !d.acked.At[e.msg.Priority.Lane()].Less(e.pos) {
 			continue // PROTOCOL 2.2: since its last hello, and 0 in its first
 		}
 		if e.where != nil && e.verdicts[d.id] < wanted {
 			continue // nobody knows whether it was for d: never invent a loss
+		}
+		if d.doubtful && e.pos.Epoch < b.epoch {
+			b.doubtLocked(e)
+			continue
 		}
 		d.expired++
 		b.g.saver.dirtyLocked(d)

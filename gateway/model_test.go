@@ -34,18 +34,19 @@ type modelMessage struct {
 }
 
 type modelDevice struct {
-	id      string
-	os      string
-	acked   [3]int
-	ackSeq  protocol.Seq
-	seq     protocol.Seq
-	loose   bool // after a crash seq may be less: pushes are not saved
-	read    [3]int
-	sent    []modelPush
-	online  bool
-	window  int
-	expired uint32
-	stream  []modelPush // all of the latest stream
+	id       string
+	os       string
+	acked    [3]int
+	ackSeq   protocol.Seq
+	seq      protocol.Seq
+	loose    bool // after a crash seq may be less: pushes are not saved
+	read     [3]int
+	sent     []modelPush
+	online   bool
+	window   int
+	expired  uint32
+	doubtful bool        // it was online when the process died: fewer losses may be told
+	stream   []modelPush // all of the latest stream
 }
 
 type modelPush struct {

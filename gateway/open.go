@@ -160,9 +160,12 @@ func (b *mailbox) attach(d *device, o link.Open, r link.Receiver) (s, old *strea
 	again := !o.Number.IsZero()
 	resumed, beside := true, false
 	if again {
-		beside = b.reopenLocked(d, o)
+		var known bool
+		beside, known = b.reopenLocked(d, o)
+		b.resolveLocked(d, known)
 	} else {
 		resumed = b.resumeLocked(d, o)
+		b.resolveLocked(d, resumed)
 	}
 	s = b.streamLocked(d, o, r, number)
 	opened = link.Opened{
@@ -232,9 +235,10 @@ func (b *mailbox) resumeLocked(d *device, o link.Open) (resumed bool) {
 }
 
 // reopenLocked goes on with a socket that had another gateway: behind what went out on it, which is not acked. beside
-// reports that some of it was acked beside the stream meanwhile.
-func (b *mailbox) reopenLocked(d *device, o link.Open) (beside bool) {
+// reports that some of it was acked beside the stream meanwhile; known, that what was acked is.
+func (b *mailbox) reopenLocked(d *device, o link.Open) (beside, known bool) {
 	if c, err := b.honour(d.id, o.Acked); err == nil {
+		known = true
 		d.ackLocked(c)
 	}
 	d.sent, d.bytes = nil, 0
@@ -256,7 +260,7 @@ func (b *mailbox) reopenLocked(d *device, o link.Open) (beside bool) {
 	d.pushed = protocol.Cursor{Seq: o.Seq, At: at}
 	sent := len(d.sent)
 	d.dropSentLocked()
-	return len(d.sent) < sent
+	return len(d.sent) < sent, known
 }
 
 // honour reads a cursor of the device's: authentic, and of no place that has not been.

@@ -13,11 +13,12 @@ import (
 // Publish accepts messages: durable before it returns, and pushed to whoever has a stream with room.
 func (g *Gateway) Publish(ctx context.Context, batch []link.Publish) []link.Result {
 	results := make([]link.Result, len(batch))
-	var few [8]*job
-	jobs := few[:] // by committer
+	var few, fewer [8]*job
+	jobs := few[:] // being filled, by committer
 	if len(g.committers) > len(few) {
 		jobs = make([]*job, len(g.committers))
 	}
+	submitted := fewer[:0]
 	for i := range batch {
 		p := &batch[i]
 		b, err := g.admitPublish(ctx, p)
@@ -32,17 +33,21 @@ func (g *Gateway) Publish(ctx context.Context, batch []link.Publish) []link.Resu
 		if jobs[c] == nil {
 			jobs[c] = g.newJob()
 		}
-		jobs[c].ops = append(jobs[c].ops, op{box: b, publish: p, at: i})
+		j := jobs[c]
+		j.ops = append(j.ops, op{box: b, publish: p, at: i})
+		if j.bytes += p.Message.Size() + entryOverhead; j.bytes >= commitBytes {
+			g.submit(g.committers[c], j)
+			submitted, jobs[c] = append(submitted, j), nil
+		}
 	}
 	for c, j := range jobs {
 		if j != nil {
 			g.submit(g.committers[c], j)
+			submitted = append(submitted, j)
 		}
 	}
-	for _, j := range jobs {
-		if j != nil {
-			g.conclude(j, results)
-		}
+	for _, j := range submitted {
+		g.conclude(j, results)
 	}
 	return results
 }
@@ -62,6 +67,9 @@ func (g *Gateway) conclude(j *job, results []link.Result) {
 
 // admitPublish finds the mailbox, and counts the publish against the user's rate. The mailbox is pinned on success.
 func (g *Gateway) admitPublish(ctx context.Context, p *link.Publish) (*mailbox, error) {
+	if err := ctx.Err(); err != nil { // of a batch whose loads took long: nobody waits for the rest
+		return nil, err
+	}
 	b, err := g.acquire(ctx, p.Route, p.User)
 	if err != nil {
 		return nil, err
@@ -79,21 +87,32 @@ func (g *Gateway) admitPublish(ctx context.Context, p *link.Publish) (*mailbox, 
 
 // submit queues a job; a full queue, or a gateway that is closing, refuses it at once.
 func (g *Gateway) submit(c *committer, j *job) {
-	g.closeMu.RLock()
-	defer g.closeMu.RUnlock()
-	refusal := link.ErrNotOwner
-	if !g.closed {
-		select {
-		case c.jobs <- j:
-			return
-		default:
-		}
-		refusal = protocol.Errorf(protocol.CodeUnavailable, "too many publishes wait for the store; retry with backoff")
+	refusal := g.enqueue(c, j)
+	if refusal == nil {
+		return
 	}
 	for i := range j.ops {
 		j.ops[i].reject(refusal)
 	}
 	j.finish()
+}
+
+func (g *Gateway) enqueue(c *committer, j *job) error {
+	g.closeMu.RLock()
+	defer g.closeMu.RUnlock()
+	if g.closed {
+		return link.ErrNotOwner
+	}
+	bytes := int64(j.bytes) // j is the committer's once it is sent
+	if queued := c.queued.Add(bytes); queued <= queueBytes || queued == bytes {
+		select {
+		case c.jobs <- j:
+			return nil
+		default:
+		}
+	}
+	c.queued.Add(-bytes)
+	return protocol.Errorf(protocol.CodeUnavailable, "too many publishes wait for the store; retry with backoff")
 }
 
 // pushPublished pushes to the streams of the users of a written job, in the publisher's own goroutine.

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
+	"slices"
 	"sync"
 	"time"
 
@@ -26,13 +28,14 @@ type saver struct {
 	mu sync.Mutex
 	// guarded by mu
 	dirty   []*device
-	forgets []forgotten
+	forgets map[*mailbox][]store.Ref
+	count   int // of refs in forgets
 }
 
-// forgotten is an entry that left its mailbox.
+// forgotten is what left a mailbox.
 type forgotten struct {
-	box *mailbox
-	ref store.Ref
+	box  *mailbox
+	refs []store.Ref
 }
 
 // forgetBatch is how many entries to be forgotten are worth a write before the interval is over.
@@ -55,9 +58,8 @@ func (v *saver) dirtyLocked(d *device) {
 // forget notes that nobody needs the entry any more. The caller holds b.
 func (v *saver) forget(b *mailbox, ref store.Ref) {
 	v.mu.Lock()
-	v.forgets = append(v.forgets, forgotten{b, ref})
-	b.forgets++
-	full := len(v.forgets) == forgetBatch
+	v.addLocked(b, ref)
+	full := v.count == forgetBatch
 	v.mu.Unlock()
 	if full {
 		select {
@@ -65,6 +67,22 @@ func (v *saver) forget(b *mailbox, ref store.Ref) {
 		default:
 		}
 	}
+}
+
+func (v *saver) addLocked(b *mailbox, refs ...store.Ref) {
+	if v.forgets == nil {
+		v.forgets = make(map[*mailbox][]store.Ref)
+	}
+	v.forgets[b] = append(v.forgets[b], refs...)
+	v.count += len(refs)
+}
+
+// takeLocked takes the forgets of b.
+func (v *saver) takeLocked(b *mailbox) forgotten {
+	f := forgotten{b, v.forgets[b]}
+	v.count -= len(f.refs)
+	delete(v.forgets, b)
+	return f
 }
 
 // run is the saver's goroutine.
@@ -132,10 +150,11 @@ func (v *saver) take() *portion {
 	}
 	v.mu.Lock() // after the records: whatever expired by their count is among these
 	defer v.mu.Unlock()
-	p.forgets, v.forgets = v.forgets, nil
-	for _, f := range p.forgets {
-		f.box.forgets = 0
+	p.forgets = make([]forgotten, 0, len(v.forgets))
+	for b, refs := range v.forgets {
+		p.forgets = append(p.forgets, forgotten{b, refs})
 	}
+	v.forgets, v.count = nil, 0
 	return p
 }
 
@@ -176,39 +195,54 @@ func (v *saver) keep(p *portion) {
 func (v *saver) keepForgets(forgets []forgotten) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	v.forgets = append(v.forgets, forgets...)
 	for _, f := range forgets {
-		f.box.forgets++
+		v.addLocked(f.box, f.refs...)
 	}
 }
 
+// savePortion is how many records, or entries to forget, are in one write: appends wait for it, and it has a deadline.
+const savePortion = 4096
+
+// write writes p in portions, the forgets before all records.
 func (v *saver) write(ctx context.Context, p *portion, durable bool) error {
-	ctx, cancel := context.WithTimeout(ctx, v.g.cfg.LoadTimeout)
-	defer cancel()
-	if len(p.forgets) > 0 {
-		if err := v.g.store.Forget(ctx, group(p.forgets)); err != nil {
-			return fmt.Errorf("gateway: forget %d entries: %w", len(p.forgets), err)
+	for batch := range forgetPortions(p.forgets) {
+		if err := v.within(ctx, func(ctx context.Context) error { return v.g.store.Forget(ctx, batch) }); err != nil {
+			return fmt.Errorf("gateway: forget entries of %d users: %w", len(batch), err)
 		}
 	}
-	if len(p.saves) > 0 {
-		if err := v.g.store.SaveDevices(ctx, p.saves, durable); err != nil {
-			return fmt.Errorf("gateway: save %d devices: %w", len(p.saves), err)
+	for batch := range slices.Chunk(p.saves, savePortion) {
+		if err := v.within(ctx, func(ctx context.Context) error { return v.g.store.SaveDevices(ctx, batch, durable) }); err != nil {
+			return fmt.Errorf("gateway: save %d devices: %w", len(batch), err)
 		}
 	}
 	return nil
 }
 
-// group gathers entries of one user that follow each other, as they do after an ack.
-func group(forgets []forgotten) []store.Forget {
-	batch := make([]store.Forget, 0, len(forgets))
-	for i := 0; i < len(forgets); {
-		b, refs := forgets[i].box, make([]store.Ref, 0, 1)
-		for ; i < len(forgets) && forgets[i].box == b; i++ {
-			refs = append(refs, forgets[i].ref)
+func (v *saver) within(ctx context.Context, call func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, v.g.cfg.LoadTimeout)
+	defer cancel()
+	return call(ctx)
+}
+
+// forgetPortions cuts forgets into writes. One user's are at most a mailbox, and stay together.
+func forgetPortions(forgets []forgotten) iter.Seq[[]store.Forget] {
+	return func(yield func([]store.Forget) bool) {
+		for len(forgets) > 0 {
+			var batch []store.Forget
+			for n := 0; n < savePortion && len(forgets) > 0; forgets = forgets[1:] {
+				f := &forgets[0]
+				batch = append(batch, f.write())
+				n += len(f.refs)
+			}
+			if !yield(batch) {
+				return
+			}
 		}
-		batch = append(batch, store.Forget{Owner: b.owner(), User: b.user, Refs: refs})
 	}
-	return batch
+}
+
+func (f *forgotten) write() store.Forget {
+	return store.Forget{Owner: f.box.owner(), User: f.box.user, Refs: f.refs}
 }
 
 // saveNow writes d's record durably before it returns, behind the forgets that its count of losses goes with.
@@ -222,9 +256,12 @@ func (v *saver) saveNow(ctx context.Context, d *device) error {
 	d.mb.mu.Unlock()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), v.g.cfg.AppendTimeout)
 	defer cancel()
-	if forgets := v.forgetsOf(d.mb); len(forgets) > 0 {
-		if err := v.g.store.Forget(ctx, group(forgets)); err != nil {
-			v.keepForgets(forgets)
+	v.mu.Lock()
+	f := v.takeLocked(d.mb)
+	v.mu.Unlock()
+	if len(f.refs) > 0 {
+		if err := v.g.store.Forget(ctx, []store.Forget{f.write()}); err != nil {
+			v.keepForgets([]forgotten{f})
 			return v.g.storeError(d.mb.owner(), "forget", err)
 		}
 	}
@@ -232,23 +269,4 @@ func (v *saver) saveNow(ctx context.Context, d *device) error {
 		return v.g.storeError(d.mb.owner(), "save device", err)
 	}
 	return nil
-}
-
-// forgetsOf takes the forgets of b out of what waits.
-func (v *saver) forgetsOf(b *mailbox) (of []forgotten) {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	if b.forgets == 0 {
-		return nil
-	}
-	rest := v.forgets[:0]
-	for _, f := range v.forgets {
-		if f.box == b {
-			of = append(of, f)
-		} else {
-			rest = append(rest, f)
-		}
-	}
-	v.forgets, b.forgets = rest, 0
-	return of
 }

@@ -31,6 +31,14 @@ func (s *seen) get(h idHash) (untilMS int64, ok bool) {
 	return untilMS, ok
 }
 
+// idOverhead is what a remembered id takes in memory, in bytes, roughly; maxIDs is the most that are remembered of one user.
+const (
+	idOverhead = 64
+	maxIDs     = 1 << 20
+)
+
+func (s *seen) bytes() int64 { return int64(len(s.until)) * idOverhead }
+
 func (s *seen) put(h idHash, untilMS int64) {
 	if s.until == nil {
 		s.until = make(map[idHash]int64)
@@ -39,6 +47,25 @@ func (s *seen) put(h idHash, untilMS int64) {
 }
 
 func (s *seen) drop(h idHash) { delete(s.until, h) }
+
+// rememberLocked puts, dropLocked and sweepSeenLocked take ids, and count the memory.
+func (b *mailbox) rememberLocked(h idHash, untilMS int64) {
+	before := b.seen.bytes()
+	b.seen.put(h, untilMS)
+	b.g.memory.Add(b.seen.bytes() - before)
+}
+
+func (b *mailbox) dropLocked(h idHash) {
+	before := b.seen.bytes()
+	b.seen.drop(h)
+	b.g.memory.Add(b.seen.bytes() - before)
+}
+
+func (b *mailbox) sweepSeenLocked(nowMS int64) {
+	before := b.seen.bytes()
+	b.seen.sweep(nowMS)
+	b.g.memory.Add(b.seen.bytes() - before)
+}
 
 // sweep forgets what is over. A message that still waits holds its id: its until is no earlier than its expiry.
 func (s *seen) sweep(nowMS int64) {

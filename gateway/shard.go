@@ -101,13 +101,13 @@ func (b *mailbox) fill(kept store.Mailbox) error {
 		r := &kept.Devices[i]
 		b.devices = append(b.devices, &device{
 			mb: b, id: r.ID, context: r.Context, acked: r.Acked, pushed: r.Pushed, read: r.Acked.At,
-			transport: r.Transport, lastSeenMS: r.LastSeenMS, expired: r.Expired, greeted: r.Greeted, durable: true,
+			transport: r.Transport, lastSeenMS: r.LastSeenMS, expired: r.Expired, greeted: r.Greeted, doubtful: r.Live, durable: true,
 		})
 	}
 	b.g.devices.Add(int64(len(kept.Devices)))
 	for _, id := range kept.Seen {
 		if until := id.AcceptedMS + b.g.cfg.IDRetention.Milliseconds(); until > nowMS {
-			b.seen.put(hashID(&b.g.identity.Key, id.ID), until)
+			b.rememberLocked(hashID(&b.g.identity.Key, id.ID), until)
 		}
 	}
 	for i := range kept.Entries {
@@ -125,7 +125,7 @@ func (b *mailbox) restoreLocked(k *store.Entry) {
 	b.count++
 	b.bytes += int64(e.msg.Size())
 	b.g.memory.Add(int64(e.msg.Size()) + entryOverhead)
-	b.seen.put(hashID(&b.g.identity.Key, e.msg.ID), max(e.msg.CreatedMS+b.g.cfg.IDRetention.Milliseconds(), e.msg.ExpiresMS))
+	b.rememberLocked(hashID(&b.g.identity.Key, e.msg.ID), max(e.msg.CreatedMS+b.g.cfg.IDRetention.Milliseconds(), e.msg.ExpiresMS))
 	b.insertLocked(e)
 	lane := e.msg.Priority.Lane()
 	for _, d := range b.devices {
@@ -169,7 +169,7 @@ func (b *mailbox) unloaded() {
 	g := b.g
 	g.boxes.Add(-1)
 	g.devices.Add(-int64(len(b.devices)))
-	g.memory.Add(-b.bytes - int64(b.count)*entryOverhead)
+	g.memory.Add(-b.bytes - int64(b.count)*entryOverhead - b.seen.bytes())
 	for i := range b.lanes {
 		n := int64(len(b.lanes[i].entries) - b.lanes[i].dead)
 		g.ledger.unloaded.Add(uint64(n))

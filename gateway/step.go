@@ -17,10 +17,11 @@ type step struct {
 	box   *mailbox
 	prior []*step // unsure ones, oldest first
 	ops   []*op   // with something to write
-	twins []*op   // publishes of an id that is being written: duplicates, once that is durable
+	twins []*op   // of what is being written: publishes of an id, duplicates once it is durable; recalls of what is killed
 	added []*entry
 	kills []kill
-	freed room // by the kills, of the unsure steps too
+	freed room                   // by the kills, of the unsure steps too
+	fresh map[collapseKey]*entry // the newest of each key among added, unsure ones included; nil until there is one
 }
 
 // kill is an entry that a step replaces or recalls.
@@ -29,8 +30,12 @@ type kill struct {
 	why   fate
 }
 
-// maxUnsure bounds the steps with an unknown outcome that a mailbox keeps.
-const maxUnsure = 1000
+// maxUnsure and maxUnsureBytes bound what of unknown outcome a mailbox keeps before it takes more: all of it is written
+// again with each step.
+const (
+	maxUnsure      = 1000 // entries and kills
+	maxUnsureBytes = 256 << 10
+)
 
 // addLocked takes one op into the step, or answers it at once.
 func (s *step) addLocked(o *op) {
@@ -65,9 +70,10 @@ func (s *step) publishLocked(o *op) {
 	if victim != nil {
 		s.killLocked(victim, fateCollapsed)
 	}
-	b.seen.put(o.hash, pending)
+	b.rememberLocked(o.hash, pending)
 	o.entry = e
 	s.added = append(s.added, e)
+	s.freshen(e)
 	s.ops = append(s.ops, o)
 }
 
@@ -84,8 +90,11 @@ func newEntry(p *link.Publish, nowMS int64) *entry {
 
 // admitLocked takes room in the mailbox, if the store takes more.
 func (s *step) admitLocked(m *protocol.Message, victim *entry) error {
-	if len(s.prior) >= maxUnsure {
-		return protocol.Errorf(protocol.CodeUnavailable, "the outcome of %d writes for this user is unknown; try again once the store answers", len(s.prior))
+	if n := s.unsureCount(); n >= maxUnsure || s.box.unsured.Load() >= maxUnsureBytes {
+		return protocol.Errorf(protocol.CodeUnavailable, "the outcome of %d messages for this user is unknown; try again once the store answers", n)
+	}
+	if n := len(s.box.seen.until); n >= maxIDs {
+		return protocol.Errorf(protocol.CodeResourceExhausted, "%d message ids of this user are remembered, the most there may be; publish less often", n)
 	}
 	if err := s.box.g.admit(m.Priority); err != nil {
 		return err
@@ -98,6 +107,7 @@ func (s *step) admitLocked(m *protocol.Message, victim *entry) error {
 }
 
 func (s *step) killLocked(e *entry, why fate) {
+	e.killed = true
 	s.kills = append(s.kills, kill{e, why})
 	s.freed.add(e)
 }
@@ -112,12 +122,16 @@ func (s *step) recallLocked(o *op) {
 	if e == nil {
 		e = s.box.findLocked(o.recall)
 	}
-	if e == nil || s.hasKilled(e) || e.msg.ExpiresMS <= s.box.g.nowMS() {
+	if e == nil || e.msg.ExpiresMS <= s.box.g.nowMS() {
+		return
+	}
+	o.entry = e
+	if e.killed { // whether it is gone is known once that is durable
+		s.twins = append(s.twins, o)
 		return
 	}
 	s.killLocked(e, fateRecalled)
 	s.ops = append(s.ops, o)
-	o.entry = e
 }
 
 // victimLocked is the older message that e replaces: of this write, or in the mailbox. PROTOCOL 9.
@@ -126,14 +140,14 @@ func (s *step) victimLocked(e *entry, nowMS int64) *entry {
 		return nil
 	}
 	key := e.collapseKey()
-	if a := s.addedLast(func(a *entry) bool { return a.msg.CollapseKey == key.key && a.collapseKey() == key }); a != nil {
-		if s.hasKilled(a) {
+	if a := s.fresh[key]; a != nil {
+		if a.killed {
 			return nil
 		}
 		return a
 	}
 	old := s.box.collapse[key]
-	if old == nil || s.hasKilled(old) {
+	if old == nil || old.killed {
 		return nil
 	}
 	if old.msg.ExpiresMS <= nowMS {
@@ -143,20 +157,27 @@ func (s *step) victimLocked(e *entry, nowMS int64) *entry {
 	return old
 }
 
-func (s *step) addedID(id protocol.MessageID) *entry {
-	return s.addedLast(func(e *entry) bool { return e.msg.ID == id })
+// freshen notes e, which is being added, for what may replace it.
+func (s *step) freshen(e *entry) {
+	if e.msg.CollapseKey == "" {
+		return
+	}
+	if s.fresh == nil {
+		s.fresh = make(map[collapseKey]*entry)
+	}
+	s.fresh[e.collapseKey()] = e
 }
 
-// addedLast is the newest entry of this write, unsure ones included, for which is holds; or nil.
-func (s *step) addedLast(is func(*entry) bool) *entry {
-	for i := len(s.added) - 1; i >= 0; i-- {
-		if is(s.added[i]) {
-			return s.added[i]
+// addedID is the entry of this write with that id, unsure ones included; or nil.
+func (s *step) addedID(id protocol.MessageID) *entry {
+	for _, e := range s.added {
+		if e.msg.ID == id {
+			return e
 		}
 	}
-	for i := len(s.prior) - 1; i >= 0; i-- {
-		for j := len(s.prior[i].added) - 1; j >= 0; j-- {
-			if e := s.prior[i].added[j]; is(e) {
+	for _, p := range s.prior {
+		for _, e := range p.added {
+			if e.msg.ID == id {
 				return e
 			}
 		}
@@ -164,21 +185,12 @@ func (s *step) addedLast(is func(*entry) bool) *entry {
 	return nil
 }
 
-// hasKilled reports whether this write kills e already.
-func (s *step) hasKilled(e *entry) bool {
-	for _, k := range s.kills {
-		if k.entry == e {
-			return true
-		}
-	}
+// unsureCount is how many entries and kills of unknown outcome are written before this step.
+func (s *step) unsureCount() (n int) {
 	for _, p := range s.prior {
-		for _, k := range p.kills {
-			if k.entry == e {
-				return true
-			}
-		}
+		n += len(p.added) + len(p.kills)
 	}
-	return false
+	return n
 }
 
 // write makes w the step, and the unsure ones before it, for the store. The slices in w are used again.
@@ -220,6 +232,7 @@ func (s *step) finish(err error) {
 	}
 	if len(s.prior) > 0 {
 		b.unsure = nil
+		b.unsured.Store(0)
 		b.g.release(b)
 	}
 	s.applyLocked()
@@ -235,7 +248,7 @@ func (s *step) applyLocked() {
 			continue
 		}
 		m := o.entry.msg
-		b.seen.put(o.hash, max(m.CreatedMS+b.g.cfg.IDRetention.Milliseconds(), m.ExpiresMS))
+		b.rememberLocked(o.hash, max(m.CreatedMS+b.g.cfg.IDRetention.Milliseconds(), m.ExpiresMS))
 		b.g.ledger.accepted.Add(1)
 		o.result = link.Result{Status: link.StatusAccepted, Devices: b.insertLocked(o.entry)}
 	}
@@ -243,6 +256,9 @@ func (s *step) applyLocked() {
 		if !k.entry.dead {
 			b.removeLocked(k.entry, k.why)
 		}
+	}
+	for _, o := range s.twins {
+		o.found = o.entry != nil && o.entry.ended == fateRecalled
 	}
 }
 
@@ -277,7 +293,7 @@ func (b *mailbox) sureLocked() {
 // failLocked answers that the step did not happen, or that nobody knows yet.
 func (s *step) failLocked(err error) {
 	b := s.box
-	told := b.g.storeError(b.owner(), "append", err)
+	told := b.g.storeAnswer(b.owner(), "append", err)
 	for _, o := range s.twins {
 		o.reject(told)
 	}
@@ -292,12 +308,18 @@ func (s *step) failLocked(err error) {
 			b.g.pin(b)
 		}
 		b.unsure = append(b.unsure[:len(b.unsure):len(b.unsure)], kept)
+		for _, e := range kept.added {
+			b.unsured.Add(int32(e.msg.Size()))
+		}
 		b.sweepAtMS.Store(b.g.nowMS() + 1000)
 		return
 	}
+	for _, k := range s.kills {
+		k.entry.killed = false
+	}
 	for _, o := range s.ops {
 		if o.publish != nil {
-			b.seen.drop(o.hash)
+			b.dropLocked(o.hash)
 			b.releaseLocked(o.entry.msg)
 		}
 		o.reject(told)

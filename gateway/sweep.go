@@ -53,7 +53,7 @@ func (g *Gateway) sweepShard(s *shard) {
 			s.unloadLocked(b)
 			continue
 		}
-		if b.expiresBy(nowMS) || b.sweepAtMS.Load() <= nowMS {
+		if b.expiresBy(nowMS) || b.sweepAtMS.Load() <= nowMS || b.wake.Load() {
 			b.pins++
 			visit = append(visit, b)
 		}
@@ -61,35 +61,47 @@ func (g *Gateway) sweepShard(s *shard) {
 	s.mu.Unlock()
 	var again []*mailbox
 	for _, b := range visit {
-		if b.sweep(nowMS) {
+		unsure, woken := b.sweep(nowMS)
+		if woken {
+			g.pushAll(b)
+		}
+		if unsure {
 			again = append(again, b)
 			continue
 		}
 		g.releaseSwept(b)
 	}
-	if len(again) > 0 {
-		g.writeAgain(s, again)
+	for len(again) > 0 {
+		n, bytes := 0, int32(0)
+		for n < len(again) && bytes < commitBytes {
+			bytes += again[n].unsured.Load()
+			n++
+		}
+		g.writeAgain(s, again[:n])
+		again = again[n:]
 	}
 }
 
-// sweep expires what is over. It reports whether a write with an unknown outcome is to be made sure.
-func (b *mailbox) sweep(nowMS int64) (unsure bool) {
+// sweep expires what is over. It reports whether a write with an unknown outcome is to be made sure, and whether what
+// expired may have held something up.
+func (b *mailbox) sweep(nowMS int64) (unsure, woken bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.gone {
-		return false
+		return false, false
 	}
 	b.sweepLocked(nowMS)
+	woken = b.wake.Swap(false)
 	if len(b.unsure) > 0 {
 		b.sweepAtMS.Store(nowMS + 1000)
-		return true
+		return true, woken
 	}
 	if b.sweepAtMS.Load() <= nowMS {
-		b.seen.sweep(nowMS)
+		b.sweepSeenLocked(nowMS)
 		b.forgetUnseenLocked()
 		b.sweepAtMS.Store(nowMS + seenEvery)
 	}
-	return false
+	return false, woken
 }
 
 // releaseSwept gives the sweeper's pin back without making the mailbox look used.

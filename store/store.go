@@ -75,7 +75,8 @@ type Lapser interface {
 
 // Admitter is a store that may have to refuse before it is in trouble: a disk that runs full, say.
 type Admitter interface {
-	// Admit answers nil, or an error that says why nothing of that priority is taken now.
+	// Admit answers nil, or an error that says why nothing of that priority is taken now. An Append is taken by the
+	// highest priority in it: the low ones of a step whose outcome was unknown must not hold up what comes with them.
 	Admit(p protocol.Priority) error
 }
 
@@ -121,6 +122,7 @@ type Device struct {
 	Pushed     protocol.Cursor // the furthest it was ever pushed
 	Expired    uint32          // messages for it that expired unacked since its last hello
 	Greeted    bool            // it has had a hello
+	Live       bool            // it had a stream when this was written
 	Transport  protocol.Transport
 	LastSeenMS int64 // Unix ms
 	Context    *protocol.DeviceContext

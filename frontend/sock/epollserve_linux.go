@@ -110,8 +110,9 @@ func (c *epollConn) flushLocked() int {
 	case c.eof: // FIN has come, and ours goes with the close
 		c.dieLocked(nil)
 	default:
-		c.watchLocked()
-		c.finishLocked()
+		if c.watchLocked(); c.state == ending {
+			c.finishLocked()
+		}
 	}
 	return n
 }

@@ -77,20 +77,11 @@ func (o *outbox) drainLocked() {
 func (o *outbox) drain() {
 	defer o.leave()
 	for b := o.next(); b != nil; b = o.next() {
-		if err := o.write(b); err != nil {
-			o.fail(fmt.Errorf("frontend/sock: write to %v: %w", o.remote, err))
-			continue // next ends it
-		}
-		o.mu.Lock()
-		alive := o.state != dead
-		if alive {
-			o.q.out(len(b))
-		}
-		o.mu.Unlock()
-		if alive {
-			o.callback.Lock()
-			o.h.Written(len(b))
-			o.callback.Unlock()
+		for len(b) > 0 {
+			piece := b[:min(len(b), maxPiece)]
+			if b = b[len(piece):]; !o.send(piece) {
+				break // next ends it
+			}
 		}
 	}
 	o.mu.Lock()
@@ -99,6 +90,29 @@ func (o *outbox) drain() {
 	if last {
 		o.finish()
 	}
+}
+
+// maxPiece is the most bytes of one blocking write: a slow peer's progress is seen as often. It is a TLS record.
+const maxPiece = 16 << 10
+
+// send writes a piece and reports it; false where the connection is dead.
+func (o *outbox) send(piece []byte) bool {
+	if err := o.write(piece); err != nil {
+		o.fail(fmt.Errorf("frontend/sock: write to %v: %w", o.remote, err))
+		return false
+	}
+	o.mu.Lock()
+	alive := o.state != dead
+	if alive {
+		o.q.out(len(piece))
+	}
+	o.mu.Unlock()
+	if alive {
+		o.callback.Lock()
+		o.h.Written(len(piece))
+		o.callback.Unlock()
+	}
+	return alive
 }
 
 // next is the next chunk to write; nil: drain ends, since nothing is kept or the connection is dead.

@@ -197,3 +197,24 @@ func TestAddAfterCloseLeavesTheConnection(t *testing.T) {
 		}
 	})
 }
+
+// A long message over a slow connection is progress all along, not one stall: who looks at Written must not cut it off.
+func TestProgressOfALongWriteIsReported(t *testing.T) {
+	r := newRecorder(t)
+	room := make(chan int)
+	c := Outbox(func(b []byte) error { room <- len(b); return nil }, func() {}, r, nil)
+	const long = 1 << 20
+	if kept, err := c.Write(make([]byte, long)); kept != long || err != nil {
+		t.Fatal(kept, err)
+	}
+	for went := 0; went < long; {
+		n := <-room
+		if n > maxPiece {
+			t.Fatalf("a piece of %d bytes", n)
+		}
+		went += n
+		r.wait("the piece to be reported", func() bool { return r.written.Load() == int64(went) })
+	}
+	c.Close()
+	r.end()
+}

@@ -8,6 +8,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"ramen/frontend/console"
 	"ramen/protocol"
 )
 
@@ -26,21 +27,43 @@ func (r *readiness) Ready() error {
 	return nil
 }
 
-// operators adds what operators ask of the backends' port: health, metrics, and a check of the gauges. PROTOCOL 8.
+// operators adds what operators ask of the backends' port: the console, health, metrics, and a check of the gauges.
+// PROTOCOL 3, 8.
 func operators(mux *http.ServeMux, ready func() error, check func() error, g prometheus.Gatherer) {
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { answer(w, nil) })
-	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) { answer(w, ready()) })
-	mux.HandleFunc("GET /debug/check", func(w http.ResponseWriter, _ *http.Request) { answer(w, check()) })
-	mux.Handle("GET /metrics", promhttp.HandlerFor(g, promhttp.HandlerOpts{}))
+	mux.Handle("/{$}", reading(console.Handler()))
+	mux.Handle("/healthz", reading(asks(func() error { return nil })))
+	mux.Handle("/readyz", reading(asks(ready)))
+	mux.Handle("/debug/check", reading(asks(check)))
+	mux.Handle("/metrics", reading(promhttp.HandlerFor(g, promhttp.HandlerOpts{})))
 	mux.HandleFunc("/", nothingHere)
+}
+
+// reading takes no method but those that read. PROTOCOL 4.
+func reading(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodGet || r.Method == http.MethodHead {
+			h.ServeHTTP(w, r)
+			return
+		}
+		w.Header().Set("Allow", "GET, HEAD")
+		refuse(w, http.StatusMethodNotAllowed, protocol.Invalidf("the method is not one of this path: it must be GET or HEAD"))
+	})
 }
 
 // nothingHere is the answer to what nobody serves. PROTOCOL 4
 func nothingHere(w http.ResponseWriter, _ *http.Request) {
+	refuse(w, http.StatusNotFound, protocol.Errorf(protocol.CodeNotFound,
+		"there is nothing at this path: backends use /v1/publish and /v1/users/, operators GET /, /healthz, /readyz and /metrics"))
+}
+
+func refuse(w http.ResponseWriter, status int, e *protocol.Error) {
 	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(http.StatusNotFound)
-	_, _ = w.Write(append(protocol.AppendErrorJSON(nil, protocol.Errorf(protocol.CodeNotFound,
-		"there is nothing at this path: backends use /v1/publish and /v1/users/, operators GET /healthz, /readyz and /metrics")), '\n'))
+	w.WriteHeader(status)
+	_, _ = w.Write(append(protocol.AppendErrorJSON(nil, e), '\n'))
+}
+
+func asks(state func() error) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { answer(w, state()) })
 }
 
 func answer(w http.ResponseWriter, err error) {

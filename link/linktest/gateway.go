@@ -23,6 +23,7 @@ func RunGateway(t *testing.T, start func(t *testing.T) Owned) {
 		test func(t *testing.T, g Owned)
 	}{
 		{"NothingBeforeCredit", nothingBeforeCredit},
+		{"PendingIsWhatCreditBrings", pendingComes},
 		{"CreditIsPacedByCost", pacedByCost},
 		{"PublishersAtOncePushInOrder", publishersAtOnce},
 		{"ReceiverAcksWithinItsCall", acksWithin},
@@ -90,6 +91,31 @@ func nothingBeforeCredit(t *testing.T, g Owned) {
 	s.Credit(1 << 20)
 	r.wait("both pushes", func() bool { return len(r.pushes) == 2 })
 	numbered(t, r, opened.Seq)
+	r.close(s)
+}
+
+func pendingComes(t *testing.T, g Owned) {
+	r := newRecorder(t)
+	s, opened := g.open(t, "u", "d", r)
+	if opened.Pending {
+		t.Error("something is pending for a user to whom nothing was published")
+	}
+	g.accept(t, "u", "m1")
+	r.close(s)
+	r = newRecorder(t)
+	s, opened = g.open(t, "u", "d", r)
+	if !opened.Pending {
+		t.Error("nothing is pending where a message waits")
+	}
+	s.Credit(1 << 20)
+	r.wait("the push", func() bool { return len(r.pushes) == 1 })
+	s.Ack(r.pushes[0].Seq, r.pushes[0].Cursor)
+	r.close(s)
+	r = newRecorder(t)
+	s, opened = g.open(t, "u", "d", r)
+	if opened.Pending {
+		t.Error("what was acked is pending")
+	}
 	r.close(s)
 }
 

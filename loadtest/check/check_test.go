@@ -33,7 +33,7 @@ func FuzzParseID(f *testing.F) {
 // step is one thing that happens to a device.
 type step func(d *Device, b *Book)
 
-func opens(resumed, cursor bool, seq uint64) step {
+func opens(resumed, cursor bool, seq int64) step {
 	return func(d *Device, b *Book) { d.Opened(b, resumed, cursor, seq) }
 }
 

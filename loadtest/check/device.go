@@ -32,10 +32,11 @@ const (
 	Foreign
 )
 
-// Opened begins a stream, by its hello. cursor says that the device gave the cursor of its last push.
-func (d *Device) Opened(b *Book, resumed, cursor bool, seq uint64) {
+// Opened begins a stream, by its hello. cursor says that the device gave the cursor of its last push; seq is the hello's, -1
+// where the transport has none.
+func (d *Device) Opened(b *Book, resumed, cursor bool, seq int64) {
 	d.here, d.covered = Lanes{}, Lanes{}
-	d.seq, d.known = seq, true
+	d.seq, d.known = uint64(max(seq, 0)), seq >= 0
 	if resumed && cursor {
 		d.covered = d.have
 	}
@@ -49,7 +50,7 @@ func (d *Device) Pushed(b *Book, seq uint64, id []byte) Arrival {
 	if d.known && seq != d.seq+1 {
 		b.Violate(Seq, d.User, d.Num, string(id), "seq %d came after %d", seq, d.seq)
 	}
-	d.seq = seq
+	d.seq, d.known = seq, true
 	m, ok := ParseID(id, b.Run)
 	if !ok {
 		return Foreign

@@ -22,7 +22,7 @@ const mostWindows = 400
 
 // NewWindows begins at from (µs) and is made for about total: windows of a second, or longer ones.
 func NewWindows(from int64, total time.Duration) *Windows {
-	width := max(time.Second, (total/mostWindows*2).Truncate(time.Second)).Microseconds()
+	width := max(time.Second, (total / mostWindows * 2).Truncate(time.Second)).Microseconds()
 	return &Windows{Width: width, From: from}
 }
 

@@ -81,20 +81,22 @@ func (s *Store) failRest(batch []store.Append, errs []error, err error) {
 	}
 }
 
-// acceptable refuses what must not be written before anything is. It answers a's bytes, which come on top of before.
+// acceptable refuses what must not be written before anything is. It answers a's bytes, which come on top of before. What
+// is in one step with a higher priority goes with it: low messages whose first write was unsure do not hold up high ones.
 func (s *Store) acceptable(a *store.Append, before int) (bytes int, err error) {
 	if err := checkAppend(a); err != nil {
 		return 0, fmt.Errorf("store/pebble: append: %w", err)
 	}
 	if len(a.Entries) == 0 {
 		err = s.space.admitRest()
-	}
-	for i := range a.Entries {
-		m := a.Entries[i].Message
-		bytes += m.Size()
-		if err == nil {
-			err = s.space.admit(m.Priority, before+bytes)
+	} else {
+		highest := protocol.PriorityLow
+		for i := range a.Entries {
+			m := a.Entries[i].Message
+			bytes += m.Size()
+			highest = min(highest, m.Priority)
 		}
+		err = s.space.admit(highest, before+bytes)
 	}
 	if err != nil {
 		return 0, fmt.Errorf("store/pebble: append user %q: %w", a.User, err)

@@ -70,7 +70,7 @@ func newCommitter(s *Store) *committer {
 func (c *committer) join(ctx context.Context, durable bool, add func(*engine.Batch)) (*group, error) {
 	for {
 		if err := ctx.Err(); err != nil {
-			return nil, fmt.Errorf("nothing was written: %w", err)
+			return nil, fmt.Errorf("%w: nothing was written: %v", ErrStalled, err) // not as err: a deadline could mean unknown
 		}
 		full, g, err := c.tryJoin(durable, add)
 		if full == nil {
@@ -152,7 +152,7 @@ func (c *committer) settle(ctx context.Context) error {
 // run commits group by group until close.
 func (c *committer) run() {
 	defer close(c.ended)
-	lazy := time.NewTimer(c.lazySync)
+	lazy, armed := time.NewTimer(c.lazySync), false // armed: since the oldest write without a sync
 	lazy.Stop()
 	defer lazy.Stop()
 	ticker := time.NewTicker(c.every)
@@ -162,11 +162,14 @@ func (c *committer) run() {
 		case <-c.wake:
 			if c.commit(c.take()) {
 				lazy.Stop()
-			} else {
+				armed = false
+			} else if !armed {
 				lazy.Reset(c.lazySync)
+				armed = true
 			}
 		case <-lazy.C:
 			c.sync()
+			armed = false
 		case <-ticker.C:
 			c.tidy()
 		case <-c.stop:

@@ -17,7 +17,8 @@ const (
 
 	flagGreeted = 1 << 0
 	flagContext = 1 << 1
-	flagsKnown  = flagGreeted | flagContext
+	flagLive    = 1 << 2
+	flagsKnown  = flagGreeted | flagContext | flagLive
 )
 
 func appendDevice(b []byte, d *store.Device) []byte {
@@ -28,6 +29,9 @@ func appendDevice(b []byte, d *store.Device) []byte {
 	}
 	if d.Context != nil {
 		flags |= flagContext
+	}
+	if d.Live {
+		flags |= flagLive
 	}
 	b = append(b, flags, byte(d.Transport))
 	b = binary.AppendUvarint(b, uint64(d.Expired))
@@ -72,6 +76,7 @@ func decodeDevice(id, value []byte) (store.Device, error) {
 		v.fail("unknown flags %#x", flags)
 	}
 	d.Greeted = flags&flagGreeted != 0
+	d.Live = flags&flagLive != 0
 	d.Transport = protocol.Transport(v.byte())
 	expired := v.uvarint()
 	if expired > math.MaxUint32 {

@@ -99,8 +99,20 @@ func (s *Store) Close() error {
 	case <-t.C:
 		return fmt.Errorf("store/pebble: close %s: reads: %w for %v", s.cfg.Dir, ErrStalled, s.cfg.CloseTimeout)
 	}
-	if err := errors.Join(s.db.Close(), s.lock.Close()); err != nil {
-		return fmt.Errorf("store/pebble: close %s: %w", s.cfg.Dir, err)
+	return s.closeEngine(t.C)
+}
+
+// closeEngine waits for the engine's flush and compaction under way, until over.
+func (s *Store) closeEngine(over <-chan time.Time) error {
+	ended := make(chan error, 1)
+	go func() { ended <- errors.Join(s.db.Close(), s.lock.Close()) }() // outlives Close where the disk hangs
+	select {
+	case err := <-ended:
+		if err != nil {
+			return fmt.Errorf("store/pebble: close %s: %w", s.cfg.Dir, err)
+		}
+		return nil
+	case <-over:
+		return fmt.Errorf("store/pebble: close %s: files: %w for %v", s.cfg.Dir, ErrStalled, s.cfg.CloseTimeout)
 	}
-	return nil
 }

@@ -1,0 +1,90 @@
+package crew
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"os"
+	"time"
+
+	"ramen/loadtest/check"
+	"ramen/loadtest/dev"
+	"ramen/loadtest/feed"
+)
+
+// Target is the server, and who one is to it.
+type Target struct {
+	Devices      string   `json:"devices" yaml:"devices"`             // URL of the devices' HTTP port
+	DevicesGRPC  string   `json:"devices_grpc" yaml:"devices_grpc"`   // host:port
+	Backends     string   `json:"backends" yaml:"backends"`           // URL of the backends' HTTP port
+	BackendsGRPC string   `json:"backends_grpc" yaml:"backends_grpc"` // host:port; empty: publish over HTTP
+	Key          string   `json:"key" yaml:"key"`                     // API key; better RAMEN_KEY in the environment
+	Secret       string   `json:"secret" yaml:"secret"`               // HS256 secret that signs the devices' tokens; empty: none
+	Issuer       string   `json:"issuer" yaml:"issuer"`
+	Audience     string   `json:"audience" yaml:"audience"`
+	CA           string   `json:"ca" yaml:"ca"`   // PEM file of the authorities to trust
+	TLS          bool     `json:"tls" yaml:"tls"` // gRPC ports speak TLS
+	Header       []string `json:"header" yaml:"header"`
+}
+
+func (t *Target) tls() (*tls.Config, error) {
+	if !t.TLS && t.CA == "" {
+		return nil, nil
+	}
+	cfg := &tls.Config{MinVersion: tls.VersionTLS12}
+	if t.CA != "" {
+		text, err := os.ReadFile(t.CA)
+		if err != nil {
+			return nil, fmt.Errorf("crew: read the authorities: %w", err)
+		}
+		if cfg.RootCAs = x509.NewCertPool(); !cfg.RootCAs.AppendCertsFromPEM(text) {
+			return nil, fmt.Errorf("crew: there is no certificate in %s", t.CA)
+		}
+	}
+	return cfg, nil
+}
+
+// Setup is everything that a worker must know.
+type Setup struct {
+	Target    Target        `json:"target"`
+	Run       string        `json:"run"`
+	Users     [2]uint32     `json:"users"` // from, to
+	Devices   int           `json:"devices"`
+	Mix       string        `json:"mix"`
+	Heartbeat time.Duration `json:"heartbeat"`
+	Window    int           `json:"window"`
+	AckAfter  time.Duration `json:"ack_after"`
+	Opening   int           `json:"opening"`
+	Slack     time.Duration `json:"slack"`
+	Forget    float64       `json:"forget"`
+	Payload   int           `json:"payload"`
+	Lanes     [3]int        `json:"lanes"`
+	Streams   int           `json:"streams"` // of publishes
+	Every     time.Duration `json:"every"`
+	TTL       time.Duration `json:"ttl"`
+	Progress  bool          `json:"progress"`
+}
+
+func (s *Setup) fleet(book *check.Book) (dev.Config, error) {
+	mix, err := dev.ParseMix(s.Mix)
+	if err != nil {
+		return dev.Config{}, fmt.Errorf("crew: check the mix: %w", err)
+	}
+	t, err := s.Target.tls()
+	cfg := dev.Config{
+		URL: s.Target.Devices, GRPC: s.Target.DevicesGRPC, TLS: t, Header: s.Target.Header, Book: book, Users: s.Users, Each: s.Devices, Mix: mix,
+		Heartbeat: s.Heartbeat, Window: s.Window, AckAfter: s.AckAfter, Opening: s.Opening, Slack: s.Slack, Forget: s.Forget,
+	}
+	if s.Target.Secret != "" {
+		cfg.Token = newMint(&s.Target).token
+	}
+	return cfg, err
+}
+
+func (s *Setup) feed(book *check.Book) (feed.Config, error) {
+	t, err := s.Target.tls()
+	return feed.Config{
+		GRPC: s.Target.BackendsGRPC, URL: s.Target.Backends, TLS: t, Key: s.Target.Key, Book: book, Users: s.Users, Streams: s.Streams,
+		Every: s.Every, Payload: s.Payload, Lanes: s.Lanes, TTL: s.TTL,
+	}, err
+}

@@ -1,0 +1,164 @@
+package dev
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// poller is how a shard hears of its light streams.
+type poller interface {
+	run(s *Shard)
+	wake()
+	close()
+}
+
+// epoll is a set of descriptors. Its shard's lock guards lines.
+type epoll struct {
+	fd, event int // event: an eventfd that wakes the shard
+	addr      netip.AddrPort
+	sockaddr  unix.Sockaddr
+	lines     []slot // by descriptor
+	age       int32
+}
+
+// slot tells an event of a descriptor from one of the connection that had it before.
+type slot struct {
+	l   *light
+	age int32
+}
+
+func newPoller(host string) (poller, error) {
+	addr, err := resolve(host)
+	if err != nil {
+		return nil, fmt.Errorf("dev: find the devices' port: %w", err)
+	}
+	p := &epoll{addr: addr}
+	if addr.Addr().Is4() {
+		p.sockaddr = &unix.SockaddrInet4{Port: int(addr.Port()), Addr: addr.Addr().As4()}
+	} else {
+		p.sockaddr = &unix.SockaddrInet6{Port: int(addr.Port()), Addr: addr.Addr().As16()}
+	}
+	if p.fd, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC); err != nil {
+		return nil, fmt.Errorf("dev: make an epoll set: %w", err)
+	}
+	if p.event, err = unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK); err == nil {
+		err = unix.EpollCtl(p.fd, unix.EPOLL_CTL_ADD, p.event, &unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(p.event)})
+	}
+	if err != nil {
+		_ = unix.Close(p.fd)
+		return nil, fmt.Errorf("dev: make an event descriptor: %w", err)
+	}
+	return p, nil
+}
+
+func (p *epoll) add(l *light) error {
+	for len(p.lines) <= l.fd {
+		p.lines = append(p.lines, slot{})
+	}
+	p.age++
+	p.lines[l.fd] = slot{l, p.age}
+	return unix.EpollCtl(p.fd, unix.EPOLL_CTL_ADD, l.fd, p.eventOf(l))
+}
+
+func (p *epoll) watch(l *light) {
+	_ = unix.EpollCtl(p.fd, unix.EPOLL_CTL_MOD, l.fd, p.eventOf(l)) // it is in the set
+}
+
+func (p *epoll) eventOf(l *light) *unix.EpollEvent {
+	e := &unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(l.fd), Pad: p.lines[l.fd].age}
+	if l.writing {
+		e.Events |= unix.EPOLLOUT
+	}
+	return e
+}
+
+// forget takes l out of the set without closing it: nothing of it is heard any more.
+func (p *epoll) forget(l *light) {
+	_ = unix.EpollCtl(p.fd, unix.EPOLL_CTL_DEL, l.fd, nil)
+	p.lines[l.fd] = slot{}
+}
+
+func (p *epoll) remove(l *light) {
+	if l.fd < len(p.lines) {
+		p.lines[l.fd] = slot{}
+	}
+	_ = unix.Close(l.fd)
+}
+
+func (p *epoll) wake() {
+	_, _ = unix.Write(p.event, []byte{1, 0, 0, 0, 0, 0, 0, 0}) // full is awake, too
+}
+
+func (p *epoll) close() {
+	_ = unix.Close(p.event)
+	_ = unix.Close(p.fd)
+}
+
+// readBuffer is what one read takes, in bytes; all streams of a shard share it.
+const readBuffer = 256 << 10
+
+// run serves the shard until it is closed.
+func (p *epoll) run(s *Shard) {
+	buf := make([]byte, readBuffer)
+	events := make([]unix.EpollEvent, 512)
+	for {
+		n, err := unix.EpollWait(p.fd, events, s.patience())
+		if err != nil && !errors.Is(err, unix.EINTR) {
+			panic("dev: wait for events: " + err.Error()) // the set is ours
+		}
+		s.mu.Lock()
+		if s.closed {
+			s.mu.Unlock()
+			return
+		}
+		for i := range max(n, 0) {
+			p.serve(s, &events[i], buf)
+		}
+		s.now = now()
+		s.tick()
+		s.mu.Unlock()
+	}
+}
+
+func (p *epoll) serve(s *Shard, e *unix.EpollEvent, buf []byte) {
+	s.now = now()
+	fd := int(e.Fd)
+	if fd == p.event {
+		_, _ = unix.Read(fd, buf[:8])
+		return
+	}
+	if fd >= len(p.lines) || p.lines[fd].l == nil || p.lines[fd].age != e.Pad {
+		return // of a connection that is gone
+	}
+	l := p.lines[fd].l
+	if e.Events&unix.EPOLLOUT != 0 {
+		if !l.begun {
+			if code, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_ERROR); err != nil || code != 0 {
+				l.d.ended(fmt.Errorf("dev: connect: %w", unix.Errno(code)))
+				return
+			}
+			l.begun = true
+		}
+		l.flush()
+	}
+	if e.Events&^unix.EPOLLOUT != 0 {
+		l.readable(buf)
+	}
+}
+
+// patience is how long the shard may wait for events, ms.
+func (s *Shard) patience() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.queue) > 0 {
+		return 1
+	}
+	if s.cfg.AckAfter > 0 {
+		return int(min(sweepEvery, s.cfg.AckAfter/2+time.Millisecond) / time.Millisecond)
+	}
+	return int(sweepEvery / time.Millisecond)
+}

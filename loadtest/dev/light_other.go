@@ -1,0 +1,31 @@
+//go:build !linux
+
+package dev
+
+import "ramen/protocol"
+
+// poller is how a shard hears of light streams; there are none on this system.
+type poller interface {
+	run(s *Shard)
+	wake()
+	close()
+}
+
+func newPoller(string) (poller, error) { return nil, nil }
+
+type light struct {
+	d      *Device
+	echo   bool
+	joined []byte
+}
+
+func (l *light) cut()        {}
+func (l *light) ack()        {}
+func (l *light) send([]byte) {}
+
+func (s *Shard) dialLight(*Device, *protocol.OpenFrame) {}
+
+type grave struct{}
+
+func (s *Shard) bury()             {}
+func (s *Shard) abandon(d *Device) { d.drop() }

@@ -1,0 +1,55 @@
+package dev
+
+import (
+	"maps"
+
+	"ramen/loadtest/gauge"
+)
+
+// Stats is what devices have seen since the last Take.
+type Stats struct {
+	Opened  int64 `json:"opened"`  // hellos
+	Beats   int64 `json:"beats"`   // heartbeats; over transports that are not light only those that are frames
+	Pushes  int64 `json:"pushes"`  // all of them
+	New     int64 `json:"new"`     // that came for the first time
+	Again   int64 `json:"again"`   // that came before
+	Foreign int64 `json:"foreign"` // that no publisher of this run sent
+	Acks    int64 `json:"acks"`
+	Bytes   int64 `json:"bytes"` // read, light streams alone
+
+	Ends map[string]int64 `json:"ends"` // streams and openings that ended unasked, by why
+
+	Open    gauge.Hist     `json:"open"`    // from when an opening was due to its hello
+	Latency gauge.Hist     `json:"latency"` // from when a message was to be published to its push
+	Gap     gauge.Hist     `json:"gap"`     // between bytes, where over half a heartbeat's interval
+	Back    gauge.Hist     `json:"back"`    // from a cut to a live stream with a message
+	Over    *gauge.Windows `json:"over"`    // Latency over time; nil: not asked for
+}
+
+// Merge adds what o has.
+func (s *Stats) Merge(o *Stats) {
+	s.Opened += o.Opened
+	s.Beats += o.Beats
+	s.Pushes += o.Pushes
+	s.New += o.New
+	s.Again += o.Again
+	s.Foreign += o.Foreign
+	s.Acks += o.Acks
+	s.Bytes += o.Bytes
+	if s.Ends == nil && len(o.Ends) > 0 {
+		s.Ends = make(map[string]int64)
+	}
+	for why, n := range maps.All(o.Ends) {
+		s.Ends[why] += n
+	}
+	s.Open.Merge(&o.Open)
+	s.Latency.Merge(&o.Latency)
+	s.Gap.Merge(&o.Gap)
+	s.Back.Merge(&o.Back)
+	if o.Over != nil {
+		if s.Over == nil {
+			s.Over = new(gauge.Windows)
+		}
+		s.Over.Merge(o.Over)
+	}
+}

@@ -1,0 +1,235 @@
+package feed
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"math"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"ramen/loadtest/check"
+	"ramen/loadtest/gauge"
+	"ramen/protocol"
+)
+
+// Config is where and what to publish.
+type Config struct {
+	GRPC    string      // host:port of the backends' gRPC port; it goes first
+	URL     string      // of the backends' HTTP port
+	TLS     *tls.Config // nil: the system's roots for https, cleartext for gRPC
+	Key     string      // API key; empty: none is sent
+	Book    *check.Book
+	Users   [2]uint32 // from, to
+	Streams int       // publishing side by side; 0: 1
+	Batch   int       // most messages of a request; 0: 500
+	Every   time.Duration
+	Payload int           // bytes; 0: 256
+	Lanes   [3]int        // weights of high, medium, low; none: medium
+	TTL     time.Duration // 0: the server's
+}
+
+// defaultEvery is how often what is due is sent, together.
+const defaultEvery = time.Millisecond
+
+// Limits of PROTOCOL 7.
+const (
+	maxBatch   = 1000
+	minPayload = 32
+	maxRequest = 3 << 20
+)
+
+func (c *Config) complete() error {
+	set := func(v *int, otherwise int) {
+		if *v == 0 {
+			*v = otherwise
+		}
+	}
+	set(&c.Streams, 1)
+	set(&c.Payload, 256)
+	set(&c.Batch, 500)
+	if c.Every == 0 {
+		c.Every = defaultEvery
+	}
+	if c.Lanes == [3]int{} {
+		c.Lanes[1] = 1
+	}
+	switch {
+	case c.GRPC == "" && c.URL == "":
+		return errors.New("feed: check configuration: neither the backends' gRPC port nor their HTTP port is given")
+	case c.Payload < minPayload || c.Payload > 1<<20:
+		return fmt.Errorf("feed: check configuration: payload is %d bytes: use %d to 1 MiB", c.Payload, minPayload)
+	case c.Batch < 1 || c.Batch > maxBatch:
+		return fmt.Errorf("feed: check configuration: batch is %d: use 1 to %d", c.Batch, maxBatch)
+	case c.Users[1] <= c.Users[0]:
+		return fmt.Errorf("feed: check configuration: users %d to %d: none", c.Users[0], c.Users[1])
+	}
+	c.Batch = min(c.Batch, max(1, maxRequest/(c.Payload+128)))
+	c.Streams = min(c.Streams, int(c.Users[1]-c.Users[0]))
+	return nil
+}
+
+// Stats is what became of the messages.
+type Stats struct {
+	Due      int64            `json:"due"`      // by the end
+	Sent     int64            `json:"sent"`     // what is due and not sent, was not sent in time
+	Accepted int64            `json:"accepted"` // duplicates included
+	Refused  map[string]int64 `json:"refused"`  // by the code
+	Unknown  int64            `json:"unknown"`  // no answer came
+	Answer   gauge.Hist       `json:"answer"`   // from when a message was due to its accepted
+}
+
+// Merge adds what o has.
+func (s *Stats) Merge(o *Stats) {
+	s.Due += o.Due
+	s.Sent += o.Sent
+	s.Accepted += o.Accepted
+	s.Unknown += o.Unknown
+	for code, n := range o.Refused {
+		s.refuse(code, n)
+	}
+	s.Answer.Merge(&o.Answer)
+}
+
+func (s *Stats) refuse(code string, n int64) {
+	if s.Refused == nil {
+		s.Refused = make(map[string]int64)
+	}
+	s.Refused[code] += n
+}
+
+// Feed publishes to the users of one process. One order at a time.
+type Feed struct {
+	cfg     Config
+	ports   []port
+	sent    []check.Lanes // by user, from the first; each is its stream's
+	turns   []uint32      // of each stream: the next of its users
+	lanes   []uint8       // the lanes by weight
+	filling string        // of payloads
+}
+
+// port is one stream of publishes.
+type port interface {
+	// send hands over a batch, and calls answered once its answers are there, in order, from whatever goroutine, one call
+	// at a time. It waits while too much is under way.
+	send(ctx context.Context, b *batch, answered func(*batch, []result)) error
+	// flush waits for the answers of everything sent.
+	flush(ctx context.Context) error
+	close()
+}
+
+// result is what became of one message; code is empty where it was accepted, "unknown" without an answer.
+type result struct{ code string }
+
+const unknown = "unknown"
+
+// New makes a feed. It connects when it is first used.
+func New(cfg Config) (*Feed, error) {
+	if err := cfg.complete(); err != nil {
+		return nil, err
+	}
+	f := &Feed{cfg: cfg, sent: make([]check.Lanes, cfg.Users[1]-cfg.Users[0]), turns: make([]uint32, cfg.Streams)}
+	for i := range f.turns {
+		f.turns[i] = uint32(i)
+	}
+	for lane, weight := range cfg.Lanes {
+		for range weight {
+			f.lanes = append(f.lanes, uint8(lane))
+		}
+	}
+	f.filling = filling(cfg.Payload)
+	for range cfg.Streams {
+		p, err := newPort(&f.cfg)
+		if err != nil {
+			f.Close()
+			return nil, err
+		}
+		f.ports = append(f.ports, p)
+	}
+	return f, nil
+}
+
+func newPort(cfg *Config) (port, error) {
+	if cfg.GRPC != "" {
+		return newStream(cfg)
+	}
+	return newPoster(cfg)
+}
+
+// Sent is what was sent to a user. To be called while no order is under way.
+func (f *Feed) Sent(user uint32) *check.Lanes { return &f.sent[user-f.cfg.Users[0]] }
+
+// Run publishes rate messages a second for a time, to the users in turn. The error is ctx's, or that nothing can be sent.
+func (f *Feed) Run(ctx context.Context, rate float64, lasts time.Duration) (*Stats, error) {
+	n := int64(math.Ceil(rate * lasts.Seconds()))
+	return f.publish(ctx, n, rate)
+}
+
+// Each publishes count messages to every user, as fast as the server takes them.
+func (f *Feed) Each(ctx context.Context, count int) (*Stats, error) {
+	return f.publish(ctx, int64(count)*int64(len(f.sent)), 0)
+}
+
+func (f *Feed) publish(ctx context.Context, n int64, rate float64) (*Stats, error) {
+	shares := int64(len(f.ports))
+	stats := make([]*Stats, shares)
+	start := gauge.Now()
+	g, ctx := errgroup.WithContext(ctx)
+	for i := range shares {
+		s := &sender{feed: f, port: f.ports[i], index: i, start: start, n: (n + shares - 1 - i) / shares, step: float64(shares) * 1e6 / rate}
+		if rate == 0 {
+			s.step = 0
+		}
+		stats[i] = &s.stats
+		g.Go(func() error { return s.run(ctx) })
+	}
+	err := g.Wait()
+	all := new(Stats)
+	for _, s := range stats {
+		all.Merge(s)
+	}
+	return all, err
+}
+
+// Close lets go of the connections.
+func (f *Feed) Close() {
+	for _, p := range f.ports {
+		p.close()
+	}
+}
+
+// next is the message that a stream sends next: its users in turn, their lanes by weight.
+func (f *Feed) next(stream int64) check.Name {
+	i := f.turns[stream]
+	if f.turns[stream] += uint32(len(f.ports)); f.turns[stream] >= uint32(len(f.sent)) {
+		f.turns[stream] = uint32(stream)
+	}
+	lanes := &f.sent[i]
+	total := lanes[0] + lanes[1] + lanes[2]
+	lane := f.lanes[int(total)%len(f.lanes)]
+	lanes[lane]++
+	return check.Name{User: f.cfg.Users[0] + i, Lane: lane, N: lanes[lane]}
+}
+
+// outcome notes what became of a batch.
+func (f *Feed) outcome(s *Stats, b *batch, results []result) {
+	at := gauge.Now()
+	for i := range b.names {
+		switch code := results[i].code; code {
+		case "":
+			s.Accepted++
+			s.Answer.Record(at - b.due[i])
+		case unknown, string(protocol.CodeUnavailable):
+			// PROTOCOL 9: unavailable means unknown
+			f.cfg.Book.Except(b.names[i], check.Unknown)
+			if s.Unknown++; code != unknown {
+				s.refuse(code, 1)
+			}
+		default:
+			f.cfg.Book.Except(b.names[i], check.Refused)
+			s.refuse(code, 1)
+		}
+	}
+}

@@ -1,0 +1,23 @@
+//go:build !linux
+
+package host
+
+import (
+	"os/exec"
+	"syscall"
+)
+
+// Start starts cmd; processors are left to the system here.
+func Start(cmd *exec.Cmd, _ []int) error { return cmd.Start() }
+
+// Processors is not told here.
+func Processors() []int { return nil }
+
+// Descriptors is not told here.
+func Descriptors() int { return 0 }
+
+// InMemory is not told here.
+func InMemory(string) bool { return false }
+
+// ownGroup keeps nothing apart here.
+func ownGroup() *syscall.SysProcAttr { return nil }

@@ -1,0 +1,191 @@
+package host
+
+import (
+	"bufio"
+	"context"
+	"crypto/rand"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// ServerConfig is how to start a server to be measured.
+type ServerConfig struct {
+	Binary     string   // ramen
+	Dir        string   // its data goes into a new folder here, on a real disk
+	Processors []int    // that it is bound to
+	Auth       bool     // devices show tokens, backends a key; else development
+	Args       []string // more flags of ramen serve
+}
+
+// Server is a server process of our own.
+type Server struct {
+	PID                                          int
+	Devices, DevicesGRPC, Backends, BackendsGRPC string // URL, host:port, URL, host:port
+	Secret, Key                                  string // with Auth
+
+	cmd   *exec.Cmd
+	dir   string
+	log   *os.File
+	said  sync.WaitGroup
+	ended bool
+}
+
+// startTime bounds how long a server may take until it serves.
+const startTime = 30 * time.Second
+
+// StartServer starts a server and waits until it serves.
+func StartServer(ctx context.Context, cfg ServerConfig) (*Server, error) {
+	dir, err := os.MkdirTemp(cfg.Dir, "ramen-load-")
+	if err != nil {
+		return nil, fmt.Errorf("host: make a folder for the server: %w", err)
+	}
+	s := &Server{dir: dir}
+	if err := s.start(ctx, &cfg); err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	return s, nil
+}
+
+func (s *Server) start(ctx context.Context, cfg *ServerConfig) error {
+	args := []string{"serve", "--data", filepath.Join(s.dir, "data"), "--log.level", "warn", "--listen.devices", "127.0.0.1:0",
+		"--listen.devices-grpc", "127.0.0.1:0", "--listen.backends", "127.0.0.1:0", "--listen.backends-grpc", "127.0.0.1:0"}
+	more, err := s.credentials(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	if s.log, err = os.Create(filepath.Join(s.dir, "log")); err != nil {
+		return fmt.Errorf("host: start the server: %w", err)
+	}
+	s.cmd = exec.Command(cfg.Binary, append(append(args, more...), cfg.Args...)...)
+	s.cmd.Stderr = s.log
+	s.cmd.SysProcAttr = ownGroup()
+	out, err := s.cmd.StdoutPipe()
+	if err != nil {
+		return fmt.Errorf("host: start the server: %w", err)
+	}
+	if err := Start(s.cmd, cfg.Processors); err != nil {
+		s.cmd = nil
+		return fmt.Errorf("host: start the server: %w", err)
+	}
+	s.PID = s.cmd.Process.Pid
+	banner := make(chan []string, 1)
+	s.said.Go(func() { readBanner(out, banner) })
+	select {
+	case at := <-banner:
+		if len(at) != 4 {
+			return fmt.Errorf("host: the server has not started: %s", s.lastWords())
+		}
+		s.Devices, s.DevicesGRPC, s.Backends, s.BackendsGRPC = "http://"+at[0], at[1], "http://"+at[2], at[3]
+	case <-time.After(startTime):
+		return fmt.Errorf("host: the server has not started within %v: %s", startTime, s.lastWords())
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	return s.ready(ctx)
+}
+
+// credentials are the flags that turn authentication on, or off.
+func (s *Server) credentials(ctx context.Context, cfg *ServerConfig) ([]string, error) {
+	if !cfg.Auth {
+		return []string{"--dev"}, nil
+	}
+	secret := make([]byte, 32)
+	_, _ = rand.Read(secret) // it never fails
+	s.Secret = base64.StdEncoding.EncodeToString(secret)
+	secretFile, keysFile := filepath.Join(s.dir, "secret"), filepath.Join(s.dir, "keys.yaml")
+	if err := os.WriteFile(secretFile, []byte(s.Secret), 0o600); err != nil {
+		return nil, fmt.Errorf("host: write the secret: %w", err)
+	}
+	key, err := exec.CommandContext(ctx, cfg.Binary, "token", "--backend", "load", "--scopes", "publish,read", "--keys-file", keysFile).Output()
+	if err != nil {
+		return nil, fmt.Errorf("host: make an API key: %w", err)
+	}
+	s.Key = strings.TrimSpace(string(key))
+	return []string{"--auth.tokens.secret-file", secretFile, "--auth.keys.file", keysFile}, nil
+}
+
+var address = regexp.MustCompile(`^\s+(?:(?:devices|backends)\s+https?://)?([0-9.]+:\d+) `)
+
+// readBanner finds the four addresses, and reads on so that the server is never held up.
+func readBanner(out io.Reader, found chan<- []string) {
+	var at []string
+	for lines := bufio.NewScanner(out); lines.Scan(); {
+		if m := address.FindStringSubmatch(lines.Text() + " "); m != nil && len(at) < 4 {
+			if at = append(at, m[1]); len(at) == 4 {
+				found <- at
+			}
+		}
+	}
+	if len(at) < 4 {
+		found <- at
+	}
+	_, _ = io.Copy(io.Discard, out)
+}
+
+// ready waits until the server says so.
+func (s *Server) ready(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, startTime)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.Backends+"/readyz", nil)
+	if err != nil {
+		return fmt.Errorf("host: ask whether the server is ready: %w", err)
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return fmt.Errorf("host: ask whether the server is ready: %w: %s", err, s.lastWords())
+	}
+	defer http.DefaultClient.CloseIdleConnections()
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return fmt.Errorf("host: the server is not ready: %s", resp.Status)
+	}
+	return nil
+}
+
+// lastWords is the end of the server's log.
+func (s *Server) lastWords() string {
+	text, err := os.ReadFile(filepath.Join(s.dir, "log"))
+	if err != nil {
+		return err.Error()
+	}
+	return strings.TrimSpace(string(text[max(0, len(text)-2000):]))
+}
+
+// Log is what the server has logged, warnings and worse.
+func (s *Server) Log() string { return s.lastWords() }
+
+// endTime is how long a server may take to shut down.
+const endTime = 20 * time.Second
+
+// Close ends the server and removes its data.
+func (s *Server) Close() error {
+	if s.ended {
+		return nil
+	}
+	s.ended = true
+	var errs []error
+	if s.cmd != nil {
+		_ = s.cmd.Process.Signal(syscall.SIGTERM)
+		kill := time.AfterFunc(endTime, func() { _ = s.cmd.Process.Kill() })
+		s.said.Wait()
+		if err := s.cmd.Wait(); err != nil {
+			errs = append(errs, fmt.Errorf("host: end the server: %w: %s", err, s.lastWords()))
+		}
+		kill.Stop()
+	}
+	if s.log != nil {
+		errs = append(errs, s.log.Close())
+	}
+	return errors.Join(append(errs, os.RemoveAll(s.dir))...)
+}
