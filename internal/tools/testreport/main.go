@@ -32,8 +32,8 @@ type reporter struct {
 	out    io.Writer
 	wrote  map[string][]string // by package and test
 	skips  []string
-	failed int
-	tests  int
+	failed int // tests, packages and builds
+	passed int // tests, subtests included
 }
 
 // report reads events until in ends. Lines that are no events are passed on.
@@ -73,8 +73,9 @@ func (r *reporter) take(e *event) {
 }
 
 func (r *reporter) endTest(e *event, key string) {
-	r.tests++
 	switch e.Action {
+	case "pass":
+		r.passed++
 	case "skip":
 		r.skips = append(r.skips, fmt.Sprintf("%s %s: %s", e.Package, e.Test, reason(r.wrote[key])))
 	case "fail":
@@ -115,5 +116,5 @@ func (r *reporter) end() {
 			fmt.Fprintln(r.out, "  "+s)
 		}
 	}
-	fmt.Fprintf(r.out, "\n%d tests, %d skipped, %d failures\n", r.tests, len(r.skips), r.failed)
+	fmt.Fprintf(r.out, "\n%d passed, %d failed, %d skipped\n", r.passed, r.failed, len(r.skips))
 }

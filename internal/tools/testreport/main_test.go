@@ -34,7 +34,7 @@ func TestReportTellsSkipsAndFailures(t *testing.T) {
 	if good, err := report(strings.NewReader(events), &out); err != nil || !good {
 		t.Errorf("%v, %v", good, err)
 	}
-	want := "ok    p  0.2s\ngo: downloading something\n\nskipped:\n  p TestSkipped: skipped: it needs root: sorry\n\n2 tests, 1 skipped, 0 failures\n"
+	want := "ok    p  0.2s\ngo: downloading something\n\nskipped:\n  p TestSkipped: skipped: it needs root: sorry\n\n1 passed, 0 failed, 1 skipped\n"
 	if out.String() != want {
 		t.Errorf("%q\nnot\n%q", &out, want)
 	}
@@ -42,7 +42,7 @@ func TestReportTellsSkipsAndFailures(t *testing.T) {
 	if good, err := report(strings.NewReader(events+failure), &out); err != nil || good {
 		t.Errorf("%v, %v", good, err)
 	}
-	for _, want := range []string{"b_test.go:9: wrong", "goleak: found", "FAIL  q  1.2s", "r.go:1: syntax error", "3 tests, 1 skipped, 3 failures"} {
+	for _, want := range []string{"b_test.go:9: wrong", "goleak: found", "FAIL  q  1.2s", "r.go:1: syntax error", "1 passed, 3 failed, 1 skipped"} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("it does not say %q:\n%s", want, &out)
 		}
