@@ -19,7 +19,7 @@ type Config struct {
 	Heartbeat    time.Duration `yaml:"heartbeat" doc:"Interval of the heartbeats of streams whose device asked for none, from 1s to 60s. Longer saves batteries and finds dead connections later: devices give up after 7/4 of it."`
 	MaxAge       time.Duration `yaml:"max_age" doc:"Age at which a stream is asked to move on (less a random tenth), so that load evens out. 0: never."`
 	DrainTime    time.Duration `yaml:"drain_time" doc:"How long a stream goes on after a goaway for drain or rebalance. Devices come back within 4/5 of it: raise it where a shutdown's wave of connects is too steep."`
-	TooSlow      time.Duration `yaml:"too_slow" doc:"How long bytes may wait for a socket that takes none of them before its stream ends. At least 1s."`
+	TooSlow      time.Duration `yaml:"too_slow" doc:"How long bytes may wait for a socket that takes none of them before its stream ends. At least 1s. On plain TCP, sock.user_timeout ends it before, if shorter (counted as gone)."`
 	OpenTimeout  time.Duration `yaml:"open_timeout" doc:"How long an opening may take: the first frame of gRPC, and the owner's answer."`
 	DetachedTime time.Duration `yaml:"detached_time" doc:"How long a stream whose gateway was lost looks for the new owner before it ends as unavailable."`
 	Reopens      int           `yaml:"reopens" doc:"How many such streams look for their new owner at once; the others wait for their turn."`

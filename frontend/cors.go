@@ -58,7 +58,15 @@ func (o *origins) allowsSocket(r *http.Request) bool {
 		return true
 	}
 	u, err := url.Parse(origin)
-	return err == nil && u.Host != "" && strings.EqualFold(u.Host, r.Host)
+	if err != nil || u.Host == "" || !strings.EqualFold(u.Host, r.Host) {
+		return false
+	}
+	if !o.loopback {
+		return true
+	}
+	// In development a page of any name could be the gateway's own, once it lets that name point here (DNS rebinding).
+	_, err = netip.ParseAddr(u.Hostname())
+	return err == nil
 }
 
 // The headers of CORS. No credentials: tokens are no cookies.
