@@ -21,7 +21,7 @@ func fullEntry() store.Entry {
 
 func fullDevice() store.Device {
 	return store.Device{
-		ID: "phone", Acked: protocol.Cursor{Seq: 300, At: protocol.Positions{{Epoch: 1, Micros: 1 << 60}}}, Expired: 3, Greeted: true,
+		ID: "phone", Acked: protocol.Cursor{Seq: 300, At: protocol.Positions{{Epoch: 1, Micros: 1 << 60}}}, Expired: 3, Greeted: true, Live: true,
 		Transport: protocol.TransportWS, LastSeenMS: 1 << 40,
 		Context: &protocol.DeviceContext{App: "a", Labels: map[string]string{"x": "y", "z": ""}},
 	}

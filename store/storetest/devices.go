@@ -20,6 +20,7 @@ func fullDevice(id protocol.DeviceID) store.Device {
 		Pushed:     protocol.Cursor{Seq: protocol.MaxSeq, At: protocol.Positions{{Epoch: 1<<64 - 1, Micros: 1}, {}, {Epoch: 3}}},
 		Expired:    math.MaxUint32,
 		Greeted:    true,
+		Live:       true,
 		Transport:  protocol.TransportGRPC,
 		LastSeenMS: 1_763_762_400_000,
 		Context: &protocol.DeviceContext{

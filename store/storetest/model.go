@@ -143,6 +143,7 @@ func (w *walk) saveSome(durable bool) {
 	for _, u := range w.users() {
 		d := fullDevice(protocol.DeviceID(fmt.Sprint("device", w.rng.IntN(4))))
 		d.Acked.Seq, d.LastSeenMS, d.Greeted = protocol.Seq(w.rng.IntN(1e6)), w.rng.Int64(), w.rng.IntN(2) == 0
+		d.Live = w.rng.IntN(2) == 0
 		batch = append(batch, store.DeviceSave{Owner: w.at, User: u, Device: d, Remove: w.rng.IntN(4) == 0})
 	}
 	w.save(durable, batch...)

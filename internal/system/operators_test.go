@@ -1,0 +1,67 @@
+package system
+
+import (
+	"net/http"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// The console is one page at / of the backends' port, and nothing else is there. PROTOCOL 3.
+func TestConsoleIsOnePage(t *testing.T) {
+	t.Parallel()
+	s := serve(t, testConfig(t, memory))
+	r := s.backend("GET", "/", "")
+	if r.status != 200 || !strings.HasPrefix(r.header.Get("Content-Type"), "text/html") || !strings.Contains(r.body, "<title>RAMEN console</title>") {
+		t.Fatalf("GET /: %d %s", r.status, r.header.Get("Content-Type"))
+	}
+	if csp := r.header.Get("Content-Security-Policy"); !strings.HasPrefix(csp, "default-src 'none'; script-src 'sha256-") {
+		t.Errorf("Content-Security-Policy: %q", csp)
+	}
+	if h := s.backend("HEAD", "/", ""); h.status != 200 || h.body != "" || h.header.Get("Content-Security-Policy") == "" {
+		t.Errorf("HEAD /: %d, %d bytes", h.status, len(h.body))
+	}
+	for _, path := range []string{"/index.html", "/console", "/console.html", "/favicon.ico", "/debug", "/debug/pprof/", "/metrics/", "/healthz/x"} {
+		r := s.backend("GET", path, "")
+		if e, err := errorOf(r.body); r.status != 404 || err != nil || e.Code != "not_found" {
+			t.Errorf("GET %s: %d %s %v", path, r.status, r.body, err)
+		}
+	}
+	if r := s.backend("GET", "/", "", "Origin", "https://example.com"); r.status != 403 {
+		t.Errorf("GET / from another origin: %d", r.status)
+	}
+}
+
+// The console's numbers are there under the names that it reads: with another name it would show none.
+func TestConsoleFindsItsMetrics(t *testing.T) {
+	t.Parallel()
+	s := serve(t, testConfig(t, pebble))
+	page, metrics := s.backend("GET", "/", "").body, s.backend("GET", "/metrics", "").body
+	names := regexp.MustCompile(`'((?:ramen|process|go)_[a-z_]+)'`).FindAllStringSubmatch(page, -1)
+	if len(names) < 10 {
+		t.Fatalf("the page names %d metrics", len(names))
+	}
+	for _, name := range names {
+		if !regexp.MustCompile(`(?m)^` + name[1] + `(_bucket)?[{ ]`).MatchString(metrics) {
+			t.Errorf("the console reads %s, which is not in /metrics", name[1])
+		}
+	}
+}
+
+// A method that is not one of an operator's path is 405 with Allow, and an error's body. PROTOCOL 4.
+func TestOperatorsPathsAreReadOnly(t *testing.T) {
+	t.Parallel()
+	s := serve(t, testConfig(t, memory))
+	for _, path := range []string{"/", "/healthz", "/readyz", "/metrics", "/debug/check"} {
+		for _, method := range []string{"POST", "PUT", "DELETE", "PATCH", "OPTIONS", "BREW"} {
+			r := s.backend(method, path, "")
+			e, err := errorOf(r.body)
+			if r.status != http.StatusMethodNotAllowed || r.header.Get("Allow") != "GET, HEAD" || err != nil || e.Code != "invalid_argument" {
+				t.Errorf("%s %s: %d, Allow %q, %s %v", method, path, r.status, r.header.Get("Allow"), r.body, err)
+			}
+		}
+		if r := s.backend("HEAD", path, ""); r.status != 200 || r.body != "" {
+			t.Errorf("HEAD %s: %d", path, r.status)
+		}
+	}
+}
