@@ -120,14 +120,13 @@ func Number(v float64) string {
 // mostListed is how many violations a table names.
 const mostListed = 20
 
-// WriteText writes tables for a terminal.
-func (r *Report) WriteText(w io.Writer) error {
+// Text is tables for a terminal.
+func (r *Report) Text() string {
 	var b strings.Builder
 	for i := range r.Sections {
 		r.Sections[i].text(&b)
 	}
-	_, err := io.WriteString(w, b.String())
-	return err
+	return b.String()
 }
 
 func (s *Section) text(b *strings.Builder) {

@@ -1,0 +1,217 @@
+package crew
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+	"strings"
+	"testing"
+	"time"
+
+	"ramen/loadtest/check"
+)
+
+// patience bounds every order of these tests.
+const patience = 10 * time.Second
+
+func setup(s *faulty) Setup {
+	return Setup{
+		Target: Target{Devices: s.URL, Backends: s.URL}, Run: "rt", Users: [2]uint32{0, 10}, Devices: 1, Mix: "sse",
+		Heartbeat: time.Second, Slack: 200 * time.Millisecond, Lanes: [3]int{1, 2, 0},
+	}
+}
+
+// bench is a worker with a server that has faults.
+type bench struct {
+	t      *testing.T
+	l      *Local
+	list   []check.Violation
+	counts map[check.Kind]int64
+}
+
+func newBench(t *testing.T, f faults) *bench {
+	l, err := NewLocal(setup(newFaulty(t, f)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = l.Close() })
+	b := &bench{t: t, l: l, counts: make(map[check.Kind]int64)}
+	if out := b.do(Order{Verb: Connect, For: patience}); out.Live != 10 {
+		t.Fatalf("%d of 10 streams are there; ends: %v", out.Live, out.Devices.Ends)
+	}
+	return b
+}
+
+func (b *bench) do(o Order) *Outcome {
+	b.t.Helper()
+	out, err := b.l.Do(b.t.Context(), o)
+	if err != nil {
+		b.t.Fatalf("%s: %v", o.Verb, err)
+	}
+	b.list = append(b.list, out.Violations...)
+	for k, n := range out.Counts {
+		b.counts[k] += n
+	}
+	return out
+}
+
+// found says that violations of this kind, and of none beside it and those that follow from it, were found and named.
+func (b *bench) found(want check.Kind, besides ...check.Kind) {
+	b.t.Helper()
+	for k, n := range b.counts {
+		known := k == want
+		for _, also := range besides {
+			known = known || k == also
+		}
+		if !known {
+			b.t.Errorf("%d violations of %s", n, k)
+		}
+	}
+	if want != "" && b.counts[want] == 0 {
+		b.t.Errorf("no violation of %s among %v", want, b.counts)
+	}
+	for _, v := range b.list {
+		if !strings.HasPrefix(v.User, "rt-u") || v.Device != "d0" {
+			b.t.Errorf("it names no user and device: %v", v)
+		}
+		if k := v.Kind; (k == check.Lost || k == check.Order || k == check.Duplicate) && !strings.HasPrefix(v.ID, "rt-") {
+			b.t.Errorf("it names no id: %v", v)
+		}
+	}
+}
+
+// exercise pushes, cuts in the middle, and settles.
+func (b *bench) exercise() {
+	b.do(Order{Verb: Push, Rate: 2000, For: 200 * time.Millisecond, Wait: 200 * time.Millisecond})
+	b.do(Order{Verb: Cut})
+	b.do(Order{Verb: Each, Count: 5})
+	b.do(Order{Verb: Connect, For: 500 * time.Millisecond})
+	b.do(Order{Verb: Storm, Wait: 500 * time.Millisecond})
+	b.do(Order{Verb: Settle, Wait: 200 * time.Millisecond})
+}
+
+func TestGoodServerPassesEveryCheck(t *testing.T) {
+	b := newBench(t, faults{})
+	b.exercise()
+	b.found("")
+}
+
+func TestLostMessageIsFound(t *testing.T) {
+	b := newBench(t, faults{drop: 7})
+	b.exercise()
+	b.found(check.Lost)
+}
+
+func TestDoubledMessageIsFound(t *testing.T) {
+	b := newBench(t, faults{double: 7})
+	b.exercise()
+	b.found(check.Duplicate)
+}
+
+func TestSwappedMessagesAreFound(t *testing.T) {
+	b := newBench(t, faults{swap: 4})
+	b.exercise()
+	b.found(check.Order, check.Lost, check.Duplicate) // cut between the two, one is lost, or comes again
+}
+
+func TestGapInSeqsIsFound(t *testing.T) {
+	b := newBench(t, faults{gap: 7})
+	b.exercise()
+	b.found(check.Seq)
+}
+
+func TestAnotherUsersMessageIsFound(t *testing.T) {
+	b := newBench(t, faults{corrupt: 7})
+	b.exercise()
+	b.found(check.Content, check.Lost)
+}
+
+func TestIgnoredCursorIsFound(t *testing.T) {
+	b := newBench(t, faults{amnesia: true})
+	b.exercise()
+	b.found(check.Resume)
+}
+
+func TestMessageAgainBehindItsCursorIsFound(t *testing.T) {
+	b := newBench(t, faults{eager: true})
+	b.exercise()
+	b.found(check.Duplicate)
+}
+
+// TestMissingRedeliveryIsFound cuts streams while messages are on their way: what a server counts as pushed once it was
+// written is lost with the connection.
+func TestMissingRedeliveryIsFound(t *testing.T) {
+	b := newBench(t, faults{forgetful: true})
+	for range 50 {
+		b.do(Order{Verb: Storm, Wait: 20 * time.Millisecond})
+		if b.do(Order{Verb: Connect, For: time.Second}).Missing > 0 {
+			break
+		}
+	}
+	b.do(Order{Verb: Settle})
+	b.found(check.Lost)
+}
+
+func TestSkippedHeartbeatIsFound(t *testing.T) {
+	b := newBench(t, faults{beat: 1600 * time.Millisecond})
+	b.do(Order{Verb: Hold, For: 2 * time.Second})
+	b.found(check.Heartbeat)
+}
+
+func TestDeadStreamIsOpenedAnew(t *testing.T) {
+	b := newBench(t, faults{beat: time.Hour})
+	out := b.do(Order{Verb: Hold, For: 3 * time.Second})
+	b.found(check.Heartbeat)
+	if out.Devices.Ends["silent"] == 0 {
+		t.Errorf("streams ended as %v", out.Devices.Ends)
+	}
+}
+
+func TestLatencyCountsFromWhenItWasDue(t *testing.T) {
+	b := newBench(t, faults{})
+	out := b.do(Order{Verb: Push, Rate: 500, For: time.Second, Wait: patience})
+	if n := out.Devices.Latency.Count(); n != 500 || out.Feed.Accepted != 500 {
+		t.Errorf("%d latencies of %d accepted", n, out.Feed.Accepted)
+	}
+	if out.Devices.Over == nil || len(out.Devices.Over.List()) == 0 {
+		t.Error("no latencies over time")
+	}
+}
+
+func TestWorkerOverPipes(t *testing.T) {
+	s := newFaulty(t, faults{drop: 5})
+	in, orders := io.Pipe()
+	answers, out := io.Pipe()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	served := make(chan error, 1)
+	go func() {
+		served <- Serve(ctx, in, out)
+		_ = out.Close()
+	}()
+	say, hear := json.NewEncoder(orders), json.NewDecoder(answers)
+	if err := say.Encode(setup(s)); err != nil {
+		t.Fatal(err)
+	}
+	lost := int64(0)
+	for _, o := range []Order{{Verb: Connect, For: patience}, {Verb: Push, Rate: 100, For: time.Second, Wait: time.Second / 5}, {Verb: Settle}} {
+		if err := say.Encode(o); err != nil {
+			t.Fatal(err)
+		}
+		var a said
+		for a.Outcome == nil {
+			if err := hear.Decode(&a); err != nil {
+				t.Fatal(err)
+			}
+		}
+		lost += a.Outcome.Counts[check.Lost]
+	}
+	if lost != 20 {
+		t.Errorf("%d lost, not 20", lost)
+	}
+	_ = orders.Close()
+	_, _ = io.Copy(io.Discard, answers)
+	if err := <-served; err != nil {
+		t.Error(err)
+	}
+}

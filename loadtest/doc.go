@@ -1,0 +1,9 @@
+// Package loadtest drives a RAMEN server with tens of thousands of devices and their publishers, measures what it costs, and
+// checks that everything accepted arrives. README.md says how to use it and how to read what it says.
+//
+//  1. It knows a server by its wire contract alone: it imports clients and protocol, and no part of a server.
+//  2. A check that failed is never lost in the figures: Run's report counts it, and whoever runs it exits with an error.
+//
+// Packages: dev (devices), feed (publishing), check (the ledger), gauge (histograms, usage), host (processors, a server of
+// our own), crew (orders, processes), scenario (what is measured), report (what is said of it). Goroutines: theirs.
+package loadtest

@@ -1,0 +1,221 @@
+package scenario
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"math/rand/v2"
+	"net/http"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"ramen/loadtest/crew"
+	"ramen/loadtest/gauge"
+	"ramen/loadtest/host"
+	"ramen/loadtest/report"
+)
+
+// Config is where scenarios run.
+type Config struct {
+	Target  crew.Target
+	PID     int                // of the server, where it is on this machine; 0: not known
+	Metrics string             // URL of its /metrics; empty: none
+	Serve   *host.ServerConfig // start one for each scenario instead; nil: none
+	Binary  string             // this program, to make workers of; empty: all in this process
+	LoadOn  []int              // processors for the workers; none: any
+	Live    io.Writer          // gets a line that is written over and over; nil: none
+	Lines   func(string)       // gets a line at each step; nil: none
+}
+
+// bench is one scenario under way.
+type bench struct {
+	cfg    *Config
+	p      *Params
+	crew   *crew.Crew
+	pid    int
+	scrape string
+	client *http.Client
+	out    *report.Section
+	doing  doing
+	began  time.Time
+}
+
+// Run runs one scenario. What it found is answered even where it did not come to its end.
+func Run(ctx context.Context, cfg Config, p Params) (report.Section, error) {
+	out := report.Section{Scenario: p.Scenario}
+	if err := p.Complete(); err != nil {
+		return out, err
+	}
+	out.About = About(p.Scenario)
+	b := &bench{cfg: &cfg, p: &p, pid: cfg.PID, scrape: cfg.Metrics, client: &http.Client{Timeout: 5 * time.Second}, out: &out, began: time.Now()}
+	defer b.client.CloseIdleConnections()
+	err := b.run(ctx)
+	return out, err
+}
+
+func (b *bench) run(ctx context.Context) (err error) {
+	target := b.cfg.Target
+	if b.cfg.Serve != nil {
+		s, err := host.StartServer(ctx, *b.cfg.Serve)
+		if err != nil {
+			return err
+		}
+		defer func() {
+			if text := s.Log(); text != "" {
+				b.note("the server logged: %s", text)
+			}
+			err = errors.Join(err, s.Close())
+		}()
+		target.Devices, target.DevicesGRPC, target.Backends, target.BackendsGRPC = s.Devices, s.DevicesGRPC, s.Backends, s.BackendsGRPC
+		target.Secret, target.Key = s.Secret, s.Key
+		b.pid, b.scrape = s.PID, s.Backends+"/metrics"
+	}
+	if b.crew, err = b.hire(target); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, b.crew.Close()) }()
+	watching, stop := context.WithCancel(ctx)
+	var watch sync.WaitGroup
+	watch.Go(func() { b.watch(watching) })
+	watch.Go(func() { b.show(watching) })
+	err = b.play(ctx)
+	stop()
+	watch.Wait()
+	return err
+}
+
+// play is the scenario itself.
+func (b *bench) play(ctx context.Context) error {
+	switch b.p.Scenario {
+	case "idle":
+		return b.idle(ctx)
+	case "connect":
+		return b.connect(ctx)
+	case "push":
+		return b.push(ctx)
+	case "max":
+		return b.max(ctx)
+	case "replay":
+		return b.replay(ctx)
+	case "storm":
+		return b.storm(ctx)
+	case "churn", "soak":
+		return b.churn(ctx)
+	}
+	return fmt.Errorf("scenario: %q is known, but not played", b.p.Scenario)
+}
+
+// hire makes the workers.
+func (b *bench) hire(t crew.Target) (*crew.Crew, error) {
+	p := b.p
+	lanes, err := p.lanes()
+	if err != nil {
+		return nil, err
+	}
+	s := crew.Setup{
+		Target: t, Run: "r" + strconv.FormatUint(uint64(rand.Uint32()), 36), Users: [2]uint32{0, uint32(p.users())}, Devices: p.Devices, Mix: p.Transport,
+		Heartbeat: p.Heartbeat, Window: p.Window, AckAfter: p.AckAfter, Opening: p.Opening, Slack: p.Slack, Forget: p.Forget,
+		Payload: p.Payload, Lanes: lanes, Streams: p.Feeds, Every: p.Every, TTL: p.TTL,
+	}
+	processes := p.Processes
+	if processes == 0 {
+		processes = (p.Streams + crew.PerProcess - 1) / crew.PerProcess
+	}
+	if b.cfg.Binary == "" {
+		return crew.New(s, 1, nil)
+	}
+	return crew.New(s, processes, b.worker)
+}
+
+func (b *bench) worker() (*exec.Cmd, func() error, error) {
+	cmd := exec.Command(b.cfg.Binary, "load", "worker")
+	cmd.Env = append(os.Environ(), "GOGC=200")
+	return cmd, func() error { return host.Start(cmd, b.cfg.LoadOn) }, nil
+}
+
+// usage is the server's; nil where nobody knows it.
+func (b *bench) usage() *gauge.Usage {
+	if b.pid != 0 {
+		if u, err := gauge.OfProcess(b.pid); err == nil {
+			return &u
+		}
+	}
+	return b.metrics()
+}
+
+// metrics is what the server says of itself; nil where it says nothing. It costs the server a little.
+func (b *bench) metrics() *gauge.Usage {
+	if b.scrape == "" {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	u, err := gauge.Scrape(ctx, b.client, b.scrape)
+	if err != nil {
+		return nil
+	}
+	return &u
+}
+
+// cpu is the server's CPU time between two moments, in µs for each of n; NaN where it is not known.
+func cpu(from, to *gauge.Usage, n int64) float64 {
+	if from == nil || to == nil || n == 0 {
+		return math.NaN()
+	}
+	return float64((to.CPU - from.CPU).Microseconds()) / float64(n)
+}
+
+// do gives an order, keeps what was violated, and tells of it.
+func (b *bench) do(ctx context.Context, o crew.Order) (*crew.Outcome, error) {
+	b.doing.set(string(o.Verb))
+	out, err := b.crew.Do(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	b.out.Violations = append(b.out.Violations, out.Violations...)
+	for k, n := range out.Counts {
+		if b.out.Counts == nil {
+			b.out.Counts = out.Counts
+			break
+		}
+		b.out.Counts[k] += n
+	}
+	return out, nil
+}
+
+// open gives every device a stream.
+func (b *bench) open(ctx context.Context) (*crew.Outcome, error) {
+	out, err := b.do(ctx, crew.Order{Verb: crew.Connect, Rate: b.p.connects(), For: b.p.connectTime()})
+	if err == nil && out.Live < b.p.Streams {
+		err = fmt.Errorf("scenario: open streams: %d of %d after %v; they ended as: %s", out.Live, b.p.Streams, out.Took.Round(time.Second), ends(out.Devices.Ends))
+	}
+	return out, err
+}
+
+// settle ends a scenario: everything has come, or it is named.
+func (b *bench) settle(ctx context.Context) error {
+	_, err := b.do(ctx, crew.Order{Verb: crew.Settle, Wait: b.p.Wait})
+	return err
+}
+
+func (b *bench) note(format string, args ...any) {
+	b.out.Notes = append(b.out.Notes, fmt.Sprintf(format, args...))
+}
+
+// ends lists why streams ended.
+func ends(m map[string]int64) string {
+	if len(m) == 0 {
+		return "nothing"
+	}
+	var parts []string
+	for why, n := range m {
+		parts = append(parts, fmt.Sprintf("%s ×%d", why, n))
+	}
+	return strings.Join(parts, ", ")
+}

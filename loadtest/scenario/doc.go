@@ -1,0 +1,8 @@
+// Package scenario is the load tests: what each does, in which order, and what it makes of the figures.
+//
+//  1. A scenario is a straight line of orders to a crew; the server's usage is read between them.
+//  2. Whatever a scenario measures, it ends with the ledger: everything accepted has come, or it is named.
+//  3. Every scenario is bounded in time by its parameters.
+//
+// Goroutines: two a run: the server's usage over time, and the live line.
+package scenario

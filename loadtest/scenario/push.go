@@ -1,0 +1,157 @@
+package scenario
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"ramen/loadtest/crew"
+	"ramen/loadtest/gauge"
+	"ramen/loadtest/report"
+)
+
+// push publishes at a rate.
+func (b *bench) push(ctx context.Context) error {
+	if _, err := b.open(ctx); err != nil {
+		return err
+	}
+	if _, err := b.do(ctx, crew.Order{Verb: crew.Push, Rate: b.p.Rate, For: b.p.Warm, Wait: b.p.Wait}); err != nil {
+		return err
+	}
+	from := b.usage()
+	out, err := b.do(ctx, crew.Order{Verb: crew.Push, Rate: b.p.Rate, For: b.p.For, Wait: b.p.Wait})
+	if err != nil {
+		return err
+	}
+	to := b.usage()
+	b.out.About = fmt.Sprintf("%s messages/s of %d bytes to %d users with %d devices over %s, for %v", report.Number(b.p.Rate), b.p.Payload, b.p.users(), b.p.Devices, b.p.Transport, b.p.For)
+	b.messages(out, from, to)
+	b.spread(out)
+	b.load(out)
+	b.ended(out)
+	return b.settle(ctx)
+}
+
+// messages are the figures of publishes and pushes.
+func (b *bench) messages(out *crew.Outcome, from, to *gauge.Usage) {
+	b.out.Add("accepted", float64(out.Feed.Accepted), "")
+	b.out.Add("pushed", float64(out.Devices.New), "")
+	b.out.Add("pushed a second", float64(out.Devices.New)/out.Took.Seconds(), "/s")
+	if out.Devices.Again > 0 {
+		b.out.Add("redelivered", float64(out.Devices.Again), "")
+	}
+	r := b.out.Add("CPU a message, publish to ack", cpu(from, to, out.Feed.Accepted), "µs")
+	if b.p.Scenario == "push" && b.p.Rate == 20000 && b.p.Streams == 5000 {
+		r.AtMostOf(20)
+	}
+	b.out.Add("server's CPU", share(from, to), "%")
+	b.out.Add("acks", float64(out.Devices.Acks), "")
+	if from != nil && to != nil && to.Written > from.Written && out.Feed.Accepted > 0 {
+		b.out.Add("written to disk a message", float64(to.Written-from.Written)/float64(out.Feed.Accepted), "bytes")
+	}
+	b.out.AddTimes("publish to push", &out.Devices.Latency)
+	if b.p.Scenario == "push" && b.p.Rate == 10000 && b.p.Streams == 5000 {
+		for i := range b.out.Rows {
+			switch b.out.Rows[i].Name {
+			case "publish to push p99":
+				b.out.Rows[i].AtMostOf(2)
+			case "publish to push p99.9":
+				b.out.Rows[i].AtMostOf(10)
+			}
+		}
+	}
+	b.out.AddTimes("publish to accepted", &out.Feed.Answer)
+	b.refusals(out)
+}
+
+// refusals notes what was not accepted.
+func (b *bench) refusals(out *crew.Outcome) {
+	if late := out.Feed.Due - out.Feed.Sent; late > 0 {
+		b.note("%d messages of %d could not be sent in time", late, out.Feed.Due)
+	}
+	if len(out.Feed.Refused) > 0 {
+		b.note("publishes were refused: %s", ends(out.Feed.Refused))
+	}
+	if out.Feed.Unknown > 0 {
+		b.note("of %d publishes it is unknown whether they were accepted", out.Feed.Unknown)
+	}
+}
+
+// spread is how latencies are spread, and how they went.
+func (b *bench) spread(out *crew.Outcome) {
+	b.out.Bars = out.Devices.Latency.Bars()
+	if out.Devices.Over != nil {
+		b.out.Latency = out.Devices.Over.List()
+	}
+}
+
+const (
+	mostSteps = 14   // of a search
+	fineness  = 1.05 // where a search ends: between what passed and what did not
+	growth    = 1.5  // while nothing has failed
+	stepPause = time.Second
+)
+
+// max searches the most messages a second.
+func (b *bench) max(ctx context.Context) error {
+	if _, err := b.open(ctx); err != nil {
+		return err
+	}
+	if _, err := b.do(ctx, crew.Order{Verb: crew.Push, Rate: b.p.Rate / 2, For: b.p.Warm, Wait: b.p.Wait}); err != nil {
+		return err
+	}
+	passed, failed, rate := 0.0, 0.0, b.p.Rate
+	for range mostSteps {
+		s, out, err := b.step(ctx, rate)
+		if err != nil {
+			return err
+		}
+		b.out.Steps = append(b.out.Steps, s)
+		if s.Passed {
+			passed = rate
+			b.spread(out)
+		} else {
+			failed = rate
+		}
+		switch {
+		case failed == 0:
+			rate *= growth
+		case passed == 0:
+			rate /= 2
+		default:
+			rate = (passed + failed) / 2
+		}
+		if passed > 0 && failed > 0 && failed/passed < fineness || rate < 1 {
+			break
+		}
+	}
+	b.out.About = fmt.Sprintf("most messages/s of %d bytes to %d users over %s, p99 within %v", b.p.Payload, b.p.users(), b.p.Transport, b.p.P99)
+	r := b.out.Add("most messages a second", passed, "/s")
+	if b.p.P99 == 200*time.Millisecond && b.p.Streams == 5000 {
+		r.AtLeast(60000)
+	}
+	for _, s := range b.out.Steps {
+		if s.Rate == passed && s.Passed {
+			b.out.Add("CPU a message there", s.CPU, "µs")
+			b.out.Add("p99 there", float64(s.P99)/1e6, "ms")
+		}
+	}
+	return b.settle(ctx)
+}
+
+// step publishes at a rate, and judges it: everything was sent, accepted and pushed, within the p99.
+func (b *bench) step(ctx context.Context, rate float64) (report.Step, *crew.Outcome, error) {
+	from := b.usage()
+	out, err := b.do(ctx, crew.Order{Verb: crew.Push, Rate: rate, For: b.p.For, Wait: b.p.Wait})
+	if err != nil {
+		return report.Step{}, nil, err
+	}
+	to := b.usage()
+	s := report.Step{Rate: rate, P50: out.Devices.Latency.At(50), P99: out.Devices.Latency.At(99)}
+	if c := cpu(from, to, out.Feed.Accepted); c > 0 {
+		s.CPU = c
+	}
+	s.Passed = s.P99 <= b.p.P99 && float64(out.Feed.Accepted) >= 0.999*float64(out.Feed.Due) && out.Missing == 0
+	_, err = b.do(ctx, crew.Order{Verb: crew.Hold, For: stepPause})
+	return s, out, err
+}
