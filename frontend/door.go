@@ -35,10 +35,13 @@ const doorHead = 4 << 10
 
 var heads = sync.Pool{New: func() any { return new([doorHead]byte) }}
 
+// sayAgain is how often a failing accept is logged: it may fail at every pause.
+const sayAgain = 10 * time.Second
+
 // run accepts until the listener is closed.
 func (d *door) run() {
 	defer d.wg.Done()
-	pause := time.Duration(0)
+	pause, said := time.Duration(0), time.Time{}
 	for {
 		c, err := d.l.Accept()
 		if err == nil {
@@ -54,7 +57,10 @@ func (d *door) run() {
 		}
 		// Out of descriptors, most likely.
 		pause = min(max(2*pause, 5*time.Millisecond), time.Second)
-		d.s.log.Warn("frontend: accept failed, trying again", "err", err, "pause", pause)
+		if time.Since(said) > sayAgain {
+			said = time.Now()
+			d.s.log.Warn("frontend: connections cannot be accepted, and are tried again; raise the limit of open files, or set max_streams below it", "err", err)
+		}
 		select {
 		case <-time.After(pause):
 		case <-d.done:
