@@ -18,6 +18,7 @@ import (
 	"google.golang.org/grpc/reflection"
 
 	"ramen/frontend/auth"
+	"ramen/frontend/sock"
 )
 
 // ports are the four listeners and what serves them.
@@ -46,16 +47,19 @@ func (a *App) listen() (err error) {
 		name, addr string
 		to         *net.Listener
 		open       func(context.Context, string) (net.Listener, error)
+		keep       int // descriptors that its connections leave for others
 	}{
-		{"devices", a.cfg.Listen.Devices, &p.devices, a.frontend.Listen},
-		{"devices_grpc", a.cfg.Listen.DevicesGRPC, &p.devicesGRPC, a.frontend.Listen},
-		{"backends", a.cfg.Listen.Backends, &p.backends, listenTCP},
-		{"backends_grpc", a.cfg.Listen.BackendsGRPC, &p.backendsGRPC, listenTCP},
+		// Devices leave room for backends, and both for the store.
+		{"devices", a.cfg.Listen.Devices, &p.devices, a.frontend.Listen, sock.ReserveFor()},
+		{"devices_grpc", a.cfg.Listen.DevicesGRPC, &p.devicesGRPC, a.frontend.Listen, sock.ReserveFor()},
+		{"backends", a.cfg.Listen.Backends, &p.backends, listenTCP, sock.ReserveFor() / 2},
+		{"backends_grpc", a.cfg.Listen.BackendsGRPC, &p.backendsGRPC, listenTCP, sock.ReserveFor() / 2},
 	} {
-		if *l.to, err = l.open(ctx, l.addr); err != nil {
+		opened, err := l.open(ctx, l.addr)
+		if err != nil {
 			return fmt.Errorf("app: open the port listen.%s: %w", l.name, err)
 		}
-		opened := *l.to
+		*l.to = sock.Reserve(opened, l.keep, a.log)
 		a.onEnd("listener "+l.name, func(context.Context) error { _ = opened.Close(); return nil })
 	}
 	a.serveDevices(p, deviceTLS)
