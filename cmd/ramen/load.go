@@ -97,7 +97,7 @@ func (f *loadFlags) bind(fl *pflag.FlagSet) {
 	fl.BoolVar(&f.cfg.Auth, "auth", false, "with --serve: devices show tokens, backends a key")
 	fl.StringVar(&f.cfg.Dir, "dir", "", "with --serve: `folder` on a disk, for the server's data while it runs (default: here)")
 	fl.StringArrayVar(&f.cfg.Args, "server-flag", nil, "with --serve: a flag more for ramen serve, as in --server-flag=--frontend.heartbeat=10s")
-	fl.StringVar(&t.Devices, "url", fromEnv("RAMEN_DEVICES_URL", "http://127.0.0.1:8080"), "devices' HTTP port; RAMEN_DEVICES_URL in the environment")
+	fl.StringVar(&t.Devices, "url", fromEnv("RAMEN_DEVICES_URL", "http://127.0.0.1:8080"), "devices' HTTP port; several, with commas: a process each in turn; RAMEN_DEVICES_URL in the environment")
 	fl.StringVar(&t.DevicesGRPC, "grpc", fromEnv("RAMEN_DEVICES_GRPC", "127.0.0.1:8081"), "devices' gRPC port, host:port; RAMEN_DEVICES_GRPC in the environment")
 	fl.StringVar(&t.Backends, "backends", fromEnv("RAMEN_BACKENDS_URL", "http://127.0.0.1:9080"), "backends' HTTP port; RAMEN_BACKENDS_URL in the environment")
 	fl.StringVar(&t.BackendsGRPC, "backends-grpc", "127.0.0.1:9081", "backends' gRPC port, host:port; empty: publish over HTTP")

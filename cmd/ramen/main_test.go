@@ -5,6 +5,7 @@ import (
 	"context"
 	"io"
 	"log/slog"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -15,7 +16,15 @@ import (
 	"ramen/internal/app"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// asMain makes this test binary the program itself, for tests whose command starts processes of its own.
+const asMain = "TEST_AS_MAIN"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(asMain) != "" {
+		main()
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // patience bounds every wait of these tests.
 const patience = 30 * time.Second

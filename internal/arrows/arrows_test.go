@@ -36,6 +36,8 @@ var rules = []rule{
 		"a client is written against the wire alone, and is light to import"},
 	{"ramen/internal/app", []string{"ramen/cmd", "ramen/clients"},
 		"the wiring of a server needs no client"},
+	{"ramen/loadtest", []string{"ramen/link", "ramen/topology", "ramen/store", "ramen/gateway", "ramen/frontend", "ramen/internal", "ramen/cmd"},
+		"a load test knows a server by its wire contract alone"},
 }
 
 // TestImportsFollowTheArrows lists what the packages of the module import, tests left out.

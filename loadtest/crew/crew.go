@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"golang.org/x/sync/errgroup"
 )
@@ -27,6 +28,7 @@ func New(s Setup, processes int, command Command) (*Crew, error) {
 	for i := range uint32(processes) {
 		part := s
 		part.Users = [2]uint32{s.Users[0] + users*i/uint32(processes), s.Users[0] + users*(i+1)/uint32(processes)}
+		part.Target.Devices, part.Target.DevicesGRPC = turn(s.Target.Devices, i), turn(s.Target.DevicesGRPC, i)
 		w, err := newWorker(part, command)
 		if err != nil {
 			return nil, errors.Join(err, c.Close())
@@ -35,6 +37,12 @@ func New(s Setup, processes int, command Command) (*Crew, error) {
 		c.shares = append(c.shares, float64(part.Users[1]-part.Users[0])/float64(users))
 	}
 	return c, nil
+}
+
+// turn is the i-th worker's of several places, with commas between.
+func turn(places string, i uint32) string {
+	all := strings.Split(places, ",")
+	return strings.TrimSpace(all[int(i)%len(all)])
 }
 
 func newWorker(s Setup, command Command) (Worker, error) {

@@ -30,6 +30,7 @@ type bench struct {
 }
 
 func newBench(t *testing.T, f faults) *bench {
+	t.Parallel()
 	l, err := NewLocal(setup(newFaulty(t, f)))
 	if err != nil {
 		t.Fatal(err)

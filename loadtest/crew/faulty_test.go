@@ -120,15 +120,16 @@ func (s *faulty) receive(w http.ResponseWriter, r *http.Request) {
 	out := &writer{w: w, user: user, seq: protocol.Seq(cursor)}
 	w.Header().Set("Content-Type", "text/event-stream")
 	out.write(protocol.AppendSSEHello(nil, &protocol.Hello{Resumed: resumed, Stream: "s", Seq: out.seq, HeartbeatMS: uint32(heartbeat)}, 0))
-	if s.beat == 0 {
-		s.beat = time.Duration(heartbeat) * time.Millisecond
+	beat := s.beat
+	if beat == 0 {
+		beat = time.Duration(heartbeat) * time.Millisecond
 	}
-	s.pump(r, b, out, cursor)
+	s.pump(r, b, out, cursor, beat)
 }
 
 // pump pushes what there is, and heartbeats, until the device is gone.
-func (s *faulty) pump(r *http.Request, b *mailbox, out *writer, at int) {
-	beats := time.NewTicker(s.beat)
+func (s *faulty) pump(r *http.Request, b *mailbox, out *writer, at int, beat time.Duration) {
+	beats := time.NewTicker(beat)
 	defer beats.Stop()
 	for {
 		s.mu.Lock()

@@ -14,7 +14,7 @@ import (
 
 // Target is the server, and who one is to it.
 type Target struct {
-	Devices      string   `json:"devices" yaml:"devices"`             // URL of the devices' HTTP port
+	Devices      string   `json:"devices" yaml:"devices"`             // URL of the devices' HTTP port; several, with commas: a worker each in turn
 	DevicesGRPC  string   `json:"devices_grpc" yaml:"devices_grpc"`   // host:port
 	Backends     string   `json:"backends" yaml:"backends"`           // URL of the backends' HTTP port
 	BackendsGRPC string   `json:"backends_grpc" yaml:"backends_grpc"` // host:port; empty: publish over HTTP

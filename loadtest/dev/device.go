@@ -59,7 +59,6 @@ type Device struct {
 	fails   uint8 // openings and short lives in a row
 	silent  bool  // the silence under way was reported
 	resumes bool  // the opening under way gave a cursor
-	met     bool  // it had a hello before
 
 	interval int32 // of heartbeats, ms
 	unacked  int32 // pushes
@@ -103,7 +102,7 @@ func (d *Device) hello(h *protocol.Hello) {
 	}
 	d.sh.opening--
 	d.sh.live++
-	d.state, d.liveAt, d.due, d.met = live, now, 0, true
+	d.state, d.liveAt, d.due = live, now, 0
 	d.seq = uint64(h.Seq)
 	d.sh.stats.Opened++
 	d.sh.stats.Open.Record(now - d.intended)
@@ -135,10 +134,7 @@ func (d *Device) beat(int64) { d.sh.stats.Beats++ }
 
 // goAway makes the device move on where the server asks for it (PROTOCOL 2.12); it lets go of the old stream first.
 func (d *Device) goAway(g *protocol.GoAway) {
-	if d.sh.stats.Ends == nil {
-		d.sh.stats.Ends = make(map[string]int64)
-	}
-	d.sh.stats.Ends["goaway "+g.Reason.String()]++
+	d.sh.stats.end("goaway "+g.Reason.String(), 1)
 	if g.ReconnectMS > 0 && d.state == live {
 		d.due = d.sh.now + rand.Int64N(int64(g.ReconnectMS)*1000)
 	}
@@ -173,11 +169,7 @@ func (d *Device) ended(err error) {
 		return
 	}
 	d.drop()
-	s := &d.sh.stats
-	if s.Ends == nil {
-		s.Ends = make(map[string]int64)
-	}
-	s.Ends[label(err)]++
+	d.sh.stats.end(label(err), 1)
 	d.retry()
 }
 

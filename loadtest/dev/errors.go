@@ -1,11 +1,15 @@
 package dev
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"io"
 	"strconv"
+	"syscall"
 
 	"ramen/clients/go/wire"
+	"ramen/protocol"
 )
 
 // errMalformed is what a server sends that is not of the contract.
@@ -27,26 +31,32 @@ var (
 	errEnded   = errors.New("ended by the server")
 	errTimeout = errors.New("no hello in time")
 	errSilent  = errors.New("silent")
-	errMoved   = errors.New("moved")
 )
 
-// label is err in few words, for a count of its kind.
+// label is err in few words, for a count of its kind: there are only so many of them.
 func label(err error) string {
 	var status statusError
 	var code closeError
 	var end *wire.EndError
+	var errno syscall.Errno
 	switch {
 	case errors.As(err, &status):
 		return status.Error()
 	case errors.As(err, &code):
 		return "close " + strconv.Itoa(code.code)
-	case errors.Is(err, errMalformed):
-		return "malformed"
-	case errors.As(err, &end) && end.Reason.String() != "":
+	case errors.As(err, &end) && end.Reason != protocol.ReasonNone:
 		return end.Reason.String()
-	case errors.As(err, &end) && end.Err != nil:
-		return label(end.Err)
+	case errors.As(err, &errno):
+		return errno.Error()
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return errEnded.Error()
+	case errors.Is(err, context.DeadlineExceeded):
+		return errTimeout.Error()
 	}
-	text := err.Error()
-	return text[:min(len(text), 60)]
+	for _, known := range []error{errMalformed, errEnded, errTimeout, errSilent} {
+		if errors.Is(err, known) {
+			return known.Error()
+		}
+	}
+	return "other"
 }

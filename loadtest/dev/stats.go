@@ -1,10 +1,6 @@
 package dev
 
-import (
-	"maps"
-
-	"ramen/loadtest/gauge"
-)
+import "ramen/loadtest/gauge"
 
 // Stats is what devices have seen since the last Take.
 type Stats struct {
@@ -36,11 +32,8 @@ func (s *Stats) Merge(o *Stats) {
 	s.Foreign += o.Foreign
 	s.Acks += o.Acks
 	s.Bytes += o.Bytes
-	if s.Ends == nil && len(o.Ends) > 0 {
-		s.Ends = make(map[string]int64)
-	}
-	for why, n := range maps.All(o.Ends) {
-		s.Ends[why] += n
+	for why, n := range o.Ends {
+		s.end(why, n)
 	}
 	s.Open.Merge(&o.Open)
 	s.Latency.Merge(&o.Latency)
@@ -52,4 +45,11 @@ func (s *Stats) Merge(o *Stats) {
 		}
 		s.Over.Merge(o.Over)
 	}
+}
+
+func (s *Stats) end(why string, n int64) {
+	if s.Ends == nil {
+		s.Ends = make(map[string]int64)
+	}
+	s.Ends[why] += n
 }

@@ -10,8 +10,8 @@ import (
 
 // What is sent as protobuf, written by hand: PublishRequest, Publish, PublishResponse of PROTOCOL 7.
 
-func appendRequest(b []byte, cfg *Config, batch *batch) []byte {
-	b = make([]byte, 0, len(batch.names)*(cfg.Payload+96))
+func request(cfg *Config, batch *batch) []byte {
+	b := make([]byte, 0, len(batch.names)*(cfg.Payload+96))
 	text := filling(cfg.Payload)
 	var one, room []byte
 	for i, m := range batch.names {

@@ -70,7 +70,7 @@ func (s *stream) send(ctx context.Context, b *batch, answered func(*batch, []res
 	s.waiting = append(s.waiting, asked{b, answered})
 	s.mu.Unlock()
 	// An error here is told to the reader, too, which knows the cause and answers for what is under way.
-	_ = call.SendMsg(appendRequest(nil, s.cfg, b))
+	_ = call.SendMsg(request(s.cfg, b))
 	return nil
 }
 

@@ -14,6 +14,7 @@ import (
 type Usage struct {
 	At         time.Time     `json:"at"`
 	CPU        time.Duration `json:"cpu"` // user and system time since its start
+	Sys        time.Duration `json:"sys"` // of CPU, in the kernel; 0: not known
 	RSS        int64         `json:"rss"` // bytes
 	Files      int           `json:"files,omitempty"`
 	Threads    int           `json:"threads,omitempty"`
@@ -40,6 +41,7 @@ func OfProcess(pid int) (Usage, error) {
 	}
 	number := func(i int) int64 { n, _ := strconv.ParseInt(fields[i], 10, 64); return n }
 	u.CPU = time.Duration(number(11)+number(12)) * tick
+	u.Sys = time.Duration(number(12)) * tick
 	u.Threads = int(number(17))
 	u.RSS = number(21) * int64(os.Getpagesize())
 	if files, err := os.ReadDir(dir + "/fd"); err == nil {
@@ -62,4 +64,23 @@ func written(dir string) int64 {
 		}
 	}
 	return 0
+}
+
+// Busy is the CPU time that all processes of this machine have used since it started; 0 where it is not told.
+func Busy() time.Duration {
+	text, err := os.ReadFile("/proc/stat")
+	if err != nil {
+		return 0
+	}
+	line, _, _ := strings.Cut(string(text), "\n")
+	fields := strings.Fields(line) // cpu user nice system idle iowait irq softirq steal
+	if len(fields) < 8 {
+		return 0
+	}
+	busy := int64(0)
+	for _, i := range []int{1, 2, 3, 6, 7} {
+		n, _ := strconv.ParseInt(fields[i], 10, 64)
+		busy += n
+	}
+	return time.Duration(busy) * tick
 }

@@ -3,5 +3,5 @@
 //  1. A process is bound before it starts, so that all its threads are, and Go's GOMAXPROCS follows.
 //  2. A server that was started is ended, and its data removed, on every way out.
 //
-// Goroutines: one a server, which reads what it says.
+// Goroutines: two a server: one reads what it says, one keeps the thread that it was started from.
 package host

@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"strings"
 	"sync"
 	"syscall"
@@ -37,6 +38,8 @@ type Server struct {
 	cmd   *exec.Cmd
 	dir   string
 	log   *os.File
+	gone  chan struct{} // closed when it has ended
+	done  chan struct{} // closed by Close
 	said  sync.WaitGroup
 	ended bool
 }
@@ -50,7 +53,7 @@ func StartServer(ctx context.Context, cfg ServerConfig) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("host: make a folder for the server: %w", err)
 	}
-	s := &Server{dir: dir}
+	s := &Server{dir: dir, gone: make(chan struct{}), done: make(chan struct{})}
 	if err := s.start(ctx, &cfg); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
@@ -74,13 +77,16 @@ func (s *Server) start(ctx context.Context, cfg *ServerConfig) error {
 	if err != nil {
 		return fmt.Errorf("host: start the server: %w", err)
 	}
-	if err := Start(s.cmd, cfg.Processors); err != nil {
+	if err := s.hold(cfg.Processors); err != nil {
 		s.cmd = nil
 		return fmt.Errorf("host: start the server: %w", err)
 	}
 	s.PID = s.cmd.Process.Pid
 	banner := make(chan []string, 1)
-	s.said.Go(func() { readBanner(out, banner) })
+	s.said.Go(func() {
+		defer close(s.gone)
+		readBanner(out, banner)
+	})
 	select {
 	case at := <-banner:
 		if len(at) != 4 {
@@ -93,6 +99,18 @@ func (s *Server) start(ctx context.Context, cfg *ServerConfig) error {
 		return ctx.Err()
 	}
 	return s.ready(ctx)
+}
+
+// hold starts the process from a thread that lives as long as we do: the system ends the child with it (see ownGroup).
+func (s *Server) hold(processors []int) error {
+	started := make(chan error)
+	s.said.Go(func() {
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		started <- Start(s.cmd, processors)
+		<-s.done
+	})
+	return <-started
 }
 
 // credentials are the flags that turn authentication on, or off.
@@ -175,7 +193,13 @@ func (s *Server) Close() error {
 	}
 	s.ended = true
 	var errs []error
+	close(s.done)
 	if s.cmd != nil {
+		select {
+		case <-s.gone:
+			errs = append(errs, errors.New("host: the server has ended by itself"))
+		default:
+		}
 		_ = s.cmd.Process.Signal(syscall.SIGTERM)
 		kill := time.AfterFunc(endTime, func() { _ = s.cmd.Process.Kill() })
 		s.said.Wait()

@@ -25,7 +25,8 @@ type Report struct {
 // Section is what one scenario has found.
 type Section struct {
 	Scenario   string               `json:"scenario"`
-	About      string               `json:"about"` // what was done, in a line
+	About      string               `json:"about"`            // what was done, in a line
+	Failed     string               `json:"failed,omitempty"` // why it did not come to its end
 	Rows       []Row                `json:"rows"`
 	Notes      []string             `json:"notes,omitempty"`
 	Violations []check.Violation    `json:"violations,omitempty"`
@@ -152,7 +153,9 @@ func (s *Section) text(b *strings.Builder) {
 	for _, v := range s.Violations[:min(len(s.Violations), mostListed)] {
 		fmt.Fprintf(b, "    %s\n", v)
 	}
-	if total == 0 {
+	if s.Failed != "" {
+		fmt.Fprintf(b, "  DID NOT FINISH: %s\n", s.Failed)
+	} else if total == 0 {
 		b.WriteString("  every check passed\n")
 	}
 }

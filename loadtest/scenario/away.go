@@ -8,7 +8,7 @@ import (
 	"ramen/loadtest/report"
 )
 
-// replay publishes to users that are offline, and lets them come back.
+// replay publishes to users that are offline, and lets them come back, after For at the earliest.
 func (b *bench) replay(ctx context.Context) error {
 	if _, err := b.open(ctx); err != nil {
 		return err
@@ -21,7 +21,7 @@ func (b *bench) replay(ctx context.Context) error {
 		return err
 	}
 	b.refusals(published)
-	if _, err := b.do(ctx, crew.Order{Verb: crew.Hold, For: pauseTime}); err != nil {
+	if _, err := b.do(ctx, crew.Order{Verb: crew.Hold, For: max(b.pauseTime(), b.p.For)}); err != nil {
 		return err
 	}
 	b.p.Connects = -1

@@ -1,15 +1,18 @@
 package scenario
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"math"
 	"math/rand/v2"
 	"net/http"
 	"os"
 	"os/exec"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -44,6 +47,7 @@ type bench struct {
 	out    *report.Section
 	doing  doing
 	began  time.Time
+	self   time.Duration // CPU time of the workers
 }
 
 // Run runs one scenario. What it found is answered even where it did not come to its end.
@@ -56,6 +60,9 @@ func Run(ctx context.Context, cfg Config, p Params) (report.Section, error) {
 	b := &bench{cfg: &cfg, p: &p, pid: cfg.PID, scrape: cfg.Metrics, client: &http.Client{Timeout: 5 * time.Second}, out: &out, began: time.Now()}
 	defer b.client.CloseIdleConnections()
 	err := b.run(ctx)
+	if err != nil {
+		out.Failed = err.Error()
+	}
 	return out, err
 }
 
@@ -84,10 +91,27 @@ func (b *bench) run(ctx context.Context) (err error) {
 	var watch sync.WaitGroup
 	watch.Go(func() { b.watch(watching) })
 	watch.Go(func() { b.show(watching) })
+	busy, from := gauge.Busy(), b.usage()
 	err = b.play(ctx)
+	b.others(busy, from)
 	stop()
 	watch.Wait()
 	return err
+}
+
+// mostOthers is how much of a processor others may take until it is worth a note, percent.
+const mostOthers = 15
+
+// others notes when the machine had something else to do: figures are worse then than they should be.
+func (b *bench) others(busy time.Duration, from *gauge.Usage) {
+	to := b.usage()
+	if b.pid == 0 || busy == 0 || from == nil || to == nil {
+		return
+	}
+	spent := gauge.Busy() - busy - (to.CPU - from.CPU) - b.self
+	if part := 100 * spent.Seconds() / time.Since(b.began).Seconds(); part > mostOthers {
+		b.note("other processes took %.0f %% of a processor meanwhile: CPU times and latencies are worse than they should be", part)
+	}
 }
 
 // play is the scenario itself.
@@ -171,6 +195,14 @@ func cpu(from, to *gauge.Usage, n int64) float64 {
 	return float64((to.CPU - from.CPU).Microseconds()) / float64(n)
 }
 
+// kernel is what of cpu was in the kernel.
+func kernel(from, to *gauge.Usage, n int64) float64 {
+	if from == nil || to == nil || n == 0 || to.Sys == 0 {
+		return math.NaN()
+	}
+	return float64((to.Sys - from.Sys).Microseconds()) / float64(n)
+}
+
 // do gives an order, keeps what was violated, and tells of it.
 func (b *bench) do(ctx context.Context, o crew.Order) (*crew.Outcome, error) {
 	b.doing.set(string(o.Verb))
@@ -178,6 +210,7 @@ func (b *bench) do(ctx context.Context, o crew.Order) (*crew.Outcome, error) {
 	if err != nil {
 		return nil, err
 	}
+	b.self = out.Self.CPU
 	b.out.Violations = append(b.out.Violations, out.Violations...)
 	for k, n := range out.Counts {
 		if b.out.Counts == nil {
@@ -208,14 +241,15 @@ func (b *bench) note(format string, args ...any) {
 	b.out.Notes = append(b.out.Notes, fmt.Sprintf(format, args...))
 }
 
-// ends lists why streams ended.
+// ends lists why streams ended, the most frequent first.
 func ends(m map[string]int64) string {
 	if len(m) == 0 {
 		return "nothing"
 	}
-	var parts []string
-	for why, n := range m {
-		parts = append(parts, fmt.Sprintf("%s ×%d", why, n))
+	whys := slices.SortedFunc(maps.Keys(m), func(a, b string) int { return cmp.Or(cmp.Compare(m[b], m[a]), cmp.Compare(a, b)) })
+	parts := make([]string, len(whys))
+	for i, why := range whys {
+		parts[i] = fmt.Sprintf("%s ×%d", why, m[why])
 	}
 	return strings.Join(parts, ", ")
 }

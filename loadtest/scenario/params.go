@@ -142,10 +142,10 @@ func (p *Params) users() int { return p.Streams / p.Devices }
 // connects is the rate of openings; 0: as fast as it goes.
 func (p *Params) connects() float64 { return max(p.Connects, 0) }
 
-// connectTime bounds the opening of all streams.
+// connectTime bounds the opening of all streams, and what waits for their devices.
 func (p *Params) connectTime() time.Duration {
 	if p.connects() == 0 {
-		return time.Minute
+		return p.Wait
 	}
-	return time.Duration(float64(p.Streams)/p.connects()*float64(time.Second)) + 30*time.Second
+	return time.Duration(float64(p.Streams)/p.connects()*float64(time.Second)) + p.Wait
 }

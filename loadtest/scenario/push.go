@@ -44,6 +44,7 @@ func (b *bench) messages(out *crew.Outcome, from, to *gauge.Usage) {
 	if b.p.Scenario == "push" && b.p.Rate == 20000 && b.p.Streams == 5000 {
 		r.AtMostOf(20)
 	}
+	b.out.Add("of it in the kernel", kernel(from, to, out.Feed.Accepted), "µs")
 	b.out.Add("server's CPU", share(from, to), "%")
 	b.out.Add("acks", float64(out.Devices.Acks), "")
 	if from != nil && to != nil && to.Written > from.Written && out.Feed.Accepted > 0 {

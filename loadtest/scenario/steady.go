@@ -49,6 +49,9 @@ func (b *bench) idle(ctx context.Context) error {
 	b.out.AddTimes("open", &opened.Devices.Open)
 	b.load(held)
 	b.ended(held)
+	if held.Live < b.p.Streams {
+		return fmt.Errorf("scenario: hold streams: %d of %d are left", held.Live, b.p.Streams)
+	}
 	return b.settle(ctx)
 }
 
@@ -134,13 +137,15 @@ func (b *bench) connect(ctx context.Context) error {
 }
 
 // pauseTime is what a server gets to let go of streams that were cut.
-const pauseTime = 3 * time.Second
+func (b *bench) pauseTime() time.Duration {
+	return 200*time.Millisecond + time.Duration(min(b.p.Streams, 3000))*time.Millisecond
+}
 
 // pause cuts all streams and lets the server come to rest.
 func (b *bench) pause(ctx context.Context) error {
 	if _, err := b.do(ctx, crew.Order{Verb: crew.Cut}); err != nil {
 		return err
 	}
-	_, err := b.do(ctx, crew.Order{Verb: crew.Hold, For: pauseTime})
+	_, err := b.do(ctx, crew.Order{Verb: crew.Hold, For: b.pauseTime()})
 	return err
 }
