@@ -20,7 +20,7 @@ func tcp(c net.Conn) *net.TCPConn {
 // needsReads skips where the peer's end is not noticed by the connection itself.
 func needsReads(t *testing.T, im implementation) {
 	if !im.reads {
-		t.Skip("does not read")
+		t.Skip("an Outbox only writes: that its peer ended is its caller's to notice")
 	}
 }
 

@@ -160,7 +160,7 @@ func TestNobodyWritesToAStranger(t *testing.T) {
 func TestIdleConnectionsHaveNoGoroutine(t *testing.T) {
 	over(t, func(t *testing.T, im implementation) {
 		if !im.idle {
-			t.Skip("has one")
+			t.Skip("this kind of connection has a goroutine")
 		}
 		b := newBench(t, im, small)
 		c, peer := b.connect(newRecorder(t)) // whatever starts with the first is there
@@ -218,7 +218,7 @@ func TestNoDescriptorIsLeft(t *testing.T) {
 func TestLoopCloseEndsAll(t *testing.T) {
 	over(t, func(t *testing.T, im implementation) {
 		if im.name == "outbox" {
-			t.Skip("has no loop")
+			t.Skip("an Outbox belongs to no loop")
 		}
 		b := newBench(t, im, small)
 		var all []*recorder

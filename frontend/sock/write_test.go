@@ -179,7 +179,7 @@ func TestClosedAnswersWriters(t *testing.T) {
 func TestAddAfterCloseLeavesTheConnection(t *testing.T) {
 	over(t, func(t *testing.T, im implementation) {
 		if im.name == "outbox" {
-			t.Skip("has no loop")
+			t.Skip("an Outbox belongs to no loop")
 		}
 		b := newBench(t, im, nil)
 		server, peer := b.dial()

@@ -61,9 +61,6 @@ func AppendFrame(dst []byte, op Opcode, payload []byte, deflate bool) []byte {
 	return append(appendHeader(dst, finBit|byte(op), len(payload)), payload...)
 }
 
-// AppendHeader appends the header of an uncompressed frame with n bytes of payload, which the caller appends after it.
-func AppendHeader(dst []byte, op Opcode, n int) []byte { return appendHeader(dst, finBit|byte(op), n) }
-
 func appendHeader(dst []byte, first byte, n int) []byte {
 	dst = append(dst, first)
 	switch HeaderLen(n) {
