@@ -56,6 +56,7 @@ func TestRule07ExpiryOfWhatWasPushed(t *testing.T) {
 	matrix(t, stores, func(t *testing.T, s *server, open opener) {
 		p := place{user: "u1", device: "d1"}
 		open(p).close()
+		s.untilOffline("u1", "d1") // or the first stream may still be pushed to
 		batch := numbered("u1", "m", 3)
 		for i := range batch {
 			batch[i]["ttl_ms"] = 5000
