@@ -1,6 +1,7 @@
 package frontend
 
 import (
+	"bytes"
 	"bufio"
 	"context"
 	"crypto/tls"
@@ -73,8 +74,9 @@ type events struct {
 func (e *events) next() (protocol.ServerFrame, error) {
 	for len(e.frames) == 0 {
 		n, err := e.body.Read(e.buf[:])
+		between := bytes.HasSuffix(e.raw, []byte("\n\n")) // events: a line end by itself is a heartbeat here, else an event's last
 		e.raw = append(e.raw, e.buf[:n]...)
-		if n == 1 && e.buf[0] == '\n' {
+		if n == 1 && e.buf[0] == '\n' && between {
 			return protocol.ServerFrame{Kind: protocol.ServerHeartbeat}, nil
 		}
 		ferr := e.dec.Feed(e.buf[:n], func(ev protocol.SSEEvent) error {
