@@ -97,6 +97,7 @@ func (b *mailbox) insertLocked(e *entry) (devices int) {
 func (b *mailbox) expiresLocked(ms int64) {
 	if next := b.nextExpiryMS.Load(); next == 0 || ms < next {
 		b.nextExpiryMS.Store(ms)
+		b.shard.sweepBy(ms)
 	}
 }
 
@@ -205,6 +206,7 @@ func (b *mailbox) expireLocked(e *entry) {
 	for _, d := range b.devices {
 		if d.stream != nil {
 			b.wake.Store(true)
+			b.shard.sweepBy(0)
 		}
 		if !d.greeted || !e.targets(d.id) || !d.acked.At[e.msg.Priority.Lane()].Less(e.pos) {
 			continue // PROTOCOL 2.2: since its last hello, and 0 in its first
@@ -238,6 +240,9 @@ func (b *mailbox) sweepLocked(nowMS int64) {
 		}
 	}
 	b.nextExpiryMS.Store(next)
+	if next != 0 {
+		b.shard.sweepBy(next)
+	}
 	for _, d := range b.devices {
 		if ended && d.stream != nil {
 			d.nextLocked(nowMS)

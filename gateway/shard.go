@@ -14,12 +14,23 @@ import (
 type shard struct {
 	id    protocol.ShardID
 	epoch atomic.Uint64 // 0: not owned
+	dueMS atomic.Int64  // no mailbox of it needs the sweeper before; the sweeper alone raises it
 
 	mu        sync.Mutex
 	mailboxes map[protocol.UserID]*mailbox // guarded by mu
 }
 
 func (s *shard) epochNow() protocol.Epoch { return protocol.Epoch(s.epoch.Load()) }
+
+// sweepBy has the sweeper visit s by ms. What it is to see there is stored before the call.
+func (s *shard) sweepBy(ms int64) {
+	for {
+		due := s.dueMS.Load()
+		if due <= ms || s.dueMS.CompareAndSwap(due, ms) {
+			return
+		}
+	}
+}
 
 // acquire finds the user's mailbox, loading it from the store where it is not in memory, and pins it.
 func (g *Gateway) acquire(ctx context.Context, at link.Route, user protocol.UserID) (*mailbox, error) {
@@ -82,6 +93,7 @@ func (g *Gateway) load(b *mailbox) error {
 		delete(s.mailboxes, b.user)
 	}
 	s.mu.Unlock()
+	s.sweepBy(b.sweepAtMS.Load())
 	l.err = err
 	close(l.done)
 	return err
@@ -151,6 +163,7 @@ func (g *Gateway) release(b *mailbox) {
 	b.pins--
 	if b.pins == 0 {
 		b.touchedMS = g.nowMS()
+		b.shard.sweepBy(b.touchedMS + g.cfg.MailboxIdle.Milliseconds())
 	}
 	b.shard.mu.Unlock()
 }

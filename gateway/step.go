@@ -311,7 +311,7 @@ func (s *step) failLocked(err error) {
 		for _, e := range kept.added {
 			b.unsured.Add(int32(e.msg.Size()))
 		}
-		b.sweepAtMS.Store(b.g.nowMS() + 1000)
+		b.sweepAgain(b.g.nowMS() + 1000)
 		return
 	}
 	for _, k := range s.kills {

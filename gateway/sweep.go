@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"errors"
+	"math"
 	"sync"
 	"time"
 
@@ -42,25 +43,11 @@ func (g *Gateway) sweep(ctx context.Context) {
 // sweepShard visits the mailboxes of a shard that need it.
 func (g *Gateway) sweepShard(s *shard) {
 	nowMS := g.nowMS()
-	idleMS := nowMS - g.cfg.MailboxIdle.Milliseconds()
-	var visit []*mailbox
-	s.mu.Lock()
-	for _, b := range s.mailboxes {
-		if b.loading != nil {
-			continue
-		}
-		if b.pins == 0 && b.touchedMS <= idleMS {
-			s.unloadLocked(b)
-			continue
-		}
-		if b.expiresBy(nowMS) || b.sweepAtMS.Load() <= nowMS || b.wake.Load() {
-			b.pins++
-			visit = append(visit, b)
-		}
+	if s.dueMS.Load() > nowMS {
+		return
 	}
-	s.mu.Unlock()
 	var again []*mailbox
-	for _, b := range visit {
+	for _, b := range s.dueNow(nowMS, g.cfg.MailboxIdle.Milliseconds()) {
 		unsure, woken := b.sweep(nowMS)
 		if woken {
 			g.pushAll(b)
@@ -82,6 +69,53 @@ func (g *Gateway) sweepShard(s *shard) {
 	}
 }
 
+// dueNow pins and names the mailboxes that need a visit, takes those out of memory that nobody has used for idleMS, and
+// finds when to come again.
+func (s *shard) dueNow(nowMS, idleMS int64) (visit []*mailbox) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.dueMS.Store(math.MaxInt64) // first: who finds something due meanwhile lowers it again
+	next := int64(math.MaxInt64)
+	for _, b := range s.mailboxes {
+		if b.loading != nil {
+			continue // its end says when
+		}
+		if b.pins == 0 {
+			if b.touchedMS+idleMS <= nowMS {
+				s.unloadLocked(b)
+				continue
+			}
+			next = min(next, b.touchedMS+idleMS)
+		}
+		if due := b.dueMS(); due <= nowMS {
+			b.pins++
+			visit = append(visit, b)
+		} else {
+			next = min(next, due)
+		}
+	}
+	s.sweepBy(next)
+	return visit
+}
+
+// dueMS is when b is to be visited.
+func (b *mailbox) dueMS() int64 {
+	if b.wake.Load() {
+		return 0
+	}
+	due := b.sweepAtMS.Load()
+	if next := b.nextExpiryMS.Load(); next != 0 {
+		due = min(due, next)
+	}
+	return due
+}
+
+// sweepAgain has b visited at ms, whatever else is due in it.
+func (b *mailbox) sweepAgain(ms int64) {
+	b.sweepAtMS.Store(ms)
+	b.shard.sweepBy(ms)
+}
+
 // sweep expires what is over. It reports whether a write with an unknown outcome is to be made sure, and whether what
 // expired may have held something up.
 func (b *mailbox) sweep(nowMS int64) (unsure, woken bool) {
@@ -93,7 +127,7 @@ func (b *mailbox) sweep(nowMS int64) (unsure, woken bool) {
 	b.sweepLocked(nowMS)
 	woken = b.wake.Swap(false)
 	if len(b.unsure) > 0 {
-		b.sweepAtMS.Store(nowMS + 1000)
+		b.sweepAgain(nowMS + 1000)
 		return true, woken
 	}
 	if b.sweepAtMS.Load() <= nowMS {
@@ -101,13 +135,16 @@ func (b *mailbox) sweep(nowMS int64) (unsure, woken bool) {
 		b.forgetUnseenLocked()
 		b.sweepAtMS.Store(nowMS + seenEvery)
 	}
+	b.shard.sweepBy(b.dueMS())
 	return false, woken
 }
 
 // releaseSwept gives the sweeper's pin back without making the mailbox look used.
 func (g *Gateway) releaseSwept(b *mailbox) {
 	b.shard.mu.Lock()
-	b.pins--
+	if b.pins--; b.pins == 0 {
+		b.shard.sweepBy(b.touchedMS + g.cfg.MailboxIdle.Milliseconds())
+	}
 	b.shard.mu.Unlock()
 }
 
