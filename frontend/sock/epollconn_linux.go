@@ -93,7 +93,7 @@ func (c *epollConn) Write(b []byte) (int, error) {
 // sendLocked writes what the socket takes of b.
 func (c *epollConn) sendLocked(b []byte) (int, error) {
 	for {
-		n, err := unix.Write(int(c.fd), b)
+		n, err := writeNow(int(c.fd), b)
 		switch err {
 		case nil: // a short write is a full socket: the next one would say EAGAIN
 			return n, nil

@@ -40,7 +40,7 @@ func (c *epollConn) input(ended bool) {
 			c.die(os.NewSyscallError("write", unix.EPIPE))
 			return
 		}
-		n, err := unix.Read(int(c.fd), c.p.buf)
+		n, err := readNow(int(c.fd), c.p.buf)
 		switch {
 		case n > 0:
 			if st == open {

@@ -65,7 +65,7 @@ func newPoller(cfg Config) (*poller, error) {
 	p.iovs = make([][]byte, 0, maxVector)
 	p.wait = func(fd uintptr) bool {
 		for {
-			if p.got, p.gotErr = unix.EpollWait(int(fd), p.events[:], 0); p.gotErr != unix.EINTR {
+			if p.got, p.gotErr = pollNow(int(fd), p.events[:]); p.gotErr != unix.EINTR {
 				return p.got > 0 || p.gotErr != nil
 			}
 		}
