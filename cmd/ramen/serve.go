@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"ramen/internal/app"
+	"ramen/internal/collector"
 	"ramen/internal/config"
 )
 
@@ -47,10 +48,29 @@ func serveCommand() *cobra.Command {
 		if !cfg.Dev { // there, closing the terminal ends it
 			defer reloadOnHangup(a, log)()
 		}
+		defer tuneCollector()()
 		banner(c.OutOrStdout(), cfg, a.Addresses())
 		return a.Run(c.Context())
 	}
 	return c
+}
+
+// tuneCollector has the collector follow what is allocated, unless GOGC says what it is to do, until the function that it
+// returns is called.
+func tuneCollector() (end func()) {
+	if os.Getenv("GOGC") != "" {
+		return func() {}
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		collector.Tune(ctx)
+	}()
+	return func() {
+		cancel()
+		<-done
+	}
 }
 
 // loadConfig is the configuration of file, environment and flags, in rising order.

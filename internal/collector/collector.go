@@ -1,0 +1,94 @@
+// Package collector sets how much garbage the process may hold by how fast it makes it.
+//
+// Go's own setting, as much garbage as there is live memory, doubles what an idle stream costs; a low one makes a busy
+// server collect several times a second. So the room for garbage is what is allocated in a second, in steps from 15 % to
+// 200 % of what is live: raised at once, lowered after some quiet seconds. When it has come down to the least, what is
+// free is given back to the system: after a wave of connects, say.
+//
+// Goroutines: none of its own.
+package collector
+
+import (
+	"context"
+	"runtime/debug"
+	"runtime/metrics"
+	"time"
+)
+
+const (
+	interval = time.Second
+	calm     = 5  // intervals that a lower step must have been enough before it is taken
+	pause    = 60 // intervals at least between two returns of memory to the system: each is a full collection
+)
+
+// steps are the values of GOGC, in percent of live memory.
+var steps = [...]int{15, 25, 50, 100, 200}
+
+const initial = 3 // in steps: Go's own 100 %
+
+// tuner follows the rate of allocation. The zero value is at the least step.
+type tuner struct {
+	step    int // in steps
+	lower   int // intervals for which a lower step would have done
+	elapsed int // intervals since memory was returned, up to pause
+}
+
+// next is told what was allocated in an interval and what was live after the last collection, in bytes. It answers whether
+// the step has changed, and whether memory is to be returned.
+func (t *tuner) next(allocated, live uint64) (changed, giveBack bool) {
+	t.elapsed = min(t.elapsed+1, pause)
+	want := stepFor(allocated, live)
+	switch {
+	case want > t.step:
+		t.step, t.lower = want, 0
+		return true, false
+	case want == t.step:
+		t.lower = 0
+		return false, false
+	}
+	if t.lower++; t.lower < calm {
+		return false, false
+	}
+	t.step, t.lower = want, 0
+	if want == 0 && t.elapsed == pause {
+		t.elapsed = 0
+		giveBack = true
+	}
+	return true, giveBack
+}
+
+// stepFor is the least step that holds what an interval allocates.
+func stepFor(allocated, live uint64) int {
+	for i, percent := range steps {
+		if allocated <= live/100*uint64(percent) {
+			return i
+		}
+	}
+	return len(steps) - 1
+}
+
+// Tune sets GOGC until ctx ends. GOMEMLIMIT holds as ever.
+func Tune(ctx context.Context) {
+	t := tuner{step: initial, elapsed: pause}
+	tick := time.NewTicker(interval)
+	defer tick.Stop()
+	samples := []metrics.Sample{{Name: "/gc/heap/allocs:bytes"}, {Name: "/gc/heap/live:bytes"}}
+	metrics.Read(samples)
+	for before := samples[0].Value.Uint64(); ; {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		metrics.Read(samples)
+		now := samples[0].Value.Uint64()
+		changed, giveBack := t.next(now-before, samples[1].Value.Uint64())
+		before = now
+		if changed {
+			debug.SetGCPercent(steps[t.step])
+		}
+		if giveBack {
+			debug.FreeOSMemory()
+		}
+	}
+}
