@@ -10,6 +10,7 @@ package collector
 
 import (
 	"context"
+	"runtime"
 	"runtime/debug"
 	"runtime/metrics"
 	"time"
@@ -28,33 +29,31 @@ const initial = 3 // in steps: Go's own 100 %
 
 // tuner follows the rate of allocation. The zero value is at the least step.
 type tuner struct {
-	step    int // in steps
-	lower   int // intervals for which a lower step would have done
-	elapsed int // intervals since memory was returned, up to pause
+	step   int  // in steps
+	lower  int  // intervals for which a lower step would have done
+	rest   int  // intervals before memory may be returned again
+	raised bool // since memory was returned
 }
 
 // next is told what was allocated in an interval and what was live after the last collection, in bytes. It answers whether
-// the step has changed, and whether memory is to be returned.
+// the step has changed, and whether memory is to be returned: at the least step, after a higher one.
 func (t *tuner) next(allocated, live uint64) (changed, giveBack bool) {
-	t.elapsed = min(t.elapsed+1, pause)
-	want := stepFor(allocated, live)
-	switch {
+	t.rest = max(t.rest-1, 0)
+	switch want := stepFor(allocated, live); {
 	case want > t.step:
-		t.step, t.lower = want, 0
+		t.step, t.lower, t.raised = want, 0, true
 		return true, false
 	case want == t.step:
 		t.lower = 0
-		return false, false
+	default:
+		if t.lower++; t.lower == calm {
+			t.step, t.lower, changed = want, 0, true
+		}
 	}
-	if t.lower++; t.lower < calm {
-		return false, false
+	if t.step == 0 && t.raised && t.rest == 0 {
+		t.raised, t.rest, giveBack = false, pause, true
 	}
-	t.step, t.lower = want, 0
-	if want == 0 && t.elapsed == pause {
-		t.elapsed = 0
-		giveBack = true
-	}
-	return true, giveBack
+	return changed, giveBack
 }
 
 // stepFor is the least step that holds what an interval allocates.
@@ -69,7 +68,7 @@ func stepFor(allocated, live uint64) int {
 
 // Tune sets GOGC until ctx ends. GOMEMLIMIT holds as ever.
 func Tune(ctx context.Context) {
-	t := tuner{step: initial, elapsed: pause}
+	t := tuner{step: initial}
 	tick := time.NewTicker(interval)
 	defer tick.Stop()
 	samples := []metrics.Sample{{Name: "/gc/heap/allocs:bytes"}, {Name: "/gc/heap/live:bytes"}}
@@ -88,6 +87,7 @@ func Tune(ctx context.Context) {
 			debug.SetGCPercent(steps[t.step])
 		}
 		if giveBack {
+			runtime.GC() // pools are emptied, and deep stacks shrunk, in two turns
 			debug.FreeOSMemory()
 		}
 	}

@@ -33,7 +33,7 @@ func TestRoomFollowsAllocation(t *testing.T) {
 }
 
 func TestRoomIsRaisedAtOnceAndLoweredAfterQuiet(t *testing.T) {
-	tu := tuner{elapsed: pause}
+	tu := tuner{}
 	if changed, _ := tu.next(90*mib, 100*mib); !changed || steps[tu.step] != 100 {
 		t.Fatalf("after a burst: %d %%", steps[tu.step])
 	}
@@ -47,7 +47,7 @@ func TestRoomIsRaisedAtOnceAndLoweredAfterQuiet(t *testing.T) {
 }
 
 func TestMemoryIsReturnedAtMostOnceAPause(t *testing.T) {
-	tu := tuner{elapsed: pause}
+	var tu tuner
 	total := 0
 	for range 2 * pause / (calm + 1) { // bursts all the time
 		_, r1 := run(&tu, 1, 90*mib, 100*mib)
@@ -57,7 +57,25 @@ func TestMemoryIsReturnedAtMostOnceAPause(t *testing.T) {
 	if total < 1 || total > 3 {
 		t.Fatalf("%d returns in two pauses", total)
 	}
-	if changes, returns := run(&tu, 1000, 0, 100*mib); changes+returns > 1 {
+	if changes, returns := run(&tu, 1000, 0, 100*mib); changes > 1 || returns > 1 {
 		t.Fatalf("in rest: %d changes, %d returns", changes, returns)
+	}
+}
+
+func TestAStartIsNoReasonToReturnMemory(t *testing.T) {
+	tu := tuner{step: initial}
+	if changes, returns := run(&tu, 1000, 0, 100*mib); changes != 1 || returns != 0 {
+		t.Fatalf("%d changes, %d returns", changes, returns)
+	}
+}
+
+func TestReturnThatCameTooSoonIsMadeUpFor(t *testing.T) {
+	tu := tuner{rest: pause}
+	tu.next(90*mib, 100*mib)
+	if _, returns := run(&tu, pause-2, 0, 100*mib); returns != 0 {
+		t.Fatal("returned within the pause")
+	}
+	if _, returns := run(&tu, 2, 0, 100*mib); returns != 1 {
+		t.Fatal("not returned after the pause")
 	}
 }
