@@ -23,7 +23,8 @@ const (
 	maxDeviceFrame = 64<<10 + 1<<10 // bytes: a device's frame may hold 64 KiB, and protobuf around it
 	pingsAtLeast   = 3 * time.Second
 	grpcWindow     = 64 << 10 // bytes that a device may have sent and this side not read; the least that there is
-	grpcBuffer     = 4 << 10  // bytes a connection and direction; grpc shares that for writing while it is idle
+	grpcWrites     = 4 << 10  // bytes; shared by the connections, which hold none while idle
+	grpcReads      = 512      // bytes, held by each connection: a device's frames are acks and echoes
 )
 
 // devices is the gRPC service of port 8081.
@@ -48,8 +49,8 @@ func (s *Server) GRPCOptions() []grpc.ServerOption {
 		grpc.MaxConcurrentStreams(uint32(s.cfg.GRPCStreams)),
 		grpc.StaticStreamWindowSize(grpcWindow), // or it grows to megabytes for a device that sends fast
 		grpc.StaticConnWindowSize(grpcWindow),
-		grpc.WriteBufferSize(grpcBuffer),
-		grpc.ReadBufferSize(grpcBuffer),
+		grpc.WriteBufferSize(grpcWrites),
+		grpc.ReadBufferSize(grpcReads),
 		grpc.ConnectionTimeout(s.cfg.ReadHeaderTimeout),
 	}
 }
