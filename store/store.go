@@ -3,17 +3,26 @@
 // Guarantees of every implementation:
 //
 //  1. What Append answered nil for survives a kill of the process and a loss of power (what Durable says).
+//
 //  2. For each user of an Append it succeeded, failed, or is unknown (ErrUnknown, a deadline): never a part of it.
 //     Appends of one user take effect in the order of the calls, also where an earlier one was answered ErrUnknown.
+//
 //  3. A call with an epoch older than the shard's last Claim is ErrFenced and changes nothing, where the store can tell.
+//
 //  4. Load gives every entry that was appended and neither killed nor forgotten, expired ones too as long as the store
 //     still has them, in order of position; and of two entries of one id only the one with the higher position.
+//
 //  5. An id is in Load's Seen for at least the retention that the store was opened with, from its acceptance, whatever
 //     became of the message.
+//
 //  6. Values handed over are not changed by either side. The slices of a batch, and those in its elements, are the
 //     caller's again once the call has returned, but for an Append in which an element's outcome is unknown.
+//
 //  7. Of a Forget and a SaveDevices behind it, in the order of the calls, the later does not survive a crash without the
 //     earlier: otherwise a message that expired would be counted for a device a second time.
+//
+//  8. There is one order of all writes: what a SaveDevices or Forget that was answered nil did survives wherever an Append
+//     survives that was called afterwards, and answered nil.
 //
 // Implementations are safe for concurrent use. Every call honours its context's deadline.
 package store

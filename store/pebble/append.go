@@ -2,45 +2,12 @@ package pebble
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
-
-	engine "github.com/cockroachdb/pebble/v2"
 
 	"ramen/protocol"
 	"ramen/store"
 )
-
-// rows writes rows into a group's batch. Its buffers are used with the queue held only.
-type rows struct {
-	key, value, head []byte
-}
-
-func (r *rows) entry(b *engine.Batch, a *store.Append, e *store.Entry, bucket int64) {
-	m := e.Message
-	r.key = appendMessageKey(r.key[:0], a.Shard, a.User, store.Ref{Priority: m.Priority, Position: e.Position})
-	r.value, r.head = appendEntry(r.value[:0], e, r.head)
-	_ = b.Set(r.key, r.value, nil) // a batch in memory does not fail, here and below
-	r.key = append(appendIDPrefix(r.key[:0], bucket, a.Shard, a.User), m.ID...)
-	r.value = binary.BigEndian.AppendUint64(r.value[:0], uint64(m.CreatedMS))
-	_ = b.Set(r.key, r.value, nil)
-}
-
-func (r *rows) drop(b *engine.Batch, shard protocol.ShardID, user protocol.UserID, ref store.Ref) {
-	r.key = appendMessageKey(r.key[:0], shard, user, ref)
-	_ = b.Delete(r.key, nil)
-}
-
-func (r *rows) device(b *engine.Batch, d *store.DeviceSave) {
-	r.key = appendDeviceKey(r.key[:0], d.Shard, d.User, d.Device.ID)
-	if d.Remove {
-		_ = b.Delete(r.key, nil)
-		return
-	}
-	r.value = appendDevice(r.value[:0], &d.Device)
-	_ = b.Set(r.key, r.value, nil)
-}
 
 // Append implements store.Store. Where an element's error is ErrFull or ErrStalled, nothing of it was done.
 func (s *Store) Append(ctx context.Context, batch []store.Append) []error {
@@ -57,7 +24,10 @@ func (s *Store) Append(ctx context.Context, batch []store.Append) []error {
 		return errs
 	}
 	written := 0
-	g, err := s.commits.join(ctx, true, func(b *engine.Batch) { written = s.appendRows(b, batch, errs) })
+	g, err := s.commits.join(ctx, durable, func(o *ops) bool {
+		written = s.appendOps(o, batch, errs)
+		return written > 0
+	})
 	if err == nil && written > 0 {
 		err = s.commits.wait(ctx, g)
 	}
@@ -122,9 +92,8 @@ func checkAppend(a *store.Append) error {
 	return nil
 }
 
-// appendRows runs with the queue held. It answers for how many elements there are rows in b.
-func (s *Store) appendRows(b *engine.Batch, batch []store.Append, errs []error) (written int) {
-	bucket := s.buckets.at(s.nowMS())
+// appendOps runs with the queue held. It answers for how many elements there are ops in o.
+func (s *Store) appendOps(o *ops, batch []store.Append, errs []error) (written int) {
 	for i := range batch {
 		a := &batch[i]
 		if errs[i] != nil {
@@ -135,15 +104,16 @@ func (s *Store) appendRows(b *engine.Batch, batch []store.Append, errs []error) 
 			continue
 		}
 		written++
+		o.mailbox(a.Shard, a.User)
 		for j := range a.Entries {
 			e := &a.Entries[j]
 			for _, ref := range s.orphans.take(orphanKey{a.Shard, a.User, e.Message.ID}) {
-				s.rows.drop(b, a.Shard, a.User, ref)
+				o.drop(ref)
 			}
-			s.rows.entry(b, a, e, bucket)
+			o.message(e)
 		}
 		for _, k := range a.Kills { // behind the entries: it may be one of them
-			s.rows.drop(b, a.Shard, a.User, k)
+			o.drop(k)
 		}
 	}
 	return written

@@ -41,9 +41,9 @@ func (b *buckets) load(db *engine.DB, retention time.Duration) error {
 	return it.Close()
 }
 
-// at is the end of the bucket for an id accepted at nowMS.
-func (b *buckets) at(nowMS int64) int64 {
-	end := (nowMS/b.width + 1) * b.width
+// at is the end of the bucket for ids of which the last was accepted at ms.
+func (b *buckets) at(ms int64) int64 {
+	end := (ms/b.width + 1) * b.width
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if n := len(b.ends); n == 0 || b.ends[n-1] < end {

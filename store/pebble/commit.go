@@ -5,85 +5,120 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
-	engine "github.com/cockroachdb/pebble/v2"
-
 	"ramen/store"
+	"ramen/store/pebble/journal"
 )
 
 // ErrStalled is the answer while too many writes wait for a disk that does not answer. Nothing was done.
 var ErrStalled = errors.New("store/pebble: the disk does not answer")
 
-// group is what is committed at once: every call that arrived while the group before it was being written.
+const (
+	// lingerCalls end a group's linger: so many share its fsync.
+	lingerCalls = 64
+	// maxParts is how many groups without a sync may wait for one, at most.
+	maxParts = 256
+	// slowWrite is what a write may take before an operator is told.
+	slowWrite = 5 * time.Second
+)
+
+// group is what is written at once: every call that arrived while the group before it was being written.
 type group struct {
 	number uint64        // immutable: groups are written in order of it
-	batch  *engine.Batch // owned by the committer once taken, else guarded by committer.mu
-	done   chan struct{} // closed when it is on the disk, or failed
+	ops    []byte        // owned by the committer once taken, else guarded by committer.mu; kept by recent
+	done   chan struct{} // closed when it is in the journal, or in its buffer where it is not durable, or failed
 	err    error         // set before done is closed
 
 	// guarded by committer.mu
 	durable bool
+	urgent  bool // it must not linger
+	empty   bool // no call had anything to write
 	calls   int
 	overdue int // callers that gave up
 }
 
+// urgency is what a call wants of its group.
+type urgency int
+
+const (
+	lazily  urgency = iota // in the journal with the next durable group, or after Config.LazySync
+	shared                 // durable, though a moment later if others can share the fsync
+	durable                // durable, at once
+)
+
 // committer is the one who writes. Callers add to the open group, and wait for it or give up.
 type committer struct {
 	// immutable
-	db       *engine.DB
+	journal  *journal.Journal
+	recent   *recent
+	room     *room
+	keeper   *keeper
 	metrics  *metrics
 	wrote    func(bytes int)
-	tick     func(b *engine.Batch) // at leisure, with each idle turn: rows that time has ended
+	nowMS    func() int64
+	fatal    func(error) // does not return
+	slow     func(took time.Duration)
 	lazySync time.Duration
-	every    time.Duration // between ticks
+	linger   time.Duration
 	maxBytes int
 	maxCalls int
-	noSync   bool
 	wake     chan struct{} // 1: there is an open group
+	hurry    chan struct{} // 1: the open group must not linger any more
 	stop     chan struct{}
 	ended    chan struct{}
 
+	rotate atomic.Bool // the next group goes into the next segment
+
+	// owned by run
+	buffer      [][]byte // groups that are not in the journal yet, in their order; recent has them
+	bufferBytes int
+	left        error // of the last write at close; set before ended is closed
+
 	mu      sync.Mutex
+	ops     ops    // writes the open group
 	open    *group // nil: none
 	groups  uint64 // made so far
 	late    *group // the newest that a caller gave up on
 	overdue int    // calls given up, their groups not done
+	hint    int    // bytes that a group may need
 	closed  bool
 }
 
 func newCommitter(s *Store) *committer {
 	return &committer{
-		db: s.db, metrics: s.metrics, wrote: s.space.wrote,
-		tick:     func(b *engine.Batch) { s.buckets.drop(b, s.nowMS()) },
+		journal: s.journal, recent: s.recent, room: &s.room, keeper: s.keeper, metrics: s.metrics,
+		wrote: s.space.wrote, nowMS: s.nowMS, fatal: s.fatal, slow: s.slowWrite,
 		lazySync: s.cfg.LazySync,
-		every:    time.Duration(s.buckets.width) * time.Millisecond,
-		maxBytes: int(min(s.cfg.MaxPendingBytes, 2*s.memTable)), // a group is a log of its own where it is larger
+		linger:   s.cfg.Linger,
+		maxBytes: int(min(s.cfg.MaxPendingBytes, 2*s.memTable)),
 		maxCalls: s.cfg.MaxOverdue,
-		noSync:   s.cfg.noSync,
-		wake:     make(chan struct{}, 1), stop: make(chan struct{}), ended: make(chan struct{}),
+		wake:     make(chan struct{}, 1), hurry: make(chan struct{}, 1),
+		stop: make(chan struct{}), ended: make(chan struct{}),
 	}
 }
 
-// join adds a call to the open group: add is called with the queue held, and fills the batch. An error means that nothing
-// was done. A group that is full is waited for; the first call of a group always fits.
-func (c *committer) join(ctx context.Context, durable bool, add func(*engine.Batch)) (*group, error) {
+// join adds a call to the open group: add is called with the queue held, writes its ops, and answers whether there are any.
+// An error means that nothing was done. A group that is full, or a journal, is waited for; the first call of a group always
+// fits.
+func (c *committer) join(ctx context.Context, how urgency, add func(*ops) bool) (*group, error) {
 	for {
 		if err := ctx.Err(); err != nil {
 			return nil, fmt.Errorf("%w: nothing was written: %v", ErrStalled, err) // not as err: a deadline could mean unknown
 		}
-		full, g, err := c.tryJoin(durable, add)
+		full, g, err := c.tryJoin(how, add)
 		if full == nil {
 			return g, err
 		}
 		select {
-		case <-full.done:
+		case <-full:
 		case <-ctx.Done():
 		}
 	}
 }
 
-func (c *committer) tryJoin(durable bool, add func(*engine.Batch)) (full, joined *group, err error) {
+func (c *committer) tryJoin(how urgency, add func(*ops) bool) (full <-chan struct{}, joined *group, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.closed {
@@ -92,22 +127,53 @@ func (c *committer) tryJoin(durable bool, add func(*engine.Batch)) (full, joined
 	if c.overdue >= c.maxCalls {
 		return nil, nil, fmt.Errorf("%w: %d writes that nobody waits for any more are before this one", ErrStalled, c.overdue)
 	}
+	if c.open != nil && len(c.ops.b) >= c.maxBytes {
+		return c.open.done, nil, nil
+	}
+	if held := c.room.wait(len(c.ops.b)); held != nil {
+		return held, nil, nil
+	}
+	return nil, c.addLocked(how, add), nil
+}
+
+// barrier joins the open group with nothing to write: once that is done, all before it is in the journal. It is the
+// keeper's, and goes through where calls are held.
+func (c *committer) barrier() (*group, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		return nil, errStopped
+	}
+	return c.addLocked(durable, func(*ops) bool { return false }), nil
+}
+
+func (c *committer) addLocked(how urgency, add func(*ops) bool) *group {
 	g := c.open
 	if g == nil {
 		c.groups++
-		g = &group{number: c.groups, batch: c.db.NewBatch(), done: make(chan struct{})}
+		g = &group{number: c.groups, empty: true, done: make(chan struct{})}
 		c.open = g
-	} else if g.batch.Len() >= c.maxBytes {
-		return g, nil, nil
+		c.ops.b = make([]byte, 0, c.hint)
+		c.ops.time(c.nowMS())
 	}
-	before := g.batch.Len()
-	add(g.batch)
-	c.wrote(g.batch.Len() - before)
-	g.durable = g.durable || durable
-	if g.calls++; g.calls == 1 {
+	before := len(c.ops.b)
+	if add(&c.ops) {
+		g.empty = false
+	}
+	c.wrote(len(c.ops.b) - before)
+	g.durable = g.durable || how != lazily
+	g.calls++
+	if !g.urgent && (how == durable || g.calls >= lingerCalls) {
+		g.urgent = true
+		select {
+		case c.hurry <- struct{}{}:
+		default:
+		}
+	}
+	if g.calls == 1 {
 		c.wake <- struct{}{} // empty: the last group was taken with its token
 	}
-	return nil, g, nil
+	return g
 }
 
 // wait is g's outcome, or store.ErrUnknown at ctx's end.
@@ -149,69 +215,14 @@ func (c *committer) settle(ctx context.Context) error {
 	}
 }
 
-// run commits group by group until close.
-func (c *committer) run() {
-	defer close(c.ended)
-	lazy, armed := time.NewTimer(c.lazySync), false // armed: since the oldest write without a sync
-	lazy.Stop()
-	defer lazy.Stop()
-	ticker := time.NewTicker(c.every)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-c.wake:
-			if c.commit(c.take()) {
-				lazy.Stop()
-				armed = false
-			} else if !armed {
-				lazy.Reset(c.lazySync)
-				armed = true
-			}
-		case <-lazy.C:
-			c.sync()
-			armed = false
-		case <-ticker.C:
-			c.tidy()
-		case <-c.stop:
-			c.drain()
-			return
-		}
-	}
-}
-
-// drain writes what is left, and all that was saved lazily.
-func (c *committer) drain() {
-	select {
-	case <-c.wake:
-		c.commit(c.take())
-	default:
-	}
-	c.sync()
-}
-
+// take takes the open group, and the time that its memory is worth: the next will need about as much.
 func (c *committer) take() *group {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	g := c.open
-	c.open = nil
+	g.ops, c.ops.b, c.open = c.ops.b, nil, nil
+	c.hint = min(max(len(g.ops), c.hint-c.hint/8), c.maxBytes)
 	return g
-}
-
-// commit writes g, and answers whether everything up to it is synced.
-func (c *committer) commit(g *group) (synced bool) {
-	began := time.Now()
-	opts := engine.NoSync
-	if g.durable && !c.noSync {
-		opts = engine.Sync
-	}
-	err := c.db.Apply(g.batch, opts)
-	if g.durable {
-		c.metrics.commit.Observe(time.Since(began).Seconds())
-		c.metrics.groupCalls.Observe(float64(g.calls))
-	}
-	_ = g.batch.Close() // gives its memory back; it has nothing to fail at
-	c.finish(g, err)
-	return g.durable
 }
 
 func (c *committer) finish(g *group, err error) {
@@ -221,27 +232,8 @@ func (c *committer) finish(g *group, err error) {
 	if c.late == g {
 		c.late = nil
 	}
-	if err != nil {
-		g.err = fmt.Errorf("commit: %w", err)
-	}
+	g.err = err
 	close(g.done)
-}
-
-// sync brings what was written without an fsync to the disk.
-func (c *committer) sync() {
-	if !c.noSync {
-		_ = c.db.LogData(nil, engine.Sync) // an error ends the process (logger.go)
-	}
-}
-
-func (c *committer) tidy() {
-	b := c.db.NewBatch()
-	c.tick(b)
-	if !b.Empty() {
-		c.wrote(b.Len())
-		_ = c.db.Apply(b, engine.NoSync) // as above
-	}
-	_ = b.Close()
 }
 
 // close refuses new calls, and waits for those that are in.

@@ -15,6 +15,7 @@ const (
 
 	minMemTable = 256 * kiB
 	maxMemTable = 1 << 30
+	minSegment  = 16 * kiB
 )
 
 // Config of the embedded store.
@@ -27,8 +28,13 @@ type Config struct {
 	// Shards is how many shards the users are kept under; a store that was made with another number is refused. 0: it does not matter.
 	Shards int `yaml:"-"`
 
-	MemTableBytes int64 `yaml:"memtable_bytes" doc:"Bytes kept in memory before they are flushed into a file. 0: by the size of the disk, from 1MiB for one of up to 128MiB to 32MiB from 4GiB on. Twice that is in use at times, four times while the disk is slow."`
-	CacheBytes    int64 `yaml:"cache_bytes" doc:"Bytes of the cache of blocks read from files. 0: no cache."`
+	MemTableBytes   int64         `yaml:"memtable_bytes" doc:"Bytes that checkpoints keep in memory before they are flushed into a file. 0: by the size of the disk, from 1MiB for one of up to 128MiB to 32MiB from 4GiB on. Twice that is in use at times, four times while the disk is slow."`
+	SegmentBytes    int64         `yaml:"segment_bytes" doc:"Bytes of a segment of the journal, of which there are up to four. What is acked before its segment is full, and checkpoint_delay over, is never written a second time. 0: twice memtable_bytes."`
+	CheckpointEvery time.Duration `yaml:"checkpoint_every" doc:"How old a segment of the journal gets before the next is begun."`
+	CheckpointDelay time.Duration `yaml:"checkpoint_delay" doc:"How long a full segment is left alone before what is still needed of it is put into tables: longer than gateway.save_interval, or acks come too late to spare it."`
+	Linger          time.Duration `yaml:"linger" doc:"How long a device's first record waits for others to share its fsync. 0: not at all. Messages never wait."`
+
+	CacheBytes int64 `yaml:"cache_bytes" doc:"Bytes of the cache of blocks read from files. 0: no cache."`
 	// 8 memtables are what flushing and compacting were seen to take at the worst (TestReserveCoversFlushes).
 	ReserveBytes    int64         `yaml:"reserve_bytes" doc:"Free space of the disk under which nothing is accepted. 0: 8 times the memtable. Watch ramen_store_free_bytes."`
 	ReserveLowBytes int64         `yaml:"reserve_low_bytes" doc:"Free space under which low priority is not accepted; medium stops half way between the two. 0: twice reserve_bytes."`
@@ -53,6 +59,9 @@ func Default() Config {
 	return Config{
 		Dir:             "data",
 		IDRetention:     5 * time.Minute,
+		CheckpointEvery: 10 * time.Second,
+		CheckpointDelay: 2 * time.Second,
+		Linger:          2 * time.Millisecond,
 		CacheBytes:      32 * miB,
 		MaxPendingBytes: 16 * miB,
 		MaxOverdue:      1024,
@@ -74,6 +83,11 @@ func (c Config) Validate() error {
 	bad(c.IDRetention < time.Second || c.IDRetention > 7*24*time.Hour, "id_retention is %v: must be from 1s to 168h", c.IDRetention)
 	bad(c.MemTableBytes != 0 && (c.MemTableBytes < minMemTable || c.MemTableBytes > maxMemTable),
 		"memtable_bytes is %d: must be 0 (by the size of the disk) or from %d to %d", c.MemTableBytes, minMemTable, maxMemTable)
+	bad(c.SegmentBytes != 0 && (c.SegmentBytes < minSegment || c.SegmentBytes > maxMemTable),
+		"segment_bytes is %d: must be 0 (twice the memtable) or from %d to %d", c.SegmentBytes, minSegment, maxMemTable)
+	bad(c.CheckpointEvery < 10*time.Millisecond, "checkpoint_every is %v: must be at least 10ms", c.CheckpointEvery)
+	bad(c.CheckpointDelay < 0 || c.CheckpointDelay > time.Minute, "checkpoint_delay is %v: must be from 0s to 1m", c.CheckpointDelay)
+	bad(c.Linger < 0 || c.Linger > 100*time.Millisecond, "linger is %v: must be from 0s to 100ms", c.Linger)
 	bad(c.CacheBytes < 0, "cache_bytes is %d: must not be negative", c.CacheBytes)
 	bad(c.ReserveBytes < 0, "reserve_bytes is %d: must not be negative (0: by the memtable)", c.ReserveBytes)
 	bad(c.ReserveLowBytes != 0 && c.ReserveLowBytes < c.ReserveBytes,

@@ -16,12 +16,12 @@ import (
 	"ramen/store"
 )
 
-// The crash suite runs a script of calls, and at every step of the file system takes what a loss of power would have
+// The crash suite runs a script of calls, on a journal of tiny segments that is checkpointed all the time, and at every step of the file system takes what a loss of power would have
 // left at that moment. From each such disk the store must open, and each user's mailbox must be one that the user's calls
 // made in order: none of those that were answered undone, none done in part.
 
-// journal is one user's calls: the states that they lead through, and how far they have come.
-type journal struct {
+// history is one user's calls: the states that they lead through, and how far they have come.
+type history struct {
 	user protocol.UserID
 
 	mu       sync.Mutex
@@ -30,14 +30,14 @@ type journal struct {
 	answered int // durable calls, and all before them
 }
 
-func (j *journal) start(state string) {
+func (j *history) start(state string) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.states = append(j.states, state)
 	j.started++
 }
 
-func (j *journal) answer(durable bool) {
+func (j *history) answer(durable bool) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if durable {
@@ -56,11 +56,13 @@ type moment struct {
 }
 
 type crashRun struct {
-	cfg      Config
-	fs       *vfs.MemFS
-	rng      *rand.Rand
-	journals []*journal
-	moments  chan moment
+	cfg       Config
+	fs        *vfs.MemFS
+	rng       *rand.Rand
+	histories []*history
+	moments   chan moment
+
+	checked int // owned by who checks
 
 	mu       sync.Mutex
 	identity store.Identity
@@ -74,13 +76,13 @@ func (r *crashRun) crash(op string) {
 	r.steps++
 	for _, unsynced := range []int{0, 1 + r.rng.IntN(100)} {
 		m := moment{op: fmt.Sprintf("%d %s", r.steps, op), unsynced: unsynced, identity: r.identity}
-		for _, j := range r.journals {
+		for _, j := range r.histories {
 			j.mu.Lock()
 			m.answered = append(m.answered, j.answered)
 			j.mu.Unlock()
 		}
 		m.disk = r.fs.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: unsynced, RNG: r.rng})
-		for _, j := range r.journals {
+		for _, j := range r.histories {
 			j.mu.Lock()
 			m.started = append(m.started, j.started)
 			j.mu.Unlock()
@@ -95,10 +97,11 @@ func runCrashes(t *testing.T, noSync bool) (faults []string, steps int) {
 	t.Logf("seed %d", seed)
 	r := &crashRun{fs: vfs.NewCrashableMem(), rng: rand.New(rand.NewPCG(seed, 1)), moments: make(chan moment, 4)}
 	for i := range 3 {
-		r.journals = append(r.journals, &journal{user: protocol.UserID(fmt.Sprint("u", i)), states: []string{describe(store.Mailbox{})}})
+		r.histories = append(r.histories, &history{user: protocol.UserID(fmt.Sprint("u", i)), states: []string{describe(store.Mailbox{})}})
 	}
 	r.cfg = testConfig(t, &gateFS{FS: r.fs, step: r.crash})
 	r.cfg.noSync = noSync
+	r.cfg.SegmentBytes, r.cfg.CheckpointEvery, r.cfg.CheckpointDelay = minSegment, 10*time.Millisecond, 0
 	var checking sync.WaitGroup
 	checking.Go(func() {
 		for m := range r.moments {
@@ -126,7 +129,7 @@ func (r *crashRun) life(t *testing.T, seed uint64) {
 	r.mu.Unlock()
 	claim(t, s)
 	var users sync.WaitGroup
-	for i, j := range r.journals {
+	for i, j := range r.histories {
 		rng := rand.New(rand.NewPCG(seed, uint64(i)+10))
 		users.Go(func() {
 			u := crashUser{s: s, j: j, rng: rng}
@@ -136,9 +139,7 @@ func (r *crashRun) life(t *testing.T, seed uint64) {
 		})
 	}
 	for range 2 {
-		if err := s.db.Flush(); err != nil {
-			t.Errorf("flush: %v", err)
-		}
+		checkpoint(t, s)
 	}
 	users.Wait()
 	if err := s.db.Compact(context.Background(), []byte{0}, []byte{0xff}, false); err != nil {
@@ -152,7 +153,7 @@ func (r *crashRun) life(t *testing.T, seed uint64) {
 // crashUser makes random calls for one user.
 type crashUser struct {
 	s   *Store
-	j   *journal
+	j   *history
 	rng *rand.Rand
 	box store.Mailbox
 }
@@ -237,8 +238,51 @@ func describe(m store.Mailbox) string {
 	return strings.Join(lines, "\n")
 }
 
-// check opens the store from what a crash left.
+// replayCuts is at how many steps of an Open the power is cut again, at most; every replayed moment's Open is.
+const (
+	replayCuts    = 6
+	replayMoments = 5 // one in so many
+)
+
+// check opens the store from what a crash left: at times with a further loss of power while it replays the journal.
 func (r *crashRun) check(m moment) error {
+	if r.checked++; r.checked%replayMoments == 0 {
+		for n, disk := range r.cutReplay(m.disk) {
+			again := m
+			again.disk = disk
+			if err := r.open(again); err != nil {
+				return fmt.Errorf("and again in step %d of the open after it: %w", n, err)
+			}
+		}
+	}
+	return r.open(m)
+}
+
+// cutReplay is what losses of power at steps of an Open leave of disk.
+func (r *crashRun) cutReplay(disk *vfs.MemFS) (left map[int]*vfs.MemFS) {
+	left = make(map[int]*vfs.MemFS)
+	var mu sync.Mutex
+	rng := rand.New(rand.NewPCG(uint64(r.checked), 7))
+	copied := disk.CrashClone(vfs.CrashCloneCfg{}) // all of it is synced
+	steps := 0
+	cfg := r.cfg
+	cfg.noSync = false
+	cfg.FS = &gateFS{FS: copied, step: func(string) {
+		mu.Lock()
+		defer mu.Unlock()
+		if steps++; len(left) < replayCuts && rng.IntN(3) == 0 {
+			left[steps] = copied.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: rng.IntN(101), RNG: rng})
+		}
+	}}
+	if s, err := Open(cfg, quiet(), nil); err == nil { // else the caller finds out
+		_ = s.Close()
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	return left
+}
+
+func (r *crashRun) open(m moment) error {
 	cfg := r.cfg
 	cfg.FS, cfg.noSync = m.disk, false
 	s, err := Open(cfg, quiet(), nil)
@@ -255,7 +299,7 @@ func (r *crashRun) check(m moment) error {
 	if err := s.Claim(context.Background(), []protocol.ShardID{1}, 1); err != nil {
 		return err
 	}
-	for i, j := range r.journals {
+	for i, j := range r.histories {
 		box, err := s.Load(context.Background(), owner, j.user)
 		if err != nil {
 			return err

@@ -44,6 +44,20 @@ func entryExpiry(value []byte) (ms int64, ok bool) {
 	return int64(binary.BigEndian.Uint64(value[1:])), true
 }
 
+// entryID reads the id, and when it was accepted, alone. id aliases value.
+func entryID(value []byte) (id []byte, acceptedMS int64, err error) {
+	if _, ok := entryExpiry(value); !ok {
+		return nil, 0, fmt.Errorf("value of %d bytes is no entry of version %d", len(value), entryVersion)
+	}
+	r := opReader{b: value[entryFixed:]}
+	r.b = r.bytes()
+	acceptedMS, id = int64(r.uint64()), r.bytes()
+	if r.err != nil {
+		return nil, 0, fmt.Errorf("head of entry: %w", errShort)
+	}
+	return id, acceptedMS, nil
+}
+
 // decodeEntry reads a row; nothing of the answer shares memory with value.
 func decodeEntry(r store.Ref, value []byte) (store.Entry, error) {
 	e := store.Entry{Position: r.Position}

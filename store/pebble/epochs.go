@@ -11,7 +11,7 @@ import (
 	"ramen/store"
 )
 
-// epochs is who owns what: the epoch rows, kept in memory. It is changed with the queue held only (committer.join).
+// epochs is who owns what: the epoch rows and the journal's claims, kept in memory. It is changed with the queue held only (committer.join).
 type epochs struct {
 	mu   sync.RWMutex
 	at   map[protocol.ShardID]protocol.Epoch
@@ -36,6 +36,14 @@ func (e *epochs) load(db *engine.DB) error {
 		e.last = max(e.last, at)
 	}
 	return it.Close()
+}
+
+// replay takes over the claims that the journal has.
+func (e *epochs) replay(claims map[protocol.ShardID]recentClaim) {
+	for shard, c := range claims {
+		e.at[shard] = max(e.at[shard], c.epoch)
+		e.last = max(e.last, c.epoch)
+	}
 }
 
 // check answers store.ErrFenced unless o is the owner now.

@@ -27,7 +27,7 @@ const (
 // first, the store does not open any more. (Journals of Linux file systems keep the order; POSIX does not say so.)
 //
 // And it holds compactions back while the disk is nearly full: they need room for their output beside their input, and
-// would take what the log needs, whose failure is fatal. A compaction that is refused is tried again, perhaps a smaller
+// would take what the manifest needs, whose failure is fatal. A compaction that is refused is tried again, perhaps a smaller
 // one. Flushes are only slowed: the engine repeats a failing one without a pause.
 type guardFS struct {
 	vfs.FS

@@ -98,6 +98,9 @@ type gateFile struct {
 	fs *gateFS
 }
 
+// Fd has everything pass through here.
+func (f *gateFile) Fd() uintptr { return vfs.InvalidFd }
+
 func (f *gateFile) Write(b []byte) (int, error) {
 	f.fs.before("write")
 	return f.File.Write(b)

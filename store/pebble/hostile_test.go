@@ -61,15 +61,16 @@ func TestLazySyncComesThoughSavesGoOn(t *testing.T) {
 	}
 }
 
-// stuckFlush is a file system on which files of flushes do not come to be until gate is closed.
+// stuckFlush is a file system on which, once armed, files of flushes do not come to be until gate is closed.
 type stuckFlush struct {
 	vfs.FS
+	armed         atomic.Bool
 	reached, gate chan struct{}
 	once          sync.Once
 }
 
 func (f *stuckFlush) Create(name string, c vfs.DiskWriteCategory) (vfs.File, error) {
-	if c == flushFile {
+	if c == flushFile && f.armed.Load() {
 		f.once.Do(func() { close(f.reached) })
 		<-f.gate
 	}
@@ -82,18 +83,19 @@ func TestCloseIsBoundedThoughAFlushHangs(t *testing.T) {
 	cfg.CloseTimeout = 50 * time.Millisecond
 	s := mustOpen(t, cfg)
 	claim(t, s)
-	for n := uint64(1); ; n++ {
+	fs.armed.Store(true)
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	go func() { // the journal fills while nothing leaves it: then appends wait
+		<-fs.reached
+		stop()
+	}()
+	for n := uint64(1); ctx.Err() == nil; n++ {
 		e := entry(fmt.Sprint("m", n), protocol.PriorityHigh, n)
 		e.Message.Payload = make([]byte, 32*kiB)
-		if err := appendOne(t.Context(), s, "u", e); err != nil {
+		if err := appendOne(ctx, s, "u", e); err != nil && ctx.Err() == nil {
 			t.Fatal(err)
 		}
-		select {
-		case <-fs.reached:
-		default:
-			continue
-		}
-		break
 	}
 	closed := make(chan error, 1)
 	go func() { closed <- s.Close() }()

@@ -3,8 +3,8 @@ package pebble
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"fmt"
-	"strings"
 
 	"ramen/protocol"
 	"ramen/store"
@@ -30,6 +30,7 @@ var (
 	keyFormat   = []byte{spaceMeta, 'f'}
 	keyIdentity = []byte{spaceMeta, 'i'}
 	keyShards   = []byte{spaceMeta, 's'}
+	keyJournal  = []byte{spaceMeta, 'j'}
 )
 
 func appendEpochKey(b []byte, shard protocol.ShardID) []byte {
@@ -47,12 +48,15 @@ func appendUserPrefix(b []byte, shard protocol.ShardID, user protocol.UserID) []
 }
 
 func appendMessageKey(b []byte, shard protocol.ShardID, user protocol.UserID, r store.Ref) []byte {
-	b = append(appendUserPrefix(b, shard, user), kindMessage, byte(r.Priority))
-	b = binary.BigEndian.AppendUint64(b, uint64(r.Position.Epoch))
+	return appendPlace(append(appendUserPrefix(b, shard, user), kindMessage), r)
+}
+
+func appendPlace(b []byte, r store.Ref) []byte {
+	b = binary.BigEndian.AppendUint64(append(b, byte(r.Priority)), uint64(r.Position.Epoch))
 	return binary.BigEndian.AppendUint64(b, r.Position.Micros)
 }
 
-func appendDeviceKey(b []byte, shard protocol.ShardID, user protocol.UserID, device protocol.DeviceID) []byte {
+func appendDeviceKey[S ~string](b []byte, shard protocol.ShardID, user protocol.UserID, device S) []byte {
 	b = append(appendUserPrefix(b, shard, user), kindDevice)
 	return append(b, device...)
 }
@@ -62,11 +66,16 @@ func appendBucketPrefix(b []byte, endMS int64) []byte {
 	return binary.BigEndian.AppendUint64(append(b, spaceID), uint64(endMS))
 }
 
-// appendIDPrefix is what all ids of a user in a bucket begin with.
+// appendIDPrefix is what all rows of a user's ids in a bucket begin with.
 func appendIDPrefix(b []byte, endMS int64, shard protocol.ShardID, user protocol.UserID) []byte {
 	b = binary.BigEndian.AppendUint32(appendBucketPrefix(b, endMS), uint32(shard))
 	b = append(b, user...)
 	return append(b, userEnd)
+}
+
+// appendIDKey is of the ids that one segment of the journal had.
+func appendIDKey(b []byte, endMS int64, shard protocol.ShardID, user protocol.UserID, segment uint64) []byte {
+	return binary.BigEndian.AppendUint64(appendIDPrefix(b, endMS, shard, user), segment)
 }
 
 // prefixEnd is the first key behind all that begin with prefix.
@@ -128,9 +137,14 @@ func validPriority(p protocol.Priority) bool {
 }
 
 // checkUser refuses what would make the keys of two users collide.
-func checkUser(user protocol.UserID) error {
-	if user == "" || strings.IndexByte(string(user), userEnd) >= 0 {
-		return fmt.Errorf("user %q: a user has at least a byte, and none that is zero", user)
+func checkUser[U ~string | ~[]byte](user U) error {
+	for i := range len(user) {
+		if user[i] == userEnd {
+			return fmt.Errorf("user %q: a user has no byte that is zero", user)
+		}
+	}
+	if len(user) == 0 {
+		return errors.New("user is empty: a user has at least a byte")
 	}
 	return nil
 }

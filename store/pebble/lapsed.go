@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"runtime"
+	"slices"
 	"sync"
 
 	engine "github.com/cockroachdb/pebble/v2"
@@ -67,6 +69,7 @@ func (s *Store) Lapsed(ctx context.Context, at store.Owner, after protocol.UserI
 }
 
 func (s *Store) scan(shard protocol.ShardID, after protocol.UserID, beforeMS, unseenMS int64, limit int) ([]protocol.UserID, error) {
+	recent := s.recent.lapsed(shard, after, beforeMS, unseenMS) // first: what leaves it meanwhile is in the rows then
 	lower := appendShardPrefix(nil, shard)
 	upper := prefixEnd(nil, lower)
 	start := s.scans.resume(shard, after)
@@ -88,7 +91,7 @@ func (s *Store) scan(shard protocol.ShardID, after protocol.UserID, beforeMS, un
 			next = bytes.Clone(it.Key())
 			break
 		}
-		user, isLapsed := lapsed(it, beforeMS, unseenMS)
+		user, isLapsed := s.lapsed(it, shard, beforeMS, unseenMS)
 		if !isLapsed {
 			ok = it.Next()
 			continue
@@ -100,11 +103,72 @@ func (s *Store) scan(shard protocol.ShardID, after protocol.UserID, beforeMS, un
 	if err := it.Close(); err != nil {
 		return nil, err
 	}
-	return users, nil
+	return merge(users, recent, next, limit), nil
 }
 
-// lapsed reads the time of the row that it is at.
-func lapsed(it *engine.Iterator, beforeMS, unseenMS int64) (user []byte, yes bool) {
+// merge is the first of both, in order; of those behind next, where the rows were not read to the end, none counts yet.
+func merge(users, recent []protocol.UserID, next []byte, limit int) []protocol.UserID {
+	for _, u := range recent {
+		if next == nil || string(u) < string(userOf(next)) {
+			users = append(users, u)
+		}
+	}
+	slices.Sort(users)
+	users = slices.Compact(users)
+	return users[:min(limit, len(users))]
+}
+
+// userOf is the user in a key under 'u', or what stands in its place.
+func userOf(key []byte) []byte {
+	user := key[1+shardSize:]
+	if end := bytes.IndexByte(user, userEnd); end >= 0 {
+		return user[:end]
+	}
+	return user
+}
+
+// lapsed names the users of the shard behind after of whom something recent is lapsed.
+func (r *recent) lapsed(shard protocol.ShardID, after protocol.UserID, beforeMS, unseenMS int64) (users []protocol.UserID) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	n := 0
+	for _, b := range r.shards[shard] {
+		if n++; n%portion == 0 { // a large shard must not hold up the others
+			r.mu.Unlock()
+			runtime.Gosched()
+			r.mu.Lock()
+		}
+		if b.user > after && b.lapsed(beforeMS, unseenMS) {
+			users = append(users, b.user)
+		}
+	}
+	return users
+}
+
+func (b *recentBox) lapsed(beforeMS, unseenMS int64) bool {
+	for i := b.first; i < len(b.entries); i++ {
+		if ms, ok := entryExpiry(b.entries[i].value); !ok || ms < beforeMS {
+			return true
+		}
+	}
+	for i := range b.devices {
+		if ms, ok := deviceSeen(b.devices[i].value); !b.devices[i].removed && (!ok || ms < unseenMS) {
+			return true
+		}
+	}
+	return false
+}
+
+// hides reports that something recent counts instead of the row.
+func (r *recent) hides(shard protocol.ShardID, row *userRow) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	b := r.shards[shard][string(row.user)]
+	return b != nil && b.hides(row)
+}
+
+// lapsed reads the time of the row that it is at. One that is hidden is not: what counts instead was looked at.
+func (s *Store) lapsed(it *engine.Iterator, shard protocol.ShardID, beforeMS, unseenMS int64) (user []byte, yes bool) {
 	row, err := parseUserRow(it.Key())
 	if err != nil {
 		key := it.Key()[1+shardSize:]
@@ -119,8 +183,10 @@ func lapsed(it *engine.Iterator, beforeMS, unseenMS int64) (user []byte, yes boo
 	}
 	if row.kind == kindDevice {
 		ms, ok := deviceSeen(value)
-		return row.user, !ok || ms < unseenMS
+		yes = !ok || ms < unseenMS
+	} else {
+		ms, ok := entryExpiry(value)
+		yes = !ok || ms < beforeMS
 	}
-	ms, ok := entryExpiry(value)
-	return row.user, !ok || ms < beforeMS
+	return row.user, yes && !s.recent.hides(shard, &row)
 }

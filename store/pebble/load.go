@@ -1,9 +1,10 @@
 package pebble
 
 import (
+	"cmp"
 	"context"
-	"encoding/binary"
 	"fmt"
+	"slices"
 
 	engine "github.com/cockroachdb/pebble/v2"
 
@@ -37,38 +38,52 @@ func (s *Store) load(ctx context.Context, at store.Owner, user protocol.UserID) 
 	return box, s.dropDoubles(ctx, at, user, &box)
 }
 
-// readMailbox reads the rows of user, and of the buckets of ids.
+// readMailbox puts together what is recent of user, and the rows that it does not hide.
 func (s *Store) readMailbox(shard protocol.ShardID, user protocol.UserID) (store.Mailbox, error) {
 	var box store.Mailbox
-	var lower, upper []byte
-	lower = appendUserPrefix(lower, shard, user)
-	upper = prefixEnd(upper, lower)
-	it, err := s.db.NewIter(&engine.IterOptions{LowerBound: lower, UpperBound: upper})
+	lower := appendUserPrefix(nil, shard, user)
+	recent, it, err := s.view(shard, user, lower)
 	if err != nil {
 		return box, err
 	}
-	err = readRows(it, &box)
-	now := s.nowMS()
-	for _, end := range s.buckets.live(now) {
+	err = readRows(it, &recent, &box)
+	since := s.nowMS() - s.buckets.retention
+	for _, end := range s.buckets.live(since + s.buckets.retention) {
 		if err != nil {
 			break
 		}
 		lower = appendIDPrefix(lower[:0:0], end, shard, user) // fresh memory: the iterator compares with its old bounds
-		upper = prefixEnd(upper[:0:0], lower)
-		it.SetBounds(lower, upper)
-		err = readIDs(it, len(lower), now-s.buckets.retention, &box)
+		it.SetBounds(lower, prefixEnd(nil, lower))
+		err = readIDRows(it, since, &box)
 	}
 	if closing := it.Close(); err == nil {
 		err = closing
 	}
+	if err == nil {
+		err = recent.add(&box, since)
+	}
 	return box, err
 }
 
-func readRows(it *engine.Iterator, box *store.Mailbox) error {
+// view is what is recent of user, and an iterator over its rows, both of one moment: a checkpoint that goes on meanwhile
+// is in both, or in neither.
+func (s *Store) view(shard protocol.ShardID, user protocol.UserID, lower []byte) (recentBox, *engine.Iterator, error) {
+	upper := prefixEnd(nil, lower)
+	s.recent.mu.Lock()
+	defer s.recent.mu.Unlock()
+	it, err := s.db.NewIter(&engine.IterOptions{LowerBound: lower, UpperBound: upper}) // reads nothing yet
+	return s.recent.viewLocked(shard, user), it, err
+}
+
+// readRows reads the rows that are not hidden by what is recent.
+func readRows(it *engine.Iterator, recent *recentBox, box *store.Mailbox) error {
 	for ok := it.First(); ok; ok = it.Next() {
 		row, err := parseUserRow(it.Key())
 		if err != nil {
 			return err
+		}
+		if recent.hides(&row) {
+			continue
 		}
 		value, err := it.ValueAndErr()
 		if err != nil {
@@ -90,74 +105,75 @@ func readRows(it *engine.Iterator, box *store.Mailbox) error {
 	return it.Error()
 }
 
-// readIDs reads one bucket's ids of a user; prefix is the length of the key before the id. Older ones than sinceMS, of
-// which the bucket has some at the end of its time, do not count any more.
-func readIDs(it *engine.Iterator, prefix int, sinceMS int64, box *store.Mailbox) error {
-	for ok := it.First(); ok; ok = it.Next() {
-		value, err := it.ValueAndErr()
-		if err != nil {
-			return fmt.Errorf("key %x: %w", it.Key(), err)
-		}
-		if len(value) != 8 {
-			return fmt.Errorf("key %x: value of %d bytes is no time", it.Key(), len(value))
-		}
-		seen := store.Seen{ID: protocol.MessageID(it.Key()[prefix:]), AcceptedMS: int64(binary.BigEndian.Uint64(value))}
-		if seen.AcceptedMS >= sinceMS {
-			box.Seen = append(box.Seen, seen)
-		}
+// hides reports that b has what counts instead of the row.
+func (b *recentBox) hides(row *userRow) bool {
+	if row.kind == kindDevice {
+		return b.device(row.device) != nil
 	}
-	return it.Error()
+	if _, marked := b.findMark(row.ref); marked {
+		return true
+	}
+	_, ok := b.find(row.ref)
+	return ok
 }
 
-// dropDoubles leaves the newest entry of each id, and deletes the rows of the others: before any later kill of the one
-// that stays, since the queue is in order.
-func (s *Store) dropDoubles(ctx context.Context, at store.Owner, user protocol.UserID, box *store.Mailbox) error {
-	old := doubles(box)
-	if len(old) == 0 {
-		return nil
-	}
-	var fenced error
-	_, err := s.commits.join(ctx, false, func(b *engine.Batch) {
-		if fenced = s.epochs.check(at); fenced != nil {
-			return
+// add puts what b has to the rows of box, and brings the whole in order.
+func (b *recentBox) add(box *store.Mailbox, sinceMS int64) error {
+	for i := range b.devices {
+		d := &b.devices[i]
+		if d.removed {
+			continue
 		}
-		for _, ref := range old {
-			s.rows.drop(b, at.Shard, user, ref)
+		device, err := decodeDevice([]byte(d.id), d.value)
+		if err != nil {
+			return fmt.Errorf("recent device %q: %w", d.id, err)
 		}
-	})
-	if err == nil {
-		err = fenced
+		box.Devices = append(box.Devices, device)
 	}
-	if err != nil {
-		return fmt.Errorf("drop %d older entries: %w", len(old), err)
+	for i := range b.entries {
+		e, err := decodeEntry(b.entries[i].ref, b.entries[i].value)
+		if err != nil {
+			return fmt.Errorf("recent entry %+v: %w", b.entries[i].ref, err)
+		}
+		box.Entries = append(box.Entries, e)
 	}
+	for _, ids := range b.ids {
+		var err error
+		if box.Seen, err = readIDs(ids.list, sinceMS, box.Seen); err != nil {
+			return fmt.Errorf("recent ids: %w", err)
+		}
+	}
+	if len(b.devices) > 0 {
+		slices.SortFunc(box.Devices, func(x, y store.Device) int { return cmp.Compare(x.ID, y.ID) })
+	}
+	if len(b.entries) > 0 {
+		slices.SortFunc(box.Entries, func(x, y store.Entry) int {
+			return cmp.Or(int(x.Message.Priority)-int(y.Message.Priority), x.Position.Compare(y.Position))
+		})
+	}
+	box.Seen = newestSeen(box.Seen)
 	return nil
 }
 
-// doubles takes the entries out of box of whose id there is a newer one.
-func doubles(box *store.Mailbox) (old []store.Ref) {
-	if len(box.Entries) < 2 {
-		return nil
-	}
-	newest := make(map[protocol.MessageID]protocol.Position, len(box.Entries))
-	for i := range box.Entries {
-		e := &box.Entries[i]
-		if p := newest[e.Message.ID]; p.Less(e.Position) {
-			newest[e.Message.ID] = e.Position
+// newestSeen leaves one of each id: an id comes twice where its append was written again.
+func newestSeen(seen []store.Seen) []store.Seen {
+	slices.SortFunc(seen, func(x, y store.Seen) int {
+		return cmp.Or(cmp.Compare(x.ID, y.ID), cmp.Compare(y.AcceptedMS, x.AcceptedMS))
+	})
+	return slices.CompactFunc(seen, func(x, y store.Seen) bool { return x.ID == y.ID })
+}
+
+// readIDRows reads one bucket's ids of a user. Older ones than sinceMS, of which the bucket has some at the end of its time,
+// do not count any more.
+func readIDRows(it *engine.Iterator, sinceMS int64, box *store.Mailbox) error {
+	for ok := it.First(); ok; ok = it.Next() {
+		value, err := it.ValueAndErr()
+		if err == nil {
+			box.Seen, err = readIDs(value, sinceMS, box.Seen)
+		}
+		if err != nil {
+			return fmt.Errorf("key %x: %w", it.Key(), err)
 		}
 	}
-	if len(newest) == len(box.Entries) {
-		return nil
-	}
-	kept := box.Entries[:0]
-	for _, e := range box.Entries {
-		if newest[e.Message.ID] == e.Position {
-			kept = append(kept, e)
-			continue
-		}
-		old = append(old, store.Ref{Priority: e.Message.Priority, Position: e.Position})
-	}
-	clear(box.Entries[len(kept):])
-	box.Entries = kept
-	return old
+	return it.Error()
 }

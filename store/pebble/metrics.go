@@ -11,6 +11,7 @@ import (
 type metrics struct {
 	commit           prometheus.Histogram
 	groupCalls       prometheus.Histogram
+	checkpoint       prometheus.Histogram
 	overdue          prometheus.Counter
 	refused          [protocol.Lanes]prometheus.Counter
 	backgroundErrors prometheus.Counter
@@ -18,12 +19,17 @@ type metrics struct {
 	stalls           prometheus.Counter
 	free             prometheus.GaugeFunc
 	disk             prometheus.GaugeFunc
+	journal          prometheus.GaugeFunc
+	recent           prometheus.GaugeFunc
 
 	all []prometheus.Collector
 }
 
-// newMetrics makes and registers; a nil registerer registers nowhere. free and disk are asked at each scrape.
-func newMetrics(reg prometheus.Registerer, free, disk func() float64) (*metrics, error) {
+// gauges are asked at each scrape.
+type gauges struct{ free, disk, journal, recent func() float64 }
+
+// newMetrics makes and registers; a nil registerer registers nowhere.
+func newMetrics(reg prometheus.Registerer, ask gauges) (*metrics, error) {
 	m := &metrics{}
 	m.commit = prometheus.NewHistogram(prometheus.HistogramOpts{
 		Name: "ramen_store_commit_seconds", Help: "Time of a durable group commit, its fsync included.",
@@ -33,6 +39,10 @@ func newMetrics(reg prometheus.Registerer, free, disk func() float64) (*metrics,
 		Name: "ramen_store_commit_calls", Help: "Calls that shared a group commit.",
 		Buckets: prometheus.ExponentialBuckets(1, 2, 12),
 	})
+	m.checkpoint = prometheus.NewHistogram(prometheus.HistogramOpts{
+		Name: "ramen_store_checkpoint_seconds", Help: "Time of a checkpoint of the journal: what is left of a segment is put into tables.",
+		Buckets: prometheus.ExponentialBuckets(1e-3, 2, 16),
+	})
 	counter := func(name, help string) prometheus.Counter {
 		c := prometheus.NewCounter(prometheus.CounterOpts{Name: name, Help: help})
 		m.all = append(m.all, c)
@@ -41,7 +51,7 @@ func newMetrics(reg prometheus.Registerer, free, disk func() float64) (*metrics,
 	m.overdue = counter("ramen_store_unknown_total", "Calls that were answered at their deadline while their write went on.")
 	m.backgroundErrors = counter("ramen_store_background_errors_total", "Flushes and compactions that failed, and damaged files found.")
 	m.diskSlow = counter("ramen_store_disk_slow_total", "Operations on files that took over 5 s.")
-	m.stalls = counter("ramen_store_stalls_total", "Times that writes waited for a flush or compaction.")
+	m.stalls = counter("ramen_store_stalls_total", "Times that a checkpoint waited for a flush or compaction.")
 	refused := prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "ramen_store_refused_total", Help: "Messages that were refused because the disk is nearly full.",
 	}, []string{"priority"})
@@ -50,11 +60,17 @@ func newMetrics(reg prometheus.Registerer, free, disk func() float64) (*metrics,
 	}
 	m.free = prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "ramen_store_free_bytes", Help: "Free space of the store's disk, as seen at the last check.",
-	}, free)
+	}, ask.free)
 	m.disk = prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "ramen_store_disk_bytes", Help: "Space that the store's files take.",
-	}, disk)
-	m.all = append(m.all, m.commit, m.groupCalls, refused, m.free, m.disk)
+	}, ask.disk)
+	m.journal = prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "ramen_store_journal_bytes", Help: "Space that the files of the journal take, the unused ones included.",
+	}, ask.journal)
+	m.recent = prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "ramen_store_recent_bytes", Help: "Memory of what is in the journal and not yet in tables.",
+	}, ask.recent)
+	m.all = append(m.all, m.commit, m.groupCalls, m.checkpoint, refused, m.free, m.disk, m.journal, m.recent)
 	return m, m.register(reg)
 }
 

@@ -14,8 +14,8 @@ import (
 	"ramen/store"
 )
 
-// formatVersion is of the rows. A store of another is refused.
-const formatVersion = 1
+// formatVersion is of rows and journal: 2 since there is a journal. A store of another is refused.
+const formatVersion = 2
 
 // open opens the files, and reads what is kept in memory.
 func (s *Store) open(log *slog.Logger) error {
@@ -32,10 +32,18 @@ func (s *Store) open(log *slog.Logger) error {
 		return errors.Join(err, lock.Close())
 	}
 	s.lock = lock
-	if err = s.readState(); err != nil {
-		s.metrics.unregister(s.registry)
-		return errors.Join(err, s.db.Close(), lock.Close())
+	if err = s.readState(); err == nil {
+		err = s.replay()
 	}
+	if err != nil {
+		s.metrics.unregister(s.registry)
+		err = errors.Join(err, s.db.Close())
+		if s.journal != nil {
+			err = errors.Join(err, s.journal.Close())
+		}
+		return errors.Join(err, lock.Close())
+	}
+	s.keeper = newKeeper(s, log)
 	s.commits = newCommitter(s)
 	return nil
 }
@@ -49,7 +57,10 @@ func (s *Store) openEngine(log *slog.Logger, lock *engine.Lock) error {
 	}
 	memTable := memTableBytes(&s.cfg, total)
 	s.space = newSpace(&s.cfg, total, memTable, log)
-	m, err := newMetrics(s.registry, s.space.freeBytes, s.diskBytes)
+	s.space.room, s.space.debt = &s.room, s.recent.size
+	m, err := newMetrics(s.registry, gauges{
+		free: s.space.freeBytes, disk: s.diskBytes, journal: s.journalBytes, recent: func() float64 { return float64(s.recent.size()) },
+	})
 	if err != nil {
 		return err
 	}
@@ -70,7 +81,14 @@ func (s *Store) diskBytes() float64 {
 		return 0
 	}
 	defer s.reads.end()
-	return float64(s.db.Metrics().DiskSpaceUsage())
+	return float64(s.db.Metrics().DiskSpaceUsage()) + s.journalBytes()
+}
+
+func (s *Store) journalBytes() float64 {
+	if j := s.room.journal.Load(); j != nil {
+		return float64(j.Bytes())
+	}
+	return 0 // a scrape while Open is under way
 }
 
 // readState reads the format, the identity, the epochs and the buckets, or writes the first two of a new store.
@@ -99,12 +117,14 @@ func (s *Store) readFormat() error {
 		return fmt.Errorf("read format: %w", err)
 	}
 	if len(v) != 1 || v[0] != formatVersion {
-		return fmt.Errorf("the store is of format %x, this program reads %d", v, formatVersion)
+		return fmt.Errorf("the store is of format %x, this program reads format %02x: start it with the release that wrote it, "+
+			"or name an empty directory", v, formatVersion)
 	}
 	return nil
 }
 
-// create draws the identity of a new store. Format and identity are one write, on the disk before they are used.
+// create draws the identity of a new store. Format, identity and the journal's start are one write, on the disk before
+// they are used, and after the journal.
 func (s *Store) create() error {
 	it, err := s.db.NewIter(nil)
 	if err != nil {
@@ -119,11 +139,15 @@ func (s *Store) create() error {
 	}
 	identity := make([]byte, 4+16)
 	rand.Read(identity) // never fails
+	if err := s.openJournal(0, identity); err != nil {
+		return err
+	}
 	b := s.db.NewBatch()
 	defer b.Close()
 	_ = b.Set(keyFormat, []byte{formatVersion}, nil)
 	_ = b.Set(keyIdentity, identity, nil)
-	if err := b.Commit(engine.Sync); err != nil {
+	_ = b.Set(keyJournal, binary.BigEndian.AppendUint64(nil, 1), nil)
+	if err := errors.Join(b.Commit(engine.NoSync), s.db.Flush()); err != nil {
 		return fmt.Errorf("write identity: %w", err)
 	}
 	return nil
@@ -149,7 +173,8 @@ func (s *Store) readShards() error {
 	}
 	v, err := get(s.db, keyShards)
 	if errors.Is(err, engine.ErrNotFound) {
-		if err := s.db.Set(keyShards, binary.BigEndian.AppendUint32(nil, uint32(s.cfg.Shards)), engine.Sync); err != nil {
+		shards := binary.BigEndian.AppendUint32(nil, uint32(s.cfg.Shards))
+		if err := errors.Join(s.db.Set(keyShards, shards, engine.NoSync), s.db.Flush()); err != nil {
 			return fmt.Errorf("write the number of shards: %w", err)
 		}
 		return nil

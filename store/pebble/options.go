@@ -9,7 +9,8 @@ import (
 const (
 	bigMemTable   = 32 * miB
 	diskPerTable  = 512 // a disk has room for this many memtables at least
-	stopWrites    = 4   // memtables that wait for their flush before writes wait
+	stopWrites    = 4   // memtables that wait for their flush before a checkpoint waits
+	maxSegments   = 4   // files of the journal: written, full, prepared, and one more while a checkpoint takes long
 	maxOpenFiles  = 256 // descriptors are for streams
 	manifestBytes = 16 * miB
 )
@@ -25,7 +26,15 @@ func memTableBytes(cfg *Config, total uint64) int64 {
 	return int64(min(max(total/diskPerTable, minMemTable), bigMemTable))
 }
 
-// options tunes the engine for small rows that are written, read seldom, and deleted soon. The sizes of files and levels
+// segmentBytes is how large a segment of the journal gets.
+func segmentBytes(cfg *Config, memTable int64) int64 {
+	if cfg.SegmentBytes != 0 {
+		return cfg.SegmentBytes
+	}
+	return 2 * memTable
+}
+
+// options tunes the engine for rows that come with checkpoints, in order, and are read seldom. The sizes of files and levels
 // follow the memtable, so that a compaction's output stays within the reserve (space.go).
 func options(cfg *Config, memTable int64, log *slog.Logger, space *space) *engine.Options {
 	compactions, pile := 2, 32
@@ -37,13 +46,13 @@ func options(cfg *Config, memTable int64, log *slog.Logger, space *space) *engin
 		Logger:                      engineLog{log: log, exit: cfg.Exit},
 		EventListener:               listener(log, space),
 		FormatMajorVersion:          engine.FormatNewest,
+		DisableWAL:                  true, // the journal is the log
 		MemTableSize:                uint64(memTable),
 		MemTableStopWritesThreshold: stopWrites,
 		CacheSize:                   max(cfg.CacheBytes, 1),
 		MaxOpenFiles:                maxOpenFiles,
 		MaxManifestFileSize:         min(manifestBytes, memTable),
 		BytesPerSync:                512 * kiB,
-		WALBytesPerSync:             1 * miB, // an fsync never finds much: background write-out for groups that are large
 		L0CompactionThreshold:       4,
 		L0StopWritesThreshold:       pile,
 		LBaseMaxBytes:               min(64*miB, 2*memTable),

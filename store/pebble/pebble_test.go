@@ -73,6 +73,35 @@ func appendOne(ctx context.Context, s *Store, user protocol.UserID, e store.Entr
 	return s.Append(ctx, []store.Append{{Owner: owner, User: user, Entries: []store.Entry{e}}})[0]
 }
 
+// checkpoint gives the engine all that the journal has.
+func checkpoint(t testing.TB, s *Store) {
+	t.Helper()
+	s.keeper.turning.Lock()
+	defer s.keeper.turning.Unlock()
+	upTo := func(last uint64) {
+		t.Helper()
+		if last == 0 {
+			return
+		}
+		if err := s.checkpoint(last, s.keeper.barrier, s.keeper.pause); err != nil {
+			t.Fatal(err)
+		}
+		s.journal.Release(last)
+	}
+	oldest, _ := s.journal.Oldest()
+	upTo(oldest)
+	if err := s.journal.Prepare(); err != nil {
+		t.Fatal(err)
+	}
+	s.commits.rotate.Store(true)
+	if err := s.keeper.barrier(); err != nil {
+		t.Fatal(err)
+	}
+	if oldest, _ = s.journal.Oldest(); oldest > 0 {
+		upTo(s.journal.Current() - 1)
+	}
+}
+
 func TestConformance(t *testing.T) {
 	t.Run("disk", func(t *testing.T) {
 		storetest.Run(t, storetest.Config{
@@ -82,6 +111,7 @@ func TestConformance(t *testing.T) {
 				return func() store.Store { return mustOpen(t, cfg) }
 			},
 			Stall: stalled,
+			Crash: crashed,
 		})
 	})
 	t.Run("memfs", func(t *testing.T) {
@@ -93,6 +123,16 @@ func TestConformance(t *testing.T) {
 			},
 		})
 	})
+}
+
+// crashed is a store on a file system that loses all that is not synced.
+func crashed(t *testing.T) (open func() store.Store, crash func() func() store.Store) {
+	fs := vfs.NewCrashableMem()
+	open = func() store.Store { return mustOpen(t, testConfig(t, fs)) }
+	return open, func() func() store.Store {
+		left := fs.CrashClone(vfs.CrashCloneCfg{})
+		return func() store.Store { return mustOpen(t, testConfig(t, left)) }
+	}
 }
 
 // stalled is a store whose fsyncs can be held up.

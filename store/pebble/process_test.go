@@ -13,6 +13,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	engine "github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"golang.org/x/sys/unix"
 
@@ -65,7 +66,7 @@ func TestChild(t *testing.T) {
 	}
 }
 
-// brokenFS has no room for the log once it is broken.
+// brokenFS cannot write the journal once it is broken.
 type brokenFS struct {
 	vfs.FS
 	broken atomic.Bool
@@ -76,9 +77,9 @@ type brokenFile struct {
 	fs *brokenFS
 }
 
-func (b *brokenFS) Create(name string, c vfs.DiskWriteCategory) (vfs.File, error) {
-	f, err := b.FS.Create(name, c)
-	if err != nil || !strings.HasSuffix(name, ".log") {
+func (b *brokenFS) OpenReadWrite(name string, c vfs.DiskWriteCategory, o ...vfs.OpenOption) (vfs.File, error) {
+	f, err := b.FS.OpenReadWrite(name, c, o...)
+	if err != nil || !strings.HasPrefix(b.PathBase(name), "journal-") {
 		return f, err
 	}
 	return &brokenFile{f, b}, nil
@@ -86,12 +87,14 @@ func (b *brokenFS) Create(name string, c vfs.DiskWriteCategory) (vfs.File, error
 
 func (b *brokenFS) Unwrap() vfs.FS { return b.FS }
 
-func (f *brokenFile) Write(p []byte) (int, error) {
+func (f *brokenFile) WriteAt(p []byte, off int64) (int, error) {
 	if f.fs.broken.Load() {
-		return 0, unix.ENOSPC
+		return 0, unix.EIO
 	}
-	return f.File.Write(p)
+	return f.File.WriteAt(p, off)
 }
+
+func (f *brokenFile) Fd() uintptr { return vfs.InvalidFd }
 
 // accepted counts the child's last accepted message.
 func accepted(t *testing.T, out string) (n int) {
@@ -152,7 +155,7 @@ func TestLogFailureEndsTheProcess(t *testing.T) {
 		t.Fatalf("child: %v\n%s\n%s", err, out, &stderr)
 	}
 	if !strings.Contains(stderr.String(), "level=ERROR msg=\"store/pebble: the disk failed under the store; ending the process") ||
-		!strings.Contains(stderr.String(), unix.ENOSPC.Error()) {
+		!strings.Contains(stderr.String(), unix.EIO.Error()) {
 		t.Errorf("log:\n%s", &stderr)
 	}
 	if n := accepted(t, string(out)); n != 49 {
@@ -188,13 +191,18 @@ func TestSecondOpenIsRefused(t *testing.T) {
 func TestForeignFilesAreRefused(t *testing.T) {
 	cfg := testConfig(t, nil)
 	s := mustOpen(t, cfg)
-	if err := s.db.Set(keyFormat, []byte{99}, nil); err != nil {
-		t.Fatal(err)
-	}
+	setFormat(t, s, 99)
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := Open(cfg, quiet(), nil); err == nil || !strings.Contains(err.Error(), "format 63") {
 		t.Errorf("another format: %v", err)
+	}
+}
+
+func setFormat(t *testing.T, s *Store, version byte) {
+	t.Helper()
+	if err := errors.Join(s.db.Set(keyFormat, []byte{version}, engine.NoSync), s.db.Flush()); err != nil {
+		t.Fatal(err)
 	}
 }

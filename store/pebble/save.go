@@ -2,10 +2,7 @@ package pebble
 
 import (
 	"context"
-	"encoding/binary"
 	"fmt"
-
-	engine "github.com/cockroachdb/pebble/v2"
 
 	"ramen/protocol"
 	"ramen/store"
@@ -13,15 +10,11 @@ import (
 
 // Claim implements store.Store.
 func (s *Store) Claim(ctx context.Context, shards []protocol.ShardID, epoch protocol.Epoch) error {
-	err := s.write(ctx, true, func(b *engine.Batch) error {
+	err := s.write(ctx, durable, func(o *ops) error {
 		if err := s.epochs.claim(shards, epoch); err != nil {
 			return err
 		}
-		for _, shard := range shards {
-			s.rows.key = appendEpochKey(s.rows.key[:0], shard)
-			s.rows.value = binary.BigEndian.AppendUint64(s.rows.value[:0], uint64(epoch))
-			_ = b.Set(s.rows.key, s.rows.value, nil)
-		}
+		o.claim(shards, epoch)
 		return nil
 	})
 	if err != nil {
@@ -31,20 +24,25 @@ func (s *Store) Claim(ctx context.Context, shards []protocol.ShardID, epoch prot
 }
 
 // SaveDevices implements store.Store. An error leaves all of batch as it was, but ErrUnknown.
-func (s *Store) SaveDevices(ctx context.Context, batch []store.DeviceSave, durable bool) error {
+func (s *Store) SaveDevices(ctx context.Context, batch []store.DeviceSave, durably bool) error {
+	how := lazily
+	if durably {
+		how = shared
+	}
 	for i := range batch {
 		if err := checkUser(batch[i].User); err != nil {
 			return fmt.Errorf("store/pebble: save device %q: %w", batch[i].Device.ID, err)
 		}
 	}
-	err := s.write(ctx, durable, func(b *engine.Batch) error {
+	err := s.write(ctx, how, func(o *ops) error {
 		for i := range batch {
 			if err := s.epochs.check(batch[i].Owner); err != nil {
 				return fmt.Errorf("user %q: %w", batch[i].User, err)
 			}
 		}
 		for i := range batch {
-			s.rows.device(b, &batch[i])
+			o.mailbox(batch[i].Shard, batch[i].User)
+			o.device(&batch[i])
 		}
 		return nil
 	})
@@ -61,15 +59,16 @@ func (s *Store) Forget(ctx context.Context, batch []store.Forget) error {
 			return fmt.Errorf("store/pebble: forget: %w", err)
 		}
 	}
-	err := s.write(ctx, false, func(b *engine.Batch) error {
+	err := s.write(ctx, lazily, func(o *ops) error {
 		for i := range batch {
 			if err := s.epochs.check(batch[i].Owner); err != nil {
 				return fmt.Errorf("user %q: %w", batch[i].User, err)
 			}
 		}
 		for i := range batch {
+			o.mailbox(batch[i].Shard, batch[i].User)
 			for _, ref := range batch[i].Refs {
-				s.rows.drop(b, batch[i].Shard, batch[i].User, ref)
+				o.drop(ref)
 			}
 		}
 		return nil
@@ -80,13 +79,16 @@ func (s *Store) Forget(ctx context.Context, batch []store.Forget) error {
 	return nil
 }
 
-// write commits what add puts into the batch; add's error means that it put nothing.
-func (s *Store) write(ctx context.Context, durable bool, add func(*engine.Batch) error) error {
+// write has the ops written that add puts into a group; add's error means that it put none.
+func (s *Store) write(ctx context.Context, how urgency, add func(*ops) error) error {
 	if err := s.space.admitRest(); err != nil {
 		return err
 	}
 	var refused error
-	g, err := s.commits.join(ctx, durable, func(b *engine.Batch) { refused = add(b) })
+	g, err := s.commits.join(ctx, how, func(o *ops) bool {
+		refused = add(o)
+		return refused == nil
+	})
 	if err != nil {
 		return err
 	}

@@ -16,10 +16,10 @@ import (
 const (
 	spaceEvery = 250 * time.Millisecond // how old the last look at the disk may be
 	spaceSpent = 256 * kiB              // or how much may have been written since
-	// writeFactor is what a written byte takes at once: in the log, and again when it is flushed.
+	// writeFactor is what a written byte takes at once: in the journal, and again when it is checkpointed.
 	writeFactor = 2
 	// reserveTables is how many memtables the engine may need once nothing is taken any more: to flush those that wait,
-	// for their logs, and for the output of a compaction beside its input (15 were seen, TestReserveCoversFlushes).
+	// and for the output of a compaction beside its input (15 were seen, TestReserveCoversFlushes).
 	// Where it is not enough, compactions wait (fs.go).
 	reserveTables = 24
 	maxReserve    = 512 * miB
@@ -47,6 +47,8 @@ type space struct {
 	starved atomic.Int64 // until when nothing is taken, since a compaction found no room
 	start   time.Time
 	spoken  sparse
+	room    *room
+	debt    func() int64 // bytes that checkpoints will write to tables
 }
 
 // newSpace works out the floors for a disk. A file system that cannot say its size has none.
@@ -72,7 +74,14 @@ func newSpace(cfg *Config, total uint64, memTable int64, log *slog.Logger) *spac
 
 // admit answers whether an entry of priority p may be written, as the last of so many bytes that go together.
 func (s *space) admit(p protocol.Priority, bytes int) error {
-	err := s.below(s.floors[p.Lane()], bytes, p.String()+" priority")
+	floor := s.floors[p.Lane()]
+	if floor > 0 {
+		floor += uint64(s.debt())
+	}
+	err := s.below(floor, bytes, p.String()+" priority")
+	if err == nil {
+		err = s.room.admit(roomShares[p.Lane()], p.String()+" priority")
+	}
 	if err == nil && s.isStarved() {
 		err = fmt.Errorf("%w: a compaction waits for room: free or add space in %s", ErrFull, s.dir)
 	}
@@ -107,7 +116,24 @@ func (s *space) compacted() { s.starved.Store(0) }
 
 // admitRest answers whether anything else may be written: kills, records, epochs. They shrink or replace rows in the
 // end, but take room first.
-func (s *space) admitRest() error { return s.below(s.rest, 0, "anything") }
+func (s *space) admitRest() error {
+	if err := s.below(s.rest, 0, "anything"); err != nil {
+		return err
+	}
+	return s.room.admit(roomRest, "anything")
+}
+
+// admitJournal answers whether the journal may take so many bytes for its files: not of the reserve.
+func (s *space) admitJournal(bytes int64) error {
+	if s.rest == 0 {
+		return nil
+	}
+	err := s.below(s.floors[0]+uint64(bytes), 0, "a segment of the journal")
+	if err == nil {
+		s.wrote(int(bytes / writeFactor))
+	}
+	return err
+}
 
 func (s *space) below(floor uint64, bytes int, what string) error {
 	if floor == 0 {

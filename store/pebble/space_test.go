@@ -339,12 +339,15 @@ func TestReserveCoversFlushes(t *testing.T) {
 	for range rounds {
 		d.fill()
 		left := d.free()
-		if err := d.db.Flush(); err != nil {
-			t.Fatal(err)
-		}
+		checkpoint(t, d.Store)
 		t.Logf("%d KiB were left, %d KiB after a flush; floors %d and %d KiB", left/kiB, d.free()/kiB, d.space.floors[0]/kiB, d.space.floors[2]/kiB)
 		d.wantAccepted(true)
-		if err := d.db.Compact(context.Background(), []byte{0}, []byte{0xff}, false); err != nil {
+		checkpoint(t, d.Store)
+		err := ErrFull
+		for late := time.Now().Add(time.Minute); errors.Is(err, ErrFull) && time.Now().Before(late); { // as the engine tries its own again
+			err = d.db.Compact(context.Background(), []byte{0}, []byte{0xff}, false)
+		}
+		if err != nil {
 			t.Fatal(err)
 		}
 		d.space.look()

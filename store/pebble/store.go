@@ -12,6 +12,7 @@ import (
 
 	"ramen/protocol"
 	"ramen/store"
+	"ramen/store/pebble/journal"
 )
 
 // Store keeps mailboxes in a directory. Make one with Open.
@@ -28,6 +29,10 @@ type Store struct {
 	opened   time.Time
 	maxScan  int
 	memTable int64 // bytes
+	journal  *journal.Journal
+	recent   *recent
+	keeper   *keeper
+	log      *slog.Logger
 
 	// each under its own lock
 	epochs  epochs
@@ -35,8 +40,8 @@ type Store struct {
 	orphans orphans
 	reads   reads
 	scans   scans
-
-	rows rows // used with the queue held (committer.join)
+	room    room
+	slow    sparse
 }
 
 var (
@@ -52,13 +57,24 @@ func Open(cfg Config, log *slog.Logger, reg prometheus.Registerer) (*Store, erro
 		return nil, err
 	}
 	cfg.fill()
-	s := &Store{cfg: cfg, registry: reg, opened: cfg.Now(), maxScan: maxScan}
+	s := &Store{cfg: cfg, registry: reg, opened: cfg.Now(), maxScan: maxScan, log: log, recent: newRecent()}
 	s.reads.slots = make(chan struct{}, cfg.MaxReads)
 	if err := s.open(log); err != nil {
 		return nil, fmt.Errorf("store/pebble: open %s: %w", cfg.Dir, err)
 	}
 	go s.commits.run()
+	go s.keeper.run()
 	return s, nil
+}
+
+// fatal ends the process: nobody knows what the disk has.
+func (s *Store) fatal(err error) { engineLog{s.log, s.cfg.Exit}.Fatalf("%v", err) }
+
+func (s *Store) slowWrite(took time.Duration) {
+	s.metrics.diskSlow.Inc()
+	if n, ok := s.slow.next(); ok {
+		s.log.Warn("store: the disk is slow", "write", took, "times", n)
+	}
 }
 
 // nowMS is the time by the clock of the start and what has passed since: a step of the clock does not age ids.
@@ -89,6 +105,7 @@ func (s *Store) Close() error {
 		return nil
 	}
 	s.metrics.unregister(s.registry)
+	close(s.keeper.stop)
 	if err := s.commits.close(s.cfg.CloseTimeout); err != nil {
 		return fmt.Errorf("store/pebble: close %s: %w", s.cfg.Dir, err)
 	}
@@ -99,13 +116,16 @@ func (s *Store) Close() error {
 	case <-t.C:
 		return fmt.Errorf("store/pebble: close %s: reads: %w for %v", s.cfg.Dir, ErrStalled, s.cfg.CloseTimeout)
 	}
-	return s.closeEngine(t.C)
+	return s.closeFiles(t.C)
 }
 
-// closeEngine waits for the engine's flush and compaction under way, until over.
-func (s *Store) closeEngine(over <-chan time.Time) error {
+// closeFiles waits for the engine's flush and compaction under way, until over. What is not in the engine stays in the journal.
+func (s *Store) closeFiles(over <-chan time.Time) error {
 	ended := make(chan error, 1)
-	go func() { ended <- errors.Join(s.db.Close(), s.lock.Close()) }() // outlives Close where the disk hangs
+	go func() { // outlives Close where the disk hangs
+		<-s.keeper.ended
+		ended <- errors.Join(s.commits.left, s.journal.Close(), s.db.Close(), s.lock.Close())
+	}()
 	select {
 	case err := <-ended:
 		if err != nil {

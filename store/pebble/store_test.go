@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	engine "github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"ramen/protocol"
@@ -33,7 +34,7 @@ func TestCorruptRowIsAnErrorThatNamesIt(t *testing.T) {
 			if err := appendOne(t.Context(), s, "u", entry("a", protocol.PriorityLow, 9)); err != nil {
 				t.Fatal(err)
 			}
-			if err := s.db.Set(c.key, c.value, nil); err != nil {
+			if err := s.db.Set(c.key, c.value, engine.NoSync); err != nil {
 				t.Fatal(err)
 			}
 			_, err := s.Load(t.Context(), owner, "u")
@@ -72,7 +73,10 @@ func TestIDsGoByBuckets(t *testing.T) {
 	}
 	for n := range uint64(100) { // 300 s
 		accept(n)
-		s.commits.tidy()
+		checkpoint(t, s)
+		if err := s.dropBuckets(); err != nil {
+			t.Fatal(err)
+		}
 		if got := len(seen()); got != min(int(n)+1, 21) { // 60 s at 3 s each, both ends
 			t.Fatalf("%d ids seen after %d", got, n+1)
 		}
@@ -154,7 +158,8 @@ func TestCloseIsBoundedOnAStuckDisk(t *testing.T) {
 	}
 	release()
 	<-s.commits.ended
-	if err := errors.Join(s.db.Close(), s.lock.Close()); err != nil {
+	<-s.keeper.ended
+	if err := errors.Join(s.journal.Close(), s.db.Close(), s.lock.Close()); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -171,6 +176,7 @@ func TestLapsedIsBoundedAndGoesOn(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	checkpoint(t, s)
 	var found []protocol.UserID
 	after, calls := protocol.UserID(""), 0
 	for ; calls < 40 && len(found) < 3; calls++ {

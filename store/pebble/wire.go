@@ -12,7 +12,7 @@ import (
 var errShort = errors.New("value ends early")
 
 // appendString is the length as a uvarint, then the bytes.
-func appendString[S ~string](b []byte, s S) []byte {
+func appendString[S ~string | ~[]byte](b []byte, s S) []byte {
 	return append(binary.AppendUvarint(b, uint64(len(s))), s...)
 }
 

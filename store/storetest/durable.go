@@ -62,11 +62,37 @@ func testDurable(t *testing.T, cfg Config) {
 		}
 		p.wantEntries(epoch1, "u", b)
 	})
+	t.Run("LazyWritesSurviveWhereALaterAppendDoes", func(t *testing.T) {
+		if cfg.Crash == nil {
+			t.Skip("the store cannot be crashed")
+		}
+		testOneOrder(t, cfg)
+	})
 	t.Run("TwoStoresDiffer", func(t *testing.T) {
 		if a, b := newPlace(t, cfg).Identity(), newPlace(t, cfg).Identity(); a == b {
 			t.Fatal("two stores have one identity")
 		}
 	})
+}
+
+// testOneOrder takes what a loss of power leaves right after an Append was answered, with lazy writes before it.
+func testOneOrder(t *testing.T, cfg Config) {
+	open, crash := cfg.Crash(t)
+	p := placeOf(t, open)
+	p.claim(1, 1)
+	a, b, c := entry("a", 1), entry("b", 2), entry("c", 3)
+	p.append(step("u", a, b))
+	d := fullDevice("d")
+	p.save(false, store.DeviceSave{Owner: epoch1, User: "u", Device: d})
+	p.forget(store.Forget{Owner: epoch1, User: "u", Refs: []store.Ref{ref(a)}})
+	p.append(step("another", c))
+	left := placeOf(t, crash())
+	left.claim(1, 1)
+	left.wantEntries(epoch1, "u", b)
+	left.wantEntries(epoch1, "another", c)
+	if got := left.load(epoch1, "u").Devices; !reflect.DeepEqual(got, []store.Device{d}) {
+		t.Fatalf("devices %+v", got)
+	}
 }
 
 func testAtomic(t *testing.T, cfg Config) {

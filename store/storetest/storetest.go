@@ -22,6 +22,9 @@ type Config struct {
 	Open func(t *testing.T) (open func() store.Store)
 	// Stall makes a store on an empty place whose writes hang, and take effect later, from stall to release. Nil: not tested.
 	Stall func(t *testing.T) (s store.Store, stall func() (release func()))
+	// Crash makes an empty place as Open does, and answers what opens a copy of what a loss of power would leave of it now.
+	// Nil: not tested.
+	Crash func(t *testing.T) (open func() store.Store, crash func() (open func() store.Store))
 	// Retention is how long the stores remember ids; from 10 s, since the suite looks for them right after.
 	Retention time.Duration
 	// Unfenced: the store cannot tell an older epoch.

@@ -1,0 +1,154 @@
+package pebble
+
+import (
+	"errors"
+	"log/slog"
+	"runtime"
+	"sync"
+	"time"
+
+	"ramen/store/pebble/journal"
+)
+
+// keeperEvery is how often the keeper looks on its own.
+const keeperEvery = 500 * time.Millisecond
+
+// keeper makes the journal's next segment, checkpoints its old ones, and drops ids that time has ended.
+type keeper struct {
+	s       *Store
+	log     *slog.Logger
+	nudge   chan struct{} // 1: something is to be done now
+	stop    chan struct{}
+	ended   chan struct{}
+	turning sync.Mutex // one turn at a time, a test's among them
+	spoken  sparse
+	began   time.Time // the current segment, as far as this keeper knows
+	segment uint64
+	swept   time.Time
+	tried   time.Time // to make a segment
+}
+
+func newKeeper(s *Store, log *slog.Logger) *keeper {
+	return &keeper{s: s, log: log, nudge: make(chan struct{}, 1), stop: make(chan struct{}), ended: make(chan struct{}), swept: time.Now()}
+}
+
+// poke has the keeper look now.
+func (k *keeper) poke() {
+	select {
+	case k.nudge <- struct{}{}:
+	default:
+	}
+}
+
+func (k *keeper) run() {
+	defer close(k.ended)
+	tick := time.NewTicker(keeperEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-k.stop:
+			return
+		case <-k.nudge:
+		case <-tick.C:
+		}
+		if err := k.turn(); err != nil && !errors.Is(err, errStopped) {
+			k.s.metrics.backgroundErrors.Inc()
+			if n, ok := k.spoken.next(); ok {
+				k.log.Error("store: a checkpoint of the journal failed; it is tried again", "error", err.Error(), "failures", n)
+			}
+		}
+	}
+}
+
+func (k *keeper) turn() error {
+	k.turning.Lock()
+	defer k.turning.Unlock()
+	k.prepare()
+	if err := k.rotate(); err != nil {
+		return err
+	}
+	for {
+		number, since := k.s.journal.Oldest()
+		if number == 0 || time.Since(since) < k.s.cfg.CheckpointDelay && !k.s.room.pressed() {
+			break
+		}
+		began := time.Now()
+		if err := k.s.checkpoint(number, k.barrier, k.pause); err != nil {
+			return err
+		}
+		k.s.metrics.checkpoint.Observe(time.Since(began).Seconds())
+		k.s.journal.Release(number)
+		k.prepare()
+	}
+	if width := time.Duration(k.s.buckets.width) * time.Millisecond; time.Since(k.swept) >= width {
+		k.swept = time.Now()
+		return k.s.dropBuckets()
+	}
+	return nil
+}
+
+// prepare makes the next segment once the current one fills or ages, and says whether writes have to be held.
+func (k *keeper) prepare() {
+	j := k.s.journal
+	if !j.Wanting() && !k.aged(k.s.cfg.CheckpointEvery/2) {
+		return
+	}
+	if k.s.room.isStarved() && time.Since(k.tried) < keeperEvery {
+		return // every write asks
+	}
+	k.tried = time.Now()
+	err := j.Prepare()
+	if err != nil && !errors.Is(err, journal.ErrBehind) {
+		if n, ok := k.spoken.next(); ok {
+			k.log.Warn("store: the journal cannot go on in a new segment; it is tried again", "error", err.Error(), "times", n)
+		}
+	}
+	k.s.room.prepared(err)
+}
+
+// aged reports that the current segment has had something for so long.
+func (k *keeper) aged(age time.Duration) bool {
+	number := k.s.journal.Current()
+	if number != k.segment || !k.s.recent.has(number) {
+		k.segment, k.began = number, time.Now()
+		return false
+	}
+	return time.Since(k.began) >= age
+}
+
+// rotate goes on in the next segment once the current one is old.
+func (k *keeper) rotate() error {
+	if !k.aged(k.s.cfg.CheckpointEvery) || !k.s.journal.Ready() {
+		return nil
+	}
+	k.s.commits.rotate.Store(true)
+	return k.barrier()
+}
+
+// barrier waits until everything handed over so far is in the journal.
+func (k *keeper) barrier() error {
+	g, err := k.s.commits.barrier()
+	if err != nil {
+		return err
+	}
+	select {
+	case <-g.done:
+		return g.err
+	case <-k.stop:
+		return errStopped
+	}
+}
+
+// pause lets others have the core, and keeps the journal going meanwhile.
+func (k *keeper) pause() error {
+	select {
+	case <-k.stop:
+		return errStopped
+	default:
+	}
+	if k.s.journal.Wanting() {
+		k.prepare()
+	}
+	runtime.Gosched()
+	return nil
+}

@@ -1,0 +1,136 @@
+package pebble
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"ramen/store/pebble/journal"
+)
+
+// run writes group by group until close.
+func (c *committer) run() {
+	defer close(c.ended)
+	lazy, armed := time.NewTimer(c.lazySync), false // armed: since the oldest write that is not in the journal
+	lazy.Stop()
+	defer lazy.Stop()
+	for {
+		select {
+		case <-c.wake:
+			c.await()
+			c.commit(c.take())
+		case <-lazy.C:
+			armed = false
+			_ = c.sync()
+		case <-c.stop:
+			c.drain()
+			return
+		}
+		if left := len(c.buffer) > 0; left != armed {
+			if armed = left; left {
+				lazy.Reset(c.lazySync)
+			} else {
+				lazy.Stop()
+			}
+		}
+	}
+}
+
+// await leaves the open group open for a moment, if it needs an fsync and can wait for others to share it.
+func (c *committer) await() {
+	c.mu.Lock()
+	lingers := c.linger > 0 && c.open.durable && !c.open.urgent
+	if lingers {
+		select { // of a group before
+		case <-c.hurry:
+		default:
+		}
+	}
+	c.mu.Unlock()
+	if !lingers {
+		return
+	}
+	t := time.NewTimer(c.linger)
+	defer t.Stop()
+	select {
+	case <-c.hurry:
+	case <-t.C:
+	case <-c.stop:
+	}
+}
+
+// drain writes what is left, and all that was saved lazily.
+func (c *committer) drain() {
+	select {
+	case <-c.wake:
+		c.commit(c.take())
+	default:
+	}
+	c.left = c.sync()
+}
+
+// commit writes g, and all that is buffered before it; a group that is not durable joins the buffer.
+func (c *committer) commit(g *group) {
+	if c.rotate.Swap(false) {
+		c.journal.Rotate()
+	}
+	if g.empty && len(c.buffer) == 0 {
+		c.finish(g, nil)
+		return
+	}
+	number := c.journal.Current()
+	if !g.durable && len(c.buffer) < maxParts && c.bufferBytes+len(g.ops) <= c.maxBytes {
+		c.buffer = append(c.buffer, g.ops)
+		c.bufferBytes += len(g.ops)
+	} else {
+		var err error
+		if number, err = c.write(g.ops); err != nil {
+			c.finish(g, err)
+			return
+		}
+		c.metrics.groupCalls.Observe(float64(g.calls))
+	}
+	c.apply(g.ops, number)
+	c.finish(g, nil)
+}
+
+// write brings the buffer, and ops behind it, into the journal. An error means that nothing of it is there.
+func (c *committer) write(ops []byte) (number uint64, err error) {
+	began := time.Now()
+	parts := append(c.buffer, ops)
+	number, err = c.journal.Write(parts...)
+	took := time.Since(began)
+	c.metrics.commit.Observe(took.Seconds())
+	if took >= slowWrite {
+		c.slow(took)
+	}
+	if errors.Is(err, journal.ErrNoRoom) {
+		c.keeper.poke()
+		return 0, fmt.Errorf("%w: %v", ErrFull, err)
+	}
+	if err != nil {
+		c.fatal(err)
+	}
+	clear(parts)
+	c.buffer, c.bufferBytes = parts[:0], 0
+	if c.journal.Wanting() {
+		c.keeper.poke()
+	}
+	return number, nil
+}
+
+// apply puts ops that are in the journal, or in its buffer, into effect.
+func (c *committer) apply(ops []byte, number uint64) {
+	if err := c.recent.apply(ops, number, false); err != nil {
+		panic("store/pebble: ops that were just written cannot be read: " + err.Error())
+	}
+}
+
+// sync brings the buffer into the journal. Where there is no room for it, it stays, and is tried again.
+func (c *committer) sync() error {
+	if len(c.buffer) == 0 {
+		return nil
+	}
+	_, err := c.write(nil)
+	return err
+}
