@@ -45,9 +45,10 @@ func BenchmarkPush(b *testing.B) {
 					}
 				}
 			}()
-			for r.to == nil {
+			for r.to.Load() == nil {
 				runtime.Gosched()
 			}
+			to := *r.to.Load()
 			p := somePush(0)
 			batch := []protocol.Push{p}
 			b.ReportAllocs()
@@ -58,8 +59,8 @@ func BenchmarkPush(b *testing.B) {
 				}
 				r.credit.Add(-int64(p.Cost()))
 				batch[0].Seq = protocol.Seq(i + 1)
-				r.to.Push(batch, false)
-				r.to.Acked(batch[0].Seq)
+				to.Push(batch, false)
+				to.Acked(batch[0].Seq)
 			}
 			b.StopTimer()
 			c.close()
@@ -70,7 +71,7 @@ func BenchmarkPush(b *testing.B) {
 // keeper keeps the receiver of the last open.
 type keeper struct {
 	gateway
-	to     link.Receiver
+	to     atomic.Pointer[link.Receiver]
 	credit atomic.Int64
 }
 
@@ -83,7 +84,7 @@ type creditLink struct {
 func (l creditLink) Credit(n int) { l.k.credit.Add(int64(n)) }
 
 func (k *keeper) Open(_ context.Context, _ link.Open, r link.Receiver) (link.Stream, link.Opened, error) {
-	k.to = r
+	k.to.Store(&r)
 	return creditLink{k: k}, link.Opened{Name: "s"}, nil
 }
 

@@ -53,12 +53,15 @@ func loopbackOrigin(origin string) bool {
 // allowsSocket reports whether a page of r's origin may open a WebSocket: browsers do not hold these to CORS, so the server has
 // to. Programs send no origin, and the gateway's own pages are its own.
 func (o *origins) allowsSocket(r *http.Request) bool {
-	origin := r.Header.Get("Origin")
+	return o.allowsSocketOf(r.Header.Get("Origin"), r.Host)
+}
+
+func (o *origins) allowsSocketOf(origin, host string) bool {
 	if origin == "" || o.allows(origin) {
 		return true
 	}
 	u, err := url.Parse(origin)
-	if err != nil || u.Host == "" || !strings.EqualFold(u.Host, r.Host) {
+	if err != nil || u.Host == "" || !strings.EqualFold(u.Host, host) {
 		return false
 	}
 	if !o.loopback {
@@ -77,10 +80,10 @@ const (
 	preflightAge  = "600" // s
 )
 
-// answer gives the answer to r the headers that its page needs.
-func (o *origins) answer(h http.Header, r *http.Request) {
+// answer gives an answer the headers that a page of origin needs.
+func (o *origins) answer(h http.Header, origin string) {
 	h.Add("Vary", "Origin")
-	if origin := r.Header.Get("Origin"); o.allows(origin) {
+	if o.allows(origin) {
 		h.Set(allowOrigin, origin)
 		h.Set("Access-Control-Expose-Headers", exposeHeaders)
 	}

@@ -16,10 +16,11 @@
 // Data: stream (stream.go) is the core of all transports; outlet is what a transport adds to it; wheel visits streams when
 // they are due; reopens finds new owners; limits counts.
 //
-// Goroutines: one for the wheel; up to Config.Reopens while streams look for an owner; one a plain listener (door), and one a
-// connection there until its first head is read; those of net/http and grpc; one a gRPC stream while it has frames to send;
-// those of package sock.
+// Goroutines: one for the wheel; up to Config.Reopens while streams look for an owner; a plain listener (door)
+// has one that accepts, one a stream that is being opened, up to 64 that wait for the next, and one a connection whose first
+// head did not come in one piece; those of net/http and grpc; one a gRPC stream while it has frames to send; those of package
+// sock.
 //
-// Lock order: stream.mu, then one of sock's, grpcConn.mu or wheel.mu; limits.mu and reopens.mu are taken alone.
+// Lock order: stream.mu, then one of sock's, grpcConn.mu or wheel.mu; limits.mu, reopens.mu and openers.mu are taken alone.
 // None is held while a link.Stream, the Router or a Receiver is called.
 package frontend

@@ -7,23 +7,60 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
-	"time"
 
 	"golang.org/x/net/http/httpguts"
+
+	"ramen/frontend/sock"
+	"ramen/protocol"
 )
+
+// serveKnock opens a stream for a connection that has sent a request in the form in which nearly all come. False where it is not,
+// and nothing was done.
+func (s *Server) serveKnock(k *knock) bool {
+	a, path, ok := readWish(k.head[:k.end])
+	if !ok {
+		return false
+	}
+	w := &firstWriter{s: s, from: arrived{k.c}, origin: a.origin}
+	if path == eventsPath {
+		from, refused := s.limits.enterFrom(k.c.Remote.Addr())
+		if x, lk, opened, ok := s.openEvents(s.ctx, w, &a, from, refused); ok {
+			x.take(w, a.origin, lk, opened)
+		}
+		w.close()
+		return true
+	}
+	n, ok := a.offer.Answer(s.cfg.WS)
+	if !ok || !s.origins.allowsSocketOf(a.origin, a.host) {
+		return false
+	}
+	n.Early = []byte(k.head[k.end:])
+	from, refused := s.limits.enterFrom(k.c.Remote.Addr())
+	if refused != nil && refused.reason != protocol.ReasonResourceExhausted {
+		s.fail(w, refused.err)
+	} else {
+		s.serveSocket(s.ctx, w, &a, &n, from, refused)
+	}
+	w.close()
+	return true
+}
 
 // serveFirst serves a first request, whose head is whole, without net/http. False where it is left to net/http after all:
 // what is not understood here is for it to answer. behind is what the device sent behind its request.
 func (s *Server) serveFirst(c net.Conn, head, behind []byte) bool {
-	r, err := http.ReadRequest(bufio.NewReaderSize(bytes.NewReader(head), 16))
+	r, err := readHTTP(head)
 	if err != nil || r.ProtoMajor != 1 || r.ProtoMinor != 1 || r.ContentLength != 0 || len(head) > s.cfg.MaxHeaderBytes || !plainHead(r) {
 		return false
 	}
 	r.RemoteAddr = c.RemoteAddr().String()
-	w := &firstWriter{s: s, c: c, behind: behind, header: make(http.Header, 4)}
+	w := &firstWriter{s: s, from: &hijacked{s: s, c: c}, behind: behind, header: make(http.Header, 4)}
 	s.ServeHTTP(w, r.WithContext(s.ctx))
 	w.close()
 	return true
+}
+
+func readHTTP(head []byte) (*http.Request, error) {
+	return http.ReadRequest(bufio.NewReaderSize(bytes.NewReader(head), 16))
 }
 
 // plainHead reports whether net/http would serve r: what else it looks at than ReadRequest does.
@@ -42,15 +79,34 @@ func plainHead(r *http.Request) bool {
 // firstWriter answers a first request. The connection ends with the answer, unless a stream took it over.
 type firstWriter struct {
 	s      *Server
-	c      net.Conn // nil: taken over
+	from   taker // nil: taken over
 	behind []byte
+	origin string
 	header http.Header
 	status int
 	body   []byte
 }
 
+// arrived is a connection that came to the door.
+type arrived struct{ sock.Arrival }
+
+func (a arrived) take(h sock.Handler) (sock.Conn, error) { return a.Serve(h) }
+
+// take implements taker.
+func (w *firstWriter) take(h sock.Handler) (sock.Conn, error) {
+	from := w.from
+	w.from = nil
+	return from.take(h)
+}
+
 // Header implements http.ResponseWriter.
-func (w *firstWriter) Header() http.Header { return w.header }
+func (w *firstWriter) Header() http.Header {
+	if w.header == nil {
+		w.header = make(http.Header, 4)
+		w.s.origins.answer(w.header, w.origin)
+	}
+	return w.header
+}
 
 // WriteHeader implements http.ResponseWriter.
 func (w *firstWriter) WriteHeader(status int) {
@@ -70,11 +126,12 @@ var noInput = bufio.NewReadWriter(bufio.NewReaderSize(nil, 16), nil) // nobody r
 
 // Hijack implements http.Hijacker.
 func (w *firstWriter) Hijack() (net.Conn, *bufio.ReadWriter, error) {
-	c := w.c
-	if c == nil {
+	from, ok := w.from.(*hijacked)
+	if !ok { // taken over, or a bare descriptor, which nobody asks for like this
 		return nil, nil, http.ErrHijacked
 	}
-	w.c = nil
+	c := from.c
+	w.from = nil
 	if len(w.behind) == 0 {
 		return c, noInput, nil
 	}
@@ -85,21 +142,20 @@ func (w *firstWriter) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 
 // close sends the answer and ends the connection in order.
 func (w *firstWriter) close() {
-	if w.c == nil {
+	if w.from == nil {
 		return
 	}
 	w.WriteHeader(http.StatusOK)
-	w.header.Set("Connection", "close")
-	w.header.Set("Date", time.Now().UTC().Format(http.TimeFormat))
+	w.Header().Set("Connection", "close")
+	w.header.Set("Date", w.s.date.now())
 	w.header.Set("Content-Length", strconv.Itoa(len(w.body)))
 	var b bytes.Buffer
 	b.WriteString("HTTP/1.1 " + strconv.Itoa(w.status) + " " + http.StatusText(w.status) + "\r\n")
 	w.header.Write(&b)
 	b.WriteString("\r\n")
 	b.Write(w.body)
-	conn, err := w.s.loop.Add(w.c, farewellOnly{})
+	conn, err := w.take(farewellOnly{})
 	if err != nil {
-		w.c.Close()
 		return
 	}
 	conn.Write(b.Bytes())

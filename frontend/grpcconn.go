@@ -14,6 +14,10 @@ import (
 
 // grpcConn is the connection of a gRPC stream: SendMsg blocks on flow control, so frames wait in a queue for a goroutine that
 // runs while there are any. The queue is bounded by the credit that the gateway has.
+//
+// SendMsg only queues too: grpc takes up to 64 KiB a stream before it blocks, half a second of a slow link. So frames are lent to
+// grpc, and when it gives their buffers back (it is their pool) they have been written to the connection, which waits for room
+// (sock.Roomy). No more than aloft is lent beyond one frame, and what is lent counts as kept until it is back.
 type grpcConn struct {
 	// immutable
 	rpc    grpc.ServerStream
@@ -22,8 +26,10 @@ type grpcConn struct {
 	remote net.Addr
 
 	mu      sync.Mutex
-	queue   []mem.Buffer
+	queue   []*[]byte
 	kept    int
+	lent    int           // bytes of frames that grpc has
+	back    chan struct{} // while the sender waits for buffers
 	sending bool
 	over    *status.Status // nothing more is queued, and this is said behind what is
 	idle    chan struct{}  // while the handler waits for the sender
@@ -43,14 +49,42 @@ func (c *grpcConn) Write(b []byte) (int, error) {
 	if c.kept == 0 {
 		c.since = time.Now()
 	}
-	pool := mem.DefaultBufferPool()
-	eachFrame(b, func(frame []byte) { c.queue = append(c.queue, mem.Copy(frame, pool)) })
+	eachFrame(b, func(frame []byte) { c.queue = append(c.queue, copyOf(frame)) })
 	c.kept += len(b)
 	if !c.sending {
 		c.sending = true
 		go c.send()
 	}
 	return c.kept, nil
+}
+
+// aloft is how many bytes grpc may have of a stream while it is given more: enough that small frames do not wait for each other.
+const aloft = 4 << 10
+
+// leastPooled is the least capacity of a buffer that grpc gives back.
+const leastPooled = 1<<10 + 1
+
+// copyOf is a copy of frame in a pooled buffer.
+func copyOf(frame []byte) *[]byte {
+	b := mem.DefaultBufferPool().Get(max(len(frame), leastPooled))
+	*b = (*b)[:copy(*b, frame)]
+	return b
+}
+
+// Get implements mem.BufferPool; it is not called.
+func (c *grpcConn) Get(n int) *[]byte { return mem.DefaultBufferPool().Get(n) }
+
+// Put implements mem.BufferPool: grpc has written a frame, or dropped it.
+func (c *grpcConn) Put(b *[]byte) {
+	n := len(*b)
+	mem.DefaultBufferPool().Put(b)
+	c.mu.Lock()
+	c.lent -= n
+	if c.back != nil && c.lent <= aloft {
+		close(c.back)
+		c.back = nil
+	}
+	c.mu.Unlock()
 }
 
 // send sends until the queue is empty, then ends the stream if that is wanted.
@@ -64,6 +98,7 @@ func (c *grpcConn) send() {
 			c.mu.Unlock()
 			continue
 		}
+		c.land()
 		c.mu.Lock()
 		c.kept -= n
 		c.since = time.Now()
@@ -72,14 +107,32 @@ func (c *grpcConn) send() {
 	}
 }
 
+// land waits until grpc has at most aloft, or the stream is over: then it may not give back everything.
+func (c *grpcConn) land() {
+	c.mu.Lock()
+	if c.lent <= aloft {
+		c.mu.Unlock()
+		return
+	}
+	back := make(chan struct{})
+	c.back = back
+	c.mu.Unlock()
+	select {
+	case <-back:
+	case <-c.rpc.Context().Done():
+	}
+}
+
 // next takes the next frame; false where the sender is done.
 func (c *grpcConn) next(out *rawOut) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if len(c.queue) > 0 {
-		out.b = c.queue[0]
+		frame := c.queue[0]
 		c.queue[0] = nil
 		c.queue = c.queue[1:]
+		out.b = mem.NewBuffer(frame, c)
+		c.lent += len(*frame)
 		return true
 	}
 	c.queue = nil
@@ -98,8 +151,8 @@ func (c *grpcConn) next(out *rawOut) bool {
 }
 
 func (c *grpcConn) dropLocked() {
-	for _, b := range c.queue {
-		b.Free()
+	for _, frame := range c.queue {
+		mem.DefaultBufferPool().Put(frame)
 	}
 	c.queue = nil
 }

@@ -21,18 +21,18 @@ func (s *Server) endpoints() map[string]endpoint {
 	get := []string{http.MethodGet}
 	read := []string{http.MethodGet, http.MethodHead}
 	return map[string]endpoint{
-		"/ramen/receive": {s.receive, get},
-		"/ramen/ws":      {s.upgrade, get},
-		"/ramen/poll":    {s.poll, get},
-		"/ramen/ack":     {s.ack, []string{http.MethodGet, http.MethodPost}},
-		"/healthz":       {s.healthz, read},
-		"/readyz":        {s.readyz, read},
+		eventsPath:    {s.receive, get},
+		socketPath:    {s.upgrade, get},
+		"/ramen/poll": {s.poll, get},
+		"/ramen/ack":  {s.ack, []string{http.MethodGet, http.MethodPost}},
+		"/healthz":    {s.healthz, read},
+		"/readyz":     {s.readyz, read},
 	}
 }
 
 // ServeHTTP implements http.Handler: PROTOCOL 4 and 5.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	s.origins.answer(w.Header(), r)
+	s.origins.answer(w.Header(), r.Header.Get("Origin"))
 	if r.ContentLength != 0 && r.ProtoMajor == 1 { // nothing here reads a body, but net/http reads it before it goes on
 		http.NewResponseController(w).SetReadDeadline(time.Now().Add(s.cfg.ReadHeaderTimeout))
 	}

@@ -48,8 +48,20 @@ func newLimits(cfg *Config, c clock) *limits {
 	return &limits{cfg: cfg, clock: c, empty: make(chan struct{}), sources: map[netip.Addr]*source{}}
 }
 
-// enter counts a new stream, or refuses it.
-func (l *limits) enter(remote string) (*source, *refusal) {
+// enter counts a new stream, or refuses it. remote is host:port.
+func (l *limits) enter(remote string) (*source, *refusal) { return l.enterFrom(l.parse(remote)) }
+
+// parse is the address in remote, where sources are counted; the zero one where there is none.
+func (l *limits) parse(remote string) netip.Addr {
+	if !l.counts() {
+		return netip.Addr{}
+	}
+	at, _ := netip.ParseAddrPort(remote)
+	return at.Addr()
+}
+
+// enterFrom is enter for an address that is known as such.
+func (l *limits) enterFrom(remote netip.Addr) (*source, *refusal) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now := l.clock.now()
@@ -78,15 +90,16 @@ func (l *limits) enter(remote string) (*source, *refusal) {
 
 // call counts a request that is no stream, such as an ack.
 func (l *limits) call(remote string) *refusal {
+	from := l.parse(remote)
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	_, refused := l.sourceLocked(remote, l.clock.now(), 0)
+	_, refused := l.sourceLocked(from, l.clock.now(), 0)
 	return refused
 }
 
 // sourceLocked finds the source of remote and asks whether it may have that many more streams. It is nil where none are counted.
-func (l *limits) sourceLocked(remote string, now int64, more int) (*source, *refusal) {
-	if l.cfg.MaxStreamsPerSource == 0 && l.cfg.OpensPerSecondPerSource == 0 {
+func (l *limits) sourceLocked(remote netip.Addr, now int64, more int) (*source, *refusal) {
+	if !l.counts() {
 		return nil, nil
 	}
 	from := l.findLocked(remote, now)
@@ -99,12 +112,16 @@ func (l *limits) sourceLocked(remote string, now int64, more int) (*source, *ref
 	return from, nil
 }
 
-func (l *limits) findLocked(remote string, now int64) *source {
-	at, err := netip.ParseAddrPort(remote)
-	if err != nil {
+// counts reports whether sources are counted.
+func (l *limits) counts() bool {
+	return l.cfg.MaxStreamsPerSource != 0 || l.cfg.OpensPerSecondPerSource != 0
+}
+
+func (l *limits) findLocked(remote netip.Addr, now int64) *source {
+	if !remote.IsValid() {
 		return &l.others
 	}
-	addr := at.Addr().Unmap().WithZone("")
+	addr := remote.Unmap().WithZone("")
 	if addr.Is6() { // a household has a /64
 		p, _ := addr.Prefix(64)
 		addr = p.Addr()

@@ -47,7 +47,7 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 	refused := counter("ramen_frontend_refusals_total", "Streams and acks that were refused, by the code of the error.", "code")
 	ends := counter("ramen_frontend_ends_total", "Streams that ended.", "transport", "reason")
 	pushes := counter("ramen_frontend_pushes_total", "Pushes written to devices, or kept for their sockets.", "transport")
-	bytes := counter("ramen_frontend_pushed_bytes_total", "Bytes of pushes as the transport writes them, before TLS.", "transport")
+	bytes := counter("ramen_frontend_pushed_bytes_total", "Bytes of pushes as the transport writes them, before TLS; with a hello that goes out in the same write.", "transport")
 	acks := counter("ramen_frontend_acks_total", "Pushes that were acked.", "transport")
 	beats := counter("ramen_frontend_heartbeats_total", "Heartbeats written.", "transport")
 	reopens := counter("ramen_frontend_reopens_total", "Streams that were opened again because their gateway was lost, by what came of it.", "result")

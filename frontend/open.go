@@ -2,9 +2,9 @@ package frontend
 
 import (
 	"context"
-	"net/http"
 	"strings"
 
+	"ramen/internal/deadline"
 	"ramen/link"
 	"ramen/protocol"
 )
@@ -15,19 +15,19 @@ type request struct {
 	who identity
 }
 
-// newRequest reads what a device asks for over HTTP. PROTOCOL 4.
-func (s *Server) newRequest(r *http.Request) (*request, error) {
-	q, err := parseQuery(r.URL.RawQuery)
+// newRequest checks what a device asks for over HTTP. PROTOCOL 4.
+func (s *Server) newRequest(w *wish) (*request, error) {
+	q, err := parseQuery(w.query)
 	if err != nil {
 		return nil, err
 	}
-	if last := r.Header.Get("Last-Event-ID"); last != "" { // a standard EventSource's, and wins
-		if err := checkCursor("Last-Event-ID", last); err != nil {
+	if w.lastEvent != "" { // a standard EventSource's, and wins
+		if err := checkCursor("Last-Event-ID", w.lastEvent); err != nil {
 			return nil, err
 		}
-		q.cursor = last
+		q.cursor = w.lastEvent
 	}
-	who, err := s.identify(r.Header.Get("Authorization"), q.token, q.user, q.device)
+	who, err := s.identify(w.authorization, q.token, q.user, q.device)
 	if err != nil {
 		return nil, err
 	}
@@ -119,9 +119,9 @@ func compactLabels(c *protocol.DeviceContext) {
 
 // ask opens s at the owner of its user.
 func (s *stream) ask(ctx context.Context, r *request) (link.Stream, link.Opened, error) {
-	ctx, cancel := context.WithTimeout(ctx, s.srv.cfg.OpenTimeout)
-	defer cancel()
-	return s.srv.router.Open(ctx, link.Open{
+	within := deadline.Within(ctx, s.srv.cfg.OpenTimeout)
+	defer within.Stop()
+	return s.srv.router.Open(within, link.Open{
 		User: s.user, Device: s.device, Transport: s.transport, Context: s.context,
 		Cursor: strings.Clone(r.cursor), HasSeq: r.hasSeq, Seq: protocol.Seq(r.seq), Name: strings.Clone(r.stream),
 		Window: int(s.window),

@@ -70,7 +70,7 @@ func (s *Server) poll(w http.ResponseWriter, r *http.Request) {
 		s.fail(w, refused.err)
 		return
 	}
-	q, err := s.newRequest(r)
+	q, err := s.newRequest(wishOf(r))
 	if err != nil {
 		s.limits.exit(from)
 		s.fail(w, err)

@@ -48,6 +48,7 @@ type Server struct {
 	encoders wsEncoders
 	paths    map[string]endpoint
 	clock    clock
+	date     *dates
 	loop     *sock.Loop
 	limits   *limits
 	wheel    *wheel
@@ -80,7 +81,7 @@ func New(cfg Config, d Deps) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("frontend: start socket loop: %w", err)
 	}
-	s := &Server{cfg: cfg, router: d.Router, tokens: d.Tokens, ready: d.Ready, log: d.Logger, metrics: m, loop: loop, clock: newClock()}
+	s := &Server{cfg: cfg, router: d.Router, tokens: d.Tokens, ready: d.Ready, log: d.Logger, metrics: m, loop: loop, clock: newClock(), date: new(dates)}
 	s.origins = newOrigins(&s.cfg)
 	s.encoders = newWSEncoders(cfg.WS)
 	s.paths = s.endpoints()
@@ -131,7 +132,7 @@ func (s *Server) Serve(l net.Listener, tlsConfig *tls.Config) error {
 
 	var err error
 	if tlsConfig != nil {
-		err = h.ServeTLS(l, "", "")
+		err = h.ServeTLS(sock.Roomy(l, s.cfg.Sock), "", "")
 	} else {
 		err = s.serveDoor(h, l)
 	}
@@ -148,6 +149,7 @@ func (s *Server) serveDoor(h *http.Server, l net.Listener) error {
 	err := h.Serve(d)
 	d.Close()
 	d.wg.Wait()
+	d.openers.wg.Wait()
 	return err
 }
 

@@ -1,6 +1,7 @@
 package frontend
 
 import (
+	"context"
 	"net"
 	"net/http"
 	"sync/atomic"
@@ -37,36 +38,46 @@ func (x *sseStream) Written(n int) { x.stream.written(n) }
 // Closed implements sock.Handler.
 func (x *sseStream) Closed(error) { x.stream.gone() }
 
-// receive serves GET /ramen/receive.
+// receive serves GET /ramen/receive as net/http has read it.
 func (s *Server) receive(w http.ResponseWriter, r *http.Request) {
 	from, refused := s.limits.enter(r.RemoteAddr)
+	a := wishOf(r)
+	x, lk, opened, ok := s.openEvents(r.Context(), w, a, from, refused)
+	if !ok {
+		return
+	}
+	if hijacker, ok := w.(http.Hijacker); ok && r.ProtoMajor == 1 {
+		x.take(&hijacked{s: s, w: hijacker}, a.origin, lk, opened)
+		return
+	}
+	x.serve(w, r, lk, opened)
+}
+
+// openEvents opens a stream of events at the owner, or answers why not.
+func (s *Server) openEvents(ctx context.Context, w http.ResponseWriter, a *wish, from *source, refused *refusal) (*sseStream, link.Stream, link.Opened, bool) {
 	if refused != nil {
 		s.metrics.refused[refused.err.Code].Inc()
 		s.refuseEvents(w, refused.reason, refused.err.Message)
-		return
+		return nil, nil, link.Opened{}, false
 	}
-	q, err := s.newRequest(r)
+	q, err := s.newRequest(a)
 	if err != nil {
 		s.limits.exit(from)
 		s.fail(w, err)
-		return
+		return nil, nil, link.Opened{}, false
 	}
 	x := &sseStream{wire: wire{enc: sseLF}}
 	if q.beatEvent {
 		x.wire.enc = sseEvent
 	}
 	x.stream.init(s, q, protocol.TransportSSE, &x.wire, from)
-	lk, opened, err := x.stream.ask(r.Context(), q)
+	lk, opened, err := x.stream.ask(ctx, q)
 	if err != nil {
 		s.limits.exit(from)
 		s.refuseReceive(w, err)
-		return
+		return nil, nil, link.Opened{}, false
 	}
-	if hijacker, ok := w.(http.Hijacker); ok && r.ProtoMajor == 1 {
-		x.take(hijacker, w.Header(), lk, opened)
-		return
-	}
-	x.serve(w, r, lk, opened)
+	return x, lk, opened, true
 }
 
 // refuseReceive answers an owner that said no. An EventSource takes every status but 200 for final, so only what it must not
@@ -100,44 +111,32 @@ func eventHeaders(h http.Header) {
 	h.Set("X-Accel-Buffering", "no")
 }
 
-// take takes the connection over. h holds the headers that the answer has so far: those of CORS.
-func (x *sseStream) take(w http.Hijacker, h http.Header, lk link.Stream, opened link.Opened) {
-	c, _, err := w.Hijack() // what the device sent too early is dropped with its buffer
+// take takes the connection over, on which a page of origin listens. What the device sent too early is dropped.
+func (x *sseStream) take(c taker, origin string, lk link.Stream, opened link.Opened) {
 	x.stream.start(lk, opened, func(hello *protocol.Hello) (written, error) {
+		conn, err := c.take(x)
 		if err != nil {
 			x.wire.conn = noConn{}
 			return written{}, err
 		}
-		return x.connect(c, h, hello)
+		x.wire.conn = conn
+		b := buffers.Get().(*[]byte)
+		*b = x.stream.srv.appendEventHead(*b, origin)
+		*b = x.wire.enc.hello(*b, hello)
+		return x.wire.greet(&x.stream, b, opened.Pending), nil
 	})
-}
-
-func (x *sseStream) connect(c net.Conn, h http.Header, hello *protocol.Hello) (written, error) {
-	conn, err := x.stream.srv.loop.Add(bare(c), x)
-	if err != nil {
-		c.Close()
-		x.wire.conn = noConn{}
-		return written{}, err
-	}
-	x.wire.conn = conn
-	b := buffers.Get().(*[]byte)
-	*b = appendEventHead(*b, h)
-	*b = x.wire.enc.hello(*b, hello)
-	return x.wire.write(b), nil
+	x.wire.sent(&x.stream)
 }
 
 // appendEventHead appends the head of the answer. It ends with the connection: RFC 9112 6.3.
-func appendEventHead(b []byte, h http.Header) []byte {
+func (s *Server) appendEventHead(b []byte, origin string) []byte {
 	b = append(b, "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nCache-Control: no-cache, no-transform\r\nX-Accel-Buffering: no\r\nConnection: close\r\nDate: "...)
-	b = time.Now().UTC().AppendFormat(b, http.TimeFormat)
-	b = append(b, "\r\n"...)
-	for _, name := range [...]string{"Vary", allowOrigin, "Access-Control-Expose-Headers"} {
-		if v := h.Get(name); v != "" {
-			b = append(b, name...)
-			b = append(b, ": "...)
-			b = append(b, v...)
-			b = append(b, "\r\n"...)
-		}
+	b = append(b, s.date.now()...)
+	b = append(b, "\r\nVary: Origin\r\n"...)
+	if s.origins.allows(origin) {
+		b = append(b, allowOrigin+": "...)
+		b = append(b, origin...)
+		b = append(b, "\r\nAccess-Control-Expose-Headers: "+exposeHeaders+"\r\n"...)
 	}
 	return append(b, "\r\n"...)
 }

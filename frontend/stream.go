@@ -61,6 +61,9 @@ type stream struct {
 	kept      int32 // bytes
 	owed      int32 // credit of what is kept
 	due       int32 // credit to give back with the next
+	held      int32 // how much of due stays with us: push.go
+	took      int32 // bytes that went out since tookMS, while some are kept
+	tookMS    uint32
 	rttMS     uint32
 	pushes    uint32
 	wroteMS   int64 // when bytes last left

@@ -1,8 +1,8 @@
 package frontend
 
 import (
+	"context"
 	"errors"
-	"net"
 	"net/http"
 	"sync"
 
@@ -170,11 +170,16 @@ func (s *Server) upgrade(w http.ResponseWriter, r *http.Request) {
 		s.failHandshake(w, err)
 		return
 	}
+	s.serveSocket(r.Context(), &hijacked{s: s, c: c}, wishOf(r), &n, from, refused)
+}
+
+// serveSocket opens a stream on a connection whose handshake is agreed, or closes it with the reason.
+func (s *Server) serveSocket(ctx context.Context, c taker, a *wish, n *ws.Negotiated, from *source, refused *refusal) {
 	if refused != nil {
 		s.refuseSocket(c, n.Head, refused.err)
 		return
 	}
-	x, lk, opened, err := s.openSocket(r, from, &n)
+	x, lk, opened, err := s.openSocket(ctx, a, from, n)
 	if err != nil {
 		s.limits.exit(from)
 		s.refuseSocket(c, n.Head, err)
@@ -182,7 +187,8 @@ func (s *Server) upgrade(w http.ResponseWriter, r *http.Request) {
 	}
 	x.begun.Lock()
 	defer x.begun.Unlock()
-	x.stream.start(lk, opened, func(h *protocol.Hello) (written, error) { return x.connect(c, n.Head, h) })
+	x.stream.start(lk, opened, func(h *protocol.Hello) (written, error) { return x.connect(c, n.Head, h, opened.Pending) })
+	x.wire.sent(&x.stream)
 	if len(n.Early) > 0 {
 		x.read(n.Early)
 	}
@@ -203,42 +209,40 @@ func (s *Server) failHandshake(w http.ResponseWriter, err error) {
 	s.failAs(w, e.Status, protocol.Errorf(code, "%s", text))
 }
 
-func (s *Server) openSocket(r *http.Request, from *source, n *ws.Negotiated) (*wsStream, link.Stream, link.Opened, error) {
-	q, err := s.newRequest(r)
+func (s *Server) openSocket(ctx context.Context, a *wish, from *source, n *ws.Negotiated) (*wsStream, link.Stream, link.Opened, error) {
+	q, err := s.newRequest(a)
 	if err != nil {
 		return nil, nil, link.Opened{}, err
 	}
 	x := &wsStream{proto: n.Subprotocol == ws.SubprotocolProto, reader: ws.NewReader(n.Deflate, 0)}
 	x.wire.enc = s.encoders.of(x.proto, n.Deflate)
 	x.stream.init(s, q, protocol.TransportWS, wsOutlet{x}, from)
-	lk, opened, err := x.stream.ask(r.Context(), q)
+	lk, opened, err := x.stream.ask(ctx, q)
 	return x, lk, opened, err
 }
 
-// connect sends the handshake's answer and hello in one write.
-func (x *wsStream) connect(c net.Conn, head []byte, h *protocol.Hello) (written, error) {
-	conn, err := x.stream.srv.loop.Add(bare(c), x)
+// connect sends the handshake's answer and hello in one write, and the pushes that follow at once.
+func (x *wsStream) connect(c taker, head []byte, h *protocol.Hello, more bool) (written, error) {
+	conn, err := c.take(x)
 	if err != nil {
-		c.Close()
 		x.wire.conn = noConn{}
 		return written{}, err
 	}
 	x.wire.conn = conn
 	b := buffers.Get().(*[]byte)
 	*b = x.wire.enc.hello(append(*b, head...), h)
-	return x.wire.write(b), nil
+	return x.wire.greet(&x.stream, b, more), nil
 }
 
 // refuseSocket answers the handshake, and closes without hello or goaway.
-func (s *Server) refuseSocket(c net.Conn, head []byte, err error) {
+func (s *Server) refuseSocket(c taker, head []byte, err error) {
 	reason, detail := endOf(err)
 	e := protocolError(err)
 	if m := s.metrics.refused[e.Code]; m != nil {
 		m.Inc()
 	}
-	conn, err := s.loop.Add(bare(c), farewellOnly{})
+	conn, err := c.take(farewellOnly{})
 	if err != nil {
-		c.Close()
 		return
 	}
 	conn.Write(ws.AppendClose(head, reason.CloseCode(), detail))

@@ -12,6 +12,7 @@ import (
 type wire struct {
 	conn sock.Conn
 	enc  encoder
+	head *[]byte // held for the next write; nil: nothing is
 }
 
 var _ outlet = (*wire)(nil)
@@ -40,7 +41,33 @@ func release(b *[]byte) {
 	}
 }
 
+// greet writes the first bytes of a connection; where pushes follow at once, they wait for these, and go out in one write.
+func (w *wire) greet(s *stream, b *[]byte, more bool) written {
+	if !more {
+		return w.write(b)
+	}
+	w.head = b
+	s.wroteMS = s.srv.clock.now() // as good as: sent is next
+	return written{}
+}
+
+// sent sees to it that the first bytes are out, though nothing may have followed. It is called once the stream has its credit.
+func (w *wire) sent(s *stream) {
+	s.mu.Lock()
+	if w.head != nil {
+		b := buffers.Get().(*[]byte)
+		s.wroteLocked(s.srv.clock.now(), w.write(b), 0)
+	}
+	s.mu.Unlock()
+}
+
 func (w *wire) write(b *[]byte) written {
+	if head := w.head; head != nil {
+		w.head = nil
+		*head = append(*head, *b...)
+		release(b)
+		b = head
+	}
 	n := len(*b)
 	kept, err := w.conn.Write(*b)
 	release(b)
@@ -72,13 +99,16 @@ func (w *wire) goaway(g *protocol.GoAway) written {
 
 func (w *wire) end(reason protocol.Reason, detail string) {
 	b := buffers.Get().(*[]byte)
-	if *b = w.enc.end(*b, reason, detail); len(*b) > 0 {
+	if *b = w.enc.end(*b, reason, detail); len(*b) > 0 || w.head != nil {
 		w.write(b)
 	}
 	w.conn.Shutdown()
 }
 
-func (w *wire) abort(protocol.Reason, string) { w.conn.Close() }
+func (w *wire) abort(protocol.Reason, string) {
+	w.head = nil
+	w.conn.Close()
+}
 
 // sseEncoder writes events. PROTOCOL 5.
 type sseEncoder struct{ beat string }

@@ -6,7 +6,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
 	"ramen/protocol"
@@ -36,12 +35,14 @@ type lifetime struct{ from, to int64 }
 
 // parsePayload reads a payload whose signature is good.
 func parsePayload(b64 string) (*payload, error) {
-	raw, err := strict64.DecodeString(b64)
-	if err != nil {
+	b := scratches.Get().(*scratch)
+	defer scratches.Put(b)
+	raw, ok := b.decode(b64)
+	if !ok {
 		return nil, refusef("token's payload is no base64url without padding")
 	}
 	p := new(payload)
-	if err := json.Unmarshal(raw, p); err != nil {
+	if err := p.read(raw, b); err != nil {
 		var wrong *wrongClaim
 		if errors.As(err, &wrong) {
 			return nil, refusef("token's %s is a %s; it should be %s", wrong.name, wrong.is, wrong.should)
@@ -123,6 +124,9 @@ func (l lifetime) check(now time.Time, leeway time.Duration) error {
 	}
 	return nil
 }
+
+// errNoObject is a payload that is not one JSON object.
+var errNoObject = errors.New("auth: payload is no JSON object")
 
 // wrongClaim is a claim of the wrong type.
 type wrongClaim struct{ name, is, should string }

@@ -37,8 +37,9 @@ type ringAlgorithm struct {
 }
 
 type ringKey struct {
-	id  string
-	key any
+	id   string
+	key  any
+	macs *macs // of a secret
 }
 
 // newKeyring sorts keys by what they may be used for. only, where it is not empty, are the algorithms that the
@@ -89,7 +90,7 @@ func (r *keyring) add(k sourceKey, only []string) error {
 			ra = &ringAlgorithm{name: a.name, method: a.method, hmac: a.secret > 0}
 			r.byAlgorithm[a.name] = ra
 		}
-		ra.keys = append(ra.keys, ringKey{id: k.id, key: k.key})
+		ra.keys = append(ra.keys, ringKey{id: k.id, key: k.key, macs: newMACs(a.method, k.key)})
 	}
 	return nil
 }
@@ -123,7 +124,7 @@ func (r *keyring) check(h *header, signed string, signature []byte) error {
 				continue
 			}
 			tried++
-			if a.method.Verify(signed, signature, k.key) == nil {
+			if k.signed(a.method, signed, signature) {
 				return nil
 			}
 		}
@@ -166,7 +167,7 @@ func namesOf(as []*algorithm) []string {
 }
 
 // remembers reports whether tokens of that algorithm are worth remembering: to check an HMAC costs little more than to
-// look the token up (4 µs; ES256 takes 100), and to remember costs memory a stream.
+// look the token up (2 µs; ES256 takes 90), and to remember costs memory a stream.
 func (r *keyring) remembers(alg string) bool {
 	a := r.byAlgorithm[alg]
 	return a != nil && !a.hmac && r.verified.half > 0

@@ -109,11 +109,7 @@ func (t *Tokens) verify(token string) (Claims, error) {
 // expected inside.
 func (t *Tokens) verifyNew(ring *keyring, h *header, parts jws) (remembered, error) {
 	var r remembered
-	signature, err := strict64.DecodeString(parts.signature)
-	if err != nil {
-		return r, refusef("token's signature is no base64url without padding")
-	}
-	if err := ring.check(h, parts.signed, signature); err != nil {
+	if err := ring.checkText(h, parts.signed, parts.signature); err != nil {
 		return r, err
 	}
 	p, err := parsePayload(parts.payload)

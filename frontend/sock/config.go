@@ -18,8 +18,8 @@ type Config struct {
 	// PROTOCOL 2.8 demands the 30 s.
 	UserTimeout  time.Duration `yaml:"user_timeout" doc:"How long sent bytes may stay unacknowledged by TCP (TCP_USER_TIMEOUT). With heartbeats of 4s, 20s finds a dead connection within 30s. 0: the system's, many minutes."`
 	KeepAlive    time.Duration `yaml:"keep_alive" doc:"Idle time before TCP probes, and that between them. 0: no probes."`
-	SendBuffer   int           `yaml:"send_buffer" unit:"bytes" doc:"The kernel's send buffer of a connection in bytes (SO_SNDBUF; the kernel doubles it). 0: the system's, which grows to megabytes for a slow peer, where a high message then waits behind low ones."`
-	NotSentLowat int           `yaml:"not_sent_lowat" unit:"bytes" doc:"Unsent bytes of a connection beyond which the kernel takes no more (TCP_NOTSENT_LOWAT): bounds what a high message waits behind without bounding what is in flight. 0: the system's."`
+	SendBuffer   int           `yaml:"send_buffer" unit:"bytes" doc:"The kernel's send buffer of a connection in bytes (SO_SNDBUF; the kernel doubles it). 0: the system's, which grows with what is in flight. A small one wastes fast long ways."`
+	NotSentLowat int           `yaml:"not_sent_lowat" unit:"bytes" doc:"Unsent bytes of a connection beyond which its socket has no room (TCP_NOTSENT_LOWAT; it has again below half of it): bounds what a high message waits behind on a slow link, without bounding what is in flight. 0: the system's, megabytes."`
 }
 
 // Default is the configuration that a zero file means.
@@ -30,6 +30,8 @@ func Default() Config {
 		Linger:      2 * time.Second,
 		UserTimeout: 20 * time.Second,
 		KeepAlive:   15 * time.Second,
+
+		NotSentLowat: 16 << 10,
 	}
 }
 

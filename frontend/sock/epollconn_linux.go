@@ -28,6 +28,7 @@ type epollConn struct {
 	state state
 	eof   bool          // the peer has ended its side; input is not waited for
 	out   bool          // EPOLLOUT is waited for
+	fresh uint8         // written since the socket was asked for room, in askUnit
 	end   time.Duration // clock by which an ending or finished connection is closed
 	q     *kept         // nil: nothing is kept
 	err   error         // for Closed
@@ -67,43 +68,69 @@ func (c *epollConn) Write(b []byte) (int, error) {
 		return c.q.len(), nil
 	}
 	if c.q == nil {
-		n, err := c.sendLocked(b)
+		n, room, err := c.sendLocked(b)
 		if err != nil {
 			c.failLocked(err)
 			return 0, err
 		}
-		if n == len(b) {
+		if n == len(b) && room {
 			return 0, nil
 		}
-		b = b[n:]
 		c.q = &kept{}
 		c.out = true
 		if c.watchLocked(); c.state == dead {
 			return 0, c.err
 		}
+		if n == len(b) {
+			c.q.sink(n)
+			return n, nil
+		}
+		b = b[n:]
 	}
-	if c.q.n+len(b) > c.p.cfg.MaxKept {
+	if c.q.len()+len(b) > c.p.cfg.MaxKept {
 		c.failLocked(ErrFull)
 		return 0, ErrFull
 	}
 	c.q.add(b)
-	return c.q.n, nil
+	return c.q.len(), nil
 }
 
-// sendLocked writes what the socket takes of b.
-func (c *epollConn) sendLocked(b []byte) (int, error) {
-	for {
-		n, err := writeNow(int(c.fd), b)
+// sendLocked writes what the socket takes of b, in pieces, so that a slow peer's progress is seen. room is false where it has
+// none now, though it may have taken all.
+func (c *epollConn) sendLocked(b []byte) (n int, room bool, err error) {
+	for n < len(b) {
+		piece := b[n:min(n+maxPiece, len(b))]
+		took, err := writeNow(int(c.fd), piece)
 		switch err {
-		case nil: // a short write is a full socket: the next one would say EAGAIN
-			return n, nil
+		case nil:
+			n += took
+			if took < len(piece) { // a full socket: the next write would say EAGAIN
+				return n, false, nil
+			}
+			if !c.roomLocked(took) {
+				return n, false, nil
+			}
 		case unix.EAGAIN:
-			return 0, nil
+			return n, false, nil
 		case unix.EINTR:
 		default:
-			return 0, os.NewSyscallError("write", err)
+			return n, false, os.NewSyscallError("write", err)
 		}
 	}
+	return n, true, nil
+}
+
+// roomLocked reports whether the socket has room behind n bytes that it took; a small write does not ask.
+func (c *epollConn) roomLocked(n int) bool {
+	if c.p.cfg.NotSentLowat == 0 {
+		return true
+	}
+	if units := int(c.fresh) + (n+askUnit-1)/askUnit; units < askAfter/askUnit {
+		c.fresh = uint8(units)
+		return true
+	}
+	c.fresh = 0
+	return hasRoom(int(c.fd))
 }
 
 // endedLocked is what a Write is told after the end.

@@ -83,24 +83,26 @@ func (c *epollConn) flush() {
 	}
 }
 
-// flushLocked answers how many bytes went out.
+// flushLocked answers how many kept bytes are gone: those that the socket had taken before, since there is room now, and those
+// that it takes.
 func (c *epollConn) flushLocked() int {
 	if c.state == dead || c.q == nil {
 		return 0
 	}
-	vec := append(c.p.iovs[:0], c.q.chunks[:min(len(c.q.chunks), maxVector)]...)
-	n, err := unix.Writev(int(c.fd), vec)
-	clear(vec)
-	if err != nil && err != unix.EAGAIN && err != unix.EINTR {
-		c.dieLocked(os.NewSyscallError("writev", err))
-		return 0
-	}
-	if n <= 0 {
-		return 0
-	}
-	c.q.drop(n)
+	gone := c.q.rise()
 	if c.q.n > 0 {
-		return n
+		n, room, ok := c.drainLocked()
+		if !ok {
+			return 0
+		}
+		if c.q.n > 0 || !room && c.state == open {
+			if c.q.n == 0 {
+				c.q.sink(n)
+				n = 0
+			}
+			return gone + n
+		}
+		gone += n
 	}
 	c.q = nil
 	c.out = false
@@ -114,7 +116,30 @@ func (c *epollConn) flushLocked() int {
 			c.finishLocked()
 		}
 	}
-	return n
+	return gone
+}
+
+// drainLocked writes a piece of what is kept; ok is false where the connection died of it.
+func (c *epollConn) drainLocked() (n int, room, ok bool) {
+	vec, rest := c.p.iovs[:0], maxPiece
+	for _, chunk := range c.q.chunks[:min(len(c.q.chunks), maxVector)] {
+		chunk = chunk[:min(len(chunk), rest)]
+		vec = append(vec, chunk)
+		if rest -= len(chunk); rest == 0 {
+			break
+		}
+	}
+	n, err := unix.Writev(int(c.fd), vec)
+	clear(vec)
+	switch {
+	case err != nil && err != unix.EAGAIN && err != unix.EINTR:
+		c.dieLocked(os.NewSyscallError("writev", err))
+		return 0, false, false
+	case n <= 0:
+		return 0, false, true
+	}
+	c.q.drop(n)
+	return n, c.roomLocked(n), true
 }
 
 // expire closes c if it has lingered for long enough, and answers whether it is closed.
@@ -135,7 +160,7 @@ func (c *epollConn) reap() bool {
 		c.mu.Unlock()
 		return gone
 	}
-	_ = unix.Close(int(c.fd)) // leaves the epoll set too: there is no other descriptor of this socket
+	closeNow(int(c.fd)) // leaves the epoll set too: there is no other descriptor of this socket
 	c.fd = -1
 	err := c.err
 	c.mu.Unlock()

@@ -9,9 +9,11 @@ import (
 const maxChunk = 16 << 10
 
 // kept is what a socket did not take: a queue of copies, made when the first byte is kept and dropped when the last is gone.
+// What it took without having room left is counted too, until it has room.
 type kept struct {
 	chunks [][]byte
 	n      int           // bytes in chunks
+	sunk   int           // bytes that the socket has taken
 	since  time.Duration // clock when the first was kept, or when some last went out
 }
 
@@ -51,6 +53,22 @@ func (k *kept) drop(n int) {
 	}
 }
 
+// sink counts n bytes that the socket took, and has no room behind.
+func (k *kept) sink(n int) {
+	k.sunk = n
+	k.since = clock()
+}
+
+// rise answers how many bytes had sunk: the socket has room.
+func (k *kept) rise() int {
+	n := k.sunk
+	k.sunk = 0
+	if n > 0 {
+		k.since = clock()
+	}
+	return n
+}
+
 // take hands over the first chunk, which is no longer written to. Its bytes stay in n until out counts them.
 func (k *kept) take() []byte {
 	head := k.chunks[0]
@@ -65,12 +83,12 @@ func (k *kept) out(n int) {
 	k.since = clock()
 }
 
-// len is how many bytes are kept. nil: none.
+// len is how many bytes are kept, sunk ones included. nil: none.
 func (k *kept) len() int {
 	if k == nil {
 		return 0
 	}
-	return k.n
+	return k.n + k.sunk
 }
 
 // stalled is for how long nothing has gone out. nil: nothing is kept.

@@ -25,7 +25,7 @@ func Listen(ctx context.Context, addr string, cfg Config) (net.Listener, error) 
 	if err != nil {
 		return nil, fmt.Errorf("frontend/sock: listen on %s: %w", addr, err)
 	}
-	return l, nil
+	return &listener{TCPListener: l.(*net.TCPListener)}, nil
 }
 
 // prepare gives cfg's options to a connection that may come from another listener.

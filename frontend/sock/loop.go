@@ -61,13 +61,24 @@ func (l *Loop) Add(c net.Conn, h Handler) (Conn, error) {
 
 // prepareAny sets the options where there is a TCP connection under c.
 func prepareAny(c net.Conn, cfg Config) error {
-	if u, ok := c.(interface{ NetConn() net.Conn }); ok { // TLS
-		c = u.NetConn()
-	}
-	if tcp, ok := c.(*net.TCPConn); ok {
+	if tcp := tcpUnder(c); tcp != nil {
 		return prepare(tcp, cfg)
 	}
 	return nil
+}
+
+// tcpUnder is the TCP connection under c's layers, such as TLS; nil: there is none.
+func tcpUnder(c net.Conn) *net.TCPConn {
+	for {
+		switch u := c.(type) {
+		case *net.TCPConn:
+			return u
+		case interface{ NetConn() net.Conn }:
+			c = u.NetConn()
+		default:
+			return nil
+		}
+	}
 }
 
 // forget takes n off the list: it has made its last call.

@@ -78,8 +78,8 @@ func (n *netConn) closeWrite() {
 	if ok {
 		_ = half.CloseWrite()
 	}
-	if under, is := n.c.(interface{ NetConn() net.Conn }); is {
-		if tcp, is := under.NetConn().(*net.TCPConn); is {
+	if _, is := n.c.(interface{ NetConn() net.Conn }); is {
+		if tcp := tcpUnder(n.c); tcp != nil {
 			_ = tcp.CloseWrite()
 		}
 	}

@@ -38,12 +38,20 @@ const sayAgain = 10
 func (r *reserved) Accept() (net.Conn, error) {
 	for {
 		c, err := r.Listener.Accept()
-		if err != nil || descriptor(c) < r.most {
+		if err != nil || !r.short(descriptor(c)) {
 			return c, err
 		}
 		c.Close()
-		if now, said := time.Now().Unix(), r.said.Load(); now-said >= sayAgain && r.said.CompareAndSwap(said, now) {
-			r.log.Warn("connections are closed at once: open files run short; raise their limit, or set limits on streams below it", "addr", r.Addr(), "limit", r.most)
-		}
 	}
+}
+
+// short reports, and logs, that a connection has one of the descriptors that are kept for others.
+func (r *reserved) short(fd int) bool {
+	if fd < r.most {
+		return false
+	}
+	if now, said := time.Now().Unix(), r.said.Load(); now-said >= sayAgain && r.said.CompareAndSwap(said, now) {
+		r.log.Warn("connections are closed at once: open files run short; raise their limit, or set limits on streams below it", "addr", r.Addr(), "limit", r.most)
+	}
+	return true
 }

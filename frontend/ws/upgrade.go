@@ -94,36 +94,46 @@ func chooseSubprotocol(r *http.Request) (chosen string, answer http.Header, err 
 		return SubprotocolJSON, nil, nil
 	}
 	for _, line := range lines {
-		for name := range strings.SplitSeq(line, ",") {
-			switch name = strings.TrimSpace(name); name {
-			case SubprotocolJSON, SubprotocolProto:
-				return name, http.Header{"Sec-Websocket-Protocol": {name}}, nil
-			}
+		if name, ok := choose(line); ok {
+			return name, http.Header{"Sec-Websocket-Protocol": {name}}, nil
 		}
 	}
 	return "", nil, &HandshakeError{http.StatusBadRequest, fmt.Sprintf("subprotocol %q is unknown: ask for %s, %s or none",
 		strings.Join(lines, ", "), SubprotocolJSON, SubprotocolProto)}
 }
 
-// offersDeflate says whether an offer of the client's can be taken as it is: gorilla's answer promises no smaller window,
-// so that one which demands it is no use. RFC 7692 7.1.2.1.
+// choose takes the first of a list of subprotocols that the server knows.
+func choose(list string) (string, bool) {
+	for name := range strings.SplitSeq(list, ",") {
+		switch name = strings.TrimSpace(name); name {
+		case SubprotocolJSON, SubprotocolProto:
+			return name, true
+		}
+	}
+	return "", false
+}
+
 func offersDeflate(h http.Header) bool {
-	for _, line := range h.Values("Sec-Websocket-Extensions") {
-		for offer := range strings.SplitSeq(line, ",") {
-			params := strings.Split(offer, ";")
-			if strings.TrimSpace(params[0]) != "permessage-deflate" {
-				continue
+	return slices.ContainsFunc(h.Values("Sec-Websocket-Extensions"), takesDeflate)
+}
+
+// takesDeflate says whether an offer of the client's can be taken as it is: gorilla's answer promises no smaller window,
+// so that one which demands it is no use. RFC 7692 7.1.2.1.
+func takesDeflate(list string) bool {
+	for offer := range strings.SplitSeq(list, ",") {
+		params := strings.Split(offer, ";")
+		if strings.TrimSpace(params[0]) != "permessage-deflate" {
+			continue
+		}
+		if !slices.ContainsFunc(params[1:], func(p string) bool {
+			name, _, _ := strings.Cut(p, "=")
+			switch strings.TrimSpace(name) {
+			case "server_no_context_takeover", "client_no_context_takeover", "client_max_window_bits":
+				return false
 			}
-			if !slices.ContainsFunc(params[1:], func(p string) bool {
-				name, _, _ := strings.Cut(p, "=")
-				switch strings.TrimSpace(name) {
-				case "server_no_context_takeover", "client_no_context_takeover", "client_max_window_bits":
-					return false
-				}
-				return true
-			}) {
-				return true
-			}
+			return true
+		}) {
+			return true
 		}
 	}
 	return false

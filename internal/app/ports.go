@@ -90,7 +90,7 @@ func serverTLS(c *auth.Certs, protocols ...string) *tls.Config {
 func (a *App) serveDevices(p *ports, c *auth.Certs) {
 	p.serve("devices", func() error { return a.frontend.Serve(p.devices, serverTLS(c, "h2", "http/1.1")) })
 	s := a.grpcServer(a.frontend.GRPCOptions(), serverTLS(c, "h2"), "ramen.v1.Devices", a.frontend.RegisterGRPC)
-	p.serve("devices_grpc", func() error { return s.Serve(p.devicesGRPC) })
+	p.serve("devices_grpc", func() error { return s.Serve(sock.Roomy(p.devicesGRPC, a.cfg.Frontend.Sock)) })
 	a.onEnd("gRPC of devices", func(ctx context.Context) error { return stopGRPC(ctx, s) })
 }
 

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"io"
+	"net"
 	"net/http"
 
 	"google.golang.org/grpc"
@@ -33,7 +34,11 @@ func (s *server) dialer(addr string, overTLS bool) (*grpc.ClientConn, error) {
 		cfg.NextProtos = nil
 		creds = credentials.NewTLS(cfg)
 	}
-	return grpc.NewClient("passthrough:///"+addr, grpc.WithTransportCredentials(creds))
+	opts := []grpc.DialOption{grpc.WithTransportCredentials(creds)}
+	if s.net != nil {
+		opts = append(opts, grpc.WithContextDialer(func(ctx context.Context, addr string) (net.Conn, error) { return s.net(ctx, "tcp", addr) }))
+	}
+	return grpc.NewClient("passthrough:///"+addr, opts...)
 }
 
 func (s *server) dialGRPC(p place) (device, error) {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"os"
 	"strings"
@@ -23,7 +24,8 @@ type server struct {
 	cfg  app.Config
 	addr app.Addresses
 	web  *http.Client
-	key  string // of backends; empty under dev
+	net  func(ctx context.Context, network, addr string) (net.Conn, error) // to the server; nil: the system's
+	key  string                                                            // of backends; empty under dev
 
 	stop context.CancelFunc
 	done chan error // what Run answered

@@ -30,7 +30,7 @@ func (s *server) dialWS(p place, subprotocol string) (device, error) {
 
 // socket shakes hands. A refusal before the upgrade is an *ending.
 func (s *server) socket(p place, h http.Header, subprotocols ...string) (*websocket.Conn, *http.Response, error) {
-	dialer := websocket.Dialer{Subprotocols: subprotocols, HandshakeTimeout: patience}
+	dialer := websocket.Dialer{Subprotocols: subprotocols, HandshakeTimeout: patience, NetDialContext: s.net}
 	url := "ws" + s.deviceURL("/ramen/ws?" + p.query().Encode())[len("http"):]
 	if s.cfg.TLS.Devices.Configured() {
 		dialer.TLSClientConfig = s.web.Transport.(*http.Transport).TLSClientConfig.Clone()

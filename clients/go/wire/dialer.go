@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"net/url"
 	"strings"
@@ -66,6 +67,9 @@ type Dialer struct {
 	TLS    *tls.Config   // for https; gRPC speaks TLS where it is set. nil: https by the system's roots, gRPC in cleartext
 	Wait   time.Duration // long-poll's wait, whole seconds, 1 s to 60 s; 0: 25 s
 	Header http.Header   // sent with every HTTP request beside the dialer's own; may be nil
+
+	// Net connects, instead of the system's own network and proxy. nil: these.
+	Net func(ctx context.Context, network, addr string) (net.Conn, error)
 }
 
 // Conn is one stream of a device.
@@ -132,6 +136,25 @@ func (d *Dialer) Check(t Transport) error {
 	}
 	_, err := d.endpoint("")
 	return err
+}
+
+// connect is how TCP connections are made.
+func (d *Dialer) connect() func(ctx context.Context, network, addr string) (net.Conn, error) {
+	if d.Net != nil {
+		return d.Net
+	}
+	return (&net.Dialer{Timeout: connectTimeout}).DialContext
+}
+
+// connectTimeout is for a TCP connection alone, where the opening is not bounded more closely.
+const connectTimeout = 10 * time.Second
+
+// proxy is how the way through a proxy is found; nil: none is asked.
+func (d *Dialer) proxy() func(*http.Request) (*url.URL, error) {
+	if d.Net != nil {
+		return nil
+	}
+	return http.ProxyFromEnvironment
 }
 
 // endpoint is the URL of path below the dialer's.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net"
 	"sync"
 
 	"google.golang.org/grpc"
@@ -35,12 +36,17 @@ func (d *Dialer) dialGRPC(ctx context.Context, o *protocol.OpenFrame, alive func
 	if d.TLS != nil {
 		creds = credentials.NewTLS(d.TLS)
 	}
-	client, err := grpc.NewClient(d.GRPC,
+	opts := []grpc.DialOption{
 		grpc.WithTransportCredentials(creds),
 		grpc.WithDisableServiceConfig(), // retries are rule 13's
-		grpc.WithReadBufferSize(4<<10),
-		grpc.WithWriteBufferSize(4<<10),
-		grpc.WithDefaultCallOptions(grpc.ForceCodecV2(rawCodec{}), grpc.MaxCallRecvMsgSize(MaxFrame)))
+		grpc.WithReadBufferSize(4 << 10),
+		grpc.WithWriteBufferSize(4 << 10),
+		grpc.WithDefaultCallOptions(grpc.ForceCodecV2(rawCodec{}), grpc.MaxCallRecvMsgSize(MaxFrame)),
+	}
+	if d.Net != nil {
+		opts = append(opts, grpc.WithNoProxy(), grpc.WithContextDialer(func(ctx context.Context, addr string) (net.Conn, error) { return d.Net(ctx, "tcp", addr) }))
+	}
+	client, err := grpc.NewClient(d.GRPC, opts...)
 	if err != nil {
 		return nil, fmt.Errorf("wire: dial grpc: %w", err)
 	}

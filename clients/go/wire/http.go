@@ -2,7 +2,6 @@ package wire
 
 import (
 	"crypto/tls"
-	"net"
 	"net/http"
 	"time"
 )
@@ -14,8 +13,8 @@ func (d *Dialer) newTransport() *http.Transport {
 		c = d.TLS.Clone()
 	}
 	return &http.Transport{
-		Proxy:               http.ProxyFromEnvironment,
-		DialContext:         (&net.Dialer{Timeout: 10 * time.Second}).DialContext,
+		Proxy:               d.proxy(),
+		DialContext:         d.connect(),
 		TLSClientConfig:     c,
 		ForceAttemptHTTP2:   true,
 		DisableCompression:  true, // a compressor in between would hold heartbeats back

@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -204,5 +205,26 @@ func TestADialEndsWithItsContext(t *testing.T) {
 			t.Errorf("%s: dialled", tr)
 		}
 		cancel()
+	}
+}
+
+// A dialer with a network of its own reaches the server over it alone, whatever the transport.
+func TestNetIsTheWayToTheServer(t *testing.T) {
+	for _, transport := range []Transport{WS, WSJSON, SSE, GRPC} {
+		ctx, cancel := context.WithCancel(t.Context())
+		asked := ""
+		d := Dialer{URL: "http://192.0.2.1:1", GRPC: "192.0.2.1:1", Net: func(_ context.Context, network, addr string) (net.Conn, error) {
+			asked = network + " " + addr
+			cancel() // gRPC would try again
+			return nil, errors.New("no way")
+		}}
+		c, err := d.Dial(ctx, transport, &protocol.OpenFrame{User: "u", Device: "d"}, nil)
+		if err == nil {
+			c.Close()
+		}
+		cancel()
+		if err == nil || asked != "tcp 192.0.2.1:1" {
+			t.Errorf("%s: asked for %q, %v", transport, asked, err)
+		}
 	}
 }

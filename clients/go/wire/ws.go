@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/tls"
 	"net"
-	"net/http"
 	"sync"
 	"time"
 
@@ -40,16 +39,16 @@ func (d *Dialer) dialWS(ctx context.Context, o *protocol.OpenFrame, alive func()
 	}
 	u.Scheme = map[string]string{"http": "ws", "https": "wss"}[u.Scheme]
 	u.RawQuery = Query(o).Encode()
-	var nd net.Dialer
+	connect := d.connect()
 	dialer := websocket.Dialer{
-		Proxy:           http.ProxyFromEnvironment,
+		Proxy:           d.proxy(),
 		Subprotocols:    []string{subprotocol},
 		ReadBufferSize:  wsBuffer,
 		WriteBufferSize: wsBuffer,
 		TLSClientConfig: tlsHTTP1(d.TLS),
 		// Below TLS, so that the bytes of an incomplete record count as a sign of life. PROTOCOL 2.8
 		NetDialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
-			c, err := nd.DialContext(ctx, network, addr)
+			c, err := connect(ctx, network, addr)
 			if err != nil {
 				return nil, err
 			}

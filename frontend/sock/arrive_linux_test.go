@@ -1,0 +1,216 @@
+package sock
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"sync"
+	"testing"
+)
+
+// arriving is a loop, a listener that is taken from, and what arrives.
+type arriving struct {
+	tb   testing.TB
+	loop *Loop
+	l    net.Listener
+	got  chan Arrival
+	end  chan error
+}
+
+func newArriving(tb testing.TB, change func(net.Listener) net.Listener) *arriving {
+	tb.Helper()
+	cfg := Default()
+	cfg.Pollers = 1
+	loop, err := NewLoop(cfg)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	l, err := Listen(context.Background(), "127.0.0.1:0", cfg)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	if change != nil {
+		l = change(l)
+	}
+	a := &arriving{tb: tb, loop: loop, l: l, got: make(chan Arrival, 100), end: make(chan error, 1)}
+	arrivals, err := loop.Arrivals(l)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	go func() {
+		for {
+			if err := arrivals.Accept(func(c Arrival) { a.got <- c }); err != nil {
+				a.end <- err
+				return
+			}
+		}
+	}()
+	tb.Cleanup(func() {
+		_ = l.Close()
+		if err := <-a.end; !errors.Is(err, net.ErrClosed) {
+			tb.Errorf("accept ended with %v", err)
+		}
+		if err := loop.Close(); err != nil {
+			tb.Error(err)
+		}
+	})
+	return a
+}
+
+func (a *arriving) dial(say string) net.Conn {
+	a.tb.Helper()
+	c, err := net.Dial("tcp", a.l.Addr().String())
+	if err == nil {
+		_, err = io.WriteString(c, say)
+	}
+	if err != nil {
+		a.tb.Fatal(err)
+	}
+	a.tb.Cleanup(func() { c.Close() })
+	return c
+}
+
+// A connection arrives with what it has sent, and is served by the Loop like every other.
+func TestArrivalsComeWithTheirFirstBytes(t *testing.T) {
+	a := newArriving(t, nil)
+	var all sync.WaitGroup
+	for range 20 {
+		peer := a.dial("hello")
+		c := <-a.got
+		if c.Remote.String() != peer.LocalAddr().String() {
+			t.Errorf("it is of %v, not %v", c.Remote, peer.LocalAddr())
+		}
+		var b [16]byte
+		n, err := c.Read(b[:])
+		if string(b[:n]) != "hello" || err != nil {
+			t.Fatalf("%q %v", b[:n], err)
+		}
+		if n, err := c.Read(b[:]); n != 0 || err != nil { // nothing yet, and no waiting
+			t.Errorf("%d %v", n, err)
+		}
+		r := newRecorder(t)
+		conn, err := c.Serve(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := conn.Write([]byte("world")); err != nil {
+			t.Error(err)
+		}
+		if _, err := io.ReadFull(peer, b[:5]); err != nil || string(b[:5]) != "world" {
+			t.Errorf("%q %v", b[:5], err)
+		}
+		all.Go(func() {
+			_ = peer.Close()
+			if err := r.end(); err != nil {
+				t.Errorf("Closed(%v)", err)
+			}
+		})
+	}
+	all.Wait()
+	if err := a.loop.Check(); err != nil {
+		t.Error(err)
+	}
+}
+
+// One that is not for the Loop is package net's, with all that has not been read.
+func TestArrivalBecomesANetConn(t *testing.T) {
+	a := newArriving(t, nil)
+	peer := a.dial("hello")
+	c := <-a.got
+	var b [16]byte
+	if _, err := c.Read(b[:2]); err != nil {
+		t.Fatal(err)
+	}
+	conn, err := c.Conn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if _, err := io.ReadFull(conn, b[:3]); err != nil || string(b[:3]) != "llo" {
+		t.Errorf("%q %v", b[:3], err)
+	}
+	if conn.RemoteAddr().String() != peer.LocalAddr().String() {
+		t.Error(conn.RemoteAddr())
+	}
+	if _, err := conn.Write([]byte("bye")); err != nil {
+		t.Error(err)
+	}
+	conn.Close()
+	if said, err := io.ReadAll(peer); string(said) != "bye" || err != nil {
+		t.Errorf("%q %v", said, err)
+	}
+}
+
+// The peer's end is told by Read, whether it came with bytes or without.
+func TestArrivalThatHasEnded(t *testing.T) {
+	a := newArriving(t, nil)
+	peer := a.dial("")
+	_ = peer.(*net.TCPConn).CloseWrite()
+	c := <-a.got
+	if n, err := c.Read(make([]byte, 1)); n != 0 || err == nil {
+		t.Errorf("%d %v", n, err)
+	}
+	c.Close()
+	if _, err := peer.Read(make([]byte, 1)); err == nil {
+		t.Error("it is still open")
+	}
+}
+
+// Arrivals leave the descriptors alone that are kept for others, as Accept does.
+func TestArrivalsLeaveWhatIsReserved(t *testing.T) {
+	most := 0
+	a := newArriving(t, func(l net.Listener) net.Listener {
+		f, err := os.Open(os.DevNull) // what a next connection of either side may have at the least
+		if err != nil {
+			t.Fatal(err)
+		}
+		most = int(f.Fd())
+		_ = f.Close()
+		return Reserve(l, descriptors()-most, slog.New(slog.DiscardHandler))
+	})
+	peer := a.dial("hello")
+	if _, err := peer.Read(make([]byte, 1)); err == nil {
+		t.Error("a connection was served with a descriptor that is kept")
+	}
+	if len(a.got) != 0 {
+		t.Errorf("it arrived; the first that is kept is %d", most)
+	}
+}
+
+// Listeners that are not this package's, and loops without an epoll set, are accepted from as usual.
+func TestArrivalsAreOfOurOwnListeners(t *testing.T) {
+	loop, err := NewLoop(Default())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer loop.Close()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	if _, err := loop.Arrivals(l); !errors.Is(err, errors.ErrUnsupported) {
+		t.Errorf("a listener of package net: %v", err)
+	}
+	cfg := Default()
+	cfg.Portable = true
+	portable, err := NewLoop(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer portable.Close()
+	own, err := Listen(t.Context(), "127.0.0.1:0", cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := portable.Arrivals(own); !errors.Is(err, errors.ErrUnsupported) {
+		t.Errorf("a portable loop: %v", err)
+	}
+	own.Close()
+	if _, err := loop.Arrivals(own); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("a closed listener: %v", err)
+	}
+}
