@@ -5,5 +5,6 @@
 //  2. A check that failed is never lost in the figures: Run's report counts it, and whoever runs it exits with an error.
 //
 // Packages: dev (devices), feed (publishing), check (the ledger), gauge (histograms, usage), host (processors, a server of
-// our own), crew (orders, processes), scenario (what is measured), report (what is said of it). Goroutines: theirs.
+// our own), crew (orders, processes), floor (a bare server to compare with), slow (a slow link), scenario (what is measured),
+// report (what is said of it). budget.yaml is the project's budget as a run. Goroutines: theirs.
 package loadtest

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"runtime"
 	"strings"
 	"time"
 
@@ -27,39 +26,67 @@ type Config struct {
 	Args      []string          `yaml:"args"`       // more flags of ramen serve
 	Scenarios []scenario.Params `yaml:"scenarios"`
 
-	Binary string       `yaml:"-"` // this program: starts servers and workers; empty: neither
-	Live   io.Writer    `yaml:"-"` // see scenario.Config
-	Done   func(string) `yaml:"-"` // is told a scenario's table as soon as it has ended; may be nil
+	Floors bool `yaml:"floors"` // before each scenario for which there is one, its floor
+
+	Command func(scenario.Params) string `yaml:"-"` // how to run one alone, for reports; may be nil
+
+	Binary string     `yaml:"-"` // this program: starts servers and workers; empty: neither
+	Live   io.Writer  `yaml:"-"` // see scenario.Config
+	Width  func() int `yaml:"-"` // of Live
+
+	Done func(*report.Section) `yaml:"-"` // is told a scenario's findings as soon as it has ended; may be nil
 }
 
-// Run runs every scenario, and answers what was found, also of those before one that failed.
+// Run runs every scenario, one that failed or not, and answers what was found. The error is all that failed, but for what is
+// optional.
 func Run(ctx context.Context, cfg Config) (*report.Report, error) {
-	r := &report.Report{Began: time.Now(), Machine: machine(), Command: strings.Join(os.Args, " ")}
+	r := &report.Report{Began: time.Now(), Machine: host.Machine(cfg.Dir), Command: strings.Join(os.Args, " ")}
 	run, err := cfg.scenarios()
 	if err != nil {
 		return r, err
 	}
+	var failed []error
 	files := host.Descriptors()
-	for _, p := range cfg.Scenarios {
+	for _, p := range cfg.list() {
 		s, err := scenario.Run(ctx, run, p)
+		if cfg.Command != nil {
+			s.Command = cfg.Command(p)
+		}
 		if files > 0 && p.Streams/max(p.Processes, 1) > files {
 			s.Notes = append(s.Notes, fmt.Sprintf("a process may open %d files: raise ulimit -n, or use more processes", files))
 		}
 		r.Sections = append(r.Sections, s)
 		if cfg.Done != nil {
-			one := report.Report{Sections: []report.Section{s}}
-			cfg.Done(one.Text())
+			cfg.Done(&r.Sections[len(r.Sections)-1])
 		}
-		if err != nil {
-			return r, fmt.Errorf("loadtest: %s: %w", p.Scenario, err)
+		if err != nil && (!p.Optional || ctx.Err() != nil) {
+			failed = append(failed, fmt.Errorf("loadtest: %s: %w", p.Scenario, err))
+		}
+		if ctx.Err() != nil {
+			break
 		}
 	}
-	return r, nil
+	return r, errors.Join(failed...)
+}
+
+// list is the scenarios, each with its floor before it where floors are wanted.
+func (c *Config) list() []scenario.Params {
+	var list []scenario.Params
+	for _, p := range c.Scenarios {
+		floor := p
+		floor.Server = nil // it has no flags, and looks at no token
+		if c.Floors && !p.Floor && floor.HasFloor() {
+			floor.Floor = true
+			list = append(list, floor)
+		}
+		list = append(list, p)
+	}
+	return list
 }
 
 // scenarios is what is the same for all of them.
 func (c *Config) scenarios() (scenario.Config, error) {
-	run := scenario.Config{Target: c.Target, PID: c.ServerPID, Metrics: c.Metrics, Binary: c.Binary, Live: c.Live}
+	run := scenario.Config{Target: c.Target, PID: c.ServerPID, Metrics: c.Metrics, Binary: c.Binary, Live: c.Live, Width: c.Width}
 	if run.Metrics == "" && c.Target.Backends != "" {
 		run.Metrics = strings.TrimSuffix(c.Target.Backends, "/") + "/metrics"
 	}
@@ -69,7 +96,7 @@ func (c *Config) scenarios() (scenario.Config, error) {
 	if c.Binary == "" {
 		return run, errors.New("loadtest: start a server: this program is none that could be one")
 	}
-	run.Serve = &host.ServerConfig{Binary: c.Binary, Dir: c.Dir, Auth: c.Auth, Args: c.Args}
+	run.Serve = &host.ServerConfig{Binary: c.Binary, Dir: c.Dir, Auth: c.Auth, TLS: c.Target.TLS, Args: c.Args}
 	if run.Serve.Dir == "" {
 		run.Serve.Dir = "."
 	}
@@ -80,9 +107,4 @@ func (c *Config) scenarios() (scenario.Config, error) {
 		run.Serve.Processors, run.LoadOn = on[:1], on[1:]
 	}
 	return run, nil
-}
-
-func machine() string {
-	name, _ := os.Hostname()
-	return fmt.Sprintf("%s, %s/%s, %d processors, %s", name, runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), runtime.Version())
 }

@@ -15,7 +15,6 @@ import (
 
 	"ramen/loadtest"
 	"ramen/loadtest/crew"
-	"ramen/loadtest/report"
 	"ramen/loadtest/scenario"
 )
 
@@ -24,7 +23,7 @@ type loadFlags struct {
 	cfg                        loadtest.Config
 	p                          scenario.Params
 	jsonFile, htmlFile, secret string
-	quiet                      bool
+	quiet, table               bool
 }
 
 func loadCommand() *cobra.Command {
@@ -42,7 +41,7 @@ func loadCommand() *cobra.Command {
 	for _, name := range scenario.Names() {
 		c.AddCommand(scenarioCommand(name))
 	}
-	c.AddCommand(loadFileCommand(), workerCommand())
+	c.AddCommand(loadFileCommand(), floorCommand(), workerCommand())
 	return c
 }
 
@@ -60,6 +59,9 @@ func scenarioCommand(name string) *cobra.Command {
 	}
 	f.bind(c.Flags())
 	bindScenario(c.Flags(), &f.p)
+	if name == "slow" {
+		bindSlow(c.Flags(), &f.p)
+	}
 	return c
 }
 
@@ -78,6 +80,8 @@ func loadFileCommand() *cobra.Command {
 		},
 	}
 	f.bind(c.Flags())
+	c.Flags().BoolVar(&f.cfg.Floors, "floors", false, "before each scenario for which there is one, run its floor")
+	c.Flags().BoolVar(&f.table, "table", false, "print one table of all scenarios (Markdown) in place of one each")
 	return c
 }
 
@@ -97,16 +101,16 @@ func (f *loadFlags) bind(fl *pflag.FlagSet) {
 	fl.BoolVar(&f.cfg.Auth, "auth", false, "with --serve: devices show tokens, backends a key")
 	fl.StringVar(&f.cfg.Dir, "dir", "", "with --serve: `folder` on a disk, for the server's data while it runs (default: here)")
 	fl.StringArrayVar(&f.cfg.Args, "server-flag", nil, "with --serve: a flag more for ramen serve, as in --server-flag=--frontend.heartbeat=10s")
-	fl.StringVar(&t.Devices, "url", fromEnv("RAMEN_DEVICES_URL", "http://127.0.0.1:8080"), "devices' HTTP port; several, with commas: a process each in turn; RAMEN_DEVICES_URL in the environment")
-	fl.StringVar(&t.DevicesGRPC, "grpc", fromEnv("RAMEN_DEVICES_GRPC", "127.0.0.1:8081"), "devices' gRPC port, host:port; RAMEN_DEVICES_GRPC in the environment")
+	fl.StringVar(&t.Devices, "url", fromEnv("RAMEN_DEVICES_URL", "http://127.0.0.1:8080"), "devices' HTTP port; several, with commas: a device's openings in turn; RAMEN_DEVICES_URL in the environment")
+	fl.StringVar(&t.DevicesGRPC, "grpc", fromEnv("RAMEN_DEVICES_GRPC", "127.0.0.1:8081"), "devices' gRPC port, host:port; several, with commas, as with --url; RAMEN_DEVICES_GRPC in the environment")
 	fl.StringVar(&t.Backends, "backends", fromEnv("RAMEN_BACKENDS_URL", "http://127.0.0.1:9080"), "backends' HTTP port; RAMEN_BACKENDS_URL in the environment")
-	fl.StringVar(&t.BackendsGRPC, "backends-grpc", "127.0.0.1:9081", "backends' gRPC port, host:port; empty: publish over HTTP")
+	fl.StringVar(&t.BackendsGRPC, "backends-grpc", "127.0.0.1:9081", "backends' gRPC port, host:port; several, with commas: a publish stream each in turn; empty: publish over HTTP")
 	fl.StringVar(&t.Key, "key", "", "API key; better RAMEN_KEY in the environment")
 	fl.StringVar(&f.secret, "secret-file", "", "`file` with the secret that signs the devices' tokens (HS256)")
 	fl.StringVar(&t.Issuer, "issuer", "", "iss of the tokens")
 	fl.StringVar(&t.Audience, "audience", "", "aud of the tokens")
 	fl.StringVar(&t.CA, "ca", "", "PEM `file` with the authorities to trust instead of the system's")
-	fl.BoolVar(&t.TLS, "tls", false, "speak TLS to gRPC ports (https:// says so by itself)")
+	fl.BoolVar(&t.TLS, "tls", false, "speak TLS to gRPC ports (https:// says so by itself); with --serve: all of the devices' ports do")
 	fl.StringArrayVar(&t.Header, "header", nil, "sent with every request of a device, `NAME: VALUE`")
 	fl.IntVar(&f.cfg.ServerPID, "server-pid", 0, "process id of the server, where it runs on this machine: its memory and CPU are measured")
 	fl.StringVar(&f.cfg.Metrics, "metrics", "", "URL of the server's metrics (default: /metrics of --backends)")
@@ -127,7 +131,9 @@ func bindScenario(fl *pflag.FlagSet, p *scenario.Params) {
 	fl.DurationVar(&p.Wait, "wait", 0, "the most to wait for what is to come (default 1m)")
 	fl.IntVar(&p.Messages, "messages", 0, "replay: messages a device")
 	fl.DurationVar(&p.P99, "p99", 0, "max: the p99 to hold")
-	fl.IntVar(&p.Payload, "payload", 0, "bytes of a payload (default 256)")
+	fl.IntVar(&p.Payload, "payload", 0, "bytes of a payload, 16, or 32 and more (default 256)")
+	fl.BoolVar(&p.Deflate, "deflate", false, "WebSocket devices offer permessage-deflate; with --serve the server agrees")
+	fl.BoolVar(&p.Floor, "floor", false, "with --serve: a floor in place of the server; see ramen load floor")
 	fl.StringVar(&p.Lanes, "lanes", "", "weights of high/medium/low, as in 1/8/1")
 	fl.DurationVar(&p.Heartbeat, "heartbeat", 0, "interval that devices ask for")
 	fl.DurationVar(&p.AckAfter, "ack-after", 0, "how long devices join acks (default: an ack with each read)")
@@ -180,25 +186,24 @@ func (f *loadFlags) run(ctx context.Context, out, errOut io.Writer) error {
 		f.cfg.Target.Secret = string(secret)
 	}
 	if file, ok := errOut.(*os.File); ok && !f.quiet && term.IsTerminal(int(file.Fd())) {
-		f.cfg.Live = errOut
+		f.cfg.Live, f.cfg.Width = errOut, func() int {
+			width, _, err := term.GetSize(int(file.Fd()))
+			if err != nil {
+				return 80
+			}
+			return width
+		}
 	}
-	f.cfg.Done = func(table string) { fmt.Fprint(out, table) }
+	f.cfg.Done, f.cfg.Command = f.told(out, errOut), f.alone
+	f.warn(errOut)
 	r, err := loadtest.Run(ctx, f.cfg)
 	r.Version = version
+	if f.table {
+		fmt.Fprint(out, r.Markdown())
+	}
 	err = errors.Join(err, f.write(r))
 	if r.Violated() > 0 {
 		err = errors.Join(err, errViolated)
 	}
 	return err
-}
-
-func (f *loadFlags) write(r *report.Report) error {
-	var errs []error
-	if f.jsonFile != "" {
-		errs = append(errs, r.WriteFile(f.jsonFile, r.WriteJSON))
-	}
-	if f.htmlFile != "" {
-		errs = append(errs, r.WriteFile(f.htmlFile, r.WriteHTML))
-	}
-	return errors.Join(errs...)
 }

@@ -4,11 +4,17 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"reflect"
+	"runtime"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/spf13/pflag"
 
 	"ramen/loadtest/host"
 	"ramen/loadtest/report"
+	"ramen/loadtest/scenario"
 )
 
 // load runs ramen load against a server of this process, with workers of their own.
@@ -60,6 +66,24 @@ func TestLoadRunsAFile(t *testing.T) {
 	}
 }
 
+func TestLoadGoesOnAfterAScenarioThatCannotRun(t *testing.T) {
+	for optional, want := range map[string]int{"true": 0, "false": statusFailed} {
+		file := filepath.Join(t.TempDir(), "load.yaml")
+		if err := os.WriteFile(file, []byte(`scenarios:
+  - {scenario: idle, streams: 1, tls: true, optional: `+optional+`}
+  - {scenario: push, streams: 5, rate: 50, for: 200ms, warm: 50ms, connects: -1}
+`), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		at := serving(t)
+		t.Setenv(asMain, "1")
+		out, errOut, status := command(t, "", "load", "run", file, "--backends-grpc", at.BackendsGRPC)
+		if status != want || !strings.Contains(out, "DID NOT FINISH") || !strings.Contains(out, "every check passed") {
+			t.Errorf("optional: %s: status %d: %s%s", optional, status, out, errOut)
+		}
+	}
+}
+
 func TestLoadStartsItsOwnServer(t *testing.T) {
 	dir := t.TempDir()
 	if host.InMemory(dir) {
@@ -72,6 +96,99 @@ func TestLoadStartsItsOwnServer(t *testing.T) {
 	}
 	if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
 		t.Errorf("left in the folder: %v, %v", left, err)
+	}
+}
+
+// TestLoadFollowsAServerThatMovesItsStreams has streams that are asked to move on after a second: each opens its next one
+// before the old one ends, over every transport, and nothing is lost or comes twice.
+func TestLoadFollowsAServerThatMovesItsStreams(t *testing.T) {
+	dir := t.TempDir()
+	if host.InMemory(dir) {
+		t.Skip("temporary folders are in memory here")
+	}
+	t.Setenv(asMain, "1")
+	out := good(t, "", "load", "push", "--serve", "--dir", dir, "-n", "40", "--rate", "400", "--for", "3s", "--warm", "100ms", "--connects", "-1", "--slack", "20s",
+		"--transport", "ws=1,ws-json=1,sse=1,grpc=1", "--server-flag=--frontend.max-age=1s", "--server-flag=--frontend.drain-time=500ms")
+	if !strings.Contains(out, "every check passed") || !strings.Contains(out, "moved to another stream") {
+		t.Error(out)
+	}
+}
+
+// TestLoadMakesOneTableOfAFile runs scenarios beside their floors, with what a server of its own may have.
+func TestLoadMakesOneTableOfAFile(t *testing.T) {
+	dir := t.TempDir()
+	if host.InMemory(dir) {
+		t.Skip("temporary folders are in memory here")
+	}
+	if runtime.GOOS != "linux" {
+		t.Skip("there are no floors here")
+	}
+	file, asJSON, page := filepath.Join(dir, "load.yaml"), filepath.Join(dir, "r.json"), filepath.Join(dir, "r.html")
+	if err := os.WriteFile(file, []byte(`serve: true
+floors: true
+dir: `+dir+`
+scenarios:
+  - {scenario: push, streams: 20, rate: 100, for: 500ms, warm: 100ms, connects: -1, payload: 1024, deflate: true, slack: 20s}
+  - {scenario: push, streams: 20, rate: 100, for: 500ms, warm: 100ms, connects: -1, payload: 16, slack: 20s}
+  - {scenario: storm, streams: 20, transport: sse, for: 100ms, auth: true, connects: -1, slack: 20s}
+  - {scenario: connect, streams: 10, transport: sse, auth: true, connects: -1, for: 100ms, slack: 20s}
+  - {scenario: connect, streams: 10, transport: "ws=1,sse=1", auth: true, tls: true, connects: -1, for: 100ms, slack: 20s, server: [--frontend.heartbeat=5s]}
+`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv(asMain, "1")
+	out := good(t, "", "load", "run", file, "--table", "--json", asJSON, "--html", page)
+	for _, want := range []string{
+		"| measure | result | floor | budget | met? |", "Every check passed",
+		"ramen load push --serve --dir " + dir + " --connects -1 --deflate --for 500ms --payload 1024 --rate 100 --slack 20s --streams 20 --warm 100ms\n",
+		"ramen load connect --serve --auth --tls --dir " + dir + " --server-flag=--frontend.heartbeat=5s --connects -1",
+		"ramen load storm --serve --dir " + dir + " --connects -1 --floor --for 100ms",
+		"20 streams cut at once and back: until 99 % have a live stream and a message, SSE",
+		"bytes that a device reads a message", "token checked, ws=1,sse=1, TLS", "payload 16 B",
+	} {
+		if !strings.Contains(out, want) {
+			t.Errorf("there is no %q in:\n%s", want, out)
+		}
+	}
+	for line := range strings.Lines(out) { // a floor's figures stand beside the server's
+		if cells := strings.Split(line, "|"); (strings.Contains(line, "20 streams cut") || strings.Contains(line, "token checked, SSE")) && strings.TrimSpace(cells[3]) == "" {
+			t.Errorf("there is no floor in %s", line)
+		}
+	}
+	var r struct{ Table []report.Line }
+	text, err := os.ReadFile(asJSON)
+	if err == nil {
+		err = json.Unmarshal(text, &r)
+	}
+	if err != nil || len(r.Table) < 8 {
+		t.Errorf("%d lines, %v", len(r.Table), err)
+	}
+	if text, err := os.ReadFile(page); err != nil || !strings.Contains(string(text), "<th>floor</th>") {
+		t.Errorf("the page has no table: %v", err)
+	}
+}
+
+func TestCommandOfAScenarioAsksForTheSame(t *testing.T) {
+	for _, name := range scenario.Names() {
+		want := scenario.Params{Scenario: name, Streams: 3, Transport: "ws=1,sse=2", Rate: 1.5, Connects: -1, For: 90 * time.Second, Payload: 16, Lanes: "1/8/1", Deflate: true, HalfOpen: 0.25}
+		if name == "slow" {
+			want.Link.RateKbit = 500
+		}
+		var f loadFlags
+		words := strings.Fields(f.alone(want))
+		got := scenario.Params{Scenario: words[2]}
+		fl := pflag.NewFlagSet("", pflag.ContinueOnError)
+		f.bind(fl)
+		bindScenario(fl, &got)
+		if name == "slow" {
+			bindSlow(fl, &got)
+		}
+		for i := range words {
+			words[i] = strings.Trim(words[i], `"`)
+		}
+		if err := fl.Parse(words[3:]); err != nil || !reflect.DeepEqual(got, want) {
+			t.Errorf("%s: %v\n%+v\n%+v", words, err, got, want)
+		}
 	}
 }
 
@@ -99,6 +216,11 @@ func TestLoadNamesMistakes(t *testing.T) {
 	bad(t, "", []string{"load", "run", file}, "stream", "line 2")
 	bad(t, "", []string{"load", "push", "--transport", "mqtt"}, "mqtt", "ws-proto")
 	bad(t, "", []string{"load", "push", "--lanes", "1"}, "1/8/1")
+	bad(t, "", []string{"load", "push", "--deflate", "--transport", "sse"}, "deflate", "ws-json")
+	bad(t, "", []string{"load", "replay", "--serve", "--floor"}, "no floor", "storm")
+	bad(t, "", []string{"load", "floor", "push", "--transport", "grpc"}, "floor has SSE")
+	bad(t, "", []string{"load", "push", "--floor"}, "--serve")
+	bad(t, "", []string{"load", "push", "--payload", "20", "-n", "1", "--connects", "-1"}, "payload", "16")
 	bad(t, "", []string{"load", "push", "-n", "3", "--devices", "2"}, "multiple")
 	bad(t, "", []string{"load", "push", "-n", "1", "--connects", "-1", "--url", "http://127.0.0.1:1", "--wait", "1s"}, "0 of 1", "refused")
 }

@@ -73,7 +73,7 @@ func good(t *testing.T, stdin string, args ...string) string {
 	t.Helper()
 	out, errOut, status := command(t, stdin, args...)
 	if status != 0 {
-		t.Fatalf("ramen %s: exit status %d: %s", strings.Join(args, " "), status, errOut)
+		t.Fatalf("ramen %s: exit status %d: %s\n%s", strings.Join(args, " "), status, errOut, out)
 	}
 	return out
 }

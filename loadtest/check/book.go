@@ -49,15 +49,18 @@ type Book struct {
 	exceptions map[Name]Exception // guarded by mu
 	violations []Violation        // guarded by mu
 	counts     map[Kind]int64     // guarded by mu
+	violated   int64              // guarded by mu: all of them, taken or not
 }
 
-// Exception is why a message may be missing.
+// Exception is what keeps a message from being demanded like any other.
 type Exception uint8
 
-// A refused message must not come; an unknown one may, whenever.
+// A refused message must not come; an unknown one may, whenever; one that was tried again must, but nobody knows with which
+// of its publishes, and so not in which order.
 const (
 	Refused Exception = iota + 1
 	Unknown
+	Retried
 )
 
 // NewBook makes an empty book.
@@ -79,11 +82,19 @@ func (b *Book) Excepted() int {
 	return len(b.exceptions)
 }
 
-func (b *Book) excepted(m Name) bool {
+// mayMiss reports whether nobody may demand m.
+func (b *Book) mayMiss(m Name) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	_, is := b.exceptions[m]
-	return is
+	e := b.exceptions[m]
+	return e == Refused || e == Unknown
+}
+
+// mayBeLate reports whether m may come behind later ones.
+func (b *Book) mayBeLate(m Name) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.exceptions[m] != 0
 }
 
 // Violate notes a promise that was not kept.
@@ -91,9 +102,17 @@ func (b *Book) Violate(k Kind, user uint32, device uint8, id, format string, arg
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.counts[k]++
+	b.violated++
 	if len(b.violations) < keptViolations {
 		b.violations = append(b.violations, Violation{k, UserName(b.Run, user), DeviceName(device), id, fmt.Sprintf(format, args...)})
 	}
+}
+
+// Violated is how many promises were not kept since the start.
+func (b *Book) Violated() int64 {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.violated
 }
 
 // Take answers the violations since the last call: the first ones, and how many of each kind there were.

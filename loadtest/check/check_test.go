@@ -34,11 +34,14 @@ func FuzzParseID(f *testing.F) {
 type step func(d *Device, b *Book)
 
 func opens(resumed, cursor bool, seq int64) step {
-	return func(d *Device, b *Book) { d.Opened(b, resumed, cursor, seq) }
+	return func(d *Device, b *Book) {
+		d.Opening()
+		d.Opened(b, resumed, cursor, seq)
+	}
 }
 
 func pushes(seq uint64, lane uint8, n uint32) step {
-	return func(d *Device, b *Book) { d.Pushed(b, seq, id(lane, n)) }
+	return func(d *Device, b *Book) { d.Pushed(b, seq, id(lane, n), true) }
 }
 
 func TestEachBrokenPromiseIsFoundAndNothingElse(t *testing.T) {
@@ -84,12 +87,54 @@ func TestRefusedAndUnknownMayBeMissing(t *testing.T) {
 	b.Except(Name{7, 1, 1}, Refused)
 	b.Except(Name{7, 1, 3}, Unknown)
 	d.Opened(b, false, false, 0)
-	d.Pushed(b, 1, id(1, 2))
-	d.Pushed(b, 2, id(1, 4))
-	d.Pushed(b, 3, id(1, 3)) // the unknown one, late
+	d.Pushed(b, 1, id(1, 2), true)
+	d.Pushed(b, 2, id(1, 4), true)
+	d.Pushed(b, 3, id(1, 3), true) // the unknown one, late
 	d.Settle(b, &Lanes{0, 4, 0})
 	if list, _ := b.Take(); len(list) > 0 {
 		t.Error(list)
+	}
+}
+
+func TestRetriedMustComeInWhateverOrder(t *testing.T) {
+	b, d := NewBook(run), &Device{User: 7}
+	b.Except(Name{7, 1, 1}, Retried)
+	d.Opening()
+	d.Opened(b, false, false, 0)
+	d.Pushed(b, 1, id(1, 2), true)
+	if n := d.Missing(b, &Lanes{0, 2, 0}); n != 1 {
+		t.Errorf("%d are missing, not 1", n)
+	}
+	d.Pushed(b, 2, id(1, 1), true)
+	d.Settle(b, &Lanes{0, 2, 0})
+	if list, _ := b.Take(); len(list) > 0 {
+		t.Error(list)
+	}
+}
+
+// TestTwoStreamsOfAMoveAreJudgedApart reads an old stream while the next one opens, which brings again what its cursor did
+// not cover: that is no violation, but what the old one brings twice is.
+func TestTwoStreamsOfAMoveAreJudgedApart(t *testing.T) {
+	b, d := NewBook(run), &Device{User: 7}
+	d.Opening()
+	d.Opened(b, false, false, 0)
+	d.Pushed(b, 1, id(1, 1), true)
+	old := d.Part()
+	d.Opening()
+	d.PushedOn(b, &old, 2, id(1, 2), true) // the cursor that was given does not cover it
+	d.Opened(b, true, true, 1)
+	d.Pushed(b, 2, id(1, 2), true)
+	d.PushedOn(b, &old, 3, id(1, 3), false)
+	d.Pushed(b, 3, id(1, 3), true)
+	if list, _ := b.Take(); len(list) > 0 {
+		t.Fatal(list)
+	}
+	d.PushedOn(b, &old, 4, id(1, 3), false)
+	d.Opening()
+	d.Opened(b, true, true, 3)
+	d.Pushed(b, 4, id(1, 3), true)
+	if list, counts := b.Take(); counts[Duplicate] != 2 || len(list) != 2 {
+		t.Errorf("%v, not two duplicates", list)
 	}
 }
 

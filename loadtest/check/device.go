@@ -10,16 +10,27 @@ import (
 type Lanes [protocol.Lanes]uint32
 
 // Device is what one device has got. Its owner guards it.
+//
+// While a device moves to another stream (PROTOCOL 2.12) it reads two: the Stream in here is the newer one, and the owner
+// keeps what Part has handed out.
 type Device struct {
 	User uint32
 	Num  uint8
+	Stream
 
-	have    Lanes // the highest number that ever came
-	covered Lanes // what the cursor of this stream covers, where it was resumed
-	here    Lanes // the highest number that came on this stream
-	holes   []Name
-	seq     uint64 // of the last push on this stream
-	known   bool   // seq counts
+	have  Lanes // the highest number that ever came
+	kept  Lanes // what the cursor that the device keeps covers, as far as is known
+	asked Lanes // kept, when the opening under way gave the cursor
+	holes []Name
+}
+
+// Stream is what one device has got over one stream.
+type Stream struct {
+	covered Lanes // what the cursor that it was resumed with covers
+	here    Lanes // the highest number that came on it
+	reads   Lanes // what the cursor of its last push covers
+	seq     uint64
+	known   bool // seq counts
 }
 
 // Arrival is what a push turned out to be.
@@ -32,25 +43,39 @@ const (
 	Foreign
 )
 
-// Opened begins a stream, by its hello. cursor says that the device gave the cursor of its last push; seq is the hello's, -1
+// Opening says that an opening gives the cursor that the device keeps.
+func (d *Device) Opening() { d.asked = d.kept }
+
+// Opened begins a stream, by its hello. cursor says that the opening gave the cursor of the last push; seq is the hello's, -1
 // where the transport has none.
 func (d *Device) Opened(b *Book, resumed, cursor bool, seq int64) {
-	d.here, d.covered = Lanes{}, Lanes{}
-	d.seq, d.known = uint64(max(seq, 0)), seq >= 0
+	d.Stream = Stream{seq: uint64(max(seq, 0)), known: seq >= 0}
 	if resumed && cursor {
-		d.covered = d.have
+		d.covered, d.reads = d.asked, d.asked
 	}
 	if cursor && !resumed {
 		b.Violate(Resume, d.User, d.Num, "", "hello said resumed: false to the cursor of the last push")
 	}
 }
 
-// Pushed takes one push.
-func (d *Device) Pushed(b *Book, seq uint64, id []byte) Arrival {
-	if d.known && seq != d.seq+1 {
-		b.Violate(Seq, d.User, d.Num, string(id), "seq %d came after %d", seq, d.seq)
+// Part hands out the stream, for pushes that come on it while another opens.
+func (d *Device) Part() Stream {
+	old := d.Stream
+	d.Stream = Stream{}
+	return old
+}
+
+// Pushed takes one push of the newest stream. keeps says that the device keeps its cursor.
+func (d *Device) Pushed(b *Book, seq uint64, id []byte, keeps bool) Arrival {
+	return d.PushedOn(b, &d.Stream, seq, id, keeps)
+}
+
+// PushedOn takes one push of stream s.
+func (d *Device) PushedOn(b *Book, s *Stream, seq uint64, id []byte, keeps bool) Arrival {
+	if s.known && seq != s.seq+1 {
+		b.Violate(Seq, d.User, d.Num, string(id), "seq %d came after %d", seq, s.seq)
 	}
-	d.seq, d.known = seq, true
+	s.seq, s.known = seq, true
 	m, ok := ParseID(id, b.Run)
 	if !ok {
 		return Foreign
@@ -59,9 +84,11 @@ func (d *Device) Pushed(b *Book, seq uint64, id []byte) Arrival {
 		b.Violate(Content, d.User, d.Num, string(id), "the message is another user's")
 		return Foreign
 	}
-	last := d.here[m.Lane]
-	if m.N > last {
-		d.here[m.Lane] = m.N
+	last := s.here[m.Lane]
+	s.here[m.Lane] = max(last, m.N)
+	s.reads[m.Lane] = m.N
+	if keeps {
+		d.kept = s.reads
 	}
 	if m.N > d.have[m.Lane] {
 		for n := d.have[m.Lane] + 1; n < m.N; n++ {
@@ -72,23 +99,24 @@ func (d *Device) Pushed(b *Book, seq uint64, id []byte) Arrival {
 	}
 	if i := slices.Index(d.holes, m); i >= 0 {
 		d.holes = slices.Delete(d.holes, i, i+1)
-		if m.N < last && !b.excepted(m) {
+		if m.N < last && !b.mayBeLate(m) {
 			b.Violate(Order, d.User, d.Num, string(id), "it came behind number %d of its lane", last)
 		}
 		return New
 	}
-	d.again(b, m, last, string(id))
+	d.again(b, s, m, last, string(id))
 	return Again
 }
 
 // again judges a message that came before.
-func (d *Device) again(b *Book, m Name, last uint32, id string) {
+func (d *Device) again(b *Book, s *Stream, m Name, last uint32, id string) {
 	switch {
-	case m.N <= d.covered[m.Lane]:
-		b.Violate(Duplicate, d.User, d.Num, id, "it came again though the cursor of this stream covered it")
 	case m.N == last:
 		b.Violate(Duplicate, d.User, d.Num, id, "it came twice on one stream")
-	case m.N < last && !b.excepted(m):
+	case b.mayBeLate(m):
+	case m.N <= s.covered[m.Lane]:
+		b.Violate(Duplicate, d.User, d.Num, id, "it came again though the cursor of this stream covered it")
+	case m.N < last:
 		b.Violate(Duplicate, d.User, d.Num, id, "it came again on one stream, behind number %d of its lane", last)
 	}
 }
@@ -107,13 +135,13 @@ func (d *Device) Settle(b *Book, sent *Lanes) {
 
 func (d *Device) missing(b *Book, sent *Lanes, each func(Name)) {
 	for _, m := range d.holes {
-		if !b.excepted(m) {
+		if !b.mayMiss(m) {
 			each(m)
 		}
 	}
 	for lane, last := range sent {
 		for n := d.have[lane] + 1; n <= last; n++ {
-			if m := (Name{d.User, uint8(lane), n}); !b.excepted(m) {
+			if m := (Name{d.User, uint8(lane), n}); !b.mayMiss(m) {
 				each(m)
 			}
 		}

@@ -47,7 +47,6 @@ func newChild(s Setup, command Command) (*child, error) {
 		return nil, fmt.Errorf("crew: start a worker: %w", err)
 	}
 	cmd.Stderr = os.Stderr
-	s.Progress = true
 	if err := start(); err != nil {
 		return nil, fmt.Errorf("crew: start a worker: %w", err)
 	}
@@ -141,7 +140,9 @@ func Serve(ctx context.Context, in io.Reader, out io.Writer) error {
 	var telling sync.WaitGroup
 	defer telling.Wait()
 	defer cancel()
-	telling.Go(func() { say.progress(ctx, l) })
+	if s.Watched {
+		telling.Go(func() { say.progress(ctx, l) })
+	}
 	orders := make(chan Order)
 	reading := make(chan error, 1)
 	go func() { reading <- readOrders(ctx, cancel, lines, orders) }()

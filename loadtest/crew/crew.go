@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 
 	"golang.org/x/sync/errgroup"
 )
@@ -28,7 +27,6 @@ func New(s Setup, processes int, command Command) (*Crew, error) {
 	for i := range uint32(processes) {
 		part := s
 		part.Users = [2]uint32{s.Users[0] + users*i/uint32(processes), s.Users[0] + users*(i+1)/uint32(processes)}
-		part.Target.Devices, part.Target.DevicesGRPC = turn(s.Target.Devices, i), turn(s.Target.DevicesGRPC, i)
 		w, err := newWorker(part, command)
 		if err != nil {
 			return nil, errors.Join(err, c.Close())
@@ -37,12 +35,6 @@ func New(s Setup, processes int, command Command) (*Crew, error) {
 		c.shares = append(c.shares, float64(part.Users[1]-part.Users[0])/float64(users))
 	}
 	return c, nil
-}
-
-// turn is the i-th worker's of several places, with commas between.
-func turn(places string, i uint32) string {
-	all := strings.Split(places, ",")
-	return strings.TrimSpace(all[int(i)%len(all)])
 }
 
 func newWorker(s Setup, command Command) (Worker, error) {
@@ -81,6 +73,10 @@ func (c *Crew) Progress() Progress {
 		p := w.Progress()
 		all.Live += p.Live
 		all.Pushes += p.Pushes
+		all.Accepted += p.Accepted
+		all.Ends += p.Ends
+		all.Violated += p.Violated
+		all.P50, all.P99 = max(all.P50, p.P50), max(all.P99, p.P99)
 	}
 	return all
 }

@@ -4,7 +4,10 @@ import (
 	"context"
 	"encoding/json"
 	"io"
+	"net/http"
+	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -24,6 +27,7 @@ func setup(s *faulty) Setup {
 // bench is a worker with a server that has faults.
 type bench struct {
 	t      *testing.T
+	s      *faulty
 	l      *Local
 	list   []check.Violation
 	counts map[check.Kind]int64
@@ -31,12 +35,18 @@ type bench struct {
 
 func newBench(t *testing.T, f faults) *bench {
 	t.Parallel()
-	l, err := NewLocal(setup(newFaulty(t, f)))
+	s := newFaulty(t, f)
+	return benchOf(t, s, setup(s))
+}
+
+func benchOf(t *testing.T, s *faulty, of Setup) *bench {
+	t.Helper()
+	l, err := NewLocal(of)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = l.Close() })
-	b := &bench{t: t, l: l, counts: make(map[check.Kind]int64)}
+	b := &bench{t: t, s: s, l: l, counts: make(map[check.Kind]int64)}
 	if out := b.do(Order{Verb: Connect, For: patience}); out.Live != 10 {
 		t.Fatalf("%d of 10 streams are there; ends: %v", out.Live, out.Devices.Ends)
 	}
@@ -95,6 +105,85 @@ func TestGoodServerPassesEveryCheck(t *testing.T) {
 	b := newBench(t, faults{})
 	b.exercise()
 	b.found("")
+}
+
+// TestOneInTenThousandIsFound is how rare a fault may be: two of 25,000 messages have it, and both are named.
+func TestOneInTenThousandIsFound(t *testing.T) {
+	for want, f := range map[check.Kind]faults{
+		check.Lost: {drop: 10000}, check.Duplicate: {double: 10000}, check.Order: {swap: 10000}, check.Seq: {gap: 10000}, check.Content: {corrupt: 10000},
+	} {
+		t.Run(string(want), func(t *testing.T) {
+			t.Parallel()
+			s := newFaulty(t, f)
+			of := setup(s)
+			of.Lanes = [3]int{0, 1, 0} // a message and its successor are of one lane
+			b := benchOf(t, s, of)
+			b.do(Order{Verb: Each, Count: 2500})
+			if want != check.Lost && want != check.Content {
+				if out := b.do(Order{Verb: Settle, Wait: patience}); out.Missing > 0 {
+					t.Errorf("%d are missing", out.Missing)
+				}
+			} else {
+				for left := 0; left != 2; { // all but these two have come
+					left = b.do(Order{Verb: Hold, For: 50 * time.Millisecond}).Missing
+				}
+				b.do(Order{Verb: Settle})
+			}
+			b.found(want, check.Lost)
+			if b.counts[want] != 2 {
+				t.Errorf("%d found, not 2: %v", b.counts[want], b.list)
+			}
+		})
+	}
+}
+
+// TestGoAwayIsFollowedBeforeTheOldStreamEnds moves streams over and over while messages flow. PROTOCOL 2.12
+func TestGoAwayIsFollowedBeforeTheOldStreamEnds(t *testing.T) {
+	b := newBench(t, faults{moves: 100 * time.Millisecond})
+	out := b.do(Order{Verb: Push, Rate: 1000, For: time.Second, Wait: patience})
+	b.do(Order{Verb: Settle, Wait: patience})
+	b.found("")
+	if out.Devices.Moved == 0 || b.s.beside == 0 {
+		t.Errorf("%d moved, %d of them beside the old stream", out.Devices.Moved, b.s.beside)
+	}
+	for why := range out.Devices.Ends {
+		if why != "goaway drain" {
+			t.Errorf("streams ended as %v", out.Devices.Ends)
+		}
+	}
+}
+
+// TestOpeningsGoToSeveralPlacesInTurn has two ports of one server: each return is resumed over the other one.
+func TestOpeningsGoToSeveralPlacesInTurn(t *testing.T) {
+	t.Parallel()
+	s := newFaulty(t, faults{})
+	var opens atomic.Int64
+	mux := s.mux()
+	second := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/ramen/receive" {
+			opens.Add(1)
+		}
+		mux.ServeHTTP(w, r)
+	}))
+	t.Cleanup(func() {
+		second.CloseClientConnections()
+		second.Close()
+	})
+	of := setup(s)
+	of.Target.Devices += ", " + second.URL
+	b := benchOf(t, s, of)
+	for range 3 {
+		b.do(Order{Verb: Each, Count: 3})
+		b.do(Order{Verb: Settle, Wait: patience})
+		b.do(Order{Verb: Cut})
+		if out := b.do(Order{Verb: Connect, For: patience}); out.Live != 10 {
+			t.Fatalf("%d of 10 are back: %v", out.Live, out.Devices.Ends)
+		}
+	}
+	b.found("")
+	if n := opens.Load(); n != 20 {
+		t.Errorf("%d of 40 openings went to the second place, not 20", n)
+	}
 }
 
 func TestLostMessageIsFound(t *testing.T) {

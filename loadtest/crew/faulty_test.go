@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -24,6 +25,8 @@ type faults struct {
 	amnesia   bool          // cursors are not honoured
 	eager     bool          // cursors are said to be honoured, and are not
 	beat      time.Duration // between heartbeats, whatever the device was told; 0: as told
+
+	moves time.Duration // no fault: so old, a stream is asked to move on; 0: never
 }
 
 // faulty is a server of SSE and HTTP publishes with these faults. A user's cursor is how many of its messages came.
@@ -31,9 +34,10 @@ type faulty struct {
 	faults
 	*httptest.Server
 
-	mu    sync.Mutex
-	users map[string]*mailbox // guarded by mu
-	count int                 // guarded by mu: messages accepted
+	mu     sync.Mutex
+	users  map[string]*mailbox // guarded by mu
+	count  int                 // guarded by mu: messages accepted
+	beside int                 // guarded by mu: streams that opened while the last one, asked to move on, was still there
 }
 
 type mailbox struct {
@@ -41,20 +45,27 @@ type mailbox struct {
 	fate     []string // drop, double, swap, gap, corrupt; empty: none
 	sent     int      // the most that was pushed
 	changed  chan struct{}
+	newer    chan struct{} // closed when another stream opens; nil: none is there
+	asked    bool          // the stream was asked to move on
 }
 
 func newFaulty(t *testing.T, f faults) *faulty {
 	s := &faulty{faults: f, users: make(map[string]*mailbox)}
-	mux := http.NewServeMux()
-	mux.HandleFunc("GET /ramen/receive", s.receive)
-	mux.HandleFunc("POST /ramen/ack", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })
-	mux.HandleFunc("POST /v1/publish", s.publish)
+	mux := s.mux()
 	s.Server = httptest.NewServer(mux)
 	t.Cleanup(func() {
 		s.CloseClientConnections()
 		s.Close()
 	})
 	return s
+}
+
+func (s *faulty) mux() *http.ServeMux {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /ramen/receive", s.receive)
+	mux.HandleFunc("POST /ramen/ack", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })
+	mux.HandleFunc("POST /v1/publish", s.publish)
+	return mux
 }
 
 // box is the mailbox of a user. Called with mu held.
@@ -112,6 +123,14 @@ func (s *faulty) receive(w http.ResponseWriter, r *http.Request) {
 	if s.forgetful {
 		cursor = b.sent
 	}
+	if b.newer != nil {
+		if b.asked {
+			s.beside++
+		}
+		close(b.newer)
+	}
+	newer := make(chan struct{})
+	b.newer, b.asked = newer, false
 	s.mu.Unlock()
 	heartbeat := 4000
 	if ms, err := strconv.Atoi(r.URL.Query().Get("heartbeat_ms")); err == nil {
@@ -124,13 +143,24 @@ func (s *faulty) receive(w http.ResponseWriter, r *http.Request) {
 	if beat == 0 {
 		beat = time.Duration(heartbeat) * time.Millisecond
 	}
-	s.pump(r, b, out, cursor, beat)
+	s.pump(r, b, out, cursor, beat, newer)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if b.newer == newer {
+		b.newer = nil
+	}
 }
 
 // pump pushes what there is, and heartbeats, until the device is gone.
-func (s *faulty) pump(r *http.Request, b *mailbox, out *writer, at int, beat time.Duration) {
+func (s *faulty) pump(r *http.Request, b *mailbox, out *writer, at int, beat time.Duration, newer <-chan struct{}) {
 	beats := time.NewTicker(beat)
 	defer beats.Stop()
+	var old <-chan time.Time
+	if s.moves > 0 {
+		t := time.NewTimer(s.moves)
+		defer t.Stop()
+		old = t.C
+	}
 	for {
 		s.mu.Lock()
 		messages, fate, changed := b.messages, b.fate, b.changed
@@ -145,6 +175,14 @@ func (s *faulty) pump(r *http.Request, b *mailbox, out *writer, at int, beat tim
 		select {
 		case <-r.Context().Done():
 			return
+		case <-newer:
+			out.write(protocol.AppendSSEGoAway(nil, &protocol.GoAway{Reason: protocol.ReasonSuperseded}, 0))
+			return
+		case <-old:
+			s.mu.Lock()
+			b.asked = true
+			s.mu.Unlock()
+			out.write(protocol.AppendSSEGoAway(nil, &protocol.GoAway{Reason: protocol.ReasonDrain, ReconnectMS: 50}, 0))
 		case <-changed:
 		case <-beats.C:
 			out.write([]byte(protocol.SSEHeartbeat))
@@ -178,7 +216,9 @@ func (o *writer) message(messages []protocol.Publish, fate string, at *int) {
 		o.push(&messages[*at], *at-1)
 	case "corrupt":
 		other := *m
-		other.ID = m.ID[:len(m.ID)-4] + "zz" + m.ID[len(m.ID)-4:]
+		run, rest, _ := strings.Cut(m.ID, "-")
+		user, number, _ := strings.Cut(rest, "-")
+		other.ID = run + "-" + user + "zz-" + number
 		m = &other
 	}
 	o.push(m, *at)

@@ -45,7 +45,7 @@ func NewLocal(s Setup) (*Local, error) {
 	if l.fleet, err = dev.New(devices); err != nil {
 		return nil, err
 	}
-	if s.Target.Backends == "" && s.Target.BackendsGRPC == "" {
+	if s.Target.Backends == "" && s.Target.BackendsGRPC == "" && s.Target.Bare == "" {
 		return l, nil
 	}
 	if l.feed, err = feed.New(publishes); err != nil {
@@ -168,7 +168,16 @@ func (l *Local) await(ctx context.Context, most time.Duration, done func() bool)
 }
 
 // Progress implements Worker.
-func (l *Local) Progress() Progress { return Progress{l.fleet.Live(), l.fleet.Pushes()} }
+func (l *Local) Progress() Progress {
+	var p Progress
+	recent := new(gauge.Hist)
+	p.Live, p.Pushes, p.Ends = l.fleet.Progress(recent)
+	p.Violated, p.P50, p.P99 = l.book.Violated(), recent.At(50), recent.At(99)
+	if l.feed != nil {
+		p.Accepted = l.feed.Accepted()
+	}
+	return p
+}
 
 // Close ends every stream.
 func (l *Local) Close() error {

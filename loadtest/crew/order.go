@@ -66,6 +66,11 @@ func (o *Outcome) merge(p *Outcome) {
 
 // Progress is how far a worker has come.
 type Progress struct {
-	Live   int   `json:"live"`
-	Pushes int64 `json:"pushes"` // since the order began
+	Live     int           `json:"live"`
+	Pushes   int64         `json:"pushes"`   // since the order began, as those below
+	Accepted int64         `json:"accepted"` //
+	Ends     int64         `json:"ends"`     // streams and openings that ended unasked
+	Violated int64         `json:"violated"` // promises, since the start
+	P50      time.Duration `json:"p50"`      // of the pushes since the last progress, the slowest worker's
+	P99      time.Duration `json:"p99"`      //
 }

@@ -1,6 +1,7 @@
 package crew
 
 import (
+	"cmp"
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
@@ -14,31 +15,34 @@ import (
 
 // Target is the server, and who one is to it.
 type Target struct {
-	Devices      string   `json:"devices" yaml:"devices"`             // URL of the devices' HTTP port; several, with commas: a worker each in turn
-	DevicesGRPC  string   `json:"devices_grpc" yaml:"devices_grpc"`   // host:port
+	Devices      string   `json:"devices" yaml:"devices"`             // URL of the devices' HTTP port; several, with commas: a device's openings in turn
+	DevicesGRPC  string   `json:"devices_grpc" yaml:"devices_grpc"`   // host:port; several likewise
 	Backends     string   `json:"backends" yaml:"backends"`           // URL of the backends' HTTP port
-	BackendsGRPC string   `json:"backends_grpc" yaml:"backends_grpc"` // host:port; empty: publish over HTTP
+	BackendsGRPC string   `json:"backends_grpc" yaml:"backends_grpc"` // host:port; empty: publish over HTTP. Several, with commas: a publish stream each in turn
+	Bare         string   `json:"bare" yaml:"-"`                      // host:port of a floor's publish port; it goes first
 	Key          string   `json:"key" yaml:"key"`                     // API key; better RAMEN_KEY in the environment
 	Secret       string   `json:"secret" yaml:"secret"`               // HS256 secret that signs the devices' tokens; empty: none
 	Issuer       string   `json:"issuer" yaml:"issuer"`
 	Audience     string   `json:"audience" yaml:"audience"`
-	CA           string   `json:"ca" yaml:"ca"`   // PEM file of the authorities to trust
-	TLS          bool     `json:"tls" yaml:"tls"` // gRPC ports speak TLS
+	CA           string   `json:"ca" yaml:"ca"`        // PEM file of the authorities to trust
+	TLS          bool     `json:"tls" yaml:"tls"`      // gRPC ports speak TLS
+	DevicesCA    string   `json:"devices_ca" yaml:"-"` // as CA, for the devices' ports alone
 	Header       []string `json:"header" yaml:"header"`
 }
 
-func (t *Target) tls() (*tls.Config, error) {
-	if !t.TLS && t.CA == "" {
+// tls is how ports with the authorities in a file are spoken to; nil: as the URL says, and gRPC in cleartext.
+func (t *Target) tls(file string) (*tls.Config, error) {
+	if !t.TLS && file == "" {
 		return nil, nil
 	}
 	cfg := &tls.Config{MinVersion: tls.VersionTLS12}
-	if t.CA != "" {
-		text, err := os.ReadFile(t.CA)
+	if file != "" {
+		text, err := os.ReadFile(file)
 		if err != nil {
 			return nil, fmt.Errorf("crew: read the authorities: %w", err)
 		}
 		if cfg.RootCAs = x509.NewCertPool(); !cfg.RootCAs.AppendCertsFromPEM(text) {
-			return nil, fmt.Errorf("crew: there is no certificate in %s", t.CA)
+			return nil, fmt.Errorf("crew: there is no certificate in %s", file)
 		}
 	}
 	return cfg, nil
@@ -62,7 +66,8 @@ type Setup struct {
 	Streams   int           `json:"streams"` // of publishes
 	Every     time.Duration `json:"every"`
 	TTL       time.Duration `json:"ttl"`
-	Progress  bool          `json:"progress"`
+	Deflate   bool          `json:"deflate"`
+	Watched   bool          `json:"watched"` // somebody looks at Progress
 }
 
 func (s *Setup) fleet(book *check.Book) (dev.Config, error) {
@@ -70,10 +75,10 @@ func (s *Setup) fleet(book *check.Book) (dev.Config, error) {
 	if err != nil {
 		return dev.Config{}, fmt.Errorf("crew: check the mix: %w", err)
 	}
-	t, err := s.Target.tls()
+	t, err := s.Target.tls(cmp.Or(s.Target.DevicesCA, s.Target.CA))
 	cfg := dev.Config{
 		URL: s.Target.Devices, GRPC: s.Target.DevicesGRPC, TLS: t, Header: s.Target.Header, Book: book, Users: s.Users, Each: s.Devices, Mix: mix,
-		Heartbeat: s.Heartbeat, Window: s.Window, AckAfter: s.AckAfter, Opening: s.Opening, Slack: s.Slack, Forget: s.Forget,
+		Heartbeat: s.Heartbeat, Window: s.Window, AckAfter: s.AckAfter, Opening: s.Opening, Slack: s.Slack, Forget: s.Forget, Deflate: s.Deflate, Watched: s.Watched,
 	}
 	if s.Target.Secret != "" {
 		cfg.Token = newMint(&s.Target).token
@@ -82,9 +87,9 @@ func (s *Setup) fleet(book *check.Book) (dev.Config, error) {
 }
 
 func (s *Setup) feed(book *check.Book) (feed.Config, error) {
-	t, err := s.Target.tls()
+	t, err := s.Target.tls(s.Target.CA)
 	return feed.Config{
-		GRPC: s.Target.BackendsGRPC, URL: s.Target.Backends, TLS: t, Key: s.Target.Key, Book: book, Users: s.Users, Streams: s.Streams,
+		Bare: s.Target.Bare, GRPC: s.Target.BackendsGRPC, URL: s.Target.Backends, TLS: t, Key: s.Target.Key, Book: book, Users: s.Users, Streams: s.Streams,
 		Every: s.Every, Payload: s.Payload, Lanes: s.Lanes, TTL: s.TTL,
 	}, err
 }

@@ -6,14 +6,13 @@ import (
 	"net/http"
 	"net/url"
 
-	"ramen/clients/go/wire"
 	"ramen/protocol"
 )
 
 // sseAck is one request of PROTOCOL 5.
 type sseAck struct {
-	open   protocol.OpenFrame
-	cursor string
+	open protocol.OpenFrame
+	at   *place
 }
 
 const (
@@ -23,34 +22,33 @@ const (
 
 // ackSSE queues an ack. Called with mu held.
 func (s *Shard) ackSSE(d *Device) {
-	resumes := d.resumes
-	o, err := d.open() // who it is
-	d.resumes = resumes
+	o, err := d.identity()
 	if err != nil {
 		return
 	}
+	o.Cursor = string(d.cursor)
 	select {
-	case s.acks <- sseAck{o, string(d.cursor)}:
+	case s.acks <- sseAck{o, s.placeOf(d)}: // where its stream is
 		s.acked(d)
 	default:
 	}
 }
 
 // ackLoop sends the acks of SSE devices. One that fails is made good by the next.
-func ackLoop(ctx context.Context, d *wire.Dialer, client *http.Client, acks <-chan sseAck) {
+func ackLoop(ctx context.Context, client *http.Client, acks <-chan sseAck) {
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case a := <-acks:
-			a.open.Cursor = a.cursor
-			postAck(ctx, d, client, &a)
+			postAck(ctx, client, &a)
 		}
 	}
 }
 
-func postAck(ctx context.Context, d *wire.Dialer, client *http.Client, a *sseAck) {
-	q := url.Values{"device": {string(a.open.Device)}, "cursor": {a.cursor}}
+func postAck(ctx context.Context, client *http.Client, a *sseAck) {
+	d := a.at.dialer
+	q := url.Values{"device": {string(a.open.Device)}, "cursor": {a.open.Cursor}}
 	if a.open.User != "" {
 		q.Set("user", string(a.open.User))
 	}

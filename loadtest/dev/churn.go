@@ -23,6 +23,7 @@ func (s *Shard) depart(d *Device) {
 	if c == nil {
 		return
 	}
+	d.leave()
 	if rand.Float64() < c.HalfOpen {
 		s.abandon(d)
 	} else {

@@ -4,7 +4,6 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -15,8 +14,8 @@ import (
 
 // Config is where devices connect, and how they behave.
 type Config struct {
-	URL    string      // of the devices' HTTP port
-	GRPC   string      // host:port of the devices' gRPC port; needed for grpc alone
+	URL    string      // of the devices' HTTP port; several, with commas: in turn
+	GRPC   string      // host:port of the devices' gRPC port, needed for grpc alone; several likewise
 	TLS    *tls.Config // nil: the system's roots for https, cleartext for gRPC
 	Header []string    // "Name: value" each, for every request
 	Book   *check.Book // what devices must get
@@ -34,6 +33,8 @@ type Config struct {
 	Opening   int           // most openings under way a shard; 0: 256
 	Timeout   time.Duration // of an opening; 0: 20 s
 	Slack     time.Duration // beyond 1.25 intervals, until silence breaks the contract; 0: 500 ms
+	Deflate   bool          // WebSocket streams that are light offer permessage-deflate
+	Watched   bool          // somebody looks at Progress
 	Forget    float64       // share of reopenings without a cursor, 0 to 1
 }
 
@@ -60,12 +61,6 @@ func (c *Config) complete(processors int) {
 func (c *Config) validate() error {
 	if c.Users[1] <= c.Users[0] || c.Each < 1 || c.Each > 64 {
 		return fmt.Errorf("dev: check configuration: users %d to %d with %d devices each: use one or more, and 1 to 64 devices", c.Users[0], c.Users[1], c.Each)
-	}
-	d := wire.Dialer{URL: c.URL, GRPC: c.GRPC}
-	for _, m := range c.Mix {
-		if err := d.Check(m.Transport); err != nil {
-			return fmt.Errorf("dev: check configuration: %w", err)
-		}
 	}
 	return nil
 }
@@ -119,17 +114,4 @@ func (m Mix) pick(i int) wire.Transport {
 		}
 	}
 	return m[0].Transport
-}
-
-// host is where the devices' HTTP port is, as host:port; path is what a proxy puts before the endpoints.
-func (c *Config) host() (addr, path string, plain bool) {
-	u, err := url.Parse(c.URL)
-	if err != nil {
-		return "", "", false
-	}
-	port := u.Port()
-	if port == "" {
-		port = map[string]string{"http": "80", "https": "443"}[u.Scheme]
-	}
-	return u.Hostname() + ":" + port, strings.TrimSuffix(u.Path, "/"), u.Scheme == "http"
 }

@@ -51,7 +51,9 @@ type line interface {
 type Device struct {
 	check.Device
 	sh   *Shard
-	line line // nil: none
+	line line    // nil: none
+	old  *parted // nil: none
+	from line    // whose bytes are being taken
 
 	state   state
 	kind    kind
@@ -63,6 +65,7 @@ type Device struct {
 	interval int32 // of heartbeats, ms
 	unacked  int32 // pushes
 	seq      uint64
+	turn     uint32 // openings
 	cursor   []byte
 
 	intended int64 // µs: when the opening was due
@@ -110,8 +113,10 @@ func (d *Device) hello(h *protocol.Hello) {
 }
 
 func (d *Device) push(p *push) {
-	s := &d.sh.stats
-	s.Pushes++
+	if d.onOld() {
+		d.pushOld(p)
+		return
+	}
 	d.seq = p.seq
 	if len(p.cursor) > 0 {
 		d.cursor = append(d.cursor[:0], p.cursor...)
@@ -119,7 +124,19 @@ func (d *Device) push(p *push) {
 	if d.unacked++; d.ackDue == 0 {
 		d.ackDue = d.sh.now + d.sh.ackAfter(d.kind)
 	}
-	switch d.Pushed(d.sh.cfg.Book, p.seq, p.id) {
+	d.count(d.Pushed(d.sh.cfg.Book, p.seq, p.id, len(p.cursor) > 0), p)
+	if d.kind == pollKind && len(p.cursor) > 0 {
+		// The last push of an answer: the next poll is another stream, from this cursor on, whose hello is told only where it
+		// was not resumed. Its numbers go on, but what had been pushed to a poll that was just answered may be between.
+		d.Opening()
+		d.Opened(d.sh.cfg.Book, true, true, -1)
+	}
+}
+
+func (d *Device) count(a check.Arrival, p *push) {
+	s := &d.sh.stats
+	s.Pushes++
+	switch a {
 	case check.New:
 		s.New++
 		d.sh.came(d, p)
@@ -132,8 +149,11 @@ func (d *Device) push(p *push) {
 
 func (d *Device) beat(int64) { d.sh.stats.Beats++ }
 
-// goAway makes the device move on where the server asks for it (PROTOCOL 2.12); it lets go of the old stream first.
+// goAway makes the device move on where the server asks for it. PROTOCOL 2.12
 func (d *Device) goAway(g *protocol.GoAway) {
+	if d.onOld() {
+		return // superseded by the new one
+	}
 	d.sh.stats.end("goaway "+g.Reason.String(), 1)
 	if g.ReconnectMS > 0 && d.state == live {
 		d.due = d.sh.now + rand.Int64N(int64(g.ReconnectMS)*1000)
@@ -142,6 +162,9 @@ func (d *Device) goAway(g *protocol.GoAway) {
 
 // alive says that bytes came. PROTOCOL 2.8
 func (d *Device) alive() {
+	if d.onOld() {
+		return
+	}
 	gap := d.sh.now - d.heard
 	if d.state == live && d.interval > 0 && gap > int64(d.interval)*500 {
 		d.sh.stats.Gap.Record(gap)
@@ -163,9 +186,13 @@ func (d *Device) judge(gap int64) {
 	}
 }
 
-// ended says that the stream, or its opening, has ended by itself.
-func (d *Device) ended(err error) {
-	if d.line == nil {
+// ended says that a stream, or its opening, has ended by itself.
+func (d *Device) ended(l line, err error) {
+	if d.old != nil && l == d.old.line {
+		d.leave()
+		return
+	}
+	if d.line == nil || l != d.line {
 		return
 	}
 	d.drop()
@@ -208,59 +235,6 @@ func (d *Device) retry() {
 	d.fails = min(d.fails+1, 30)
 	d.state, d.due = waiting, d.sh.now+pause
 	d.intended = d.due
-}
-
-// sweep does what has become due.
-func (d *Device) sweep(now int64) {
-	switch d.state {
-	case waiting:
-		if d.due <= now {
-			d.sh.enqueue(d)
-		}
-	case opening:
-		if d.due <= now {
-			d.ended(errTimeout)
-		}
-	case live:
-		d.sweepLive(now)
-	case off, queued:
-	}
-}
-
-func (d *Device) sweepLive(now int64) {
-	silence := now - d.heard
-	d.judge(silence)
-	switch {
-	case d.interval > 0 && d.kind != pollKind && silence > int64(d.interval)*1750+d.sh.lag:
-		d.ended(errSilent)
-	case d.due > 0 && d.due <= now:
-		d.drop()
-		d.state, d.due, d.intended = waiting, now, now
-	case d.gone > 0 && d.gone <= now:
-		d.sh.depart(d)
-	case d.ackDue > 0 && (d.ackDue <= now || int(d.unacked) >= d.sh.halfWindow(d.kind)):
-		d.sh.ackDue(d)
-	}
-}
-
-// open is what the device says of itself at its next opening.
-func (d *Device) open() (protocol.OpenFrame, error) {
-	run := d.sh.cfg.Book.Run
-	o := protocol.OpenFrame{
-		User: protocol.UserID(check.UserName(run, d.User)), Device: protocol.DeviceID(check.DeviceName(d.Num)),
-		Window: uint32(d.sh.cfg.Window), HeartbeatMS: uint32(d.sh.cfg.Heartbeat.Milliseconds()),
-	}
-	d.resumes = len(d.cursor) > 0 && (d.sh.cfg.Forget == 0 || rand.Float64() >= d.sh.cfg.Forget)
-	if d.resumes {
-		o.Cursor = string(d.cursor)
-	}
-	if d.sh.cfg.Token == nil {
-		return o, nil
-	}
-	var err error
-	o.Token, err = d.sh.cfg.Token(string(o.User), string(o.Device))
-	o.User = ""
-	return o, err
 }
 
 func now() int64 { return gauge.Now() }

@@ -3,7 +3,8 @@ package dev
 import (
 	"errors"
 	"fmt"
-	"net/netip"
+	"os"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -17,10 +18,14 @@ type poller interface {
 }
 
 // epoll is a set of descriptors. Its shard's lock guards lines.
+//
+// The set itself is waited for by the runtime's own poller, not in a system call: that would hold the processor, which is the
+// only one where the server has the other, until the runtime notices, up to 10 ms later, and publishes that became due
+// meanwhile would be late.
 type epoll struct {
 	fd, event int // event: an eventfd that wakes the shard
-	addr      netip.AddrPort
-	sockaddr  unix.Sockaddr
+	file      *os.File
+	conn      syscall.RawConn
 	lines     []slot // by descriptor
 	age       int32
 }
@@ -31,25 +36,23 @@ type slot struct {
 	age int32
 }
 
-func newPoller(host string) (poller, error) {
-	addr, err := resolve(host)
-	if err != nil {
-		return nil, fmt.Errorf("dev: find the devices' port: %w", err)
-	}
-	p := &epoll{addr: addr}
-	if addr.Addr().Is4() {
-		p.sockaddr = &unix.SockaddrInet4{Port: int(addr.Port()), Addr: addr.Addr().As4()}
-	} else {
-		p.sockaddr = &unix.SockaddrInet6{Port: int(addr.Port()), Addr: addr.Addr().As16()}
-	}
+func newPoller() (poller, error) {
+	p := new(epoll)
+	var err error
 	if p.fd, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC); err != nil {
 		return nil, fmt.Errorf("dev: make an epoll set: %w", err)
+	}
+	_ = unix.SetNonblock(p.fd, true) // it tells os of a descriptor to poll
+	p.file = os.NewFile(uintptr(p.fd), "epoll")
+	if p.conn, err = p.file.SyscallConn(); err != nil {
+		_ = p.file.Close()
+		return nil, fmt.Errorf("dev: wait for an epoll set: %w", err)
 	}
 	if p.event, err = unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK); err == nil {
 		err = unix.EpollCtl(p.fd, unix.EPOLL_CTL_ADD, p.event, &unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(p.event)})
 	}
 	if err != nil {
-		_ = unix.Close(p.fd)
+		_ = p.file.Close()
 		return nil, fmt.Errorf("dev: make an event descriptor: %w", err)
 	}
 	return p, nil
@@ -95,7 +98,7 @@ func (p *epoll) wake() {
 
 func (p *epoll) close() {
 	_ = unix.Close(p.event)
-	_ = unix.Close(p.fd)
+	_ = p.file.Close()
 }
 
 // readBuffer is what one read takes, in bytes; all streams of a shard share it.
@@ -106,26 +109,45 @@ func (p *epoll) run(s *Shard) {
 	buf := make([]byte, readBuffer)
 	events := make([]unix.EpollEvent, 512)
 	for {
-		n, err := unix.EpollWait(p.fd, events, s.patience())
-		if err != nil && !errors.Is(err, unix.EINTR) {
-			panic("dev: wait for events: " + err.Error()) // the set is ours
-		}
+		n := p.wait(events, s.patience())
 		s.mu.Lock()
 		if s.closed {
 			s.mu.Unlock()
 			return
 		}
-		for i := range max(n, 0) {
+		// All that epoll told of had come by now: what serving it takes is this side's time, not the server's.
+		s.now = now()
+		s.late()
+		for i := range n {
 			p.serve(s, &events[i], buf)
 		}
-		s.now = now()
+		began := s.now
+		if s.now = now(); n > 0 {
+			s.stats.Turn.Record(s.now - began)
+		}
 		s.tick()
 		s.mu.Unlock()
 	}
 }
 
+// wait waits for events, for so many ms at most.
+func (p *epoll) wait(events []unix.EpollEvent, most int) (n int) {
+	_ = p.file.SetReadDeadline(time.Now().Add(time.Duration(most) * time.Millisecond)) // it has one: NewFile says so by SyscallConn
+	err := p.conn.Read(func(fd uintptr) bool {
+		var err error
+		n, err = unix.EpollWait(int(fd), events, 0)
+		if err != nil && !errors.Is(err, unix.EINTR) {
+			panic("dev: wait for events: " + err.Error()) // the set is ours
+		}
+		return n > 0
+	})
+	if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
+		panic("dev: wait for events: " + err.Error())
+	}
+	return max(n, 0)
+}
+
 func (p *epoll) serve(s *Shard, e *unix.EpollEvent, buf []byte) {
-	s.now = now()
 	fd := int(e.Fd)
 	if fd == p.event {
 		_, _ = unix.Read(fd, buf[:8])
@@ -138,7 +160,7 @@ func (p *epoll) serve(s *Shard, e *unix.EpollEvent, buf []byte) {
 	if e.Events&unix.EPOLLOUT != 0 {
 		if !l.begun {
 			if code, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_ERROR); err != nil || code != 0 {
-				l.d.ended(fmt.Errorf("dev: connect: %w", unix.Errno(code)))
+				l.d.ended(l, fmt.Errorf("dev: connect: %w", unix.Errno(code)))
 				return
 			}
 			l.begun = true

@@ -4,12 +4,12 @@ import (
 	"context"
 	"net/http"
 	"runtime"
-	"strings"
+	"slices"
 	"sync"
 	"time"
 
-	"ramen/clients/go/wire"
 	"ramen/loadtest/check"
+	"ramen/loadtest/gauge"
 )
 
 // Fleet is all devices of a process.
@@ -28,34 +28,31 @@ func New(cfg Config) (*Fleet, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, err
 	}
+	places, err := cfg.places()
+	if err != nil {
+		return nil, err
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	f := &Fleet{cfg: cfg, cancel: cancel}
-	header := http.Header{}
-	for _, h := range cfg.Header {
-		name, value, _ := strings.Cut(h, ":")
-		header.Add(strings.TrimSpace(name), strings.TrimSpace(value))
-	}
-	dialer := &wire.Dialer{URL: strings.TrimSuffix(cfg.URL, "/"), GRPC: cfg.GRPC, TLS: cfg.TLS, Header: header}
 	acks := make(chan sseAck, acksQueued)
-	host, path, plain := cfg.host()
 	for range cfg.Shards {
-		s := &Shard{cfg: &f.cfg, dialer: dialer, path: path, host: host, acks: acks, ctx: ctx, streams: &f.streams}
-		if plain && host != ":" {
-			var err error
-			if s.loop, err = newPoller(host); err != nil {
-				cancel()
-				f.closePollers()
-				return nil, err
-			}
-		}
+		s := &Shard{cfg: &f.cfg, places: places, acks: acks, ctx: ctx, streams: &f.streams}
 		f.shards = append(f.shards, s)
+		if !slices.ContainsFunc(places, func(p *place) bool { return p.light }) {
+			continue
+		}
+		if s.loop, err = newPoller(); err != nil {
+			cancel()
+			f.closePollers()
+			return nil, err
+		}
 	}
 	f.populate()
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.TLSClientConfig, transport.MaxIdleConnsPerHost = cfg.TLS, ackers
 	f.client = &http.Client{Transport: transport, Timeout: cfg.Timeout}
 	for range ackers {
-		f.running.Go(func() { ackLoop(ctx, dialer, f.client, acks) })
+		f.running.Go(func() { ackLoop(ctx, f.client, acks) })
 	}
 	for _, s := range f.shards {
 		f.running.Go(func() { s.run(ctx) })
@@ -132,7 +129,7 @@ func (f *Fleet) Cut(back bool) {
 		s.pace = pace{}
 		s.queue = nil
 		for _, d := range s.devices {
-			d.drop()
+			d.cut()
 			d.want, d.fails, d.liveAt = back, 0, 0
 			if back {
 				d.cutAt, d.intended = at, at
@@ -196,15 +193,21 @@ func (f *Fleet) Take(over time.Duration) *Stats {
 	return all
 }
 
-// Pushes is how many pushes came since the last Take.
-func (f *Fleet) Pushes() int64 {
-	n := int64(0)
+// Progress is how many devices have a stream, the pushes and unasked ends since the last Take, and what latencies there were
+// since the last Progress.
+func (f *Fleet) Progress(recent *gauge.Hist) (streams int, pushes, ends int64) {
 	for _, s := range f.shards {
 		s.mu.Lock()
-		n += s.stats.Pushes
+		streams += s.live
+		pushes += s.stats.Pushes
+		for _, n := range s.stats.Ends {
+			ends += n
+		}
+		recent.Merge(&s.recent)
+		s.recent.Reset()
 		s.mu.Unlock()
 	}
-	return n
+	return streams, pushes, ends
 }
 
 // Close ends every stream and waits for everything.
@@ -212,7 +215,7 @@ func (f *Fleet) Close() {
 	f.each(func(s *Shard) {
 		for _, d := range s.devices {
 			d.want = false
-			d.drop()
+			d.cut()
 		}
 		s.closed = true
 		s.bury()

@@ -3,8 +3,6 @@ package dev
 import (
 	"errors"
 	"fmt"
-	"net"
-	"net/netip"
 
 	"golang.org/x/sys/unix"
 
@@ -19,6 +17,8 @@ type light struct {
 	headed  bool   // the head of the answer is behind
 	echo    bool   // a heartbeat is to be answered
 	writing bool   // epoll waits for room
+	deflate bool   // permessage-deflate was agreed on
+	packed  bool   // the message under way is compressed
 	rest    []byte // of what is incomplete
 	joined  []byte // fragments of one message
 	out     []byte // what the socket did not take
@@ -26,56 +26,12 @@ type light struct {
 }
 
 // dialLight opens a light stream. Called with mu held.
-func (s *Shard) dialLight(d *Device, o *protocol.OpenFrame) {
-	l := &light{d: d, fd: -1, out: s.head(d.kind, o)}
+func (s *Shard) dialLight(d *Device, at *place, o *protocol.OpenFrame) {
+	l := &light{d: d, fd: -1, out: s.head(d.kind, at, o)}
 	d.line = l
-	if err := s.connect(l); err != nil {
-		d.ended(fmt.Errorf("dev: connect: %w", err))
+	if err := s.connect(l, &at.aim); err != nil {
+		d.ended(l, fmt.Errorf("dev: connect: %w", err))
 	}
-}
-
-func (s *Shard) connect(l *light) error {
-	p := s.loop.(*epoll)
-	family := unix.AF_INET
-	if p.addr.Addr().Is6() {
-		family = unix.AF_INET6
-	}
-	fd, err := unix.Socket(family, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		return err
-	}
-	l.fd = fd
-	// Acks are small and alone: they must not wait for each other.
-	_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1)
-	if source, ok := s.source(p.addr.Addr()); ok {
-		_ = unix.SetsockoptInt(fd, unix.SOL_IP, unix.IP_BIND_ADDRESS_NO_PORT, 1)
-		if err := unix.Bind(fd, &unix.SockaddrInet4{Addr: source}); err != nil {
-			return err
-		}
-	}
-	err = unix.Connect(fd, p.sockaddr)
-	if err != nil && !errors.Is(err, unix.EINPROGRESS) {
-		return err
-	}
-	if err == nil {
-		l.begun = true
-		l.flush()
-	}
-	l.writing = !l.begun || len(l.out) > 0
-	return p.add(l)
-}
-
-// perSource is how many connections share a source address: ephemeral ports are 28,000 by default.
-const perSource = 15000
-
-// source is where the next connection to a loopback address comes from: 127.0.0.1, 127.0.0.2, … in turn, so that
-// ephemeral ports do not run out. Called with mu held.
-func (s *Shard) source(to netip.Addr) ([4]byte, bool) {
-	if !to.Is4() || !to.IsLoopback() {
-		return [4]byte{}, false
-	}
-	s.sources++
-	return [4]byte{127, 0, 0, byte(1 + (int(s.cfg.Users[0])/perSource+int(s.sources)/perSource)%250)}, true
 }
 
 // cut ends the connection with a reset, which leaves no port in TIME_WAIT on this side.
@@ -137,19 +93,20 @@ func (l *light) readable(buf []byte) {
 	case errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.EINTR):
 		return
 	case err != nil:
-		d.ended(fmt.Errorf("dev: read: %w", err))
+		d.ended(l, fmt.Errorf("dev: read: %w", err))
 		return
 	case n == 0:
-		d.ended(errEnded)
+		d.ended(l, errEnded)
 		return
 	}
 	d.sh.stats.Bytes += int64(n)
+	d.from = l
 	d.alive()
 	if err := l.take(buf[:n]); err != nil {
-		d.ended(err)
+		d.ended(l, err)
 		return
 	}
-	if d.line == l {
+	if d.has(l) {
 		l.reply()
 	}
 }
@@ -157,6 +114,10 @@ func (l *light) readable(buf []byte) {
 // reply sends what the read calls for, in one write.
 func (l *light) reply() {
 	d := l.d
+	if d.line != l {
+		l.replyOld()
+		return
+	}
 	acks := d.ackDue > 0 && d.kind != sseKind && (d.sh.cfg.AckAfter == 0 || int(d.unacked) >= d.sh.halfWindow(d.kind))
 	if !acks && !l.echo {
 		return
@@ -175,8 +136,25 @@ func (l *light) reply() {
 	l.send(b)
 }
 
+// replyOld acks and echoes on the old stream of a move.
+func (l *light) replyOld() {
+	o := l.d.old
+	var b []byte
+	if o.unacked && l.d.kind != sseKind {
+		b = appendFrame(b, l.op(), ackFrame(l.d.kind, nil, o.seq))
+	}
+	if o.unacked = false; l.echo {
+		b = appendFrame(b, l.op(), nil)
+		l.echo = false
+	}
+	if len(b) > 0 {
+		l.send(b)
+	}
+}
+
 // take parses what has come, behind what was kept.
 func (l *light) take(b []byte) error {
+	l.d.from = l
 	if l.chunks != nil {
 		var err error
 		if b, err = l.chunks.decode(b); err != nil {
@@ -205,21 +183,22 @@ func (l *light) take(b []byte) error {
 func (l *light) parse(b []byte) (int, error) {
 	behind := 0
 	if !l.headed {
-		n, status, chunked, err := answer(b)
-		if err != nil || n == 0 {
+		a, err := answer(b)
+		if err != nil || a.length == 0 {
 			return 0, err
 		}
-		if l.d.kind == sseKind && status != 200 || l.d.kind != sseKind && status != 101 {
-			return 0, statusError(status)
+		if l.d.kind == sseKind && a.status != 200 || l.d.kind != sseKind && a.status != 101 {
+			return 0, statusError(a.status)
 		}
-		l.headed = true
-		if behind = n; chunked {
+		l.headed, l.deflate = true, a.deflate
+		if behind = a.length; a.chunked {
 			l.chunks = new(chunks)
-			body, err := l.chunks.decode(b[n:])
+			body, err := l.chunks.decode(b[behind:])
 			if err != nil {
 				return 0, err
 			}
-			if n, err = sse(body, l.d); err != nil {
+			n, err := sse(body, l.d)
+			if err != nil {
 				return 0, err
 			}
 			l.rest = append([]byte(nil), body[n:]...)
@@ -234,14 +213,4 @@ func (l *light) parse(b []byte) (int, error) {
 		n, err = websocket(b[behind:], l)
 	}
 	return behind + n, err
-}
-
-// resolve finds the address of a port.
-func resolve(host string) (netip.AddrPort, error) {
-	a, err := net.ResolveTCPAddr("tcp", host)
-	if err != nil {
-		return netip.AddrPort{}, err
-	}
-	p := a.AddrPort()
-	return netip.AddrPortFrom(p.Addr().Unmap(), p.Port()), nil
 }

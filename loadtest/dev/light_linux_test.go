@@ -1,9 +1,12 @@
 package dev
 
 import (
+	"bytes"
 	"fmt"
 	"strings"
 	"testing"
+
+	"github.com/klauspost/compress/flate"
 
 	"ramen/loadtest/check"
 	"ramen/protocol"
@@ -133,6 +136,38 @@ func TestChunksOfAProxyAreTakenApart(t *testing.T) {
 			}
 			l.saw(t, fmt.Sprintf("chunks of %d, reads of %d", size, step))
 		}
+	}
+}
+
+func TestCompressedMessagesAreReadWhereverTheyAreCut(t *testing.T) {
+	all := []byte("HTTP/1.1 101 Switching Protocols\r\nSec-WebSocket-Extensions: permessage-deflate; server_no_context_takeover\r\n\r\n")
+	for i, text := range [][]byte{
+		protocol.AppendProtoHello(nil, &protocol.Hello{Stream: "s1", HeartbeatMS: 4000}), protocol.AppendProtoPush(nil, testPush(1)), nil,
+		protocol.AppendProtoPush(nil, testPush(2)), protocol.AppendProtoGoAway(nil, &protocol.GoAway{Reason: protocol.ReasonDrain, ReconnectMS: 5000}),
+		protocol.AppendProtoPush(nil, testPush(3)),
+	} {
+		op := byte(opBinary)
+		if i%2 == 1 {
+			var b bytes.Buffer
+			w, _ := flate.NewWriter(&b, 6)
+			_, _ = w.Write(text)
+			_ = w.Flush()
+			op, text = op|rsv1, bytes.TrimSuffix(b.Bytes(), []byte(deflateTail[:4]))
+		}
+		all = unmasked(all, op, text, true)
+	}
+	for i := range all {
+		l := fresh(wsProto)
+		for _, part := range [][]byte{all[:i], all[i:]} {
+			if err := l.take(append([]byte(nil), part...)); err != nil {
+				t.Fatalf("cut at %d: %v", i, err)
+			}
+		}
+		l.saw(t, fmt.Sprintf("cut at %d", i))
+	}
+	l := fresh(wsProto)
+	if err := l.take(unmasked([]byte("HTTP/1.1 101 Switching Protocols\r\n\r\n"), opBinary|rsv1, []byte("x"), true)); err == nil {
+		t.Error("compression that was not agreed on is taken")
 	}
 }
 

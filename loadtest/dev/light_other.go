@@ -11,19 +11,25 @@ type poller interface {
 	close()
 }
 
-func newPoller(string) (poller, error) { return nil, nil }
+func newPoller() (poller, error) { return nil, nil }
+
+type target struct{}
+
+func aimAt(string) (target, bool, error) { return target{}, false, nil }
 
 type light struct {
 	d      *Device
 	echo   bool
 	joined []byte
+
+	deflate, packed bool
 }
 
 func (l *light) cut()        {}
 func (l *light) ack()        {}
 func (l *light) send([]byte) {}
 
-func (s *Shard) dialLight(*Device, *protocol.OpenFrame) {}
+func (s *Shard) dialLight(*Device, *place, *protocol.OpenFrame) {}
 
 type grave struct{}
 

@@ -20,7 +20,7 @@ type push struct {
 // sentAt is the intended time (µs) that package feed puts at the begin of each payload; 0: it is none of its.
 func sentAt(payload []byte) int64 {
 	rest, ok := bytes.CutPrefix(payload, []byte(`{"t":`))
-	if !ok {
+	if !ok && len(payload) != 16 { // the time alone
 		return 0
 	}
 	t := int64(0)

@@ -10,13 +10,13 @@ import (
 )
 
 // head is the request that opens a light stream.
-func (s *Shard) head(k kind, o *protocol.OpenFrame) []byte {
+func (s *Shard) head(k kind, at *place, o *protocol.OpenFrame) []byte {
 	path := "/ramen/receive?"
 	if k != sseKind {
 		path = "/ramen/ws?"
 	}
 	b := make([]byte, 0, 512)
-	b = append(b, "GET "+s.path+path+wire.Query(o).Encode()+" HTTP/1.1\r\nHost: "+s.host+"\r\n"...)
+	b = append(b, "GET "+at.path+path+wire.Query(o).Encode()+" HTTP/1.1\r\nHost: "+at.host+"\r\n"...)
 	if o.Token != "" {
 		b = append(b, "Authorization: Bearer "+o.Token+"\r\n"...)
 	}
@@ -31,6 +31,9 @@ func (s *Shard) head(k kind, o *protocol.OpenFrame) []byte {
 	default:
 		b = append(b, "Sec-WebSocket-Protocol: ramen.v1.proto\r\n"...)
 	}
+	if s.cfg.Deflate {
+		b = append(b, "Sec-WebSocket-Extensions: "+deflateOffer+"\r\n"...)
+	}
 	// The key may be any: nobody looks at the answer to it, since no cache can be between that would need it.
 	return append(b, "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"...)
 }
@@ -38,26 +41,36 @@ func (s *Shard) head(k kind, o *protocol.OpenFrame) []byte {
 // maxHead bounds the head of an answer, in bytes.
 const maxHead = 16 << 10
 
-// answer reads the head of a server's answer: how long it is (0: it is not whole), and what it says.
-func answer(b []byte) (length, status int, chunked bool, err error) {
+// answered is the head of a server's answer.
+type answered struct {
+	length  int // 0: it is not whole
+	status  int
+	chunked bool
+	deflate bool
+}
+
+// answer reads the head of a server's answer.
+func answer(b []byte) (a answered, err error) {
 	end := bytes.Index(b, []byte("\r\n\r\n"))
 	if end < 0 {
 		if len(b) > maxHead {
-			return 0, 0, false, malformed("the head of an answer is over %d bytes", maxHead)
+			return a, malformed("the head of an answer is over %d bytes", maxHead)
 		}
-		return 0, 0, false, nil
+		return a, nil
 	}
 	head := string(b[:end])
 	first, rest, _ := strings.Cut(head, "\r\n")
 	if len(first) < 12 || !strings.HasPrefix(first, "HTTP/1.") {
-		return 0, 0, false, malformed("an answer begins %.40q", first)
+		return a, malformed("an answer begins %.40q", first)
 	}
-	if status, err = strconv.Atoi(first[9:12]); err != nil {
-		return 0, 0, false, malformed("an answer begins %.40q", first)
+	if a.status, err = strconv.Atoi(first[9:12]); err != nil {
+		return a, malformed("an answer begins %.40q", first)
 	}
 	for line := range strings.SplitSeq(rest, "\r\n") {
 		name, value, _ := strings.Cut(line, ":")
-		chunked = chunked || strings.EqualFold(name, "Transfer-Encoding") && strings.Contains(strings.ToLower(value), "chunked")
+		a.chunked = a.chunked || strings.EqualFold(name, "Transfer-Encoding") && strings.Contains(strings.ToLower(value), "chunked")
+		a.deflate = a.deflate || strings.EqualFold(name, "Sec-WebSocket-Extensions") && strings.Contains(value, "permessage-deflate")
 	}
-	return end + 4, status, chunked, nil
+	a.length = end + 4
+	return a, nil
 }

@@ -5,7 +5,6 @@ import (
 	"sync"
 	"time"
 
-	"ramen/clients/go/wire"
 	"ramen/loadtest/gauge"
 	"ramen/protocol"
 )
@@ -17,28 +16,29 @@ const sweepEvery = 100 * time.Millisecond
 type Shard struct {
 	// immutable
 	cfg     *Config
-	dialer  *wire.Dialer
-	path    string
-	host    string
+	places  []*place
 	loop    poller // nil: no light streams here
 	acks    chan<- sseAck
 	ctx     context.Context // ends with the fleet
 	streams *sync.WaitGroup // of those that are not light
 
 	mu      sync.Mutex
-	devices []*Device // immutable once running, each guarded by mu
-	queue   []*Device // guarded by mu: in the order in which they dial
-	pace    pace      // guarded by mu
-	opening int       // guarded by mu
-	live    int       // guarded by mu
-	stats   Stats     // guarded by mu
-	churn   *Churn    // guarded by mu; nil: devices stay
-	now     int64     // guarded by mu: µs, of the event under way
-	lag     int64     // guarded by mu: µs by which this process was late of late
-	swept   int64     // guarded by mu: µs
-	closed  bool      // guarded by mu
-	graves  []grave   // guarded by mu: half-open connections, until their time
-	sources uint32    // guarded by mu: counts dials, for source addresses
+	devices []*Device  // immutable once running, each guarded by mu
+	queue   []*Device  // guarded by mu: in the order in which they dial
+	pace    pace       // guarded by mu
+	opening int        // guarded by mu
+	live    int        // guarded by mu
+	stats   Stats      // guarded by mu
+	recent  gauge.Hist // guarded by mu: latencies since the last Progress, where somebody looks
+	churn   *Churn     // guarded by mu; nil: devices stay
+	now     int64      // guarded by mu: µs, of the event under way
+	lag     int64      // guarded by mu: µs by which this process was late of late
+	swept   int64      // guarded by mu: µs
+	closed  bool       // guarded by mu
+	graves  []grave    // guarded by mu: half-open connections, until their time
+	sources uint32     // guarded by mu: counts dials, for source addresses
+
+	inflater inflater // guarded by mu
 }
 
 // pace is when queued devices dial.
@@ -88,20 +88,31 @@ func (s *Shard) dial(d *Device) {
 	d.state, d.due, d.unacked, d.ackDue = opening, s.now+s.cfg.Timeout.Microseconds(), 0, 0
 	s.opening++
 	if err != nil {
-		d.line = noLine{}
-		d.ended(err)
+		d.line = &noLine{}
+		d.ended(d.line, err)
 		return
 	}
-	if s.loop != nil && d.kind <= sseKind {
-		s.dialLight(d, &o)
+	at := s.place(d)
+	if at.light && d.kind <= sseKind {
+		s.dialLight(d, at, &o)
 		return
 	}
-	s.dialWired(d, &o)
+	s.dialWired(d, at, &o)
 }
 
-type noLine struct{}
+type noLine struct{ _ byte }
 
-func (noLine) cut() {}
+func (*noLine) cut() {}
+
+// late notices that this process was late, before what it finds is judged by the time. Called with mu held.
+func (s *Shard) late() bool {
+	late := s.now - s.swept - 2*sweepEvery.Microseconds()
+	if s.swept == 0 || late <= s.lag {
+		return false
+	}
+	s.lag = late
+	return true
+}
 
 // tick does what time brings. Called with mu held.
 func (s *Shard) tick() {
@@ -112,9 +123,7 @@ func (s *Shard) tick() {
 		s.dialMore()
 		return
 	}
-	if late := s.now - s.swept - 2*sweepEvery.Microseconds(); s.swept > 0 && late > s.lag {
-		s.lag = late
-	} else {
+	if !s.late() {
 		s.lag -= s.lag / 64 // forgotten within about 10 s
 	}
 	s.swept = s.now
@@ -130,6 +139,9 @@ func (s *Shard) came(d *Device, p *push) {
 	if t := sentAt(p.payload); t > 0 {
 		late := s.now - t
 		s.stats.Latency.Record(late)
+		if s.cfg.Watched {
+			s.recent.Record(late)
+		}
 		if s.stats.Over != nil {
 			s.stats.Over.Record(s.now, late)
 		}

@@ -24,7 +24,7 @@ func sse(b []byte, d *Device) (taken int, err error) {
 		if err := sseEvent(event, d); err != nil {
 			return taken, err
 		}
-		if d.line == nil { // it ended in the call
+		if !d.has(d.from) { // it ended in the call
 			return taken, nil
 		}
 	}

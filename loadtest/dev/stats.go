@@ -11,6 +11,7 @@ type Stats struct {
 	Again   int64 `json:"again"`   // that came before
 	Foreign int64 `json:"foreign"` // that no publisher of this run sent
 	Acks    int64 `json:"acks"`
+	Moved   int64 `json:"moved"` // next streams that were opened beside the old one, at a goaway's wish
 	Bytes   int64 `json:"bytes"` // read, light streams alone
 
 	Ends map[string]int64 `json:"ends"` // streams and openings that ended unasked, by why
@@ -19,6 +20,7 @@ type Stats struct {
 	Latency gauge.Hist     `json:"latency"` // from when a message was to be published to its push
 	Gap     gauge.Hist     `json:"gap"`     // between bytes, where over half a heartbeat's interval
 	Back    gauge.Hist     `json:"back"`    // from a cut to a live stream with a message
+	Turn    gauge.Hist     `json:"turn"`    // what this side took to serve what had come: as long may what comes meanwhile wait
 	Over    *gauge.Windows `json:"over"`    // Latency over time; nil: not asked for
 }
 
@@ -32,6 +34,7 @@ func (s *Stats) Merge(o *Stats) {
 	s.Foreign += o.Foreign
 	s.Acks += o.Acks
 	s.Bytes += o.Bytes
+	s.Moved += o.Moved
 	for why, n := range o.Ends {
 		s.end(why, n)
 	}
@@ -39,6 +42,7 @@ func (s *Stats) Merge(o *Stats) {
 	s.Latency.Merge(&o.Latency)
 	s.Gap.Merge(&o.Gap)
 	s.Back.Merge(&o.Back)
+	s.Turn.Merge(&o.Turn)
 	if o.Over != nil {
 		if s.Over == nil {
 			s.Over = new(gauge.Windows)

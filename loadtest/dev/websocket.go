@@ -38,7 +38,7 @@ func websocket(b []byte, l *light) (taken int, err error) {
 			}
 		}
 		switch {
-		case rest[0]&0x70 != 0 || rest[1]&0x80 != 0:
+		case rest[0]&0x30 != 0 || rest[0]&rsv1 != 0 && !l.deflate || rest[1]&0x80 != 0:
 			return taken, malformed("a WebSocket frame begins with %x: reserved bits or a mask", rest[:2])
 		case size > maxMessage:
 			return taken, malformed("a WebSocket frame of %d bytes", size)
@@ -47,16 +47,17 @@ func websocket(b []byte, l *light) (taken int, err error) {
 		}
 		payload := rest[head : head+int(size)]
 		taken += head + int(size)
-		if err := l.wsFrame(rest[0]&0x80 != 0, rest[0]&0x0f, payload); err != nil {
+		if err := l.wsFrame(rest[0], payload); err != nil {
 			return taken, err
 		}
-		if l.d.line != l { // it ended in the call
+		if !l.d.has(l) { // it ended in the call
 			return taken, nil
 		}
 	}
 }
 
-func (l *light) wsFrame(fin bool, op byte, payload []byte) error {
+func (l *light) wsFrame(head byte, payload []byte) error {
+	fin, op := head&0x80 != 0, head&0x0f
 	switch op {
 	case opPing:
 		l.send(appendFrame(nil, opPong, payload))
@@ -66,6 +67,9 @@ func (l *light) wsFrame(fin bool, op byte, payload []byte) error {
 	case opClose:
 		return closed(payload)
 	}
+	if op != opContinuation {
+		l.packed = head&rsv1 != 0
+	}
 	if !fin || op == opContinuation {
 		if l.joined = append(l.joined, payload...); len(l.joined) > maxMessage {
 			return malformed("a WebSocket message over %d bytes", maxMessage)
@@ -74,6 +78,12 @@ func (l *light) wsFrame(fin bool, op byte, payload []byte) error {
 			return nil
 		}
 		payload, l.joined = l.joined, nil
+	}
+	if l.packed {
+		var err error
+		if payload, err = l.d.sh.inflate(payload); err != nil {
+			return err
+		}
 	}
 	return l.message(payload)
 }

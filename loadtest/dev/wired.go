@@ -14,31 +14,32 @@ type wired struct {
 }
 
 // dialWired opens such a stream. Called with mu held.
-func (s *Shard) dialWired(d *Device, o *protocol.OpenFrame) {
+func (s *Shard) dialWired(d *Device, at *place, o *protocol.OpenFrame) {
 	ctx, cancel := context.WithCancel(s.ctx)
 	w := &wired{cancel: cancel}
 	d.line = w
 	kind, open := d.kind, *o
 	s.streams.Go(func() {
 		defer cancel()
-		err := w.run(ctx, s, d, kind, &open)
+		err := w.run(ctx, d, at, kind, &open)
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		if s.now = now(); d.line == w {
-			d.ended(err)
-		}
+		s.now = now()
+		d.ended(w, err)
 	})
 }
 
 func (w *wired) cut() { w.cancel() }
 
-func (w *wired) run(ctx context.Context, s *Shard, d *Device, k kind, o *protocol.OpenFrame) error {
+func (w *wired) run(ctx context.Context, d *Device, at *place, k kind, o *protocol.OpenFrame) error {
+	s := d.sh
 	opening, cancel := context.WithTimeout(ctx, s.cfg.Timeout)
 	defer cancel()
-	conn, err := s.dialer.Dial(opening, k.transport(), o, func() {
+	conn, err := at.dialer.Dial(opening, k.transport(), o, func() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		if s.now = now(); d.line == w {
+		if s.now = now(); d.has(w) {
+			d.from = w
 			d.alive()
 		}
 	})
@@ -59,22 +60,24 @@ func (w *wired) run(ctx context.Context, s *Shard, d *Device, k kind, o *protoco
 		if err := conn.Next(&f); err != nil {
 			return err
 		}
-		if err := w.take(ctx, s, d, k, &f); err != nil {
+		if err := w.take(ctx, d, k, &f); err != nil {
 			return err
 		}
 	}
 }
 
 // take hands a frame to the device, and answers it.
-func (w *wired) take(ctx context.Context, s *Shard, d *Device, k kind, f *protocol.ServerFrame) error {
+func (w *wired) take(ctx context.Context, d *Device, k kind, f *protocol.ServerFrame) error {
+	s := d.sh
 	s.mu.Lock()
 	s.now = now()
-	if d.line != w {
+	if !d.has(w) {
 		s.mu.Unlock()
 		return context.Canceled
 	}
+	d.from = w
 	d.frame(f)
-	acks := d.ackDue > 0 && (k != sseKind || int(d.unacked) >= s.halfWindow(k))
+	acks := d.line == w && d.ackDue > 0 && (k != sseKind || int(d.unacked) >= s.halfWindow(k))
 	seq, cursor := d.seq, ""
 	if acks {
 		cursor = string(d.cursor)

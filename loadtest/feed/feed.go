@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"strings"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -17,8 +19,9 @@ import (
 
 // Config is where and what to publish.
 type Config struct {
-	GRPC    string      // host:port of the backends' gRPC port; it goes first
-	URL     string      // of the backends' HTTP port
+	Bare    string      // host:port of a floor's publish port (package floor); it goes first
+	GRPC    string      // host:port of the backends' gRPC port; it goes before URL. Several, with commas: a stream each in turn
+	URL     string      // of the backends' HTTP port; several likewise
 	TLS     *tls.Config // nil: the system's roots for https, cleartext for gRPC
 	Key     string      // API key; empty: none is sent
 	Book    *check.Book
@@ -26,18 +29,25 @@ type Config struct {
 	Streams int       // publishing side by side; 0: 1
 	Batch   int       // most messages of a request; 0: 500
 	Every   time.Duration
-	Payload int           // bytes; 0: 256
+	Payload int           // bytes, 16, or 32 and more; 0: 256
 	Lanes   [3]int        // weights of high, medium, low; none: medium
 	TTL     time.Duration // 0: the server's
+	Retry   time.Duration // how long what has no answer is tried again; 0: 10 s, below 0: not at all
+
+	filling string // of payloads
 }
 
 // defaultEvery is how often what is due is sent, together.
 const defaultEvery = time.Millisecond
 
+// defaultRetry is how long a publish without an answer is tried again: a server that was killed is back within it.
+const defaultRetry = 10 * time.Second
+
 // Limits of PROTOCOL 7.
 const (
 	maxBatch   = 1000
 	minPayload = 32
+	timeAlone  = 16 // bytes of a payload that is the time and nothing else
 	maxRequest = 3 << 20
 )
 
@@ -53,61 +63,37 @@ func (c *Config) complete() error {
 	if c.Every == 0 {
 		c.Every = defaultEvery
 	}
+	if c.Retry == 0 {
+		c.Retry = defaultRetry
+	}
 	if c.Lanes == [3]int{} {
 		c.Lanes[1] = 1
 	}
 	switch {
-	case c.GRPC == "" && c.URL == "":
+	case c.Bare == "" && c.GRPC == "" && c.URL == "":
 		return errors.New("feed: check configuration: neither the backends' gRPC port nor their HTTP port is given")
-	case c.Payload < minPayload || c.Payload > 1<<20:
-		return fmt.Errorf("feed: check configuration: payload is %d bytes: use %d to 1 MiB", c.Payload, minPayload)
+	case c.Payload != timeAlone && c.Payload < minPayload || c.Payload > 1<<20:
+		return fmt.Errorf("feed: check configuration: payload is %d bytes: use %d, or %d to 1 MiB", c.Payload, timeAlone, minPayload)
 	case c.Batch < 1 || c.Batch > maxBatch:
 		return fmt.Errorf("feed: check configuration: batch is %d: use 1 to %d", c.Batch, maxBatch)
 	case c.Users[1] <= c.Users[0]:
 		return fmt.Errorf("feed: check configuration: users %d to %d: none", c.Users[0], c.Users[1])
 	}
+	c.filling = filling(c.Payload)
 	c.Batch = min(c.Batch, max(1, maxRequest/(c.Payload+128)))
 	c.Streams = min(c.Streams, int(c.Users[1]-c.Users[0]))
 	return nil
 }
 
-// Stats is what became of the messages.
-type Stats struct {
-	Due      int64            `json:"due"`      // by the end
-	Sent     int64            `json:"sent"`     // what is due and not sent, was not sent in time
-	Accepted int64            `json:"accepted"` // duplicates included
-	Refused  map[string]int64 `json:"refused"`  // by the code
-	Unknown  int64            `json:"unknown"`  // no answer came
-	Answer   gauge.Hist       `json:"answer"`   // from when a message was due to its accepted
-}
-
-// Merge adds what o has.
-func (s *Stats) Merge(o *Stats) {
-	s.Due += o.Due
-	s.Sent += o.Sent
-	s.Accepted += o.Accepted
-	s.Unknown += o.Unknown
-	for code, n := range o.Refused {
-		s.refuse(code, n)
-	}
-	s.Answer.Merge(&o.Answer)
-}
-
-func (s *Stats) refuse(code string, n int64) {
-	if s.Refused == nil {
-		s.Refused = make(map[string]int64)
-	}
-	s.Refused[code] += n
-}
-
 // Feed publishes to the users of one process. One order at a time.
 type Feed struct {
-	cfg     Config
-	ports   []port
-	sent    []check.Lanes // by user, from the first; each is its stream's
-	turns   []uint32      // of each stream: the next of its users
-	lanes   []uint8       // the lanes by weight
-	filling string        // of payloads
+	cfg   Config
+	ports []port
+	sent  []check.Lanes // by user, from the first; each is its stream's
+	turns []uint32      // of each stream: the next of its users
+	lanes []uint8       // the lanes by weight
+
+	accepted atomic.Int64 // since the order began
 }
 
 // port is one stream of publishes.
@@ -139,9 +125,8 @@ func New(cfg Config) (*Feed, error) {
 			f.lanes = append(f.lanes, uint8(lane))
 		}
 	}
-	f.filling = filling(cfg.Payload)
-	for range cfg.Streams {
-		p, err := newPort(&f.cfg)
+	for i := range f.cfg.Streams {
+		p, err := newPort(&f.cfg, i)
 		if err != nil {
 			f.Close()
 			return nil, err
@@ -151,11 +136,20 @@ func New(cfg Config) (*Feed, error) {
 	return f, nil
 }
 
-func newPort(cfg *Config) (port, error) {
-	if cfg.GRPC != "" {
-		return newStream(cfg)
+func newPort(cfg *Config, i int) (port, error) {
+	switch {
+	case cfg.Bare != "":
+		return newBare(cfg), nil
+	case cfg.GRPC != "":
+		return newStream(cfg, turn(cfg.GRPC, i))
 	}
-	return newPoster(cfg)
+	return newPoster(cfg, turn(cfg.URL, i))
+}
+
+// turn is the i-th of several places, with commas between.
+func turn(places string, i int) string {
+	all := strings.Split(places, ",")
+	return strings.TrimSpace(all[i%len(all)])
 }
 
 // Sent is what was sent to a user. To be called while no order is under way.
@@ -173,6 +167,7 @@ func (f *Feed) Each(ctx context.Context, count int) (*Stats, error) {
 }
 
 func (f *Feed) publish(ctx context.Context, n int64, rate float64) (*Stats, error) {
+	f.accepted.Store(0)
 	shares := int64(len(f.ports))
 	stats := make([]*Stats, shares)
 	start := gauge.Now()
@@ -192,6 +187,9 @@ func (f *Feed) publish(ctx context.Context, n int64, rate float64) (*Stats, erro
 	}
 	return all, err
 }
+
+// Accepted is how many messages of the order under way, or the last one, were accepted.
+func (f *Feed) Accepted() int64 { return f.accepted.Load() }
 
 // Close lets go of the connections.
 func (f *Feed) Close() {
@@ -213,23 +211,34 @@ func (f *Feed) next(stream int64) check.Name {
 	return check.Name{User: f.cfg.Users[0] + i, Lane: lane, N: lanes[lane]}
 }
 
-// outcome notes what became of a batch.
-func (f *Feed) outcome(s *Stats, b *batch, results []result) {
+// outcome notes what became of a batch, and answers what of it is to be tried again; nil: nothing.
+func (f *Feed) outcome(s *Stats, b *batch, results []result) *batch {
 	at := gauge.Now()
+	tries := at-b.first < f.cfg.Retry.Microseconds()
+	var again *batch
 	for i := range b.names {
 		switch code := results[i].code; code {
 		case "":
 			s.Accepted++
+			f.accepted.Add(1)
 			s.Answer.Record(at - b.due[i])
 		case unknown, string(protocol.CodeUnavailable):
-			// PROTOCOL 9: unavailable means unknown
-			f.cfg.Book.Except(b.names[i], check.Unknown)
-			if s.Unknown++; code != unknown {
+			// PROTOCOL 9: unavailable means unknown, and the publisher tries again with the same id.
+			if code != unknown {
 				s.refuse(code, 1)
 			}
+			if tries {
+				f.cfg.Book.Except(b.names[i], check.Retried)
+				again = b.again(again, i)
+				s.Retried++
+				continue
+			}
+			f.cfg.Book.Except(b.names[i], check.Unknown)
+			s.Unknown++
 		default:
 			f.cfg.Book.Except(b.names[i], check.Refused)
 			s.refuse(code, 1)
 		}
 	}
+	return again
 }

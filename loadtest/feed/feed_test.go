@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -30,7 +31,7 @@ func batchOf(n int) *batch {
 }
 
 func TestRequestIsWhatGeneratedCodeReads(t *testing.T) {
-	cfg := Config{Book: check.NewBook(testRun), Payload: 256, TTL: time.Minute}
+	cfg := Config{Book: check.NewBook(testRun), Payload: 256, TTL: time.Minute, filling: filling(256)}
 	var got ramenpb.PublishRequest
 	if err := proto.Unmarshal(request(&cfg, batchOf(5)), &got); err != nil {
 		t.Fatal(err)
@@ -72,6 +73,9 @@ type backend struct {
 	*httptest.Server
 	delay time.Duration // before each answer
 	full  bool          // every second message is refused
+	// every second request has no answer, though it takes effect
+	breaks bool
+	asked  atomic.Int64
 
 	mu  sync.Mutex
 	ids []string // guarded by mu
@@ -96,6 +100,9 @@ func newBackend(t *testing.T, delay time.Duration, full bool) *backend {
 			}
 		}
 		b.mu.Unlock()
+		if b.breaks && b.asked.Add(1)%2 == 1 {
+			panic(http.ErrAbortHandler)
+		}
 		if b.delay > 0 {
 			<-time.After(b.delay)
 		}
@@ -139,6 +146,30 @@ func TestSlowServerDoesNotHideItsDelay(t *testing.T) {
 	}
 }
 
+// TestUnansweredIsTriedAgainWithTheSameID answers every second request with a broken connection, after it took effect.
+func TestUnansweredIsTriedAgainWithTheSameID(t *testing.T) {
+	b := newBackend(t, 0, false)
+	b.breaks = true
+	f := newFeed(t, b)
+	stats, err := f.Each(t.Context(), 200)
+	if err != nil || stats.Accepted != 2000 || stats.Unknown != 0 || stats.Retried == 0 {
+		t.Fatalf("%+v, %v", stats, err)
+	}
+	seen := map[string]int{}
+	for _, id := range b.ids {
+		seen[id]++
+	}
+	if len(seen) != 2000 || len(b.ids) != 2000+int(stats.Retried) {
+		t.Errorf("%d ids in %d publishes, %d of them tried again", len(seen), len(b.ids), stats.Retried)
+	}
+}
+
+func TestPayloadOfATimeAlone(t *testing.T) {
+	if p := string(appendPayload(nil, 1700000000000000, filling(timeAlone))); p != "1700000000000000" {
+		t.Errorf("it is %s", p)
+	}
+}
+
 func TestRefusalsAreExpectedOfNobody(t *testing.T) {
 	f := newFeed(t, newBackend(t, 0, true))
 	stats, err := f.Each(t.Context(), 4)
@@ -149,6 +180,7 @@ func TestRefusalsAreExpectedOfNobody(t *testing.T) {
 
 func TestNoAnswerIsUnknown(t *testing.T) {
 	for _, cfg := range []Config{{URL: "http://127.0.0.1:1"}, {GRPC: "127.0.0.1:1"}} {
+		cfg.Retry = 300 * time.Millisecond
 		cfg.Book, cfg.Users = check.NewBook(testRun), [2]uint32{0, 4}
 		f, err := New(cfg)
 		if err != nil {
@@ -156,7 +188,7 @@ func TestNoAnswerIsUnknown(t *testing.T) {
 		}
 		stats, err := f.Each(t.Context(), 1)
 		f.Close()
-		if err != nil || stats.Unknown != 4 || cfg.Book.Excepted() != 4 {
+		if err != nil || stats.Unknown != 4 || stats.Retried == 0 || cfg.Book.Excepted() != 4 {
 			t.Errorf("%+v, %v", stats, err)
 		}
 	}
@@ -167,6 +199,7 @@ func TestConfigSaysWhatIsWrong(t *testing.T) {
 	for _, cfg := range []Config{
 		{Book: book, Users: [2]uint32{0, 1}},
 		{Book: book, Users: [2]uint32{0, 1}, URL: "http://h", Payload: 5},
+		{Book: book, Users: [2]uint32{0, 1}, URL: "http://h", Payload: 20},
 		{Book: book, Users: [2]uint32{0, 1}, URL: "http://h", Batch: 1001},
 		{Book: book, Users: [2]uint32{1, 1}, URL: "http://h"},
 	} {

@@ -16,16 +16,17 @@ import (
 // poster publishes over HTTP, one request at a time, so that the order is known. PROTOCOL 8
 type poster struct {
 	cfg    *Config
+	url    string
 	client *http.Client
 	body   []byte
 }
 
 const postTimeout = 10 * time.Second // twice the server's own deadline
 
-func newPoster(cfg *Config) (*poster, error) {
+func newPoster(cfg *Config, url string) (*poster, error) {
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.TLSClientConfig = cfg.TLS
-	return &poster{cfg: cfg, client: &http.Client{Transport: transport, Timeout: postTimeout}}, nil
+	return &poster{cfg: cfg, url: strings.TrimSuffix(url, "/") + "/v1/publish", client: &http.Client{Transport: transport, Timeout: postTimeout}}, nil
 }
 
 func (p *poster) send(ctx context.Context, b *batch, answered func(*batch, []result)) error {
@@ -40,7 +41,7 @@ func (p *poster) send(ctx context.Context, b *batch, answered func(*batch, []res
 
 func (p *poster) post(ctx context.Context, b *batch) ([]result, error) {
 	list := make([]protocol.Publish, len(b.names))
-	text := filling(p.cfg.Payload)
+	text := p.cfg.filling
 	for i, m := range b.names {
 		list[i] = protocol.Publish{
 			User: check.UserName(p.cfg.Book.Run, m.User), ID: string(check.AppendID(nil, p.cfg.Book.Run, m)), Type: "load",
@@ -48,7 +49,7 @@ func (p *poster) post(ctx context.Context, b *batch) ([]result, error) {
 		}
 	}
 	p.body = protocol.AppendPublishBatchJSON(p.body[:0], list)
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, strings.TrimSuffix(p.cfg.URL, "/")+"/v1/publish", bytes.NewReader(p.body))
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, p.url, bytes.NewReader(p.body))
 	if err != nil {
 		return nil, err
 	}

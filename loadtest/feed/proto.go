@@ -12,7 +12,7 @@ import (
 
 func request(cfg *Config, batch *batch) []byte {
 	b := make([]byte, 0, len(batch.names)*(cfg.Payload+96))
-	text := filling(cfg.Payload)
+	text := cfg.filling
 	var one, room []byte
 	for i, m := range batch.names {
 		one = one[:0]

@@ -13,14 +13,21 @@ import (
 	"google.golang.org/grpc/metadata"
 )
 
-// stream is a PublishStream, pipelined, opened anew where it has broken. PROTOCOL 7
+// pipe takes requests and gives their answers in order, as []byte.
+type pipe interface {
+	SendMsg(m any) error
+	RecvMsg(m any) error
+}
+
+// stream is a pipe of publishes, opened anew where it has broken. PROTOCOL 7
 type stream struct {
-	cfg    *Config
-	client *grpc.ClientConn
-	slots  chan struct{} // a token a request under way
+	cfg   *Config
+	open  func(ctx context.Context) (pipe, error) // it ends with ctx
+	end   func()
+	slots chan struct{} // a token a request under way
 
 	mu      sync.Mutex
-	call    grpc.ClientStream  // guarded by mu; nil: to be opened
+	call    pipe               // guarded by mu; nil: to be opened
 	cancel  context.CancelFunc // guarded by mu
 	waiting []asked            // guarded by mu; oldest first
 	reading sync.WaitGroup
@@ -38,17 +45,25 @@ const (
 	reopenPause   = 100 * time.Millisecond
 )
 
-func newStream(cfg *Config) (*stream, error) {
+// newStream publishes over a PublishStream.
+func newStream(cfg *Config, to string) (*stream, error) {
 	creds := insecure.NewCredentials()
 	if cfg.TLS != nil {
 		creds = credentials.NewTLS(cfg.TLS)
 	}
-	client, err := grpc.NewClient(cfg.GRPC, grpc.WithTransportCredentials(creds), grpc.WithDisableServiceConfig(),
+	client, err := grpc.NewClient(to, grpc.WithTransportCredentials(creds), grpc.WithDisableServiceConfig(),
 		grpc.WithDefaultCallOptions(grpc.ForceCodecV2(rawCodec{})))
 	if err != nil {
 		return nil, err
 	}
-	return &stream{cfg: cfg, client: client, slots: make(chan struct{}, underWay)}, nil
+	open := func(ctx context.Context) (pipe, error) {
+		if cfg.Key != "" {
+			ctx = metadata.AppendToOutgoingContext(ctx, "authorization", "Bearer "+cfg.Key)
+		}
+		return client.NewStream(ctx, &grpc.StreamDesc{ClientStreams: true, ServerStreams: true}, publishStream)
+	}
+	end := func() { _ = client.Close() } // its only error is that it was closed before
+	return &stream{cfg: cfg, open: open, end: end, slots: make(chan struct{}, underWay)}, nil
 }
 
 func (s *stream) send(ctx context.Context, b *batch, answered func(*batch, []result)) error {
@@ -76,10 +91,7 @@ func (s *stream) send(ctx context.Context, b *batch, answered func(*batch, []res
 
 func (s *stream) openLocked() error {
 	ctx, cancel := context.WithCancel(context.Background())
-	if s.cfg.Key != "" {
-		ctx = metadata.AppendToOutgoingContext(ctx, "authorization", "Bearer "+s.cfg.Key)
-	}
-	call, err := s.client.NewStream(ctx, &grpc.StreamDesc{ClientStreams: true, ServerStreams: true}, publishStream)
+	call, err := s.open(ctx)
 	if err != nil {
 		cancel()
 		return err
@@ -90,7 +102,7 @@ func (s *stream) openLocked() error {
 }
 
 // read takes answers until the stream breaks.
-func (s *stream) read(call grpc.ClientStream, cancel context.CancelFunc) {
+func (s *stream) read(call pipe, cancel context.CancelFunc) {
 	var in []byte
 	for {
 		err := call.RecvMsg(&in)
@@ -146,7 +158,7 @@ func (s *stream) close() {
 	}
 	s.mu.Unlock()
 	s.reading.Wait()
-	_ = s.client.Close() // its only error is that it was closed before
+	s.end()
 }
 
 func unanswered(b *batch) []result {

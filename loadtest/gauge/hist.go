@@ -34,6 +34,13 @@ func (h *Hist) Merge(o *Hist) {
 	h.h.Merge(o.h)
 }
 
+// Reset empties it.
+func (h *Hist) Reset() {
+	if h.h != nil {
+		h.h.Reset()
+	}
+}
+
 // Count is how many times were recorded.
 func (h *Hist) Count() int64 {
 	if h.h == nil {

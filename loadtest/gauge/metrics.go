@@ -48,6 +48,8 @@ func (u *Usage) read(r io.Reader) {
 			u.RSS = int64(v)
 		case "process_open_fds":
 			u.Files = int(v)
+		case "ramen_store_commit_seconds_count":
+			u.Commits = int64(v)
 		case "go_threads":
 			u.Threads = int(v)
 		case "go_goroutines":

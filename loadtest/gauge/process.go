@@ -21,6 +21,7 @@ type Usage struct {
 	Goroutines int           `json:"goroutines,omitempty"` // from /metrics alone
 	Heap       int64         `json:"heap,omitempty"`       // bytes in use, from /metrics alone
 	Written    int64         `json:"written,omitempty"`    // bytes to the disk since its start
+	Commits    int64         `json:"commits,omitempty"`    // durable group commits, an fsync each, from /metrics alone
 }
 
 // tick is a clock tick of /proc, 10 ms on every Linux.

@@ -21,3 +21,7 @@ func InMemory(string) bool { return false }
 
 // ownGroup keeps nothing apart here.
 func ownGroup() *syscall.SysProcAttr { return nil }
+
+func model() string            { return "" }
+func kernel() string           { return "" }
+func fileSystem(string) string { return "" }

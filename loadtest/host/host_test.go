@@ -66,7 +66,7 @@ func TestBannerIsRead(t *testing.T) {
   curl -N 'http://127.0.0.1:8080/ramen/receive?user=alice&device=phone'
 `
 	found := make(chan []string, 1)
-	readBanner(strings.NewReader(banner), found)
+	readBanner(strings.NewReader(banner), 4, found)
 	if got := <-found; !slices.Equal(got, []string{"127.0.0.1:8080", "127.0.0.1:8081", "127.0.0.1:9080", "127.0.0.1:9081"}) {
 		t.Errorf("%v", got)
 	}

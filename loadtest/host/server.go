@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -26,7 +27,14 @@ type ServerConfig struct {
 	Dir        string   // its data goes into a new folder here, on a real disk
 	Processors []int    // that it is bound to
 	Auth       bool     // devices show tokens, backends a key; else development
+	TLS        bool     // devices' ports speak it, with a certificate of our own
+	Floor      bool     // a floor (package floor) instead of RAMEN: it has no data, and nothing else of this
 	Args       []string // more flags of ramen serve
+
+	// For a server in another network namespace; nil: it is in ours. Enter puts the thread there that it is started from, which
+	// is not used again; Dial reaches its backends' port.
+	Enter func() error
+	Dial  func(ctx context.Context, network, addr string) (net.Conn, error)
 }
 
 // Server is a server process of our own.
@@ -34,6 +42,7 @@ type Server struct {
 	PID                                          int
 	Devices, DevicesGRPC, Backends, BackendsGRPC string // URL, host:port, URL, host:port
 	Secret, Key                                  string // with Auth
+	CA                                           string // with TLS: the file of the devices' ports' authority
 
 	cmd   *exec.Cmd
 	dir   string
@@ -61,23 +70,21 @@ func StartServer(ctx context.Context, cfg ServerConfig) (*Server, error) {
 }
 
 func (s *Server) start(ctx context.Context, cfg *ServerConfig) error {
-	args := []string{"serve", "--data", filepath.Join(s.dir, "data"), "--log.level", "warn", "--listen.devices", "127.0.0.1:0",
-		"--listen.devices-grpc", "127.0.0.1:0", "--listen.backends", "127.0.0.1:0", "--listen.backends-grpc", "127.0.0.1:0"}
-	more, err := s.credentials(ctx, cfg)
+	args, ports, err := s.args(ctx, cfg)
 	if err != nil {
 		return err
 	}
 	if s.log, err = os.Create(filepath.Join(s.dir, "log")); err != nil {
 		return fmt.Errorf("host: start the server: %w", err)
 	}
-	s.cmd = exec.Command(cfg.Binary, append(append(args, more...), cfg.Args...)...)
+	s.cmd = exec.Command(cfg.Binary, args...)
 	s.cmd.Stderr = s.log
 	s.cmd.SysProcAttr = ownGroup()
 	out, err := s.cmd.StdoutPipe()
 	if err != nil {
 		return fmt.Errorf("host: start the server: %w", err)
 	}
-	if err := s.hold(cfg.Processors); err != nil {
+	if err := s.hold(cfg); err != nil {
 		s.cmd = nil
 		return fmt.Errorf("host: start the server: %w", err)
 	}
@@ -85,32 +92,70 @@ func (s *Server) start(ctx context.Context, cfg *ServerConfig) error {
 	banner := make(chan []string, 1)
 	s.said.Go(func() {
 		defer close(s.gone)
-		readBanner(out, banner)
+		readBanner(out, ports, banner)
 	})
 	select {
 	case at := <-banner:
-		if len(at) != 4 {
+		if len(at) != ports {
 			return fmt.Errorf("host: the server has not started: %s", s.lastWords())
 		}
+		if cfg.Floor {
+			s.Devices, s.Backends = "http://"+at[0], at[1]
+			return nil
+		}
 		s.Devices, s.DevicesGRPC, s.Backends, s.BackendsGRPC = "http://"+at[0], at[1], "http://"+at[2], at[3]
+		if cfg.TLS {
+			s.Devices = "https://" + at[0]
+		}
 	case <-time.After(startTime):
 		return fmt.Errorf("host: the server has not started within %v: %s", startTime, s.lastWords())
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	return s.ready(ctx)
+	return s.ready(ctx, cfg)
 }
 
 // hold starts the process from a thread that lives as long as we do: the system ends the child with it (see ownGroup).
-func (s *Server) hold(processors []int) error {
+func (s *Server) hold(cfg *ServerConfig) error {
 	started := make(chan error)
 	s.said.Go(func() {
 		runtime.LockOSThread()
-		defer runtime.UnlockOSThread()
-		started <- Start(s.cmd, processors)
-		<-s.done
+		if cfg.Enter == nil {
+			defer runtime.UnlockOSThread()
+		} else if err := cfg.Enter(); err != nil {
+			started <- err
+			return
+		}
+		err := Start(s.cmd, cfg.Processors)
+		started <- err
+		if <-s.done; err == nil && cfg.Enter != nil { // the thread ends here, and the server must have before
+			<-s.gone
+		}
 	})
 	return <-started
+}
+
+// args is the command line of the server, and how many ports it says that it has.
+func (s *Server) args(ctx context.Context, cfg *ServerConfig) (args []string, ports int, err error) {
+	if cfg.Floor {
+		return []string{"load", "floor", "serve"}, 2, nil
+	}
+	args = []string{"serve", "--data", filepath.Join(s.dir, "data"), "--log.level", "warn", "--listen.devices", "127.0.0.1:0",
+		"--listen.devices-grpc", "127.0.0.1:0", "--listen.backends", "127.0.0.1:0", "--listen.backends-grpc", "127.0.0.1:0"}
+	more, err := s.credentials(ctx, cfg)
+	if err != nil {
+		return nil, 0, err
+	}
+	args = append(args, more...)
+	if cfg.TLS {
+		cert, key, err := certificate(s.dir)
+		if err != nil {
+			return nil, 0, err
+		}
+		s.CA = cert
+		args = append(args, "--tls.devices.cert-file", cert, "--tls.devices.key-file", key)
+	}
+	return append(args, cfg.Args...), 4, nil
 }
 
 // credentials are the flags that turn authentication on, or off.
@@ -135,35 +180,36 @@ func (s *Server) credentials(ctx context.Context, cfg *ServerConfig) ([]string, 
 
 var address = regexp.MustCompile(`^\s+(?:(?:devices|backends)\s+https?://)?([0-9.]+:\d+) `)
 
-// readBanner finds the four addresses, and reads on so that the server is never held up.
-func readBanner(out io.Reader, found chan<- []string) {
+// readBanner finds the addresses, so many, and reads on so that the server is never held up.
+func readBanner(out io.Reader, ports int, found chan<- []string) {
 	var at []string
 	for lines := bufio.NewScanner(out); lines.Scan(); {
-		if m := address.FindStringSubmatch(lines.Text() + " "); m != nil && len(at) < 4 {
-			if at = append(at, m[1]); len(at) == 4 {
+		if m := address.FindStringSubmatch(lines.Text() + " "); m != nil && len(at) < ports {
+			if at = append(at, m[1]); len(at) == ports {
 				found <- at
 			}
 		}
 	}
-	if len(at) < 4 {
+	if len(at) < ports {
 		found <- at
 	}
 	_, _ = io.Copy(io.Discard, out)
 }
 
 // ready waits until the server says so.
-func (s *Server) ready(ctx context.Context) error {
+func (s *Server) ready(ctx context.Context, cfg *ServerConfig) error {
 	ctx, cancel := context.WithTimeout(ctx, startTime)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.Backends+"/readyz", nil)
 	if err != nil {
 		return fmt.Errorf("host: ask whether the server is ready: %w", err)
 	}
-	resp, err := http.DefaultClient.Do(req)
+	client := &http.Client{Transport: &http.Transport{DialContext: cfg.Dial}}
+	defer client.CloseIdleConnections()
+	resp, err := client.Do(req)
 	if err != nil {
 		return fmt.Errorf("host: ask whether the server is ready: %w: %s", err, s.lastWords())
 	}
-	defer http.DefaultClient.CloseIdleConnections()
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
 		return fmt.Errorf("host: the server is not ready: %s", resp.Status)

@@ -28,15 +28,22 @@ code { background: #f3f3f3; padding: .1rem .3rem; overflow-wrap: anywhere }
 </style></head><body>
 <h1>RAMEN load test</h1>
 <p>{{.Began.Format "2006-01-02 15:04:05 MST"}} · version {{.Version}} · {{.Machine}}<br><code>{{.Command}}</code></p>
+{{with .Table}}
+<table><tr><th>measure</th><th>result</th><th>floor</th><th>budget</th><th>met?</th></tr>
+{{range .}}{{$line := .}}<tr><td>{{.Measure}}</td>{{range $i, $cell := .Cells}}<td class="{{if lt $i 3}}n{{else if $line.Met}}good{{else}}bad{{end}}">{{$cell}}</td>{{end}}</tr>{{end}}
+</table>
+{{end}}
 {{range .Sections}}
-<h2>{{.Scenario}}</h2>
-<p>{{.About}}</p>
+<h2>{{.Scenario}}{{if .Floor}} (floor){{end}}</h2>
+<p>{{.About}}{{with .Command}}<br><code>{{.}}</code>{{end}}</p>
 {{with .Failed}}<p class="bad">It did not finish: {{.}}</p>{{end}}
 {{if .Counts}}<p class="bad">Promises were not kept:{{range $kind, $n := .Counts}} {{$kind}} ({{$n}}){{end}}</p>
 <table>{{range .Violations}}<tr><td>{{.Kind}}</td><td>{{.User}}</td><td>{{.Device}}</td><td>{{.ID}}</td><td>{{.Detail}}</td></tr>{{end}}</table>
 {{else if not .Failed}}<p class="good">Every check passed.</p>{{end}}
 <table>{{range .Rows}}<tr><td>{{.Name}}</td><td class="n">{{.Shown}}</td><td class="{{if .Met}}good{{else}}bad{{end}}">{{.Verdict}}</td></tr>{{end}}</table>
 {{if .Steps}}<table><tr><th>messages/s</th><th>p50</th><th>p99</th><th></th></tr>{{range .Steps}}<tr><td class="n">{{printf "%.0f" .Rate}}</td><td>{{.P50}}</td><td>{{.P99}}</td><td>{{if .Passed}}passed{{else}}failed{{end}}</td></tr>{{end}}</table>{{end}}
+{{range .Drifts}}<p class="{{if .Grows}}bad{{else}}good{{end}}">Drift of {{.}}</p>{{end}}
+{{if gt .Others 15.0}}<p>Note: other processes took {{printf "%.0f" .Others}} % of a processor meanwhile: CPU times and latencies are worse than they should be.</p>{{end}}
 {{range .Notes}}<p>Note: {{.}}</p>{{end}}
 <div class="plots">
 {{with .LatencyPlot}}<figure><figcaption>Latency, from when a message was due</figcaption>{{.}}</figure>{{end}}

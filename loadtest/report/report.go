@@ -25,9 +25,12 @@ type Report struct {
 // Section is what one scenario has found.
 type Section struct {
 	Scenario   string               `json:"scenario"`
-	About      string               `json:"about"`            // what was done, in a line
-	Failed     string               `json:"failed,omitempty"` // why it did not come to its end
+	About      string               `json:"about"`             // what was done, in a line
+	Command    string               `json:"command,omitempty"` // does it again
+	Floor      bool                 `json:"floor,omitempty"`   // it was a floor, not RAMEN
+	Failed     string               `json:"failed,omitempty"`  // why it did not come to its end
 	Rows       []Row                `json:"rows"`
+	Others     float64              `json:"others,omitempty"` // what other processes took meanwhile, percent of a processor
 	Notes      []string             `json:"notes,omitempty"`
 	Violations []check.Violation    `json:"violations,omitempty"`
 	Counts     map[check.Kind]int64 `json:"counts,omitempty"`
@@ -35,6 +38,7 @@ type Section struct {
 	Bars       []gauge.Bar          `json:"bars,omitempty"`    // how latencies are spread
 	Server     []gauge.Usage        `json:"server,omitempty"`  // over time
 	Steps      []Step               `json:"steps,omitempty"`   // of a search
+	Drifts     []Drift              `json:"drifts,omitempty"`  // what a long run tells
 }
 
 // Row is one figure.
@@ -44,6 +48,8 @@ type Row struct {
 	Unit   string  `json:"unit"`
 	Budget float64 `json:"budget,omitempty"` // 0: none
 	AtMost bool    `json:"at_most"`          // the budget is an upper bound
+
+	Measure string `json:"measure,omitempty"` // its name in the table of a run; empty: it is not there
 }
 
 // Step is one step of a search for the most that a server bears.
@@ -51,7 +57,8 @@ type Step struct {
 	Rate   float64       `json:"rate"`
 	P50    time.Duration `json:"p50"`
 	P99    time.Duration `json:"p99"`
-	CPU    float64       `json:"cpu"` // µs a message; 0: not known
+	CPU    float64       `json:"cpu"`  // µs a message; 0: not known
+	Busy   float64       `json:"busy"` // of the load, percent of a processor
 	Passed bool          `json:"passed"`
 }
 
@@ -112,11 +119,21 @@ func Number(v float64) string {
 		return strconv.FormatFloat(v, 'f', 1, 64)
 	}
 	text := strconv.FormatFloat(v, 'f', 0, 64)
+	return thousands(text)
+}
+
+// Whole is n with its thousands apart.
+func Whole(n int64) string { return thousands(strconv.FormatInt(n, 10)) }
+
+func thousands(text string) string {
 	for i := len(text) - 3; i > 0; i -= 3 {
 		text = text[:i] + "," + text[i:]
 	}
 	return text
 }
+
+// mostOthers is how much of a processor others may take until it is worth a note, percent.
+const mostOthers = 15
 
 // mostListed is how many violations a table names.
 const mostListed = 20
@@ -131,7 +148,7 @@ func (r *Report) Text() string {
 }
 
 func (s *Section) text(b *strings.Builder) {
-	fmt.Fprintf(b, "\n%s: %s\n", s.Scenario, s.About)
+	fmt.Fprintf(b, "\n%s%s: %s\n", s.Scenario, s.against(), s.About)
 	width := 0
 	for _, r := range s.Rows {
 		width = max(width, len([]rune(r.Name)))
@@ -141,6 +158,12 @@ func (s *Section) text(b *strings.Builder) {
 	}
 	for _, p := range s.Steps {
 		fmt.Fprintf(b, "  step %12s/s  p50 %-10v p99 %-10v %s\n", Number(p.Rate), p.P50.Round(time.Microsecond), p.P99.Round(time.Microsecond), passed(p.Passed))
+	}
+	for _, d := range s.Drifts {
+		fmt.Fprintf(b, "  drift of %s\n", d)
+	}
+	if s.Others > mostOthers {
+		fmt.Fprintf(b, "  note: other processes took %.0f %% of a processor meanwhile: CPU times and latencies are worse than they should be\n", s.Others)
 	}
 	for _, n := range s.Notes {
 		fmt.Fprintf(b, "  note: %s\n", n)
@@ -158,6 +181,14 @@ func (s *Section) text(b *strings.Builder) {
 	} else if total == 0 {
 		b.WriteString("  every check passed\n")
 	}
+}
+
+// against says what was measured, where it is not RAMEN.
+func (s *Section) against() string {
+	if s.Floor {
+		return " (floor)"
+	}
+	return ""
 }
 
 func passed(ok bool) string {
@@ -198,5 +229,8 @@ func (r *Report) WriteFile(name string, what func(io.Writer) error) error {
 func (r *Report) WriteJSON(w io.Writer) error {
 	e := json.NewEncoder(w)
 	e.SetIndent("", "  ")
-	return e.Encode(r)
+	return e.Encode(struct {
+		*Report
+		Table []Line `json:"table,omitempty"`
+	}{r, r.Table()})
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"encoding/xml"
 	"math"
+	"math/rand/v2"
 	"strings"
 	"testing"
 	"time"
@@ -40,6 +41,57 @@ func TestTextHasFiguresVerdictsAndViolations(t *testing.T) {
 	}
 	if n := sample().Violated(); n != 3 {
 		t.Errorf("%d violated", n)
+	}
+}
+
+func TestTableHasFloorsBudgetsAndFailures(t *testing.T) {
+	r := sample()
+	r.Sections[0].Rows[0].Measure, r.Sections[0].Rows[1].Measure, r.Sections[0].Command = "CPU | message", "most", "ramen load push"
+	floor := Section{Scenario: "push", Floor: true}
+	floor.Add("CPU a message", 9.5, "µs").Measure = "CPU | message"
+	r.Sections = append([]Section{floor}, append(r.Sections, Section{Scenario: "storm", About: "it", Failed: "no server"})...)
+	text := r.Markdown()
+	for _, want := range []string{
+		`| CPU \| message | 12.3 µs | 9.50 | ≤ 20.0 | yes |`, "| most | 45,678 /s |  | ≥ 60,000 | NO |", "| storm: it | did not finish |  |  | NO: no server |",
+		"VIOLATED in push, a <few> messages: lost, 3 times", "    ramen load push\n", "a & b",
+	} {
+		if !strings.Contains(text, want) {
+			t.Errorf("there is no %q in:\n%s", want, text)
+		}
+	}
+}
+
+func series(n int, value func(i int) float64) []Moment {
+	var all []Moment
+	for i := range n {
+		all = append(all, Moment{time.Unix(int64(i), 0), value(i)})
+	}
+	return all
+}
+
+func TestDriftIsToldFromNoise(t *testing.T) {
+	seed := uint64(time.Now().UnixNano())
+	draw := rand.New(rand.NewPCG(seed, 1))
+	for name, c := range map[string]struct {
+		grows bool
+		value func(i int) float64
+	}{
+		"flat":            {false, func(int) float64 { return 100 }},
+		"noise":           {false, func(int) float64 { return 100 + 20*draw.Float64() }},
+		"saw":             {false, func(i int) float64 { return 100 + float64(i%30) }},
+		"shrinks":         {false, func(i int) float64 { return 100 - 0.1*float64(i) }},
+		"outliers":        {false, func(i int) float64 { return 100 + float64(i%50/49*500) }},
+		"leak":            {true, func(i int) float64 { return 100 + 0.1*float64(i) }},
+		"leak with noise": {true, func(i int) float64 { return 100 + 0.2*float64(i) + 5*draw.Float64() }},
+		"leak with saw":   {true, func(i int) float64 { return 100 + 0.2*float64(i) + float64(i%20) }},
+	} {
+		d, ok := NewDrift(name, "MB", 4, series(600, c.value))
+		if !ok || d.Grows != c.grows {
+			t.Errorf("%v, seed %d", d, seed)
+		}
+	}
+	if _, ok := NewDrift("short", "MB", 4, series(5, func(int) float64 { return 1 })); ok {
+		t.Error("five moments are judged")
 	}
 }
 

@@ -33,10 +33,15 @@ func (b *bench) replay(ctx context.Context) error {
 	to := b.usage()
 	b.out.About = fmt.Sprintf("%d messages to each of %d devices over %s that come back at once", b.p.Messages, b.p.Streams, b.p.Transport)
 	b.out.Add("replayed", float64(back.Devices.New), "")
-	b.out.Add("CPU a message, the connect included", cpu(from, to, back.Devices.New), "µs").AtMostOf(6)
+	r := b.out.Add("CPU a message, the connect included", cpu(from, to, back.Devices.New), "µs")
+	b.called(r, "replay of %d messages to each of %s returning devices: CPU a message, the connect included", b.p.Messages, report.Whole(int64(b.p.Streams)))
+	if b.plain() && b.p.Messages == 20 {
+		r.AtMostOf(6)
+	}
 	b.out.Add("messages a second", float64(back.Devices.New)/back.Took.Seconds(), "/s")
 	b.out.Add("until all had all", back.Took.Seconds(), "s")
 	b.out.AddTimes("open", &back.Devices.Open)
+	b.load(back)
 	b.ended(back)
 	return b.settle(ctx)
 }
@@ -58,7 +63,8 @@ func (b *bench) storm(ctx context.Context) error {
 	back := &out.Devices.Back
 	b.out.About = fmt.Sprintf("%d streams over %s cut at once, and back at once", b.p.Streams, b.p.Transport)
 	r := b.out.Add("until 99 % had a stream and a message", back.At(99).Seconds(), "s")
-	if b.p.Streams == 15000 {
+	b.called(r, "%s streams cut at once and back: until 99 %% have a live stream and a message", report.Whole(int64(b.p.Streams)))
+	if b.p.Streams == 15000 && b.plain() {
 		r.AtMostOf(1)
 	}
 	b.out.Add("until half had", back.At(50).Seconds(), "s")
@@ -67,6 +73,7 @@ func (b *bench) storm(ctx context.Context) error {
 	b.out.Add("CPU a stream", cpu(from, to, int64(b.p.Streams)), "µs")
 	b.out.Add("CPU", seconds(from, to), "s")
 	b.refusals(out)
+	b.load(out)
 	b.ended(out)
 	return b.settle(ctx)
 }
@@ -98,12 +105,16 @@ func (b *bench) churn(ctx context.Context) error {
 	b.out.AddTimes("gap", &out.Devices.Gap)
 	b.spread(out)
 	b.ended(out)
-	b.drift(from, to)
+	b.load(out)
+	b.grown(from, to)
 	if later := b.metrics(); said != nil && later != nil {
 		b.out.Add("goroutines at the begin", float64(said.Goroutines), "")
 		b.out.Add("goroutines at the end", float64(later.Goroutines), "")
 		b.out.Add("Go heap at the begin", float64(said.Heap)/1e6, "MB")
 		b.out.Add("Go heap at the end", float64(later.Heap)/1e6, "MB")
+	}
+	if b.p.Scenario == "soak" && from != nil {
+		b.drift(from.At, from.At.Add(b.p.For))
 	}
 	if out.Live < b.p.Streams {
 		b.note("%d of %d devices were not back at the end", b.p.Streams-out.Live, b.p.Streams)

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"math"
 	"math/rand/v2"
 	"net/http"
 	"os"
@@ -32,8 +31,8 @@ type Config struct {
 	Serve   *host.ServerConfig // start one for each scenario instead; nil: none
 	Binary  string             // this program, to make workers of; empty: all in this process
 	LoadOn  []int              // processors for the workers; none: any
-	Live    io.Writer          // gets a line that is written over and over; nil: none
-	Lines   func(string)       // gets a line at each step; nil: none
+	Live    io.Writer          // a terminal, gets a line that is written over and over; nil: none
+	Width   func() int         // of Live, in characters; nil: 80
 }
 
 // bench is one scenario under way.
@@ -48,11 +47,15 @@ type bench struct {
 	doing  doing
 	began  time.Time
 	self   time.Duration // CPU time of the workers
+	busy   float64       // of it in the last order, percent of a processor
+
+	mu      sync.Mutex
+	watched []gauge.Usage // guarded by mu: the server's over time
 }
 
 // Run runs one scenario. What it found is answered even where it did not come to its end.
 func Run(ctx context.Context, cfg Config, p Params) (report.Section, error) {
-	out := report.Section{Scenario: p.Scenario}
+	out := report.Section{Scenario: p.Scenario, Floor: p.Floor}
 	if err := p.Complete(); err != nil {
 		return out, err
 	}
@@ -60,6 +63,9 @@ func Run(ctx context.Context, cfg Config, p Params) (report.Section, error) {
 	b := &bench{cfg: &cfg, p: &p, pid: cfg.PID, scrape: cfg.Metrics, client: &http.Client{Timeout: 5 * time.Second}, out: &out, began: time.Now()}
 	defer b.client.CloseIdleConnections()
 	err := b.run(ctx)
+	if p.Scenario == "slow" {
+		b.inSlowTable()
+	}
 	if err != nil {
 		out.Failed = err.Error()
 	}
@@ -67,9 +73,15 @@ func Run(ctx context.Context, cfg Config, p Params) (report.Section, error) {
 }
 
 func (b *bench) run(ctx context.Context) (err error) {
+	if b.p.Scenario == "slow" { // it has neither crew nor network of the others
+		return b.slow(ctx)
+	}
 	target := b.cfg.Target
+	if b.cfg.Serve == nil && (b.p.Auth || b.p.TLS || b.p.Floor || len(b.p.Server) > 0) {
+		return errors.New("scenario: auth, tls, floor and server are of a server of our own: use --serve")
+	}
 	if b.cfg.Serve != nil {
-		s, err := host.StartServer(ctx, *b.cfg.Serve)
+		s, err := host.StartServer(ctx, b.p.server(*b.cfg.Serve))
 		if err != nil {
 			return err
 		}
@@ -80,8 +92,11 @@ func (b *bench) run(ctx context.Context) (err error) {
 			err = errors.Join(err, s.Close())
 		}()
 		target.Devices, target.DevicesGRPC, target.Backends, target.BackendsGRPC = s.Devices, s.DevicesGRPC, s.Backends, s.BackendsGRPC
-		target.Secret, target.Key = s.Secret, s.Key
+		target.Secret, target.Key, target.DevicesCA = s.Secret, s.Key, s.CA
 		b.pid, b.scrape = s.PID, s.Backends+"/metrics"
+		if b.p.Floor {
+			target.Bare, target.Backends, b.scrape = s.Backends, "", ""
+		}
 	}
 	if b.crew, err = b.hire(target); err != nil {
 		return err
@@ -96,22 +111,18 @@ func (b *bench) run(ctx context.Context) (err error) {
 	b.others(busy, from)
 	stop()
 	watch.Wait()
+	b.out.Server = b.watched
 	return err
 }
 
-// mostOthers is how much of a processor others may take until it is worth a note, percent.
-const mostOthers = 15
-
-// others notes when the machine had something else to do: figures are worse then than they should be.
+// others notes what else the machine had to do: figures are worse then than they should be.
 func (b *bench) others(busy time.Duration, from *gauge.Usage) {
 	to := b.usage()
 	if b.pid == 0 || busy == 0 || from == nil || to == nil {
 		return
 	}
 	spent := gauge.Busy() - busy - (to.CPU - from.CPU) - b.self
-	if part := 100 * spent.Seconds() / time.Since(b.began).Seconds(); part > mostOthers {
-		b.note("other processes took %.0f %% of a processor meanwhile: CPU times and latencies are worse than they should be", part)
-	}
+	b.out.Others = max(0, 100*spent.Seconds()/time.Since(b.began).Seconds())
 }
 
 // play is the scenario itself.
@@ -145,7 +156,7 @@ func (b *bench) hire(t crew.Target) (*crew.Crew, error) {
 	s := crew.Setup{
 		Target: t, Run: "r" + strconv.FormatUint(uint64(rand.Uint32()), 36), Users: [2]uint32{0, uint32(p.users())}, Devices: p.Devices, Mix: p.Transport,
 		Heartbeat: p.Heartbeat, Window: p.Window, AckAfter: p.AckAfter, Opening: p.Opening, Slack: p.Slack, Forget: p.Forget,
-		Payload: p.Payload, Lanes: lanes, Streams: p.Feeds, Every: p.Every, TTL: p.TTL,
+		Payload: p.Payload, Lanes: lanes, Streams: p.Feeds, Every: p.Every, TTL: p.TTL, Deflate: p.Deflate, Watched: b.cfg.Live != nil,
 	}
 	processes := p.Processes
 	if processes == 0 {
@@ -163,52 +174,15 @@ func (b *bench) worker() (*exec.Cmd, func() error, error) {
 	return cmd, func() error { return host.Start(cmd, b.cfg.LoadOn) }, nil
 }
 
-// usage is the server's; nil where nobody knows it.
-func (b *bench) usage() *gauge.Usage {
-	if b.pid != 0 {
-		if u, err := gauge.OfProcess(b.pid); err == nil {
-			return &u
-		}
-	}
-	return b.metrics()
-}
-
-// metrics is what the server says of itself; nil where it says nothing. It costs the server a little.
-func (b *bench) metrics() *gauge.Usage {
-	if b.scrape == "" {
-		return nil
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
-	defer cancel()
-	u, err := gauge.Scrape(ctx, b.client, b.scrape)
-	if err != nil {
-		return nil
-	}
-	return &u
-}
-
-// cpu is the server's CPU time between two moments, in µs for each of n; NaN where it is not known.
-func cpu(from, to *gauge.Usage, n int64) float64 {
-	if from == nil || to == nil || n == 0 {
-		return math.NaN()
-	}
-	return float64((to.CPU - from.CPU).Microseconds()) / float64(n)
-}
-
-// kernel is what of cpu was in the kernel.
-func kernel(from, to *gauge.Usage, n int64) float64 {
-	if from == nil || to == nil || n == 0 || to.Sys == 0 {
-		return math.NaN()
-	}
-	return float64((to.Sys - from.Sys).Microseconds()) / float64(n)
-}
-
 // do gives an order, keeps what was violated, and tells of it.
 func (b *bench) do(ctx context.Context, o crew.Order) (*crew.Outcome, error) {
-	b.doing.set(string(o.Verb))
+	b.doing.order(&o)
 	out, err := b.crew.Do(ctx, o)
 	if err != nil {
 		return nil, err
+	}
+	if out.Took > 0 {
+		b.busy = 100 * (out.Self.CPU - b.self).Seconds() / out.Took.Seconds()
 	}
 	b.self = out.Self.CPU
 	b.out.Violations = append(b.out.Violations, out.Violations...)

@@ -2,9 +2,11 @@ package scenario
 
 import (
 	"math"
+	"time"
 
 	"ramen/loadtest/dev"
 	"ramen/loadtest/gauge"
+	"ramen/loadtest/report"
 )
 
 // coming is how devices come and go.
@@ -20,8 +22,8 @@ func seconds(from, to *gauge.Usage) float64 {
 	return (to.CPU - from.CPU).Seconds()
 }
 
-// drift is what has grown that should not have.
-func (b *bench) drift(from, to *gauge.Usage) {
+// grown is what has grown between two moments.
+func (b *bench) grown(from, to *gauge.Usage) {
 	if from == nil || to == nil {
 		return
 	}
@@ -30,4 +32,48 @@ func (b *bench) drift(from, to *gauge.Usage) {
 	b.out.Add("descriptors at the begin", float64(from.Files), "")
 	b.out.Add("descriptors at the end", float64(to.Files), "")
 	b.out.Add("threads at the end", float64(to.Threads), "")
+}
+
+// Growth that is not worth a word, of a server that is at rest else.
+const (
+	leastMemory     = 4  // MB: a few spans of the collector's
+	leastFiles      = 20 // descriptors
+	leastGoroutines = 20
+)
+
+// drift judges what the server used between two moments: a soak's devices come and go at one pace, so that all of it should
+// stay as it is. The first third is left out: the collector and the store find their level in it.
+func (b *bench) drift(from, to time.Time) {
+	from = from.Add(to.Sub(from) / 3)
+	b.mu.Lock()
+	var during []gauge.Usage
+	for _, u := range b.watched {
+		if !u.At.Before(from) && !u.At.After(to) {
+			during = append(during, u)
+		}
+	}
+	b.mu.Unlock()
+	for _, of := range []struct {
+		name, unit string
+		least      float64
+		value      func(u *gauge.Usage) (v float64, known bool)
+	}{
+		{"the server's memory (RSS)", "MB", leastMemory, func(u *gauge.Usage) (float64, bool) { return float64(u.RSS) / 1e6, u.RSS > 0 }},
+		{"its Go heap in use", "MB", leastMemory, func(u *gauge.Usage) (float64, bool) { return float64(u.Heap) / 1e6, u.Heap > 0 }},
+		{"its descriptors", "descriptors", leastFiles, func(u *gauge.Usage) (float64, bool) { return float64(u.Files), u.Files > 0 }},
+		{"its goroutines", "goroutines", leastGoroutines, func(u *gauge.Usage) (float64, bool) { return float64(u.Goroutines), u.Goroutines > 0 }},
+		{"its threads", "threads", leastGoroutines, func(u *gauge.Usage) (float64, bool) { return float64(u.Threads), u.Threads > 0 }},
+	} {
+		var series []report.Moment
+		for i := range during {
+			if v, known := of.value(&during[i]); known {
+				series = append(series, report.Moment{At: during[i].At, Value: v})
+			}
+		}
+		if d, enough := report.NewDrift(of.name, of.unit, of.least, series); enough {
+			b.out.Drifts = append(b.out.Drifts, d)
+			continue
+		}
+		b.note("%s: too few moments to judge it: let it run for longer", of.name)
+	}
 }

@@ -3,49 +3,72 @@ package scenario
 import (
 	"context"
 	"fmt"
+	"strings"
 	"sync/atomic"
 	"time"
+
+	"ramen/loadtest/crew"
+	"ramen/loadtest/gauge"
+	"ramen/loadtest/report"
 )
 
-// doing is what is under way, for those who watch.
-type doing struct{ v atomic.Pointer[string] }
+// doing is the order that is under way, for those who watch.
+type doing struct{ v atomic.Pointer[task] }
 
-func (d *doing) set(s string) { d.v.Store(&s) }
-
-func (d *doing) get() string {
-	if s := d.v.Load(); s != nil {
-		return *s
-	}
-	return ""
+type task struct {
+	verb  crew.Verb
+	began time.Time
+	lasts time.Duration // 0: until it is done
 }
 
-// watchEvery is how often the server's usage is noted; showEvery, how often the live line is.
+func (d *doing) set(what string)     { d.v.Store(&task{verb: crew.Verb(what), began: time.Now()}) }
+func (d *doing) order(o *crew.Order) { d.v.Store(&task{o.Verb, time.Now(), o.For}) }
+
+func (d *doing) get() task {
+	if t := d.v.Load(); t != nil {
+		return *t
+	}
+	return task{verb: "start", began: time.Now()}
+}
+
+// watchEvery is how often the server's usage is noted, askEvery how often the server is asked where that matters; showEvery,
+// how often the live line is written.
 const (
 	watchEvery  = time.Second
+	askEvery    = 5 * time.Second
 	showEvery   = 500 * time.Millisecond
 	mostWatched = 2000 // moments; beyond it every second one is left out
 )
 
-// watch notes what the server uses. /metrics would cost the server something, so that only /proc is read.
+// watch notes what the server uses. /metrics costs the server something, so that all but a soak read /proc alone.
 func (b *bench) watch(ctx context.Context) {
-	if b.pid == 0 {
+	if b.pid == 0 && b.p.Scenario != "soak" {
 		return
 	}
-	every := watchEvery
+	every, asked := watchEvery, time.Time{}
 	t := time.NewTicker(every)
 	defer t.Stop()
 	for {
-		if u := b.usage(); u != nil {
-			b.out.Server = append(b.out.Server, *u)
-		}
-		if len(b.out.Server) == mostWatched {
-			for i := range mostWatched / 2 {
-				b.out.Server[i] = b.out.Server[2*i]
+		u := b.usage()
+		if u != nil && b.p.Scenario == "soak" && time.Since(asked) >= askEvery {
+			asked = time.Now()
+			if m := b.metrics(); m != nil {
+				u.Goroutines, u.Heap = m.Goroutines, m.Heap
 			}
-			b.out.Server = b.out.Server[:mostWatched/2]
+		}
+		b.mu.Lock()
+		if u != nil {
+			b.watched = append(b.watched, *u)
+		}
+		if len(b.watched) == mostWatched {
+			for i := range mostWatched / 2 {
+				b.watched[i] = b.watched[2*i]
+			}
+			b.watched = b.watched[:mostWatched/2]
 			every *= 2
 			t.Reset(every)
 		}
+		b.mu.Unlock()
 		select {
 		case <-ctx.Done():
 			return
@@ -62,22 +85,83 @@ func (b *bench) show(ctx context.Context) {
 	t := time.NewTicker(showEvery)
 	defer t.Stop()
 	defer fmt.Fprint(b.cfg.Live, "\r\033[K")
-	last, at := int64(0), time.Now()
+	var last view
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-t.C:
 		}
-		p := b.crew.Progress()
-		rate := float64(max(p.Pushes-last, 0)) / time.Since(at).Seconds()
-		last, at = p.Pushes, time.Now()
-		line := fmt.Sprintf("%s %4.0fs  %-8s %6d streams  %8.0f pushes/s", b.p.Scenario, time.Since(b.began).Seconds(), b.doing.get(), p.Live, rate)
-		if b.pid != 0 {
-			if u := b.usage(); u != nil {
-				line += fmt.Sprintf("  server %d MB", u.RSS>>20)
-			}
+		now := view{at: time.Now(), server: b.usageOfServer(), p: b.crew.Progress()}
+		line := []rune(b.line(&last, &now))
+		width := 80
+		if b.cfg.Width != nil {
+			width = b.cfg.Width()
 		}
-		fmt.Fprintf(b.cfg.Live, "\r\033[K%s", line)
+		fmt.Fprintf(b.cfg.Live, "\r\033[K%s", string(line[:min(len(line), max(width-1, 20))]))
+		last = now
 	}
 }
+
+// usageOfServer is what /proc says, for the live line; nil: nothing.
+func (b *bench) usageOfServer() *gauge.Usage {
+	if b.pid == 0 {
+		return nil
+	}
+	return b.usage()
+}
+
+// view is one moment of the live line.
+type view struct {
+	at     time.Time
+	server *gauge.Usage
+	p      crew.Progress
+}
+
+// line is the live line: what is done and how far it is; streams, pushes and latency of the last moment; what is wrong.
+func (b *bench) line(last, now *view) string {
+	d := b.doing.get()
+	parts := []string{b.p.Scenario + " " + b.p.Transport, string(d.verb) + " " + progress(&d, now.at)}
+	streams := fmt.Sprintf("%s/%s streams", whole(int64(now.p.Live)), whole(int64(b.p.Streams)))
+	parts = append(parts, streams)
+	if span := now.at.Sub(last.at).Seconds(); !last.at.IsZero() && span > 0 {
+		rate := func(was, is int64) float64 {
+			if is < was { // counts begin anew with each order
+				was = 0
+			}
+			return float64(is-was) / span
+		}
+		if pushed, accepted := rate(last.p.Pushes, now.p.Pushes), rate(last.p.Accepted, now.p.Accepted); pushed+accepted > 0 {
+			parts = append(parts, fmt.Sprintf("%s/s in, %s/s out", whole(int64(accepted)), whole(int64(pushed))))
+		}
+		if now.p.P99 > 0 {
+			parts = append(parts, fmt.Sprintf("p50 %s p99 %s ms", report.Number(millis(now.p.P50)), report.Number(millis(now.p.P99))))
+		}
+		if last.server != nil && now.server != nil {
+			parts = append(parts, fmt.Sprintf("server %.0f%% %d MB", share(last.server, now.server), now.server.RSS>>20))
+		}
+	}
+	if now.p.Ends > 0 {
+		parts = append(parts, whole(now.p.Ends)+" ended")
+	}
+	if now.p.Violated > 0 {
+		parts = append(parts, whole(now.p.Violated)+" VIOLATED")
+	}
+	return strings.Join(parts, " | ")
+}
+
+// progress is how much of an order's time is over; behind it, it waits for what is to come.
+func progress(d *task, now time.Time) string {
+	over := now.Sub(d.began)
+	switch {
+	case d.lasts == 0 || d.verb == crew.Connect:
+		return fmt.Sprintf("%.0fs", over.Seconds())
+	case over > d.lasts+time.Second:
+		return fmt.Sprintf("%v, waiting for the rest", d.lasts)
+	}
+	return fmt.Sprintf("%.0f of %.0fs", over.Seconds(), d.lasts.Seconds())
+}
+
+func millis(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
+
+func whole(n int64) string { return report.Whole(n) }

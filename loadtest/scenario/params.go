@@ -9,11 +9,12 @@ import (
 	"time"
 
 	"ramen/loadtest/dev"
+	"ramen/loadtest/slow"
 )
 
 // Params is what a scenario is asked for. What is zero is the scenario's own default.
 type Params struct {
-	Scenario  string        `yaml:"scenario"`  // idle, connect, push, max, replay, storm, churn, soak
+	Scenario  string        `yaml:"scenario"`  // idle, connect, push, max, replay, storm, churn, soak, slow
 	Streams   int           `yaml:"streams"`   // of all devices together
 	Devices   int           `yaml:"devices"`   // a user
 	Transport string        `yaml:"transport"` // ws, ws-json, sse, grpc, poll, or a mix: ws=5,sse=3
@@ -40,6 +41,14 @@ type Params struct {
 	HalfOpen  float64       `yaml:"half_open"`  // churn: share of streams that die without a word
 	Change    float64       `yaml:"change"`     // churn: share of returns over another transport
 	Forget    float64       `yaml:"forget"`     // churn: share of returns without a cursor
+	Auth      bool          `yaml:"auth"`       // with a server of our own: devices show tokens, backends a key
+	TLS       bool          `yaml:"tls"`        // likewise: devices' ports speak it
+	Deflate   bool          `yaml:"deflate"`    // WebSocket devices offer permessage-deflate, and a server of our own agrees
+	Floor     bool          `yaml:"floor"`      // against a floor of our own (package floor), not RAMEN
+	Optional  bool          `yaml:"optional"`   // of a run: where it cannot be done, that is no failure
+	Server    []string      `yaml:"server"`     // more flags of a server of our own
+	Link      slow.Config   `yaml:"link"`       // slow: how slow
+	Pending   int           `yaml:"pending"`    // slow: bytes of low messages that always wait
 }
 
 // defaults are what each scenario is without a word: BUDGET.md's rows, where it has one.
@@ -54,11 +63,12 @@ var defaults = map[string]Params{
 		HalfOpen: 0.2, Change: 0.3, Forget: 0.1, Devices: 2, Lanes: "1/8/1"},
 	"soak": {Streams: 2000, Connects: 1000, Rate: 1000, For: time.Hour, Warm: 30 * time.Second, Transport: "ws=4,sse=3,ws-json=2,grpc=1", Life: 2 * time.Minute,
 		Away: 5 * time.Second, HalfOpen: 0.1, Change: 0.2, Forget: 0.05, Devices: 2, Lanes: "1/8/1"},
+	"slow": {Streams: 1, Rate: 1.43, For: 30 * time.Second, Warm: 3 * time.Second, Payload: 16 << 10},
 }
 
 // Names are the scenarios, in the order in which one would try them.
 func Names() []string {
-	return []string{"idle", "connect", "push", "max", "replay", "storm", "churn", "soak"}
+	return []string{"idle", "connect", "push", "max", "replay", "storm", "churn", "soak", "slow"}
 }
 
 // About is what a scenario does, in a line.
@@ -71,6 +81,7 @@ func About(name string) string {
 		"replay":  "publish to users that are offline, and let them come back: CPU a message",
 		"storm":   "cut all streams at once, and let them come back at once",
 		"churn":   "devices that come and go as phones do, under load: nothing may be lost",
+		"slow":    "a high message behind low ones on a slow link, which is made for it (Linux, root)",
 		"soak":    "churn and load for long: drift of memory, descriptors, goroutines",
 	}[name]
 }
@@ -86,13 +97,21 @@ func (p *Params) Complete() error {
 	p.Rate, p.Connects = cmp.Or(p.Rate, d.Rate), cmp.Or(p.Connects, d.Connects)
 	p.For, p.Warm, p.Wait = cmp.Or(p.For, d.For), cmp.Or(p.Warm, d.Warm), cmp.Or(p.Wait, time.Minute)
 	p.Messages, p.P99 = cmp.Or(p.Messages, d.Messages), cmp.Or(p.P99, d.P99)
-	p.Payload, p.Lanes = cmp.Or(p.Payload, 256), cmp.Or(p.Lanes, d.Lanes, "0/1/0")
+	p.Payload, p.Lanes = cmp.Or(p.Payload, d.Payload, 256), cmp.Or(p.Lanes, d.Lanes, "0/1/0")
 	p.Life, p.Away = cmp.Or(p.Life, d.Life), cmp.Or(p.Away, d.Away)
 	p.HalfOpen, p.Change, p.Forget = cmp.Or(p.HalfOpen, d.HalfOpen), cmp.Or(p.Change, d.Change), cmp.Or(p.Forget, d.Forget)
+	if p.Scenario == "slow" {
+		if err := p.completeSlow(); err != nil {
+			return err
+		}
+	}
 	return p.validate()
 }
 
 func (p *Params) validate() error {
+	if err := p.validateServer(); err != nil {
+		return err
+	}
 	if _, err := dev.ParseMix(p.Transport); err != nil {
 		return fmt.Errorf("scenario: check %s: %w", p.Scenario, err)
 	}

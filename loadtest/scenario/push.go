@@ -18,14 +18,18 @@ func (b *bench) push(ctx context.Context) error {
 	if _, err := b.do(ctx, crew.Order{Verb: crew.Push, Rate: b.p.Rate, For: b.p.Warm, Wait: b.p.Wait}); err != nil {
 		return err
 	}
+	commits := b.commits()
 	from := b.usage()
 	out, err := b.do(ctx, crew.Order{Verb: crew.Push, Rate: b.p.Rate, For: b.p.For, Wait: b.p.Wait})
 	if err != nil {
 		return err
 	}
 	to := b.usage()
+	commits = b.commits() - commits
 	b.out.About = fmt.Sprintf("%s messages/s of %d bytes to %d users with %d devices over %s, for %v", report.Number(b.p.Rate), b.p.Payload, b.p.users(), b.p.Devices, b.p.Transport, b.p.For)
 	b.messages(out, from, to)
+	b.durable(out, commits)
+	b.inTable()
 	b.spread(out)
 	b.load(out)
 	b.ended(out)
@@ -41,7 +45,7 @@ func (b *bench) messages(out *crew.Outcome, from, to *gauge.Usage) {
 		b.out.Add("redelivered", float64(out.Devices.Again), "")
 	}
 	r := b.out.Add("CPU a message, publish to ack", cpu(from, to, out.Feed.Accepted), "µs")
-	if b.p.Scenario == "push" && b.p.Rate == 20000 && b.p.Streams == 5000 {
+	if b.p.Scenario == "push" && b.p.Rate == 20000 && b.p.Streams == 5000 && b.p.Transport == "ws" && b.plain() {
 		r.AtMostOf(20)
 	}
 	b.out.Add("of it in the kernel", kernel(from, to, out.Feed.Accepted), "µs")
@@ -51,18 +55,58 @@ func (b *bench) messages(out *crew.Outcome, from, to *gauge.Usage) {
 		b.out.Add("written to disk a message", float64(to.Written-from.Written)/float64(out.Feed.Accepted), "bytes")
 	}
 	b.out.AddTimes("publish to push", &out.Devices.Latency)
-	if b.p.Scenario == "push" && b.p.Rate == 10000 && b.p.Streams == 5000 {
-		for i := range b.out.Rows {
-			switch b.out.Rows[i].Name {
-			case "publish to push p99":
-				b.out.Rows[i].AtMostOf(2)
-			case "publish to push p99.9":
-				b.out.Rows[i].AtMostOf(10)
-			}
-		}
+	if out.Devices.Bytes > 0 && out.Devices.Pushes > 0 {
+		b.out.Add("read by devices a message", float64(out.Devices.Bytes)/float64(out.Devices.Pushes), "bytes")
 	}
 	b.out.AddTimes("publish to accepted", &out.Feed.Answer)
 	b.refusals(out)
+}
+
+// inTable names the rows of push that stand in the table of a run, and gives those their budget that have one.
+func (b *bench) inTable() {
+	budgeted := b.p.Rate == 10000 && b.p.Streams == 5000
+	at := fmt.Sprintf(" at %s/s to %s users", report.Number(b.p.Rate), report.Whole(int64(b.p.users())))
+	for i := range b.out.Rows {
+		switch r := &b.out.Rows[i]; r.Name {
+		case "CPU a message, publish to ack":
+			b.called(r, "CPU a message, publish to ack,%s", at)
+		case "publish to push p99":
+			b.called(r, "p99 publish to receive%s", at)
+			if budgeted && b.plain() {
+				r.AtMostOf(2)
+			}
+		case "publish to push p99.9":
+			if budgeted {
+				b.called(r, "p99.9 publish to receive%s", at)
+			}
+			if budgeted && b.plain() {
+				r.AtMostOf(10)
+			}
+		case "messages a fsync":
+			b.called(r, "messages that share a fsync%s", at)
+		case "read by devices a message":
+			if b.p.Deflate {
+				b.called(r, "bytes that a device reads a message")
+			}
+		}
+	}
+}
+
+// commits is how many durable writes the server has made; 0 where it does not say.
+func (b *bench) commits() int64 {
+	if u := b.metrics(); u != nil {
+		return u.Commits
+	}
+	return 0
+}
+
+// durable says how many fsyncs the messages took.
+func (b *bench) durable(out *crew.Outcome, commits int64) {
+	if commits <= 0 {
+		return
+	}
+	b.out.Add("fsyncs a second", float64(commits)/out.Took.Seconds(), "/s")
+	b.out.Add("messages a fsync", float64(out.Feed.Accepted)/float64(commits), "")
 }
 
 // refusals notes what was not accepted.
@@ -76,6 +120,9 @@ func (b *bench) refusals(out *crew.Outcome) {
 	if out.Feed.Unknown > 0 {
 		b.note("of %d publishes it is unknown whether they were accepted", out.Feed.Unknown)
 	}
+	if out.Feed.Retried > 0 {
+		b.note("%d publishes without an answer were tried again, with the same id", out.Feed.Retried)
+	}
 }
 
 // spread is how latencies are spread, and how they went.
@@ -88,7 +135,7 @@ func (b *bench) spread(out *crew.Outcome) {
 
 const (
 	mostSteps = 14   // of a search
-	fineness  = 1.05 // where a search ends: between what passed and what did not
+	fineness  = 1.08 // where a search ends: between what passed and what did not
 	growth    = 1.5  // while nothing has failed
 	stepPause = time.Second
 )
@@ -104,6 +151,10 @@ func (b *bench) max(ctx context.Context) error {
 	passed, failed, rate := 0.0, 0.0, b.p.Rate
 	for range mostSteps {
 		s, out, err := b.step(ctx, rate)
+		if err == nil && !s.Passed { // once more: the machine may have had something else to do
+			b.out.Steps = append(b.out.Steps, s)
+			s, out, err = b.step(ctx, rate)
+		}
 		if err != nil {
 			return err
 		}
@@ -128,13 +179,16 @@ func (b *bench) max(ctx context.Context) error {
 	}
 	b.out.About = fmt.Sprintf("most messages/s of %d bytes to %d users over %s, p99 within %v", b.p.Payload, b.p.users(), b.p.Transport, b.p.P99)
 	r := b.out.Add("most messages a second", passed, "/s")
-	if b.p.P99 == 200*time.Millisecond && b.p.Streams == 5000 {
+	b.called(r, "most messages a second, p99 under %v", b.p.P99)
+	if b.p.P99 == 200*time.Millisecond && b.p.Streams == 5000 && b.plain() {
 		r.AtLeast(60000)
 	}
 	for _, s := range b.out.Steps {
 		if s.Rate == passed && s.Passed {
 			b.out.Add("CPU a message there", s.CPU, "µs")
 			b.out.Add("p99 there", float64(s.P99)/1e6, "ms")
+			b.out.Add("load's CPU there", s.Busy, "%")
+			b.overloaded(" there", s.Busy)
 		}
 	}
 	return b.settle(ctx)
@@ -148,7 +202,7 @@ func (b *bench) step(ctx context.Context, rate float64) (report.Step, *crew.Outc
 		return report.Step{}, nil, err
 	}
 	to := b.usage()
-	s := report.Step{Rate: rate, P50: out.Devices.Latency.At(50), P99: out.Devices.Latency.At(99)}
+	s := report.Step{Rate: rate, Busy: b.busy, P50: out.Devices.Latency.At(50), P99: out.Devices.Latency.At(99)}
 	if c := cpu(from, to, out.Feed.Accepted); c > 0 {
 		s.CPU = c
 	}

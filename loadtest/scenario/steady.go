@@ -4,10 +4,13 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"runtime"
+	"slices"
 	"time"
 
 	"ramen/loadtest/crew"
 	"ramen/loadtest/gauge"
+	"ramen/loadtest/report"
 )
 
 // idle holds streams.
@@ -36,13 +39,7 @@ func (b *bench) idle(ctx context.Context) error {
 		b.out.Add("goroutines", float64(m.Goroutines), "")
 	}
 	b.out.Add("CPU a connect", cpu(before, connected, n), "µs")
-	beat := b.out.Add("CPU a heartbeat", cpu(from, to, held.Devices.Beats), "µs")
-	switch b.p.Transport {
-	case "sse":
-		beat.AtMostOf(9)
-	case "ws", "ws-proto", "ws-json", "grpc":
-		beat.AtMostOf(13)
-	}
+	b.heartbeat(b.out.Add("CPU a heartbeat", cpu(from, to, held.Devices.Beats), "µs"))
 	b.out.Add("heartbeats", float64(held.Devices.Beats), "")
 	b.out.Add("server's CPU", share(from, to), "%")
 	b.out.AddTimes("gap", &held.Devices.Gap)
@@ -55,16 +52,36 @@ func (b *bench) idle(ctx context.Context) error {
 	return b.settle(ctx)
 }
 
+// heartbeat judges what a heartbeat costs.
+func (b *bench) heartbeat(r *report.Row) {
+	switch b.p.Transport {
+	case "sse":
+		b.called(r, "CPU a heartbeat, one way")
+		if b.plain() {
+			r.AtMostOf(9)
+		}
+	case "ws", "ws-proto", "ws-json", "grpc":
+		b.called(r, "CPU a heartbeat, with its echo")
+		if b.plain() {
+			r.AtMostOf(13)
+		}
+	default:
+		b.called(r, "CPU a heartbeat")
+	}
+}
+
 // memory is what n streams have added to the server.
 func (b *bench) memory(name string, before, after *gauge.Usage, n int64) {
 	if before == nil || after == nil {
 		return
 	}
 	r := b.out.Add(name, float64(after.RSS-before.RSS)/1024/float64(n), "KB")
-	switch b.p.Transport {
-	case "sse", "ws", "ws-proto", "ws-json":
+	b.called(r, "memory of an idle stream (RSS, %s streams)", report.Whole(n))
+	switch {
+	case !b.plain():
+	case slices.Contains([]string{"sse", "ws", "ws-proto", "ws-json"}, b.p.Transport):
 		r.AtMostOf(2)
-	case "grpc":
+	case b.p.Transport == "grpc":
 		r.AtMostOf(36)
 	}
 	b.out.Add("server's RSS", float64(after.RSS)/1e6, "MB")
@@ -78,15 +95,46 @@ func share(from, to *gauge.Usage) float64 {
 	return 100 * (to.CPU - from.CPU).Seconds() / to.At.Sub(from.At).Seconds()
 }
 
-// load is what the load itself costs, at the end of an order.
+// mostBusy is how much of its processors the load may take until its own queueing shows as latency, percent.
+const mostBusy = 80
+
+// load is what the load itself costs, and adds to what it measures.
 func (b *bench) load(o *crew.Outcome) {
+	if o.Self.CPU > 0 {
+		b.out.Add("load's CPU", b.busy, "%")
+		b.overloaded("", b.busy)
+	}
+	b.addTwo("load's own: from due to sent", &o.Feed.Late)
+	b.addTwo("load's own: serving what has come", &o.Devices.Turn)
 	if o.Self.RSS > 0 {
 		b.out.Add("load's RSS a stream", float64(o.Self.RSS)/1024/float64(b.p.Streams), "KB")
 	}
 }
 
+// overloaded notes where latencies may be the load's own.
+func (b *bench) overloaded(when string, busy float64) {
+	on := len(b.cfg.LoadOn)
+	if on == 0 {
+		on = runtime.NumCPU()
+	}
+	if busy > float64(mostBusy*on) {
+		b.note("the load took %.0f %% of a processor%s and had %d: latencies and rates are its own as much as the server's", busy, when, on)
+	}
+}
+
+// addTwo adds two percentiles of what is no time of the server's.
+func (b *bench) addTwo(name string, h *gauge.Hist) {
+	if h.Count() > 0 {
+		b.out.Add(name+", p50", millis(h.At(50)), "ms")
+		b.out.Add(name+", p99", millis(h.At(99)), "ms")
+	}
+}
+
 // ended notes streams that ended unasked.
 func (b *bench) ended(o *crew.Outcome) {
+	if o.Devices.Moved > 0 {
+		b.out.Add("moved to another stream at a goaway's wish", float64(o.Devices.Moved), "")
+	}
 	if len(o.Devices.Ends) > 0 {
 		b.note("streams ended unasked: %s", ends(o.Devices.Ends))
 	}
@@ -102,7 +150,7 @@ func (b *bench) connect(ctx context.Context) error {
 	}
 	to := b.usage()
 	b.out.About = fmt.Sprintf("%d streams over %s", n, b.p.Transport)
-	b.out.Add("CPU a connect, first", cpu(from, to, n), "µs")
+	b.connectCost("CPU a connect, first", cpu(from, to, n), fmt.Sprintf("CPU a connect of new devices, %s/s", report.Number(b.p.connects())))
 	b.out.Add("rate asked for", b.p.connects(), "/s")
 	b.out.AddTimes("open", &paced.Devices.Open)
 	if err := b.pause(ctx); err != nil {
@@ -114,11 +162,7 @@ func (b *bench) connect(ctx context.Context) error {
 		return err
 	}
 	to = b.usage()
-	r := b.out.Add("CPU a connect, known devices", cpu(from, to, n), "µs")
-	if b.p.Transport == "ws" || b.p.Transport == "sse" || b.p.Transport == "ws-json" {
-		r.AtMostOf(40)
-		b.out.Rows[0].AtMostOf(40)
-	}
+	b.connectCost("CPU a connect, known devices", cpu(from, to, n), fmt.Sprintf("CPU a connect of known devices, %s/s", report.Number(b.p.connects())))
 	b.ended(again)
 	if err := b.pause(ctx); err != nil {
 		return err
@@ -131,9 +175,21 @@ func (b *bench) connect(ctx context.Context) error {
 	}
 	to = b.usage()
 	b.out.Add("as fast as it goes", float64(n)/fast.Took.Seconds(), "/s")
-	b.out.Add("CPU a connect, as fast as it goes", cpu(from, to, n), "µs")
+	b.connectCost("CPU a connect, as fast as it goes", cpu(from, to, n), "CPU a connect, as fast as it goes")
 	b.load(fast)
 	return b.settle(ctx)
+}
+
+// connectCost is what a connect costs, by its name here and in the table of a run.
+func (b *bench) connectCost(name string, us float64, measure string) {
+	r := b.out.Add(name, us, "µs")
+	if b.p.Auth || b.cfg.Serve != nil && b.cfg.Serve.Auth {
+		measure += ", token checked"
+	}
+	b.called(r, "%s", measure)
+	if b.plain() && slices.Contains([]string{"sse", "ws", "ws-proto", "ws-json"}, b.p.Transport) {
+		r.AtMostOf(40)
+	}
 }
 
 // pauseTime is what a server gets to let go of streams that were cut.

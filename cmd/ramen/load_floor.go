@@ -1,0 +1,49 @@
+package main
+
+import (
+	"github.com/spf13/cobra"
+
+	"ramen/loadtest/floor"
+	"ramen/loadtest/scenario"
+)
+
+// floorCommand is the scenarios against a floor, and the floor itself.
+func floorCommand() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "floor",
+		Short: "What this machine costs by itself: the same load against a bare server that writes the same bytes.",
+		Long: "What this machine costs by itself: the same load against a bare server (Go, epoll, one goroutine) that writes the same bytes,\n" +
+			"and does nothing for them: no queue, no store, no acks, no tokens. What a server costs above it is its own.",
+		Example: "  ramen load floor idle --transport sse\n  ramen load floor push --rate 20000\n  ramen load floor serve",
+		Args:    cobra.NoArgs,
+		RunE:    func(c *cobra.Command, _ []string) error { return c.Help() },
+	}
+	for _, name := range scenario.Names() {
+		p := scenario.Params{Scenario: name, Transport: "ws"}
+		if !p.HasFloor() {
+			continue
+		}
+		one := scenarioCommand(name)
+		_ = one.Flags().Set("serve", "true") // they are flags of its
+		_ = one.Flags().Set("floor", "true")
+		c.AddCommand(one)
+	}
+	c.AddCommand(floorServeCommand())
+	return c
+}
+
+func floorServeCommand() *cobra.Command {
+	cfg := floor.Default()
+	c := &cobra.Command{
+		Use:   "serve",
+		Short: "the bare server alone",
+		Args:  cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			return floor.Serve(c.Context(), cfg, c.OutOrStdout())
+		},
+	}
+	c.Flags().StringVar(&cfg.Devices, "devices", cfg.Devices, "where devices connect, host:port; 0 draws a port")
+	c.Flags().StringVar(&cfg.Backends, "backends", cfg.Backends, "where publishers connect, host:port; 0 draws a port")
+	c.Flags().DurationVar(&cfg.Heartbeat, "heartbeat", cfg.Heartbeat, "interval of heartbeats where a device asks for none")
+	return c
+}

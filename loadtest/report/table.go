@@ -1,0 +1,139 @@
+package report
+
+import (
+	"fmt"
+	"strings"
+)
+
+// Line is one line of the table of a run: a measure, beside its floor and its budget.
+type Line struct {
+	Measure string   `json:"measure"`
+	Unit    string   `json:"unit,omitempty"`
+	Result  *float64 `json:"result"`          // nil: there is none
+	Floor   *float64 `json:"floor,omitempty"` // what the machine costs by itself; nil: there is none
+	Budget  float64  `json:"budget,omitempty"`
+	AtMost  bool     `json:"at_most,omitempty"`
+	Met     bool     `json:"met"`
+	Failed  string   `json:"failed,omitempty"` // why there is no result
+	Command string   `json:"command,omitempty"`
+}
+
+// Table is the figures that have a name for it, in the order in which they were measured; those of floors stand beside the
+// same figures of the server.
+func (r *Report) Table() []Line {
+	floors := make(map[string]float64)
+	for _, s := range r.Sections {
+		for _, row := range s.Rows {
+			if s.Floor && row.Measure != "" {
+				floors[row.Measure] = row.Value
+			}
+		}
+	}
+	var table []Line
+	for _, s := range r.Sections {
+		if s.Floor {
+			continue
+		}
+		for _, row := range s.Rows {
+			if row.Measure == "" {
+				continue
+			}
+			l := Line{Measure: row.Measure, Unit: row.Unit, Result: &row.Value, Budget: row.Budget, AtMost: row.AtMost, Met: row.Met(), Command: s.Command}
+			if f, ok := floors[row.Measure]; ok {
+				l.Floor = &f
+			}
+			table = append(table, l)
+		}
+		if s.Failed != "" {
+			table = append(table, Line{Measure: s.Scenario + ": " + s.About, Failed: s.Failed, Command: s.Command})
+		}
+	}
+	return table
+}
+
+// Cells are the line: result, floor, budget, and whether it was met.
+func (l Line) Cells() (cells [4]string) {
+	if cells[0] = "did not finish"; l.Result != nil {
+		cells[0] = strings.TrimSpace(Number(*l.Result) + " " + l.Unit)
+	}
+	if l.Floor != nil {
+		cells[1] = Number(*l.Floor)
+	}
+	switch {
+	case l.Failed != "":
+		cells[3] = "NO: " + l.Failed
+	case l.Budget != 0:
+		cells[2], cells[3] = "≥ "+Number(l.Budget), "NO"
+		if l.AtMost {
+			cells[2] = "≤ " + Number(l.Budget)
+		}
+		if l.Met {
+			cells[3] = "yes"
+		}
+	}
+	return cells
+}
+
+// Markdown is the table, with all that makes it worth something: machine, version, checks, notes and commands.
+func (r *Report) Markdown() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s, RAMEN %s\n\n%s\n\n", r.Began.Format("2006-01-02 15:04 MST"), r.Version, r.Machine)
+	b.WriteString("| measure | result | floor | budget | met? |\n| --- | ---: | ---: | ---: | --- |\n")
+	table := r.Table()
+	for i := range table {
+		c := table[i].Cells()
+		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s |\n", cell(table[i].Measure), c[0], c[1], c[2], cell(c[3]))
+	}
+	b.WriteString("\n")
+	r.checks(&b)
+	b.WriteString("\nA floor is a bare server that writes the same bytes and does nothing for them (loadtest/floor): what this machine costs by itself.\n\n")
+	r.disturbed(&b)
+	for _, s := range r.Sections {
+		for _, n := range s.Notes {
+			fmt.Fprintf(&b, "- %s%s, %s: %s\n", s.Scenario, s.against(), s.About, n)
+		}
+	}
+	b.WriteString("\nOne scenario alone:\n\n")
+	for _, s := range r.Sections {
+		if s.Command != "" {
+			fmt.Fprintf(&b, "    %s\n", s.Command)
+		}
+	}
+	return b.String()
+}
+
+// disturbed says in one line where the machine had something else to do.
+func (r *Report) disturbed(b *strings.Builder) {
+	n, most := 0, 0.0
+	for _, s := range r.Sections {
+		if s.Others > mostOthers {
+			n++
+		}
+		most = max(most, s.Others)
+	}
+	if n > 0 {
+		fmt.Fprintf(b, "- other processes took up to %.0f %% of a processor, and over %d %% in %d of %d scenarios: CPU times and latencies are worse than they should be\n",
+			most, mostOthers, n, len(r.Sections))
+	}
+}
+
+// checks says which promises were kept.
+func (r *Report) checks(b *strings.Builder) {
+	if r.Violated() == 0 {
+		b.WriteString("Every check passed: nothing accepted was lost, doubled or out of order, and no heartbeat was late.\n")
+		return
+	}
+	for _, s := range r.Sections {
+		for kind, n := range s.Counts {
+			fmt.Fprintf(b, "VIOLATED in %s%s, %s: %s, %d times\n", s.Scenario, s.against(), s.About, kind, n)
+		}
+		for _, v := range s.Violations[:min(len(s.Violations), mostListed)] {
+			fmt.Fprintf(b, "    %s\n", v)
+		}
+	}
+}
+
+// cell keeps a text within its cell.
+func cell(text string) string {
+	return strings.NewReplacer("|", "\\|", "\n", " ").Replace(text)
+}

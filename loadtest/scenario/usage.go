@@ -1,0 +1,49 @@
+package scenario
+
+import (
+	"context"
+	"math"
+	"time"
+
+	"ramen/loadtest/gauge"
+)
+
+// usage is the server's; nil where nobody knows it.
+func (b *bench) usage() *gauge.Usage {
+	if b.pid != 0 {
+		if u, err := gauge.OfProcess(b.pid); err == nil {
+			return &u
+		}
+	}
+	return b.metrics()
+}
+
+// metrics is what the server says of itself; nil where it says nothing. It costs the server a little.
+func (b *bench) metrics() *gauge.Usage {
+	if b.scrape == "" {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	u, err := gauge.Scrape(ctx, b.client, b.scrape)
+	if err != nil {
+		return nil
+	}
+	return &u
+}
+
+// cpu is the server's CPU time between two moments, in µs for each of n; NaN where it is not known.
+func cpu(from, to *gauge.Usage, n int64) float64 {
+	if from == nil || to == nil || n == 0 {
+		return math.NaN()
+	}
+	return float64((to.CPU - from.CPU).Microseconds()) / float64(n)
+}
+
+// kernel is what of cpu was in the kernel.
+func kernel(from, to *gauge.Usage, n int64) float64 {
+	if from == nil || to == nil || n == 0 || to.Sys == 0 {
+		return math.NaN()
+	}
+	return float64((to.Sys - from.Sys).Microseconds()) / float64(n)
+}

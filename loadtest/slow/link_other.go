@@ -1,0 +1,48 @@
+//go:build !linux
+
+package slow
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/netip"
+)
+
+var errSystem = errors.New("slow: a slow link is made of Linux's network namespaces and TUN devices: there is none on this system")
+
+// The addresses of the two ends.
+var NearAddr, FarAddr netip.Addr
+
+// Space does not exist here.
+type Space struct{}
+
+// Enter always fails here.
+func (*Space) Enter() error { return errSystem }
+
+// Do always fails here.
+func (*Space) Do(func() error) error { return errSystem }
+
+// Dial always fails here.
+func (*Space) Dial(context.Context, string, string) (net.Conn, error) { return nil, errSystem }
+
+// Listen always fails here.
+func (*Space) Listen(context.Context, string, string) (net.Listener, error) { return nil, errSystem }
+
+// Unacked always fails here.
+func (*Space) Unacked(uint16) (int, error) { return 0, errSystem }
+
+// Link does not exist here.
+type Link struct{ Near, Far *Space }
+
+// Open always fails here.
+func Open(Config) (*Link, error) { return nil, errSystem }
+
+// Cut does nothing here.
+func (*Link) Cut() {}
+
+// Stats is nothing here.
+func (*Link) Stats() (down, up Stats) { return }
+
+// Close does nothing here.
+func (*Link) Close() error { return nil }
