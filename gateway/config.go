@@ -54,7 +54,7 @@ func Default() Config {
 		AckTimeoutTwoWay:   60 * time.Second,
 		AppendTimeout:      500 * time.Millisecond,
 		LoadTimeout:        2 * time.Second,
-		Committers:         2,
+		Committers:         1,
 		CommitMessages:     4096,
 		CommitQueue:        4096,
 		ShardCount:         1024,

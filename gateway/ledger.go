@@ -101,7 +101,7 @@ func (b *mailbox) check(waiting *[protocol.Lanes]int64, devices, streams, bytes 
 			return fmt.Errorf("gateway: lane %v of user %s counts %d dead entries, it has %d", protocol.LanePriority(i), b.user, b.lanes[i].dead, dead)
 		}
 	}
-	if count != b.count {
+	if count != int(b.count) {
 		return fmt.Errorf("gateway: mailbox of user %s counts %d messages, it has %d", b.user, b.count, count)
 	}
 	*bytes += b.bytes + int64(b.count)*entryOverhead + b.seen.bytes()

@@ -38,14 +38,15 @@ type mailbox struct {
 
 	mu sync.Mutex
 	// guarded by mu
-	loaded    bool // its counts are in the gauges and in the ledger
-	gone      bool // the shard was given up: nothing may change any more, and no stream may be added
+	loaded    bool  // its counts are in the gauges and in the ledger
+	gone      bool  // the shard was given up: nothing may change any more, and no stream may be added
+	count     int32 // entries that wait, and those being appended
 	lanes     [protocol.Lanes]lane
 	devices   []*device
-	count     int   // entries that wait, and those being appended
 	bytes     int64 // of them
 	seen      seen
 	collapse  map[collapseKey]*entry
+	unsaved   *unsaved // what the saver is to write; nil: nothing. It pins the mailbox
 	unsure    []*step  // writes with an unknown outcome, oldest first; it pins the mailbox
 	doubts    *[]doubt // what expired, for devices that may have acked it before a crash
 	opens     bucket
@@ -130,7 +131,7 @@ func (b *mailbox) removeLocked(e *entry, why fate) {
 		b.rememberLocked(hashID(&b.g.identity.Key, e.msg.ID), retainedMS)
 	}
 	if why == fateAcked || why == fateExpired {
-		b.g.saver.forget(b, store.Ref{Priority: e.msg.Priority, Position: e.pos})
+		b.g.saver.forgetLocked(b, store.Ref{Priority: e.msg.Priority, Position: e.pos})
 	}
 }
 
@@ -162,7 +163,7 @@ type room struct {
 }
 
 func (b *mailbox) wouldBe(m *protocol.Message, freed room) (count int, bytes int64) {
-	return b.count + 1 - freed.count, b.bytes + int64(m.Size()) - freed.bytes
+	return int(b.count) + 1 - freed.count, b.bytes + int64(m.Size()) - freed.bytes
 }
 
 // expiresBy reports whether something may have expired at nowMS.

@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"iter"
+	"runtime"
 	"slices"
 	"sync"
 	"time"
@@ -12,205 +12,222 @@ import (
 	"ramen/store"
 )
 
-// saver writes lazily what may be lost without losing a message: where devices stand, and which entries nobody needs.
-// A dirty device pins its mailbox until its record is written.
+// saver writes lazily what may be lost without losing a message: where devices stand, and which entries nobody needs. Both
+// wait in their mailbox, which is pinned and queued until they are written.
 //
 // What expired is forgotten before the count of it is saved: a crash between the two tells a device of fewer losses than
 // there were, never of more. PROTOCOL 2.2.
 type saver struct {
-	g    *Gateway
-	kick chan struct{} // of capacity 1: many entries are to be forgotten
+	g *Gateway
 
 	// order keeps a record that is saved at once from being overwritten by an older one under way. It is held across I/O:
-	// for writing by the saver, for reading by opens that save a device at once.
+	// for writing by who flushes, a portion at a time, for reading by opens that save a device at once.
 	order sync.RWMutex
 
 	mu sync.Mutex
 	// guarded by mu
-	dirty   []*device
-	forgets map[*mailbox][]store.Ref
-	count   int // of refs in forgets
+	queue []*mailbox // the one that waits for longest first
+	added uint64     // to queue, in all
+	taken uint64     // from queue, in all
+
+	marks [saveSteps]uint64 // added at the last ticks; owned by run
 }
 
-// forgotten is what left a mailbox.
-type forgotten struct {
-	box  *mailbox
-	refs []store.Ref
-}
+// saveSteps is in how many steps an interval's mailboxes are written: at once they would hold up what is published meanwhile.
+const saveSteps = 20
 
-// forgetBatch is how many entries to be forgotten are worth a write before the interval is over.
-const forgetBatch = 8192
+// savePortion is how many mailboxes are in one write: appends wait for it, and on one processor everything else. About
+// half a millisecond.
+const savePortion = 256
 
-func (v *saver) init(g *Gateway) { v.g, v.kick = g, make(chan struct{}, 1) }
+func (v *saver) init(g *Gateway) { v.g = g }
 
 // dirtyLocked notes that d's record is to be saved. The caller holds d's mailbox.
 func (v *saver) dirtyLocked(d *device) {
-	if d.dirty {
-		return
-	}
-	d.dirty = true
-	v.g.pin(d.mb)
-	v.mu.Lock()
-	v.dirty = append(v.dirty, d)
-	v.mu.Unlock()
-}
-
-// forget notes that nobody needs the entry any more. The caller holds b.
-func (v *saver) forget(b *mailbox, ref store.Ref) {
-	v.mu.Lock()
-	v.addLocked(b, ref)
-	full := v.count == forgetBatch
-	v.mu.Unlock()
-	if full {
-		select {
-		case v.kick <- struct{}{}:
-		default:
-		}
+	if !d.dirty {
+		d.dirty = true
+		u := v.unsavedLocked(d.mb)
+		u.devices = append(u.devices, d)
 	}
 }
 
-func (v *saver) addLocked(b *mailbox, refs ...store.Ref) {
-	if v.forgets == nil {
-		v.forgets = make(map[*mailbox][]store.Ref)
+// forgetLocked notes that nobody needs entries of b any more. The caller holds b.
+func (v *saver) forgetLocked(b *mailbox, refs ...store.Ref) {
+	u := v.unsavedLocked(b)
+	u.forgets = append(u.forgets, refs...)
+}
+
+// unsavedLocked is what is to be written of b: at first nothing, but pinned and queued.
+func (v *saver) unsavedLocked(b *mailbox) *unsaved {
+	if b.unsaved == nil {
+		b.unsaved = &unsaved{box: b}
+		v.g.pin(b)
+		v.mu.Lock()
+		v.queue = append(v.queue, b)
+		v.added++
+		v.mu.Unlock()
 	}
-	v.forgets[b] = append(v.forgets[b], refs...)
-	v.count += len(refs)
+	return b.unsaved
 }
 
-// takeLocked takes the forgets of b.
-func (v *saver) takeLocked(b *mailbox) forgotten {
-	f := forgotten{b, v.forgets[b]}
-	v.count -= len(f.refs)
-	delete(v.forgets, b)
-	return f
-}
-
-// run is the saver's goroutine.
+// run is the saver's goroutine. A mailbox is written an interval after something in it has changed: what changes meanwhile
+// is one write.
 func (v *saver) run(ctx context.Context) {
-	tick := time.NewTicker(v.g.cfg.SaveInterval)
+	tick := time.NewTicker(max(v.g.cfg.SaveInterval/saveSteps, time.Millisecond))
 	defer tick.Stop()
-	for {
+	for step := 0; ; step = (step + 1) % saveSteps {
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
-		case <-v.kick:
 		}
-		if err := v.flush(ctx, false); err != nil && ctx.Err() == nil {
+		if err := v.flushOldest(ctx, v.due(step), false); err != nil && ctx.Err() == nil {
 			v.g.log.Warn("what was acked is not saved yet, and will be", "error", err)
 		}
 	}
 }
 
-// portion is what is written at once.
-type portion struct {
-	dirty   []*device
-	saves   []store.DeviceSave // of dirty, one each
-	forgets []forgotten
+// due is how many mailboxes have waited for an interval.
+func (v *saver) due(step int) int {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	before := v.marks[step]
+	v.marks[step] = v.added
+	return int(max(before, v.taken) - v.taken)
 }
 
-// flush writes all that is to be saved. What fails is kept for the next time, but for shards that were given up.
+// flush writes all that is to be saved by now.
 func (v *saver) flush(ctx context.Context, durable bool) error {
+	v.mu.Lock()
+	n := len(v.queue)
+	v.mu.Unlock()
+	return v.flushOldest(ctx, n, durable)
+}
+
+// flushOldest writes the n mailboxes that have waited for longest, in portions: on a small machine streams are served in
+// between. What fails is kept for the next time, but for shards that were given up.
+func (v *saver) flushOldest(ctx context.Context, n int, durable bool) error {
+	for ; n > 0; runtime.Gosched() {
+		done, err := v.flushSome(ctx, min(n, savePortion), durable)
+		if n -= done; err != nil || done == 0 {
+			return err
+		}
+	}
+	return nil
+}
+
+// flushSome writes up to n mailboxes, and answers how many.
+func (v *saver) flushSome(ctx context.Context, n int, durable bool) (int, error) {
 	v.order.Lock()
 	defer v.order.Unlock()
-	all := v.take()
+	all := v.take(n)
 	err := v.write(ctx, all, durable)
 	switch {
 	case errors.Is(err, store.ErrFenced): // one shard that was lost must not hold up the others
 		err = nil
-		for owner, p := range all.byOwner() {
-			e := v.write(ctx, p, durable)
+		for owner, some := range byOwner(all) {
+			e := v.write(ctx, some, durable)
 			if errors.Is(e, store.ErrFenced) {
 				v.g.fenced(owner)
 			} else if e != nil {
-				v.keep(p)
+				keep(some...)
 				err = e
 			}
 		}
 	case err != nil:
-		v.keep(all)
+		keep(all...)
 	}
-	for _, d := range all.dirty {
-		v.g.release(d.mb)
+	for i := range all {
+		v.g.release(all[i].box)
 	}
-	return err
+	return len(all), err
 }
 
-func (v *saver) take() *portion {
+// unsaved is what is to be written of one mailbox.
+type unsaved struct {
+	box     *mailbox
+	devices []*device          // forgotten ones too
+	records []store.DeviceSave // of devices, one each; as they were when they were taken
+	forgets []store.Ref        // whatever expired by the counts in records is among these, or was written before
+}
+
+// take takes up to n mailboxes from the queue.
+func (v *saver) take(n int) []*unsaved {
 	v.mu.Lock()
-	p := &portion{dirty: v.dirty}
-	v.dirty = nil
+	boxes := v.queue[:min(len(v.queue), n)]
+	v.taken += uint64(len(boxes))
+	if v.queue = v.queue[len(boxes):]; len(v.queue) == 0 {
+		v.queue = nil
+	}
 	v.mu.Unlock()
-	p.saves = make([]store.DeviceSave, len(p.dirty))
-	for i, d := range p.dirty {
-		d.mb.mu.Lock()
-		d.dirty = false
-		p.saves[i] = d.saveLocked()
-		d.mb.mu.Unlock()
+	all := make([]*unsaved, len(boxes))
+	for i, b := range boxes {
+		all[i] = b.takeUnsaved()
 	}
-	v.mu.Lock() // after the records: whatever expired by their count is among these
-	defer v.mu.Unlock()
-	p.forgets = make([]forgotten, 0, len(v.forgets))
-	for b, refs := range v.forgets {
-		p.forgets = append(p.forgets, forgotten{b, refs})
-	}
-	v.forgets, v.count = nil, 0
-	return p
+	return all
 }
 
-// byOwner is p cut by shard.
-func (p *portion) byOwner() map[store.Owner]*portion {
-	cut := make(map[store.Owner]*portion)
-	of := func(b *mailbox) *portion {
-		q := cut[b.owner()]
-		if q == nil {
-			q = new(portion)
-			cut[b.owner()] = q
+func (b *mailbox) takeUnsaved() *unsaved {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	u := b.unsaved
+	b.unsaved = nil
+	for _, d := range u.devices {
+		d.dirty = false
+		u.records = append(u.records, d.saveLocked())
+	}
+	return u
+}
+
+// keep puts back what could not be written. A mailbox that is gone has nobody to write it later.
+func keep(all ...*unsaved) {
+	for _, u := range all {
+		u.box.mu.Lock()
+		if saver := &u.box.g.saver; !u.box.gone {
+			for _, d := range u.devices {
+				saver.dirtyLocked(d)
+			}
+			saver.forgetLocked(u.box, u.forgets...)
 		}
-		return q
+		u.box.mu.Unlock()
 	}
-	for i, d := range p.dirty {
-		q := of(d.mb)
-		q.dirty, q.saves = append(q.dirty, d), append(q.saves, p.saves[i])
-	}
-	for _, f := range p.forgets {
-		q := of(f.box)
-		q.forgets = append(q.forgets, f)
+}
+
+// byOwner is all, cut by shard.
+func byOwner(all []*unsaved) map[store.Owner][]*unsaved {
+	cut := make(map[store.Owner][]*unsaved)
+	for _, u := range all {
+		owner := u.box.owner()
+		cut[owner] = append(cut[owner], u)
 	}
 	return cut
 }
 
-// keep puts back what could not be written. A mailbox that is gone has nobody to write it later.
-func (v *saver) keep(p *portion) {
-	for _, d := range p.dirty {
-		d.mb.mu.Lock()
-		if !d.mb.gone {
-			v.dirtyLocked(d)
+// saveMost is how many entries and records there are at most in one write, one mailbox's entries more or less: it has a deadline.
+const saveMost = 2048
+
+// write writes the forgets before all records.
+func (v *saver) write(ctx context.Context, all []*unsaved, durable bool) error {
+	for rest := all; len(rest) > 0; runtime.Gosched() {
+		var forgets []store.Forget
+		for n := 0; n < saveMost && len(rest) > 0; rest = rest[1:] {
+			if u := rest[0]; len(u.forgets) > 0 {
+				forgets = append(forgets, u.forget())
+				n += len(u.forgets)
+			}
 		}
-		d.mb.mu.Unlock()
-	}
-	v.keepForgets(p.forgets)
-}
-
-func (v *saver) keepForgets(forgets []forgotten) {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	for _, f := range forgets {
-		v.addLocked(f.box, f.refs...)
-	}
-}
-
-// savePortion is how many records, or entries to forget, are in one write: appends wait for it, and it has a deadline.
-const savePortion = 4096
-
-// write writes p in portions, the forgets before all records.
-func (v *saver) write(ctx context.Context, p *portion, durable bool) error {
-	for batch := range forgetPortions(p.forgets) {
-		if err := v.within(ctx, func(ctx context.Context) error { return v.g.store.Forget(ctx, batch) }); err != nil {
-			return fmt.Errorf("gateway: forget entries of %d users: %w", len(batch), err)
+		if len(forgets) == 0 {
+			continue
+		}
+		if err := v.within(ctx, func(ctx context.Context) error { return v.g.store.Forget(ctx, forgets) }); err != nil {
+			return fmt.Errorf("gateway: forget entries of %d users: %w", len(forgets), err)
 		}
 	}
-	for batch := range slices.Chunk(p.saves, savePortion) {
+	var records []store.DeviceSave
+	for i := range all {
+		records = append(records, all[i].records...)
+	}
+	for batch := range slices.Chunk(records, saveMost) {
 		if err := v.within(ctx, func(ctx context.Context) error { return v.g.store.SaveDevices(ctx, batch, durable) }); err != nil {
 			return fmt.Errorf("gateway: save %d devices: %w", len(batch), err)
 		}
@@ -224,49 +241,34 @@ func (v *saver) within(ctx context.Context, call func(context.Context) error) er
 	return call(ctx)
 }
 
-// forgetPortions cuts forgets into writes. One user's are at most a mailbox, and stay together.
-func forgetPortions(forgets []forgotten) iter.Seq[[]store.Forget] {
-	return func(yield func([]store.Forget) bool) {
-		for len(forgets) > 0 {
-			var batch []store.Forget
-			for n := 0; n < savePortion && len(forgets) > 0; forgets = forgets[1:] {
-				f := &forgets[0]
-				batch = append(batch, f.write())
-				n += len(f.refs)
-			}
-			if !yield(batch) {
-				return
-			}
-		}
-	}
-}
-
-func (f *forgotten) write() store.Forget {
-	return store.Forget{Owner: f.box.owner(), User: f.box.user, Refs: f.refs}
+func (u *unsaved) forget() store.Forget {
+	return store.Forget{Owner: u.box.owner(), User: u.box.user, Refs: u.forgets}
 }
 
 // saveNow writes d's record durably before it returns, behind the forgets that its count of losses goes with.
 func (v *saver) saveNow(ctx context.Context, d *device) error {
 	v.order.RLock()
 	defer v.order.RUnlock()
-	d.mb.saving.Lock()
-	defer d.mb.saving.Unlock()
-	d.mb.mu.Lock()
+	b := d.mb
+	b.saving.Lock()
+	defer b.saving.Unlock()
+	b.mu.Lock()
 	save := d.saveLocked()
-	d.mb.mu.Unlock()
+	now := &unsaved{box: b}
+	if b.unsaved != nil { // it stays queued: there may be more to write
+		now.forgets, b.unsaved.forgets = b.unsaved.forgets, nil
+	}
+	b.mu.Unlock()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), v.g.cfg.AppendTimeout)
 	defer cancel()
-	v.mu.Lock()
-	f := v.takeLocked(d.mb)
-	v.mu.Unlock()
-	if len(f.refs) > 0 {
-		if err := v.g.store.Forget(ctx, []store.Forget{f.write()}); err != nil {
-			v.keepForgets([]forgotten{f})
-			return v.g.storeError(d.mb.owner(), "forget", err)
+	if len(now.forgets) > 0 {
+		if err := v.g.store.Forget(ctx, []store.Forget{now.forget()}); err != nil {
+			keep(now)
+			return v.g.storeError(b.owner(), "forget", err)
 		}
 	}
 	if err := v.g.store.SaveDevices(ctx, []store.DeviceSave{save}, true); err != nil {
-		return v.g.storeError(d.mb.owner(), "save device", err)
+		return v.g.storeError(b.owner(), "save device", err)
 	}
 	return nil
 }
