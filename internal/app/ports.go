@@ -112,7 +112,7 @@ func (a *App) serveBackends(p *ports, c *auth.Certs) {
 		return ignoreClosed(h.ServeTLS(p.backends, "", ""))
 	})
 	s := a.grpcServer(a.backend.GRPCOptions(), serverTLS(c, "h2"), "ramen.v1.Backend", a.backend.RegisterGRPC)
-	p.serve("backends_grpc", func() error { return s.Serve(p.backendsGRPC) })
+	p.serve("backends_grpc", func() error { return s.Serve(sock.Quiet(p.backendsGRPC)) })
 	a.onEnd("HTTP of backends", func(ctx context.Context) error { return errors.Join(h.Shutdown(ctx), h.Close()) })
 	a.onEnd("gRPC of backends", func(ctx context.Context) error { return stopGRPC(ctx, s) })
 }

@@ -2,17 +2,27 @@ package datasync
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"os"
+	"syscall"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
 
 // Syncer syncs files. Make one with New.
+//
+// Its system calls do not block, and are made without telling Go's scheduler: announced, each may have its monitor look
+// every 20 µs whether it has.
 type Syncer struct {
-	ctx  uintptr  // the kernel's aio context
-	done *os.File // an eventfd: readable when a sync has ended
+	ctx   uintptr               // the kernel's aio context
+	file  *os.File              // an eventfd: readable when a sync has ended
+	fd    uint32                // of file
+	raw   syscall.RawConn       // of file
+	count [8]byte               // of syncs that have ended
+	errno unix.Errno            // of reading count
+	ended func(fd uintptr) bool // reads count; made once: it would be an allocation a sync
 }
 
 // iocb is struct iocb of linux/aio_abi.h, for little-endian machines.
@@ -56,7 +66,15 @@ func New() (*Syncer, error) {
 		destroy(ctx)
 		return nil, fmt.Errorf("%w: eventfd: %w", ErrUnsupported, err)
 	}
-	return &Syncer{ctx: ctx, done: os.NewFile(uintptr(fd), "eventfd")}, nil
+	s := &Syncer{ctx: ctx, fd: uint32(fd), file: os.NewFile(uintptr(fd), "eventfd")}
+	if s.raw, err = s.file.SyscallConn(); err != nil {
+		return nil, errors.Join(fmt.Errorf("%w: eventfd: %w", ErrUnsupported, err), s.Close())
+	}
+	s.ended = func(fd uintptr) bool {
+		_, _, s.errno = unix.RawSyscall(unix.SYS_READ, fd, uintptr(unsafe.Pointer(&s.count)), unsafe.Sizeof(s.count))
+		return s.errno != unix.EAGAIN && s.errno != unix.EINTR
+	}
+	return s, nil
 }
 
 // Sync returns once everything that was written to the file before is on the disk, or with what the kernel reported: then
@@ -65,35 +83,30 @@ func (s *Syncer) Sync(fd uintptr) error {
 	if err := s.submit(fd); err != nil {
 		return fmt.Errorf("%w: io_submit: %w", ErrUnsupported, err)
 	}
-	var n [8]byte
-	if _, err := s.done.Read(n[:]); err != nil {
+	err := s.raw.Read(s.ended)
+	if err == nil && s.errno != 0 {
+		err = s.errno
+	}
+	if err != nil {
 		return fmt.Errorf("store/pebble/datasync: wait for the disk: %w", err)
 	}
 	return s.result()
 }
 
 func (s *Syncer) submit(fd uintptr) error {
-	resFD, err := s.done.SyscallConn()
-	if err != nil {
-		return err
-	}
-	var errno unix.Errno
-	err = resFD.Control(func(done uintptr) {
-		cb := &iocb{opcode: opFDSync, fd: uint32(fd), flags: flagResFD, resFD: uint32(done)}
-		list := [1]*iocb{cb}
-		_, _, errno = unix.Syscall(unix.SYS_IO_SUBMIT, s.ctx, 1, uintptr(unsafe.Pointer(&list)))
-	})
-	if errno != 0 {
+	cb := &iocb{opcode: opFDSync, fd: uint32(fd), flags: flagResFD, resFD: s.fd}
+	list := [1]*iocb{cb}
+	if _, _, errno := unix.RawSyscall(unix.SYS_IO_SUBMIT, s.ctx, 1, uintptr(unsafe.Pointer(&list))); errno != 0 {
 		return errno
 	}
-	return err
+	return nil
 }
 
 // result takes the event that the eventfd told of.
 func (s *Syncer) result() error {
 	var ev event
 	var now unix.Timespec
-	n, _, errno := unix.Syscall6(unix.SYS_IO_GETEVENTS, s.ctx, 1, 1, uintptr(unsafe.Pointer(&ev)), uintptr(unsafe.Pointer(&now)), 0)
+	n, _, errno := unix.RawSyscall6(unix.SYS_IO_GETEVENTS, s.ctx, 1, 1, uintptr(unsafe.Pointer(&ev)), uintptr(unsafe.Pointer(&now)), 0)
 	switch {
 	case errno != 0:
 		return fmt.Errorf("store/pebble/datasync: read the outcome: %w", errno)
@@ -108,7 +121,7 @@ func (s *Syncer) result() error {
 // Close gives up what the Syncer holds. No Sync may be under way.
 func (s *Syncer) Close() error {
 	destroy(s.ctx)
-	return s.done.Close()
+	return s.file.Close()
 }
 
 func destroy(ctx uintptr) { _, _, _ = unix.Syscall(unix.SYS_IO_DESTROY, ctx, 0, 0) }
