@@ -161,22 +161,25 @@ func (v *saver) take(n int) []*unsaved {
 	}
 	v.mu.Unlock()
 	all := make([]*unsaved, len(boxes))
+	records := make([]store.DeviceSave, 0, len(boxes)) // of all: small pieces would leave holes among what stays
 	for i, b := range boxes {
-		all[i] = b.takeUnsaved()
+		all[i], records = b.takeUnsaved(records)
 	}
 	return all
 }
 
-func (b *mailbox) takeUnsaved() *unsaved {
+// takeUnsaved takes what is to be written of b. Its records are appended to records.
+func (b *mailbox) takeUnsaved(records []store.DeviceSave) (*unsaved, []store.DeviceSave) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	u := b.unsaved
+	u, before := b.unsaved, len(records)
 	b.unsaved = nil
 	for _, d := range u.devices {
 		d.dirty = false
-		u.records = append(u.records, d.saveLocked())
+		records = append(records, d.saveLocked())
 	}
-	return u
+	u.records = records[before:len(records):len(records)]
+	return u, records
 }
 
 // keep puts back what could not be written. A mailbox that is gone has nobody to write it later.
