@@ -1,8 +1,8 @@
 package frontend
 
 import (
-	"bytes"
 	"bufio"
+	"bytes"
 	"context"
 	"crypto/tls"
 	"fmt"

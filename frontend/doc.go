@@ -22,5 +22,6 @@
 // sock.
 //
 // Lock order: stream.mu, then one of sock's, grpcConn.mu or wheel.mu; limits.mu, reopens.mu and openers.mu are taken alone.
+// grpcConn.mu, then one of grpc's, then grpcConn.loan.
 // None is held while a link.Stream, the Router or a Receiver is called.
 package frontend

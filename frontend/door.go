@@ -174,7 +174,7 @@ func (d *door) first(c net.Conn) {
 		return
 	}
 	select {
-	case d.other <- &replayed{Conn: c, b: bytes.Clone(buf[:n])}:
+	case d.other <- &replayed{Conn: bare(c), b: bytes.Clone(buf[:n])}:
 	case <-d.done:
 		c.Close()
 	}

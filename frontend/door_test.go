@@ -3,6 +3,7 @@ package frontend
 import (
 	"bufio"
 	"io"
+	"net"
 	"net/http"
 	"strings"
 	"testing"
@@ -79,5 +80,30 @@ func TestConnectionsWithoutARequestAreClosedWithTheServer(t *testing.T) {
 	c.SetReadDeadline(time.Now().Add(10 * time.Second))
 	if _, err := c.Read(make([]byte, 1)); err == nil || strings.Contains(err.Error(), "timeout") {
 		t.Fatalf("it is still open: %v", err)
+	}
+}
+
+// A connection that came as a bare descriptor and then went to net/http is bare again too: else its stream would have a goroutine,
+// and no half close.
+func TestConnectionThatIsPassedOnTwiceIsBareAgain(t *testing.T) {
+	const request = "GET /healthz HTTP/1.1\r\n\r\n"
+	d := newDoor(&Server{cfg: Default()}, nil)
+	mine, peer := net.Pipe()
+	defer peer.Close()
+	defer mine.Close()
+	c := &replayed{Conn: mine, b: []byte(request)}
+	d.enter(c)
+	go d.first(c)
+	passed, err := d.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.wg.Wait()
+	b := make([]byte, len(request))
+	if _, err := io.ReadFull(passed, b); err != nil || string(b) != request {
+		t.Fatalf("%q %v", b, err)
+	}
+	if bare(passed) != mine {
+		t.Errorf("it is a %T", bare(passed))
 	}
 }

@@ -28,13 +28,15 @@ type grpcConn struct {
 	mu      sync.Mutex
 	queue   []*[]byte
 	kept    int
-	lent    int           // bytes of frames that grpc has
-	back    chan struct{} // while the sender waits for buffers
 	sending bool
 	over    *status.Status // nothing more is queued, and this is said behind what is
 	idle    chan struct{}  // while the handler waits for the sender
 	timer   *time.Timer    // from Shutdown on, while something is sent
 	since   time.Time      // of the last progress, while bytes are kept
+
+	loan sync.Mutex    // guards what follows; a leaf: grpc calls Put with a lock held that it takes for WriteStatus, under mu
+	lent int           // bytes of frames that grpc has
+	back chan struct{} // while the sender waits for buffers
 }
 
 var _ sock.Conn = (*grpcConn)(nil)
@@ -78,13 +80,13 @@ func (c *grpcConn) Get(n int) *[]byte { return mem.DefaultBufferPool().Get(n) }
 func (c *grpcConn) Put(b *[]byte) {
 	n := len(*b)
 	mem.DefaultBufferPool().Put(b)
-	c.mu.Lock()
+	c.loan.Lock()
 	c.lent -= n
 	if c.back != nil && c.lent <= aloft {
 		close(c.back)
 		c.back = nil
 	}
-	c.mu.Unlock()
+	c.loan.Unlock()
 }
 
 // send sends until the queue is empty, then ends the stream if that is wanted.
@@ -109,14 +111,14 @@ func (c *grpcConn) send() {
 
 // land waits until grpc has at most aloft, or the stream is over: then it may not give back everything.
 func (c *grpcConn) land() {
-	c.mu.Lock()
+	c.loan.Lock()
 	if c.lent <= aloft {
-		c.mu.Unlock()
+		c.loan.Unlock()
 		return
 	}
 	back := make(chan struct{})
 	c.back = back
-	c.mu.Unlock()
+	c.loan.Unlock()
 	select {
 	case <-back:
 	case <-c.rpc.Context().Done():
@@ -132,7 +134,9 @@ func (c *grpcConn) next(out *rawOut) bool {
 		c.queue[0] = nil
 		c.queue = c.queue[1:]
 		out.b = mem.NewBuffer(frame, c)
+		c.loan.Lock()
 		c.lent += len(*frame)
+		c.loan.Unlock()
 		return true
 	}
 	c.queue = nil

@@ -147,6 +147,17 @@ func (c Arrival) Conn() (net.Conn, error) {
 	if err != nil {
 		return nil, fmt.Errorf("frontend/sock: hand on connection of %v: %w", c.Remote, err)
 	}
+	if conn.RemoteAddr() == nil { // net has asked the system for it, and nobody looks before using it
+		_ = conn.Close()
+		return nil, fmt.Errorf("frontend/sock: hand on connection of %v: %w", c.Remote, os.NewSyscallError("getpeername", unix.ENOTCONN))
+	}
+	if tcp, ok := conn.(*net.TCPConn); ok { // net has set a keepalive of its own
+		every := c.set.cfg.KeepAlive
+		if err := tcp.SetKeepAliveConfig(net.KeepAliveConfig{Enable: every > 0, Idle: every, Interval: every, Count: -1}); err != nil {
+			_ = conn.Close()
+			return nil, fmt.Errorf("frontend/sock: hand on connection of %v: %w", c.Remote, err)
+		}
+	}
 	return conn, nil
 }
 

@@ -7,8 +7,12 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"runtime"
 	"sync"
 	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // arriving is a loop, a listener that is taken from, and what arrives.
@@ -20,10 +24,13 @@ type arriving struct {
 	end  chan error
 }
 
-func newArriving(tb testing.TB, change func(net.Listener) net.Listener) *arriving {
+func newArriving(tb testing.TB, configure func(*Config), change func(net.Listener) net.Listener) *arriving {
 	tb.Helper()
 	cfg := Default()
 	cfg.Pollers = 1
+	if configure != nil {
+		configure(&cfg)
+	}
 	loop, err := NewLoop(cfg)
 	if err != nil {
 		tb.Fatal(err)
@@ -75,7 +82,7 @@ func (a *arriving) dial(say string) net.Conn {
 
 // A connection arrives with what it has sent, and is served by the Loop like every other.
 func TestArrivalsComeWithTheirFirstBytes(t *testing.T) {
-	a := newArriving(t, nil)
+	a := newArriving(t, nil, nil)
 	var all sync.WaitGroup
 	for range 20 {
 		peer := a.dial("hello")
@@ -117,7 +124,7 @@ func TestArrivalsComeWithTheirFirstBytes(t *testing.T) {
 
 // One that is not for the Loop is package net's, with all that has not been read.
 func TestArrivalBecomesANetConn(t *testing.T) {
-	a := newArriving(t, nil)
+	a := newArriving(t, nil, nil)
 	peer := a.dial("hello")
 	c := <-a.got
 	var b [16]byte
@@ -146,7 +153,7 @@ func TestArrivalBecomesANetConn(t *testing.T) {
 
 // The peer's end is told by Read, whether it came with bytes or without.
 func TestArrivalThatHasEnded(t *testing.T) {
-	a := newArriving(t, nil)
+	a := newArriving(t, nil, nil)
 	peer := a.dial("")
 	_ = peer.(*net.TCPConn).CloseWrite()
 	c := <-a.got
@@ -162,7 +169,7 @@ func TestArrivalThatHasEnded(t *testing.T) {
 // Arrivals leave the descriptors alone that are kept for others, as Accept does.
 func TestArrivalsLeaveWhatIsReserved(t *testing.T) {
 	most := 0
-	a := newArriving(t, func(l net.Listener) net.Listener {
+	a := newArriving(t, nil, func(l net.Listener) net.Listener {
 		f, err := os.Open(os.DevNull) // what a next connection of either side may have at the least
 		if err != nil {
 			t.Fatal(err)
@@ -212,5 +219,53 @@ func TestArrivalsAreOfOurOwnListeners(t *testing.T) {
 	own.Close()
 	if _, err := loop.Arrivals(own); !errors.Is(err, net.ErrClosed) {
 		t.Errorf("a closed listener: %v", err)
+	}
+}
+
+// One that was reset before it is handed on has no address any more, for which others ask without looking.
+func TestArrivalThatWasResetIsNotHandedOn(t *testing.T) {
+	a := newArriving(t, nil, nil)
+	peer := a.dial("hello")
+	c := <-a.got
+	_ = peer.(*net.TCPConn).SetLinger(0)
+	_ = peer.Close()
+	for b := make([]byte, 16); ; runtime.Gosched() {
+		if _, err := c.Read(b); err != nil {
+			break
+		}
+	}
+	if conn, err := c.Conn(); err == nil {
+		t.Errorf("it is handed on as one of %v", conn.RemoteAddr())
+		_ = conn.Close()
+	}
+}
+
+// A connection that is handed on keeps the options of the configuration: package net would set its own keepalive.
+func TestArrivalKeepsItsOptions(t *testing.T) {
+	for _, every := range []time.Duration{0, time.Minute} {
+		a := newArriving(t, func(c *Config) { c.KeepAlive = every }, nil)
+		a.dial("hello")
+		conn, err := (<-a.got).Conn()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		raw, err := conn.(*net.TCPConn).SyscallConn()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var on, idle, between, timeout int
+		err = raw.Control(func(fd uintptr) {
+			on, _ = unix.GetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_KEEPALIVE)
+			idle, _ = unix.GetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_KEEPIDLE)
+			between, _ = unix.GetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_KEEPINTVL)
+			timeout, _ = unix.GetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT)
+		})
+		if s := int(every.Seconds()); err != nil || (on == 1) != (s > 0) || s > 0 && (idle != s || between != s) {
+			t.Errorf("keep_alive %v: %d, after %d s, every %d s, %v", every, on, idle, between, err)
+		}
+		if want := int(Default().UserTimeout.Milliseconds()); timeout != want {
+			t.Errorf("the user timeout is %d ms, not %d", timeout, want)
+		}
 	}
 }

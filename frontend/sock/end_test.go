@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -181,6 +182,45 @@ func TestPeersResetIsAnError(t *testing.T) {
 			}
 		}
 	})
+}
+
+// resetOnWrite is a connection whose reset the system has told to a write: a read then sees an end.
+type resetOnWrite struct {
+	net.Conn
+	writing, closed chan struct{}
+}
+
+func (c *resetOnWrite) Read([]byte) (int, error) {
+	<-c.writing
+	return 0, io.EOF
+}
+
+func (c *resetOnWrite) Write([]byte) (int, error) {
+	close(c.writing)
+	<-c.closed // the reader was first to say so
+	return 0, syscall.ECONNRESET
+}
+
+func (c *resetOnWrite) Close() error {
+	close(c.closed)
+	return nil
+}
+
+func (c *resetOnWrite) RemoteAddr() net.Addr { return &net.TCPAddr{} }
+
+func TestResetThatAWriteWasToldIsNoEnd(t *testing.T) {
+	b := newBench(t, implementations[0], nil)
+	r := newRecorder(t)
+	c, err := b.loop.Add(&resetOnWrite{writing: make(chan struct{}), closed: make(chan struct{})}, r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Write([]byte("x")); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.end(); !errors.Is(err, syscall.ECONNRESET) {
+		t.Errorf("Closed(%v), not a reset", err)
+	}
 }
 
 func TestResetDuringShutdownEndsIt(t *testing.T) {

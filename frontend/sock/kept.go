@@ -20,7 +20,7 @@ type kept struct {
 // add copies b to the end. Small writes share a chunk, whose room grows with what waits: copying stays linear, and one small
 // write costs its own size alone.
 func (k *kept) add(b []byte) {
-	if k.n == 0 {
+	if k.len() == 0 {
 		k.since = clock()
 	}
 	k.n += len(b)

@@ -75,3 +75,17 @@ func TestConfigSaysAllThatIsWrong(t *testing.T) {
 		t.Error("a loop starts with it")
 	}
 }
+
+// Bytes that the socket took without having room are stalled until it has, whatever is kept behind them meanwhile.
+func TestSunkBytesStallOn(t *testing.T) {
+	k := new(kept)
+	k.sink(10)
+	k.since -= time.Hour
+	k.add([]byte("more"))
+	if d := k.stalled(); d < time.Hour {
+		t.Errorf("stalled for %v", d)
+	}
+	if n := k.rise(); n != 10 || k.len() != 4 || k.stalled() > time.Minute {
+		t.Errorf("%d have risen, %d are left, stalled for %v", n, k.len(), k.stalled())
+	}
+}

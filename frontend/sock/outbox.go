@@ -1,6 +1,7 @@
 package sock
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"sync"
@@ -98,7 +99,7 @@ const maxPiece = 16 << 10
 // send writes a piece and reports it; false where the connection is dead.
 func (o *outbox) send(piece []byte) bool {
 	if err := o.write(piece); err != nil {
-		o.fail(fmt.Errorf("frontend/sock: write to %v: %w", o.remote, err))
+		o.failWrite(fmt.Errorf("frontend/sock: write to %v: %w", o.remote, err))
 		return false
 	}
 	o.mu.Lock()
@@ -151,6 +152,17 @@ func (o *outbox) fail(err error) {
 	o.mu.Lock()
 	o.failLocked(err)
 	o.mu.Unlock()
+}
+
+// failWrite ends the connection by a write's error. A reset is told to one call alone: where that is a write, a read sees the
+// peer's end, and may be first to say so.
+func (o *outbox) failWrite(err error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.state == dead && o.err == nil && !errors.Is(err, net.ErrClosed) {
+		o.err = err
+	}
+	o.failLocked(err)
 }
 
 // failLocked closes from a goroutine, since abort may block, or need a lock of the caller's.

@@ -23,7 +23,7 @@ type Context struct {
 	mu     sync.Mutex
 	real   context.Context // nil until somebody waits
 	cancel context.CancelFunc
-	ended  error // what Stop found; nil: it was not called
+	ended  error // what Err answered or Stop found; nil: it is not over, as far as anybody has asked
 }
 
 var _ context.Context = (*Context)(nil)
@@ -57,7 +57,8 @@ func (c *Context) Done() <-chan struct{} {
 func (c *Context) Err() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.errLocked()
+	c.ended = c.errLocked() // it stays so
+	return c.ended
 }
 
 func (c *Context) errLocked() error {

@@ -91,3 +91,20 @@ func TestNobodyWaitsForNothing(t *testing.T) {
 		t.Errorf("%v allocations", n)
 	}
 }
+
+// What Err has said once it says again, though nobody waits and the parent ends in another way later.
+func TestErrStaysWhatItWas(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		parent, cancel := context.WithCancel(t.Context())
+		c := Within(parent, time.Second)
+		time.Sleep(time.Second)
+		if err := c.Err(); err != context.DeadlineExceeded {
+			t.Errorf("late: %v", err)
+		}
+		cancel()
+		if err := c.Err(); err != context.DeadlineExceeded {
+			t.Errorf("late, and then its parent is over: %v", err)
+		}
+		<-c.Done()
+	})
+}

@@ -1,0 +1,39 @@
+package frontend
+
+import (
+	"testing"
+	"time"
+
+	"google.golang.org/grpc/status"
+
+	"ramen/frontend/sock"
+)
+
+// finishing is a finisher.
+type finishing func()
+
+func (f finishing) WriteStatus(*status.Status) error {
+	f()
+	return nil
+}
+
+// grpc gives buffers back while it holds a lock of its connection's, where that has ended; and takes this lock to end a stream.
+func TestBuffersComeBackWhileTheStreamIsEnded(t *testing.T) {
+	for name, end := range map[string]func(sock.Conn){"close": sock.Conn.Close, "shutdown": sock.Conn.Shutdown} {
+		frame := copyOf([]byte("a frame"))
+		c := &grpcConn{h: farewellOnly{}}
+		c.end = finishing(func() {
+			back := make(chan struct{})
+			go func() {
+				c.Put(frame)
+				close(back)
+			}()
+			select {
+			case <-back:
+			case <-time.After(10 * time.Second):
+				t.Errorf("%s: a buffer waits for the end that waits for it", name)
+			}
+		})
+		end(c)
+	}
+}
