@@ -24,14 +24,16 @@ func (s *Store) Append(ctx context.Context, batch []store.Append) []error {
 		return errs
 	}
 	written := 0
+	var taken []orphan
 	g, err := s.commits.join(ctx, durable, func(o *ops) bool {
-		written = s.appendOps(o, batch, errs)
+		written, taken = s.appendOps(o, batch, errs)
 		return written > 0
 	})
 	if err == nil && written > 0 {
 		err = s.commits.wait(ctx, g)
 	}
 	if err != nil {
+		s.orphans.putBack(taken) // where their rows went all the same, it does no harm
 		s.failRest(batch, errs, err)
 	}
 	return errs
@@ -92,8 +94,8 @@ func checkAppend(a *store.Append) error {
 	return nil
 }
 
-// appendOps runs with the queue held. It answers for how many elements there are ops in o.
-func (s *Store) appendOps(o *ops, batch []store.Append, errs []error) (written int) {
+// appendOps runs with the queue held. It answers for how many elements there are ops in o, and the orphans that go with them.
+func (s *Store) appendOps(o *ops, batch []store.Append, errs []error) (written int, taken []orphan) {
 	for i := range batch {
 		a := &batch[i]
 		if errs[i] != nil {
@@ -107,8 +109,10 @@ func (s *Store) appendOps(o *ops, batch []store.Append, errs []error) (written i
 		o.mailbox(a.Shard, a.User)
 		for j := range a.Entries {
 			e := &a.Entries[j]
-			for _, ref := range s.orphans.take(orphanKey{a.Shard, a.User, e.Message.ID}) {
+			key := orphanKey{a.Shard, a.User, e.Message.ID}
+			for _, ref := range s.orphans.take(key) {
 				o.drop(ref)
+				taken = append(taken, orphan{key, ref})
 			}
 			o.message(e)
 		}
@@ -116,5 +120,5 @@ func (s *Store) appendOps(o *ops, batch []store.Append, errs []error) (written i
 			o.drop(k)
 		}
 	}
-	return written
+	return written, taken
 }

@@ -2,6 +2,7 @@ package pebble
 
 import (
 	"fmt"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -50,6 +51,127 @@ func TestCheckpointKeepsWhatIsReplacedMeanwhile(t *testing.T) {
 	m, err := open(t, cfg).Load(t.Context(), owner, "u")
 	if err != nil || len(m.Devices) != 1 {
 		t.Fatalf("devices %+v, %v", m.Devices, err)
+	}
+}
+
+// TestCheckpointKeepsTheOrderOfLazySaves: what the next segment will have, if power does not fail first, must not be in
+// the tables for one user and lost for another who called before.
+func TestCheckpointKeepsTheOrderOfLazySaves(t *testing.T) {
+	fs := vfs.NewCrashableMem()
+	cfg := testConfig(t, fs)
+	cfg.LazySync, cfg.CheckpointEvery = time.Hour, time.Hour
+	s := open(t, cfg)
+	save := func(user protocol.UserID) {
+		d := store.DeviceSave{Owner: owner, User: user, Device: store.Device{ID: "d"}}
+		if err := s.SaveDevices(t.Context(), []store.DeviceSave{d}, false); err != nil {
+			t.Error(err)
+		}
+	}
+	s.keeper.turning.Lock()
+	save("z") // the first, and in the last portion
+	for n := range portion {
+		save(protocol.UserID(fmt.Sprint("m", n)))
+	}
+	save("a")
+	if err := s.journal.Prepare(); err != nil {
+		t.Fatal(err)
+	}
+	s.commits.rotate.Store(true)
+	save("b") // the next segment is begun with nothing in it
+	var left []*vfs.MemFS
+	pause := func() error {
+		err := s.db.Flush() // as the engine may at any time
+		left = append(left, fs.CrashClone(vfs.CrashCloneCfg{}))
+		return err
+	}
+	err := s.checkpoint(s.journal.Current()-1, s.keeper.barrier, pause)
+	s.keeper.turning.Unlock()
+	if err != nil || len(left) < 3 {
+		t.Fatalf("%d pauses, %v", len(left), err)
+	}
+	for i, disk := range left {
+		cfg.FS = disk
+		cut := mustOpen(t, cfg)
+		first, err := cut.Load(t.Context(), owner, "z")
+		if err != nil {
+			t.Fatal(err)
+		}
+		last, err := cut.Load(t.Context(), owner, "a")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(last.Devices) > len(first.Devices) {
+			t.Errorf("power failed in pause %d: the first save is lost, the last is there", i)
+		}
+		if err := cut.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// TestIDsCountForTheWholeRetention: a segment may be open for longer than the bucket of its first id.
+func TestIDsCountForTheWholeRetention(t *testing.T) {
+	const retention, width = time.Minute, time.Minute / bucketsKept
+	var ms atomic.Int64
+	ms.Store(width.Milliseconds()*1e6 - 1) // the last of a bucket
+	cfg := testConfig(t, vfs.NewMem())
+	cfg.IDRetention, cfg.CheckpointEvery = retention, time.Hour
+	cfg.Now = func() time.Time { return time.UnixMilli(ms.Load()) }
+	s := open(t, cfg)
+	for n, id := range []string{"a", "b", "c"} {
+		e := entry(id, protocol.PriorityHigh, uint64(n+1))
+		e.Message.CreatedMS = ms.Load()
+		if err := appendOne(t.Context(), s, "u", e); err != nil {
+			t.Fatal(err)
+		}
+		ms.Add(5000)
+	}
+	last := ms.Load() - 5000
+	checkpoint(t, s)
+	ms.Store(last + retention.Milliseconds())
+	m, err := s.Load(t.Context(), owner, "u")
+	if err != nil || len(m.Seen) != 1 || m.Seen[0].ID != "c" {
+		t.Errorf("at the end of the last id's retention: %v, %v", m.Seen, err)
+	}
+}
+
+// TestNothingStaysOfWhomACallChangedNothing: their mailboxes leave memory too.
+func TestNothingStaysOfWhomACallChangedNothing(t *testing.T) {
+	s := open(t, testConfig(t, vfs.NewMem()))
+	for n := range 100 {
+		f := store.Forget{Owner: owner, User: protocol.UserID(fmt.Sprint("u", n)), Refs: []store.Ref{placeOf(entry("a", protocol.PriorityHigh, 1))}}
+		f.Refs[0].Position.Epoch = 2 // the tables cannot have it
+		if err := s.Forget(t.Context(), []store.Forget{f}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	checkpoint(t, s)
+	if n := len(s.recent.shards); n != 0 || s.recent.size() != 0 {
+		t.Errorf("%d shards and %d bytes are recent", n, s.recent.size())
+	}
+}
+
+// TestALargeGroupDoesNotMakeTheNextLarge: recent keeps what groups are in.
+func TestALargeGroupDoesNotMakeTheNextLarge(t *testing.T) {
+	s := open(t, testConfig(t, vfs.NewMem()))
+	large := store.Forget{Owner: owner, User: "u", Refs: make([]store.Ref, 10_000)}
+	for i := range large.Refs {
+		large.Refs[i] = store.Ref{Priority: protocol.PriorityLow}
+	}
+	if err := s.Forget(t.Context(), []store.Forget{large}); err != nil {
+		t.Fatal(err)
+	}
+	const n = 10
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	for i := range uint64(n) {
+		if err := appendOne(t.Context(), s, "u", entry(fmt.Sprint(i), protocol.PriorityHigh, i+1)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	runtime.ReadMemStats(&after)
+	if each := (after.TotalAlloc - before.TotalAlloc) / n; each > 64*kiB {
+		t.Errorf("%d bytes were allocated a message", each)
 	}
 }
 

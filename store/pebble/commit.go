@@ -1,6 +1,7 @@
 package pebble
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -20,6 +21,8 @@ const (
 	lingerCalls = 64
 	// maxParts is how many groups without a sync may wait for one, at most.
 	maxParts = 256
+	// keptOps is what the memory that groups are written into may have between them.
+	keptOps = 1 * miB
 	// slowWrite is what a write may take before an operator is told.
 	slowWrite = 5 * time.Second
 )
@@ -27,7 +30,7 @@ const (
 // group is what is written at once: every call that arrived while the group before it was being written.
 type group struct {
 	number uint64        // immutable: groups are written in order of it
-	ops    []byte        // owned by the committer once taken, else guarded by committer.mu; kept by recent
+	ops    []byte        // set by take; kept by recent
 	done   chan struct{} // closed when it is in the journal, or in its buffer where it is not durable, or failed
 	err    error         // set before done is closed
 
@@ -74,7 +77,8 @@ type committer struct {
 	// owned by run
 	buffer      [][]byte // groups that are not in the journal yet, in their order; recent has them
 	bufferBytes int
-	left        error // of the last write at close; set before ended is closed
+	spare       []byte // for the next group's ops
+	left        error  // of the last write at close; set before ended is closed
 
 	mu      sync.Mutex
 	ops     ops    // writes the open group
@@ -82,7 +86,6 @@ type committer struct {
 	groups  uint64 // made so far
 	late    *group // the newest that a caller gave up on
 	overdue int    // calls given up, their groups not done
-	hint    int    // bytes that a group may need
 	closed  bool
 }
 
@@ -114,6 +117,7 @@ func (c *committer) join(ctx context.Context, how urgency, add func(*ops) bool) 
 		select {
 		case <-full:
 		case <-ctx.Done():
+		case <-c.stop: // nobody makes room any more
 		}
 	}
 }
@@ -153,8 +157,7 @@ func (c *committer) addLocked(how urgency, add func(*ops) bool) *group {
 		c.groups++
 		g = &group{number: c.groups, empty: true, done: make(chan struct{})}
 		c.open = g
-		c.ops.b = make([]byte, 0, c.hint)
-		c.ops.time(c.nowMS())
+		c.ops.time(0) // take sets it
 	}
 	before := len(c.ops.b)
 	if add(&c.ops) {
@@ -215,14 +218,23 @@ func (c *committer) settle(ctx context.Context) error {
 	}
 }
 
-// take takes the open group, and the time that its memory is worth: the next will need about as much.
+// take takes the open group. Its ops are copied: recent keeps them, and they must hold no more memory than they need.
 func (c *committer) take() *group {
+	g, written := c.swap()
+	g.ops = bytes.Clone(written)
+	stamp(g.ops, c.nowMS())
+	if c.spare = written[:0]; cap(written) > keptOps {
+		c.spare = nil
+	}
+	return g
+}
+
+func (c *committer) swap() (g *group, written []byte) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	g := c.open
-	g.ops, c.ops.b, c.open = c.ops.b, nil, nil
-	c.hint = min(max(len(g.ops), c.hint-c.hint/8), c.maxBytes)
-	return g
+	g, written = c.open, c.ops.b
+	c.open, c.ops.b = nil, c.spare
+	return g, written
 }
 
 func (c *committer) finish(g *group, err error) {

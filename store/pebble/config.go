@@ -28,15 +28,14 @@ type Config struct {
 	// Shards is how many shards the users are kept under; a store that was made with another number is refused. 0: it does not matter.
 	Shards int `yaml:"-"`
 
-	MemTableBytes   int64         `yaml:"memtable_bytes" doc:"Bytes that checkpoints keep in memory before they are flushed into a file. 0: by the size of the disk, from 1MiB for one of up to 128MiB to 32MiB from 4GiB on. Twice that is in use at times, four times while the disk is slow."`
+	MemTableBytes   int64         `yaml:"memtable_bytes" doc:"Bytes that checkpoints keep in memory before they are flushed into a file. 0: by the size of the disk, from 256KiB for one of up to 128MiB to 32MiB from 16GiB on. Twice that is in use at times, four times while the disk is slow."`
 	SegmentBytes    int64         `yaml:"segment_bytes" doc:"Bytes of a segment of the journal, of which there are up to four. What is acked before its segment is full, and checkpoint_delay over, is never written a second time. 0: twice memtable_bytes."`
 	CheckpointEvery time.Duration `yaml:"checkpoint_every" doc:"How old a segment of the journal gets before the next is begun."`
 	CheckpointDelay time.Duration `yaml:"checkpoint_delay" doc:"How long a full segment is left alone before what is still needed of it is put into tables: longer than gateway.save_interval, or acks come too late to spare it."`
 	Linger          time.Duration `yaml:"linger" doc:"How long a device's first record waits for others to share its fsync. 0: not at all. Messages never wait."`
 
-	CacheBytes int64 `yaml:"cache_bytes" doc:"Bytes of the cache of blocks read from files. 0: no cache."`
-	// 8 memtables are what flushing and compacting were seen to take at the worst (TestReserveCoversFlushes).
-	ReserveBytes    int64         `yaml:"reserve_bytes" doc:"Free space of the disk under which nothing is accepted. 0: 8 times the memtable. Watch ramen_store_free_bytes."`
+	CacheBytes      int64         `yaml:"cache_bytes" doc:"Bytes of the cache of blocks read from files. 0: no cache."`
+	ReserveBytes    int64         `yaml:"reserve_bytes" doc:"Free space of the disk under which nothing is accepted. 0: 24 times the memtable, at most 512MiB. Watch ramen_store_free_bytes."`
 	ReserveLowBytes int64         `yaml:"reserve_low_bytes" doc:"Free space under which low priority is not accepted; medium stops half way between the two. 0: twice reserve_bytes."`
 	MaxPendingBytes int64         `yaml:"max_pending_bytes" doc:"Most bytes that wait for the write under way, at most twice the memtable; calls beyond it wait for room."`
 	MaxOverdue      int           `yaml:"max_overdue" doc:"Most calls whose callers gave up and whose write goes on; beyond it every write is refused at once, before anything is done, until the disk answers."`

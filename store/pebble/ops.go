@@ -12,7 +12,7 @@ import (
 // A group is written to the journal as a list of ops, and takes effect by the list being read again: now, and by the next
 // Open. Each begins with a byte that names it; what is to be done to a mailbox is behind the op that names the user.
 //
-//	't' ms:8                                       when the ops behind it were handed over; the first of a group
+//	't' ms:8                                       when the last of the ops behind it was handed over; the first of a group
 //	'u' shard:4 length user                        whose mailbox the ops behind it are about
 //	'm' lane epoch:8 µs:8 size:4 value             an entry, and its id
 //	'x' lane epoch:8 µs:8                          an entry goes
@@ -41,6 +41,9 @@ func (o *ops) time(ms int64) {
 	o.b = binary.BigEndian.AppendUint64(append(o.b, opTime), uint64(ms))
 	o.user = ""
 }
+
+// stamp sets the time that a group begins with.
+func stamp(group []byte, ms int64) { binary.BigEndian.PutUint64(group[1:], uint64(ms)) }
 
 // mailbox names whose the next ops are.
 func (o *ops) mailbox(shard protocol.ShardID, user protocol.UserID) {

@@ -25,9 +25,26 @@ type orphans struct {
 	order []orphanKey
 }
 
+// orphan is one of the rows.
+type orphan struct {
+	key orphanKey
+	ref store.Ref
+}
+
 // add remembers the entries of a.
 func (o *orphans) add(a *store.Append) {
-	if len(a.Entries) == 0 {
+	rows := make([]orphan, len(a.Entries))
+	for i := range a.Entries {
+		e := &a.Entries[i]
+		ref := store.Ref{Priority: e.Message.Priority, Position: e.Position}
+		rows[i] = orphan{orphanKey{a.Shard, a.User, e.Message.ID}, ref}
+	}
+	o.putBack(rows)
+}
+
+// putBack remembers rows again that were taken for a write that failed, or may have.
+func (o *orphans) putBack(rows []orphan) {
+	if len(rows) == 0 {
 		return
 	}
 	o.mu.Lock()
@@ -35,11 +52,9 @@ func (o *orphans) add(a *store.Append) {
 	if o.rows == nil {
 		o.rows = make(map[orphanKey][]store.Ref)
 	}
-	for i := range a.Entries {
-		e := &a.Entries[i]
-		k := orphanKey{a.Shard, a.User, e.Message.ID}
-		o.rows[k] = append(o.rows[k], store.Ref{Priority: e.Message.Priority, Position: e.Position})
-		o.order = append(o.order, k)
+	for _, r := range rows {
+		o.rows[r.key] = append(o.rows[r.key], r.ref)
+		o.order = append(o.order, r.key)
 	}
 	for len(o.order) > maxOrphans {
 		delete(o.rows, o.order[0])

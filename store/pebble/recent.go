@@ -148,11 +148,17 @@ type applier struct {
 	replayed bool
 	box      *recentBox
 	ms       int64
+	idMS     int64 // of the last group with an id
 }
 
 func (a *applier) at(ms int64) { a.ms = ms }
 
-func (a *applier) mailbox(shard protocol.ShardID, user []byte) { a.box = a.boxLocked(shard, user) }
+func (a *applier) mailbox(shard protocol.ShardID, user []byte) {
+	a.box = a.boxLocked(shard, user)
+	if a.box.touched == 0 { // what leaves it empty leaves it to a checkpoint as well
+		a.touch()
+	}
+}
 
 // touch puts the box on the list of the segment.
 func (a *applier) touch() {
@@ -195,6 +201,9 @@ func (a *applier) addID(id []byte, acceptedMS int64) {
 	if n == 0 || b.ids[n-1].segment != a.segment {
 		b.ids = append(b.ids, recentIDs{segment: a.segment})
 		n++
+	}
+	if a.ms > a.idMS { // of each group the first will do
+		a.idMS = a.ms
 		a.times[a.segment] = max(a.ms, a.times[a.segment])
 	}
 	list := &b.ids[n-1].list

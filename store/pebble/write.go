@@ -8,6 +8,9 @@ import (
 	"ramen/store/pebble/journal"
 )
 
+// barrierBytes is what the ops of a group without calls take.
+const barrierBytes = 1 + 8
+
 // run writes group by group until close.
 func (c *committer) run() {
 	defer close(c.ended)
@@ -78,8 +81,11 @@ func (c *committer) commit(g *group) {
 		c.finish(g, nil)
 		return
 	}
+	if !g.durable && !c.fits(len(g.ops)) {
+		_ = c.sync() // else the group fails for the same reason
+	}
 	number := c.journal.Current()
-	if !g.durable && len(c.buffer) < maxParts && c.bufferBytes+len(g.ops) <= c.maxBytes {
+	if !g.durable && c.fits(len(g.ops)) {
 		c.buffer = append(c.buffer, g.ops)
 		c.bufferBytes += len(g.ops)
 	} else {
@@ -92,6 +98,13 @@ func (c *committer) commit(g *group) {
 	}
 	c.apply(g.ops, number)
 	c.finish(g, nil)
+}
+
+// fits reports that the buffer may have so many bytes more: as much as the journal has room for in any case. A checkpoint
+// could not begin with one that cannot be written, and only checkpoints make room.
+func (c *committer) fits(bytes int) bool {
+	bytes += c.bufferBytes
+	return len(c.buffer) < maxParts && bytes <= c.maxBytes && c.journal.Fits(bytes+barrierBytes)
 }
 
 // write brings the buffer, and ops behind it, into the journal. An error means that nothing of it is there.

@@ -7,7 +7,8 @@
 //
 // Invariants:
 //
-//  1. Sync answers nil only once the kernel has reported that everything written before the call is on the disk.
+//  1. Sync answers nil only once the kernel has reported that everything written before the call is on the disk: of this very
+//     call, whatever a failed one before it has left.
 //  2. One Sync is under way at a time; the caller sees to it.
 //
 // Goroutines: none.

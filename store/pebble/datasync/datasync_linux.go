@@ -23,20 +23,21 @@ type Syncer struct {
 	count [8]byte               // of syncs that have ended
 	errno unix.Errno            // of reading count
 	ended func(fd uintptr) bool // reads count; made once: it would be an allocation a sync
+
+	asked uint64 // syncs so far: what the kernel hands back with the outcome of each
+	cb    iocb   // of the last one
+	list  [1]*iocb
+	ev    event
+	now   unix.Timespec // no time at all
 }
 
 // iocb is struct iocb of linux/aio_abi.h, for little-endian machines.
 type iocb struct {
-	data    uint64
-	key     uint32
-	rwFlags uint32
+	data, _ uint64 // the second: key and aio_rw_flags
 	opcode  uint16
-	prio    int16
+	_       int16 // aio_reqprio
 	fd      uint32
-	buf     uint64
-	bytes   uint64
-	offset  int64
-	_       uint64
+	_       [4]uint64 // aio_buf, aio_nbytes, aio_offset, aio_reserved2
 	flags   uint32
 	resFD   uint32
 }
@@ -71,8 +72,11 @@ func New() (*Syncer, error) {
 		return nil, errors.Join(fmt.Errorf("%w: eventfd: %w", ErrUnsupported, err), s.Close())
 	}
 	s.ended = func(fd uintptr) bool {
-		_, _, s.errno = unix.RawSyscall(unix.SYS_READ, fd, uintptr(unsafe.Pointer(&s.count)), unsafe.Sizeof(s.count))
-		return s.errno != unix.EAGAIN && s.errno != unix.EINTR
+		s.errno = unix.EINTR
+		for s.errno == unix.EINTR { // to wait after one would be to wait for the next count
+			_, _, s.errno = unix.RawSyscall(unix.SYS_READ, fd, uintptr(unsafe.Pointer(&s.count)), unsafe.Sizeof(s.count))
+		}
+		return s.errno != unix.EAGAIN
 	}
 	return s, nil
 }
@@ -83,39 +87,67 @@ func (s *Syncer) Sync(fd uintptr) error {
 	if err := s.submit(fd); err != nil {
 		return fmt.Errorf("%w: io_submit: %w", ErrUnsupported, err)
 	}
-	err := s.raw.Read(s.ended)
-	if err == nil && s.errno != 0 {
-		err = s.errno
+	for {
+		if err := s.wait(); err != nil {
+			return fmt.Errorf("store/pebble/datasync: wait for the disk: %w", err)
+		}
+		for { // the count says that there may be outcomes, not of what
+			there, err := s.outcome()
+			if err != nil {
+				return fmt.Errorf("store/pebble/datasync: read the outcome: %w", err)
+			}
+			if !there {
+				break
+			}
+			if s.ev.data != s.asked {
+				continue // of a Sync that failed before its outcome was there
+			}
+			if s.ev.res < 0 {
+				return fmt.Errorf("store/pebble/datasync: fdatasync: %w", unix.Errno(-s.ev.res))
+			}
+			return nil
+		}
 	}
-	if err != nil {
-		return fmt.Errorf("store/pebble/datasync: wait for the disk: %w", err)
-	}
-	return s.result()
 }
 
 func (s *Syncer) submit(fd uintptr) error {
-	cb := &iocb{opcode: opFDSync, fd: uint32(fd), flags: flagResFD, resFD: s.fd}
-	list := [1]*iocb{cb}
-	if _, _, errno := unix.RawSyscall(unix.SYS_IO_SUBMIT, s.ctx, 1, uintptr(unsafe.Pointer(&list))); errno != 0 {
+	s.asked++
+	s.cb = iocb{data: s.asked, opcode: opFDSync, fd: uint32(fd), flags: flagResFD, resFD: s.fd}
+	s.list[0] = &s.cb
+	n, _, errno := unix.RawSyscall(unix.SYS_IO_SUBMIT, s.ctx, 1, uintptr(unsafe.Pointer(&s.list)))
+	switch {
+	case errno != 0:
 		return errno
+	case n != 1:
+		return fmt.Errorf("%d were taken, not 1", n)
 	}
 	return nil
 }
 
-// result takes the event that the eventfd told of.
-func (s *Syncer) result() error {
-	var ev event
-	var now unix.Timespec
-	n, _, errno := unix.RawSyscall6(unix.SYS_IO_GETEVENTS, s.ctx, 1, 1, uintptr(unsafe.Pointer(&ev)), uintptr(unsafe.Pointer(&now)), 0)
-	switch {
-	case errno != 0:
-		return fmt.Errorf("store/pebble/datasync: read the outcome: %w", errno)
-	case n != 1:
-		return fmt.Errorf("store/pebble/datasync: read the outcome: %d of them are there, not 1", n)
-	case ev.res < 0:
-		return fmt.Errorf("store/pebble/datasync: fdatasync: %w", unix.Errno(-ev.res))
+// wait returns once a sync has ended since it last did.
+func (s *Syncer) wait() error {
+	if err := s.raw.Read(s.ended); err != nil {
+		return err
+	}
+	if s.errno != 0 {
+		return s.errno
 	}
 	return nil
+}
+
+// outcome takes one, if there is one; it does not wait.
+func (s *Syncer) outcome() (there bool, err error) {
+	for {
+		n, _, errno := unix.RawSyscall6(unix.SYS_IO_GETEVENTS, s.ctx, 1, 1,
+			uintptr(unsafe.Pointer(&s.ev)), uintptr(unsafe.Pointer(&s.now)), 0)
+		switch errno {
+		case 0:
+			return n == 1, nil
+		case unix.EINTR: // only where it took none
+		default:
+			return false, errno
+		}
+	}
 }
 
 // Close gives up what the Syncer holds. No Sync may be under way.

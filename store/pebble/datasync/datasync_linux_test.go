@@ -1,11 +1,14 @@
 package datasync
 
 import (
+	"encoding/binary"
 	"errors"
 	"os"
 	"path/filepath"
 	"syscall"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 func newSyncer(tb testing.TB) *Syncer {
@@ -61,6 +64,37 @@ func TestErrorsAreTold(t *testing.T) {
 	}
 	if err := s.Sync(f.Fd()); err != nil { // and what follows is not mistaken for it
 		t.Fatal(err)
+	}
+}
+
+// TestAnOutcomeIsNotTakenForAnother: a sync that nobody waited for to its end is told of before the next one's end.
+func TestAnOutcomeIsNotTakenForAnother(t *testing.T) {
+	s, f := newSyncer(t), newFile(t)
+	tell := func(n uint64) {
+		err := s.raw.Control(func(fd uintptr) {
+			if _, err := unix.Write(int(fd), binary.NativeEndian.AppendUint64(nil, n)); err != nil {
+				t.Error(err)
+			}
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 20 {
+		if err := s.submit(f.Fd()); err != nil {
+			t.Skip(err)
+		}
+		if err := s.wait(); err != nil { // its outcome stays where it is
+			t.Fatal(err)
+		}
+		tell(1)
+		if err := s.Sync(f.Fd()); err != nil {
+			t.Fatal(err)
+		}
+		if s.ev.data != s.asked {
+			t.Fatalf("sync %d was answered for sync %d", s.asked, s.ev.data)
+		}
+		tell(3) // of nothing: the next wait ends at once, and the outcome that it waits for may come behind a later one
 	}
 }
 

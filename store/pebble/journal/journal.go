@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -114,7 +115,11 @@ func (j *Journal) fit(n int64) (*segment, error) {
 		s = j.current
 	}
 	if need := s.length + headRecord + n; need > s.size {
-		if err := j.grow(s, max(need, min(s.size+fillStep, j.cfg.SegmentBytes)), &j.writing); err != nil && s.size < need {
+		err := j.grow(s, max(need, min(s.size+fillStep, j.cfg.SegmentBytes)), &j.writing)
+		if err != nil && !isNoRoom(err) { // a sync that failed, say: of a file that has records
+			return nil, fmt.Errorf("journal: make %s %d bytes large: %w", s.name, need, err)
+		}
+		if s.size < need {
 			return nil, fmt.Errorf("%w: make %s %d bytes large: %v", ErrNoRoom, s.name, need, err)
 		}
 	}
@@ -129,12 +134,16 @@ func (j *Journal) grow(s *segment, size int64, disk *syncer) error {
 	}
 	if j.cfg.Admit != nil {
 		if err := j.cfg.Admit(size - before); err != nil {
-			return err
+			return fmt.Errorf("%w: %w", ErrNoRoom, err)
 		}
 	}
 	err := s.fill(size, disk)
 	j.bytes.Add(s.size - before)
 	return err
+}
+
+func isNoRoom(err error) bool {
+	return errors.Is(err, ErrNoRoom) || errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
 }
 
 // Rotate goes on in the next segment, where there is one and the current one has records.
@@ -193,6 +202,15 @@ func (j *Journal) Wanting() bool {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	return j.next == nil && j.used.Load() >= j.size.Load()/4
+}
+
+// Fits reports that a record of n bytes can be written without making room, whatever is written or refused before it.
+func (j *Journal) Fits(n int) bool {
+	left := j.size.Load() - j.used.Load()
+	if next := j.room.Load() - left; next > 0 {
+		left = next // a larger record may go on there, and then find no room
+	}
+	return left >= headRecord+recordSize(n)
 }
 
 // Oldest is the first segment that is full and not released, and since when; 0: none.
@@ -270,13 +288,19 @@ func (j *Journal) dropLocked(s *segment) {
 	_ = j.cfg.FS.Remove(s.name) // if it stays, it has no record of ours, and the next Open uses it
 }
 
-// Release lets go of the segments up to number: nothing in them is needed any more, even after a power cut.
+// Release lets go of the segments up to number: nothing in them is needed any more, even after a power cut. Open makes one
+// more than there may be, where all that it finds are needed.
 func (j *Journal) Release(number uint64) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	for len(j.sealed) > 0 && j.sealed[0].number <= number {
-		j.free = append(j.free, j.sealed[0])
+		s := j.sealed[0]
 		j.sealed = j.sealed[1:]
+		if j.files > j.cfg.MaxSegments {
+			j.dropLocked(s)
+			continue
+		}
+		j.free = append(j.free, s)
 	}
 }
 

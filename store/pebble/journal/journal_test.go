@@ -2,6 +2,7 @@ package journal
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"strings"
@@ -382,6 +383,51 @@ func TestSegmentsAreBounded(t *testing.T) {
 	if err := j.Prepare(); err != nil {
 		t.Fatal(err)
 	}
+	closed(t, j)
+}
+
+// TestSegmentsStayBounded: an Open that finds every segment needed makes one more, and has it again later.
+func TestSegmentsStayBounded(t *testing.T) {
+	fs := vfs.NewMem()
+	j, first := create(t, fs), uint64(1)
+	for range 5 {
+		write(t, j, "x")
+		for j.Prepare() == nil && j.Rotate() {
+			write(t, j, "x")
+		}
+		closed(t, j)
+		var err error
+		if j, _, err = reopen(fs, first); err != nil {
+			t.Fatal(err)
+		}
+		first = j.Current()
+		j.Release(first - 1)
+		names, err := fs.List("")
+		if err != nil || len(names) > j.cfg.MaxSegments {
+			t.Fatalf("files %v, %v", names, err)
+		}
+	}
+	closed(t, j)
+}
+
+// TestMadeUpRecordsDoNotHoldUpOpen: behind the last record is what segments held in earlier lives, payloads among it.
+func TestMadeUpRecordsDoNotHoldUpOpen(t *testing.T) {
+	fs := vfs.NewMem()
+	j := create(t, fs)
+	write(t, j, record(0, 20))
+	used := j.used.Load()
+	closed(t, j)
+	b := append(contents(t, fs, 1)[:used], make([]byte, 16<<20)...)
+	for at := int(used); at+headerSize <= len(b); at += 16 { // each as long as it can be: hours, were all of them read
+		binary.LittleEndian.PutUint32(b[at+4:], uint32(len(b)-at-headerSize))
+		binary.LittleEndian.PutUint64(b[at+8:], 1)
+	}
+	set(t, fs, 1, b)
+	j, got, err := reopen(fs, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want(t, got, 1)
 	closed(t, j)
 }
 

@@ -10,6 +10,10 @@ import (
 	"time"
 )
 
+// lookBehind is how often, on average, a byte behind the last record is read to see whether it is of another one. What looks
+// like so many of them is no damage, but a payload that somebody made to have Open take for ever.
+const lookBehind = 8
+
 // maxFile bounds what Open reads into memory at once.
 const maxFile = 4 << 30
 
@@ -131,6 +135,7 @@ func (o *opener) readSegment(s *segment, follows bool) error {
 	s.place = p
 	if p.records > 0 {
 		o.before = p
+		o.bytes.Add(max(padded(p.length)-s.size, 0))
 		s.size = max(s.size, padded(p.length))
 	}
 	return nil
@@ -193,9 +198,13 @@ func scan(secret uint32, s *segment, use func(number uint64, payload []byte) err
 		}
 		p = place{length: p.length + recordSize(len(payload)), records: p.records + 1}
 	}
-	for at := p.length; at+headerSize <= int64(len(b)); at += align {
+	trying := lookBehind * int64(len(b))
+	for at := p.length; at+headerSize <= int64(len(b)) && trying >= 0; at += align {
 		if binary.LittleEndian.Uint64(b[at+8:]) != s.number {
 			continue
+		}
+		if n := int64(binary.LittleEndian.Uint32(b[at+4:])); n <= int64(len(b))-at-headerSize {
+			trying -= n
 		}
 		if number, _, err := readRecord(b[at:], secret, s.number); err == nil {
 			return p, fmt.Errorf("journal: record %d of %s at %d cannot be read, and record %d at %d can: the file is damaged; "+
