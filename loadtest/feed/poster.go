@@ -33,7 +33,7 @@ func (p *poster) send(ctx context.Context, b *batch, answered func(*batch, []res
 	results, err := p.post(ctx, b)
 	if err != nil || len(results) != len(b.names) {
 		answered(b, unanswered(b))
-		return pause(ctx, reopenPause)
+		return Pause(ctx, reopenPause)
 	}
 	answered(b, results)
 	return nil

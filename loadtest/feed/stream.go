@@ -78,7 +78,7 @@ func (s *stream) send(ctx context.Context, b *batch, answered func(*batch, []res
 			s.mu.Unlock()
 			<-s.slots
 			answered(b, unanswered(b))
-			return pause(ctx, reopenPause)
+			return Pause(ctx, reopenPause)
 		}
 	}
 	call := s.call
@@ -169,7 +169,8 @@ func unanswered(b *batch) []result {
 	return all
 }
 
-func pause(ctx context.Context, d time.Duration) error {
+// Pause waits for d, or answers why ctx has ended before.
+func Pause(ctx context.Context, d time.Duration) error {
 	t := time.NewTimer(d)
 	defer t.Stop()
 	select {

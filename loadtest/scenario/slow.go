@@ -15,6 +15,7 @@ import (
 
 	"ramen/clients/go/wire"
 	"ramen/loadtest/check"
+	"ramen/loadtest/feed"
 	"ramen/loadtest/gauge"
 	"ramen/loadtest/host"
 	"ramen/loadtest/slow"
@@ -100,7 +101,7 @@ func (s *slowBench) run(ctx context.Context) error {
 	if err := s.await(ctx, "low messages that flow", s.p.Wait, func() bool { return s.came() > 3*s.p.Payload }); err != nil {
 		return err
 	}
-	if err := pauseFor(ctx, s.p.Warm); err != nil {
+	if err := feed.Pause(ctx, s.p.Warm); err != nil {
 		return err
 	}
 	work.Go(func() { s.watchKernel(ctx) })
@@ -232,17 +233,6 @@ func (s *slowBench) watchKernel(ctx context.Context) {
 			s.held.Record(int64(n))
 			s.mu.Unlock()
 		}
-	}
-}
-
-func pauseFor(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
 	}
 }
 

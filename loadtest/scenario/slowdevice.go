@@ -9,6 +9,7 @@ import (
 
 	"ramen/clients/go/wire"
 	"ramen/loadtest/check"
+	"ramen/loadtest/feed"
 	"ramen/protocol"
 )
 
@@ -23,7 +24,7 @@ func (s *slowBench) receive(ctx context.Context, opened chan struct{}) {
 	dialer := &wire.Dialer{URL: s.server.Devices, GRPC: s.server.DevicesGRPC, Net: s.dial}
 	d := &slowDevice{slowBench: s, opened: opened}
 	for again := time.Duration(0); ; again = time.Second {
-		if pauseFor(ctx, again) != nil {
+		if feed.Pause(ctx, again) != nil {
 			return
 		}
 		err := d.hold(ctx, dialer)

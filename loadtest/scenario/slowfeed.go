@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"ramen/loadtest/check"
+	"ramen/loadtest/feed"
 	"ramen/protocol"
 )
 
@@ -57,9 +58,9 @@ func (s *slowBench) publishHighs(ctx context.Context, end time.Time) error {
 	for {
 		due = due.Add(time.Duration(float64(s.interval()) * (0.5 + rand.Float64())))
 		if due.After(end) {
-			return pauseFor(ctx, time.Until(end))
+			return feed.Pause(ctx, time.Until(end))
 		}
-		if err := pauseFor(ctx, time.Until(due)); err != nil {
+		if err := feed.Pause(ctx, time.Until(due)); err != nil {
 			return err
 		}
 		s.publish(ctx, highLane, 1, due)
@@ -93,7 +94,7 @@ func (s *slowBench) publish(ctx context.Context, lane uint8, n int, due time.Tim
 		for _, m := range names {
 			s.excepted(m, check.Unknown, fmt.Sprintf("no answer: %v", err))
 		}
-		_ = pauseFor(ctx, slowLook)
+		_ = feed.Pause(ctx, slowLook)
 		return
 	}
 	for i := range results {
