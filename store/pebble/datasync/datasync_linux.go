@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"syscall"
 	"unsafe"
@@ -17,15 +18,16 @@ import (
 // every 20 µs whether it has.
 type Syncer struct {
 	ctx   uintptr               // the kernel's aio context
-	file  *os.File              // an eventfd: readable when a sync has ended
+	file  *os.File              // an eventfd: readable when a request has ended
 	fd    uint32                // of file
 	raw   syscall.RawConn       // of file
-	count [8]byte               // of syncs that have ended
+	count [8]byte               // of requests that have ended
 	errno unix.Errno            // of reading count
 	ended func(fd uintptr) bool // reads count; made once: it would be an allocation a sync
 
-	asked uint64 // syncs so far: what the kernel hands back with the outcome of each
+	asked uint64 // requests so far: what the kernel hands back with the outcome of each
 	cb    iocb   // of the last one
+	buf   []byte // what it writes: the kernel reads it until the outcome is there
 	list  [1]*iocb
 	ev    event
 	now   unix.Timespec // no time at all
@@ -33,11 +35,16 @@ type Syncer struct {
 
 // iocb is struct iocb of linux/aio_abi.h, for little-endian machines.
 type iocb struct {
-	data, _ uint64 // the second: key and aio_rw_flags
+	data    uint64
+	_       uint32 // key
+	rwFlags int32
 	opcode  uint16
-	_       int16 // aio_reqprio
+	_       int16 // reqprio
 	fd      uint32
-	_       [4]uint64 // aio_buf, aio_nbytes, aio_offset, aio_reserved2
+	buf     uint64
+	bytes   uint64
+	offset  int64
+	_       uint64
 	flags   uint32
 	resFD   uint32
 }
@@ -49,6 +56,7 @@ type event struct {
 }
 
 const (
+	opWrite   = 1 // IOCB_CMD_PWRITE
 	opFDSync  = 3 // IOCB_CMD_FDSYNC
 	flagResFD = 1 // IOCB_FLAG_RESFD
 )
@@ -84,37 +92,88 @@ func New() (*Syncer, error) {
 // Sync returns once everything that was written to the file before is on the disk, or with what the kernel reported: then
 // some of it may never get there. An error that wraps ErrUnsupported means that nothing was done.
 func (s *Syncer) Sync(fd uintptr) error {
-	if err := s.submit(fd); err != nil {
+	if err := s.submit(iocb{opcode: opFDSync, fd: uint32(fd)}, false); err != nil {
 		return fmt.Errorf("%w: io_submit: %w", ErrUnsupported, err)
 	}
-	for {
-		if err := s.wait(); err != nil {
-			return fmt.Errorf("store/pebble/datasync: wait for the disk: %w", err)
-		}
-		for { // the count says that there may be outcomes, not of what
-			there, err := s.outcome()
-			if err != nil {
-				return fmt.Errorf("store/pebble/datasync: read the outcome: %w", err)
-			}
-			if !there {
-				break
-			}
-			if s.ev.data != s.asked {
-				continue // of a Sync that failed before its outcome was there
-			}
-			if s.ev.res < 0 {
-				return fmt.Errorf("store/pebble/datasync: fdatasync: %w", unix.Errno(-s.ev.res))
-			}
-			return nil
-		}
+	switch res, err := s.finish(); {
+	case err != nil:
+		return err
+	case res < 0:
+		return fmt.Errorf("store/pebble/datasync: fdatasync: %w", unix.Errno(-res))
 	}
+	return nil
 }
 
-func (s *Syncer) submit(fd uintptr) error {
+// Write writes b at off, and returns once b is on the disk, or with what the kernel reported: then any of it may be there. It says
+// nothing of what was written before. The descriptor is one of OpenDirect's; b's address and length, and off, are multiples of
+// Block. An error that wraps ErrUnsupported means that nothing was written.
+func (s *Syncer) Write(fd uintptr, b []byte, off int64) error {
+	wait := false // in the kernel, for whatever the write needs first
+	for done := 0; done < len(b); {
+		s.buf = b[done:]
+		cb := iocb{opcode: opWrite, rwFlags: unix.RWF_DSYNC, fd: uint32(fd), offset: off + int64(done),
+			buf: uint64(uintptr(unsafe.Pointer(&s.buf[0]))), bytes: uint64(len(s.buf))}
+		if !wait {
+			cb.rwFlags |= unix.RWF_NOWAIT
+		}
+		n, err := s.request(cb, wait)
+		switch {
+		case errors.Is(err, unix.EAGAIN) && !wait:
+			wait = true
+		case err != nil && done > 0 && errors.Is(err, ErrUnsupported):
+			return fmt.Errorf("store/pebble/datasync: write: %d of %d bytes: %v", done, len(b), err)
+		case err != nil:
+			return err
+		case n == 0 || n%Block != 0:
+			return fmt.Errorf("store/pebble/datasync: write: %d of %d bytes: %w", done+n, len(b), io.ErrShortWrite)
+		default:
+			done += n
+		}
+	}
+	return nil
+}
+
+// request is one write, or one try: it is for the caller to see to the rest.
+func (s *Syncer) request(cb iocb, announced bool) (n int, err error) {
+	if err := s.submit(cb, announced); err != nil {
+		return 0, fmt.Errorf("%w: io_submit: %w", ErrUnsupported, err)
+	}
+	res, err := s.finish()
+	if err != nil {
+		return 0, err
+	}
+	if res >= 0 {
+		return int(res), nil
+	}
+	err = fmt.Errorf("store/pebble/datasync: write: %w", unix.Errno(-res))
+	if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.EOPNOTSUPP) {
+		err = fmt.Errorf("%w: %w", ErrUnsupported, err)
+	}
+	return 0, err
+}
+
+// OpenDirect opens the file of fd once more, for Write: what it writes does not go through the kernel's cache.
+func OpenDirect(fd uintptr) (direct int, err error) {
+	direct, err = unix.Open(fmt.Sprintf("/proc/self/fd/%d", fd), unix.O_WRONLY|unix.O_DIRECT|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return -1, fmt.Errorf("%w: open without cache: %w", ErrUnsupported, err)
+	}
+	return direct, nil
+}
+
+// submit hands a request to the kernel; announced, because it may block.
+func (s *Syncer) submit(cb iocb, announced bool) error {
 	s.asked++
-	s.cb = iocb{data: s.asked, opcode: opFDSync, fd: uint32(fd), flags: flagResFD, resFD: s.fd}
+	cb.data, cb.flags, cb.resFD = s.asked, flagResFD, s.fd
+	s.cb = cb
 	s.list[0] = &s.cb
-	n, _, errno := unix.RawSyscall(unix.SYS_IO_SUBMIT, s.ctx, 1, uintptr(unsafe.Pointer(&s.list)))
+	var n uintptr
+	var errno unix.Errno
+	if announced {
+		n, _, errno = unix.Syscall(unix.SYS_IO_SUBMIT, s.ctx, 1, uintptr(unsafe.Pointer(&s.list)))
+	} else {
+		n, _, errno = unix.RawSyscall(unix.SYS_IO_SUBMIT, s.ctx, 1, uintptr(unsafe.Pointer(&s.list)))
+	}
 	switch {
 	case errno != 0:
 		return errno
@@ -124,7 +183,28 @@ func (s *Syncer) submit(fd uintptr) error {
 	return nil
 }
 
-// wait returns once a sync has ended since it last did.
+// finish waits for the outcome of the last request.
+func (s *Syncer) finish() (res int64, err error) {
+	for {
+		if err := s.wait(); err != nil {
+			return 0, fmt.Errorf("store/pebble/datasync: wait for the disk: %w", err)
+		}
+		for { // the count says that there may be outcomes, not of what
+			there, err := s.outcome()
+			if err != nil {
+				return 0, fmt.Errorf("store/pebble/datasync: read the outcome: %w", err)
+			}
+			if !there {
+				break
+			}
+			if s.ev.data == s.asked { // else of one that failed before its outcome was there
+				return s.ev.res, nil
+			}
+		}
+	}
+}
+
+// wait returns once a request has ended since it last did.
 func (s *Syncer) wait() error {
 	if err := s.raw.Read(s.ended); err != nil {
 		return err

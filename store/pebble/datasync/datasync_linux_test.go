@@ -1,12 +1,14 @@
 package datasync
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"os"
 	"path/filepath"
 	"syscall"
 	"testing"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -48,6 +50,103 @@ func TestSyncsOneAfterTheOther(t *testing.T) {
 	}
 }
 
+// aligned is n bytes at an address for Write.
+func aligned(n int, fill byte) []byte {
+	b := make([]byte, n+Block)
+	skip := -int(uintptr(unsafe.Pointer(&b[0]))) & (Block - 1)
+	b = b[skip : skip+n]
+	for i := range b {
+		b[i] = fill
+	}
+	return b
+}
+
+// newDirect is a file of size zeros, and a descriptor for Write.
+func newDirect(tb testing.TB, size int) (f *os.File, direct uintptr) {
+	f = newFile(tb)
+	if _, err := f.Write(make([]byte, size)); err != nil {
+		tb.Fatal(err)
+	}
+	if err := f.Sync(); err != nil {
+		tb.Fatal(err)
+	}
+	fd, err := OpenDirect(f.Fd())
+	if errors.Is(err, ErrUnsupported) {
+		tb.Skip(err)
+	}
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() { unix.Close(fd) })
+	return f, uintptr(fd)
+}
+
+func TestWritesAreSeenByWhoReads(t *testing.T) {
+	const blocks = 64
+	s := newSyncer(t)
+	f, direct := newDirect(t, blocks*Block)
+	want := make([]byte, blocks*Block)
+	for i := range 100 { // between syncs, over what is in the kernel's cache and what is not
+		at, n := i*7%(blocks-4), 1+i%4
+		b := aligned(n*Block, byte(i))
+		if err := s.Write(direct, b, int64(at*Block)); errors.Is(err, ErrUnsupported) {
+			t.Skip(err)
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		copy(want[at*Block:], b)
+		if err := s.Sync(f.Fd()); err != nil {
+			t.Fatal(err)
+		}
+		got := make([]byte, len(want))
+		if _, err := f.ReadAt(got, 0); err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Equal(got, want) {
+			t.Fatalf("write %d of %d blocks at %d is not what is read", i, n, at)
+		}
+	}
+}
+
+func TestWriteThatDoesNotFitIsUnsupported(t *testing.T) {
+	s := newSyncer(t)
+	f, direct := newDirect(t, 4*Block)
+	b := aligned(2*Block, 7)
+	for name, err := range map[string]error{
+		"a length":  s.Write(direct, b[:Block+100], 0),
+		"an offset": s.Write(direct, b[:Block], 100),
+	} {
+		if !errors.Is(err, ErrUnsupported) {
+			t.Errorf("%s that is no whole block: %v", name, err)
+		}
+	}
+	if got, err := os.ReadFile(f.Name()); err != nil || !bytes.Equal(got, make([]byte, 4*Block)) {
+		t.Fatalf("something was written, or cannot be read: %v", err)
+	}
+	if err := s.Write(1<<30, b, 0); !errors.Is(err, syscall.EBADF) {
+		t.Fatalf("a descriptor that is none: %v", err)
+	}
+	if err := s.Write(direct, b, 0); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestWriteAllocatesNothing(t *testing.T) {
+	s := newSyncer(t)
+	_, direct := newDirect(t, 4*Block)
+	b := aligned(Block, 7)
+	if err := s.Write(direct, b, 0); err != nil {
+		t.Skip(err)
+	}
+	if n := testing.AllocsPerRun(50, func() {
+		if err := s.Write(direct, b, Block); err != nil {
+			t.Fatal(err)
+		}
+	}); n > 0 {
+		t.Fatalf("%v allocations a write", n)
+	}
+}
+
 func TestErrorsAreTold(t *testing.T) {
 	s, f := newSyncer(t), newFile(t)
 	r, w, err := os.Pipe()
@@ -81,7 +180,7 @@ func TestAnOutcomeIsNotTakenForAnother(t *testing.T) {
 		}
 	}
 	for range 20 {
-		if err := s.submit(f.Fd()); err != nil {
+		if err := s.submit(iocb{opcode: opFDSync, fd: uint32(f.Fd())}, false); err != nil {
 			t.Skip(err)
 		}
 		if err := s.wait(); err != nil { // its outcome stays where it is
@@ -122,20 +221,27 @@ func TestCloseGivesBackDescriptors(t *testing.T) {
 	}
 }
 
-// BenchmarkSync is a write of 4 KiB over what is there and its sync; Fdatasync is the blocking call.
+// BenchmarkSync is a write of 4 KiB over what is there and its sync: direct is both in one, fdatasync the blocking call.
 func BenchmarkSync(b *testing.B) {
-	s, f := newSyncer(b), newFile(b)
-	for name, sync := range map[string]func() error{
-		"aio":       func() error { return s.Sync(f.Fd()) },
-		"fdatasync": func() error { return syscall.Fdatasync(int(f.Fd())) },
+	s := newSyncer(b)
+	f, direct := newDirect(b, 256*Block)
+	page := aligned(Block, 7)
+	through := func(page []byte, at int64, sync func() error) error {
+		if _, err := f.WriteAt(page, at); err != nil {
+			return err
+		}
+		return sync()
+	}
+	for name, write := range map[string]func(at int64) error{
+		"aio": func(at int64) error { return through(page, at, func() error { return s.Sync(f.Fd()) }) },
+		"fdatasync": func(at int64) error {
+			return through(page, at, func() error { return syscall.Fdatasync(int(f.Fd())) })
+		},
+		"direct": func(at int64) error { return s.Write(direct, page, at) },
 	} {
 		b.Run(name, func(b *testing.B) {
-			page := make([]byte, 4096)
 			for i := range b.N {
-				if _, err := f.WriteAt(page, int64(i%256)*4096); err != nil {
-					b.Fatal(err)
-				}
-				if err := sync(); err != nil {
+				if err := write(int64(i%256) * Block); err != nil {
 					b.Fatal(err)
 				}
 			}

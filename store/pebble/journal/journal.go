@@ -284,7 +284,7 @@ func (j *Journal) dropLocked(s *segment) {
 		return
 	}
 	j.bytes.Add(-s.size)
-	_ = s.file.Close()
+	_ = s.close()
 	_ = j.cfg.FS.Remove(s.name) // if it stays, it has no record of ours, and the next Open uses it
 }
 
@@ -314,7 +314,7 @@ func (j *Journal) Close() error {
 	}
 	errs := []error{j.writing.close(), j.making.close()}
 	for _, s := range all {
-		errs = append(errs, s.file.Close())
+		errs = append(errs, s.close())
 	}
 	return errors.Join(errs...)
 }

@@ -76,7 +76,7 @@ func contents(t *testing.T, fs *vfs.MemFS, number uint64) []byte {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer s.file.Close()
+	defer s.close()
 	b, err := readAll(s)
 	if err != nil {
 		t.Fatal(err)

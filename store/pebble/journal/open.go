@@ -32,10 +32,10 @@ func Open(cfg Config, first uint64, replay func(segment uint64, payload []byte) 
 	}
 	if err != nil {
 		for _, s := range append(o.sealed, o.free...) {
-			_ = s.file.Close()
+			_ = s.close()
 		}
 		for _, s := range o.found {
-			_ = s.file.Close()
+			_ = s.close()
 		}
 		return nil, err
 	}
@@ -170,7 +170,7 @@ func (o *opener) start(number uint64) error {
 	}
 	if err != nil {
 		if s != nil {
-			_ = s.file.Close()
+			_ = s.close()
 		}
 		return fmt.Errorf("journal: make %s: %w", segmentName(number), err)
 	}

@@ -60,6 +60,11 @@ func openSegment(fs vfs.FS, dir string, number uint64) (*segment, error) {
 	return s, nil
 }
 
+func (s *segment) close() error {
+	s.out.close()
+	return s.file.Close()
+}
+
 // rename makes s segment number, in name only: the directory is to be synced.
 func (s *segment) rename(fs vfs.FS, dir string, number uint64) error {
 	name := fs.PathJoin(dir, segmentName(number))
@@ -106,6 +111,8 @@ type output interface {
 	write(parts [][]byte, off int64, disk *syncer) error
 	// unneeded says that what was written, and synced, there is not read soon.
 	unneeded(off, n int64)
+	// close lets go of what the output has beside the file.
+	close()
 }
 
 // fileOutput is for files that are not the operating system's: a write, then a sync.
@@ -115,6 +122,7 @@ type fileOutput struct {
 }
 
 func (o *fileOutput) unneeded(int64, int64) {}
+func (o *fileOutput) close()                {}
 
 const keptBuf = 1 << 20
 
