@@ -34,7 +34,7 @@ type saver struct {
 }
 
 // saveSteps is in how many steps an interval's mailboxes are written: at once they would hold up what is published meanwhile.
-const saveSteps = 20
+const saveSteps = 50
 
 // savePortion is how many mailboxes are in one write: appends wait for it, and on one processor everything else. About
 // half a millisecond.
@@ -44,9 +44,7 @@ func (v *saver) init(g *Gateway) { v.g = g }
 
 // dirtyLocked notes that d's record is to be saved. The caller holds d's mailbox.
 func (v *saver) dirtyLocked(d *device) {
-	if !d.dirty {
-		d.dirty = true
-		u := v.unsavedLocked(d.mb)
+	if u := v.unsavedLocked(d.mb); !slices.Contains(u.devices, d) { // a user has few
 		u.devices = append(u.devices, d)
 	}
 }
@@ -175,7 +173,6 @@ func (b *mailbox) takeUnsaved(records []store.DeviceSave) (*unsaved, []store.Dev
 	u, before := b.unsaved, len(records)
 	b.unsaved = nil
 	for _, d := range u.devices {
-		d.dirty = false
 		records = append(records, d.saveLocked())
 	}
 	u.records = records[before:len(records):len(records)]

@@ -54,12 +54,14 @@ func (s *sender) run(ctx context.Context) error {
 	defer func() { s.stats.Due = s.n }()
 	every := s.feed.cfg.Every.Microseconds()
 	end := s.start + int64(s.step*float64(s.n)) + graceBehind.Microseconds()
+	next := newAlarm(ctx)
+	defer next.close()
 	for i := int64(0); i < s.n; {
 		due := s.due(i)
 		if s.step > 0 { // those of one stretch go together
 			due = max(due, s.tick+every)
 		}
-		if err := sleepUntil(ctx, due); err != nil {
+		if err := next.wait(due); err != nil {
 			return err
 		}
 		if err := s.resend(ctx); err != nil {

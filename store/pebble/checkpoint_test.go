@@ -30,7 +30,7 @@ func TestCheckpointKeepsWhatIsReplacedMeanwhile(t *testing.T) {
 	}
 	save(1, true)
 	s.keeper.turning.Lock()
-	if err := s.journal.Prepare(); err != nil {
+	if err := s.journal.Prepare(nil); err != nil {
 		t.Fatal(err)
 	}
 	s.commits.rotate.Store(true)
@@ -73,7 +73,7 @@ func TestCheckpointKeepsTheOrderOfLazySaves(t *testing.T) {
 		save(protocol.UserID(fmt.Sprint("m", n)))
 	}
 	save("a")
-	if err := s.journal.Prepare(); err != nil {
+	if err := s.journal.Prepare(nil); err != nil {
 		t.Fatal(err)
 	}
 	s.commits.rotate.Store(true)

@@ -3,7 +3,6 @@ package pebble
 import (
 	"errors"
 	"log/slog"
-	"runtime"
 	"sync"
 	"time"
 
@@ -26,10 +25,12 @@ type keeper struct {
 	segment uint64
 	swept   time.Time
 	tried   time.Time // to make a segment
+	pacer   pacer
 }
 
 func newKeeper(s *Store, log *slog.Logger) *keeper {
-	return &keeper{s: s, log: log, nudge: make(chan struct{}, 1), stop: make(chan struct{}), ended: make(chan struct{}), swept: time.Now()}
+	stop := make(chan struct{})
+	return &keeper{s: s, log: log, nudge: make(chan struct{}, 1), stop: stop, ended: make(chan struct{}), swept: time.Now(), pacer: pacer{stop: stop}}
 }
 
 // poke has the keeper look now.
@@ -73,6 +74,7 @@ func (k *keeper) turn() error {
 			break
 		}
 		began := time.Now()
+		k.pacer.begin()
 		if err := k.s.checkpoint(number, k.barrier, k.pause); err != nil {
 			return err
 		}
@@ -97,7 +99,8 @@ func (k *keeper) prepare() {
 		return // every write asks
 	}
 	k.tried = time.Now()
-	err := j.Prepare()
+	k.pacer.begin()
+	err := j.Prepare(func() { k.pacer.pause(k.hurried()) })
 	if err != nil && !errors.Is(err, journal.ErrBehind) {
 		if n, ok := k.spoken.next(); ok {
 			k.log.Warn("store: the journal cannot go on in a new segment; it is tried again", "error", err.Error(), "times", n)
@@ -149,6 +152,9 @@ func (k *keeper) pause() error {
 	if k.s.journal.Wanting() {
 		k.prepare()
 	}
-	runtime.Gosched()
+	k.pacer.pause(k.hurried())
 	return nil
 }
+
+// hurried reports that writes may soon have to wait for the keeper.
+func (k *keeper) hurried() bool { return k.s.room.pressed() || k.s.journal.Pressing() }

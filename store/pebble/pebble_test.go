@@ -90,7 +90,7 @@ func checkpoint(t testing.TB, s *Store) {
 	}
 	oldest, _ := s.journal.Oldest()
 	upTo(oldest)
-	if err := s.journal.Prepare(); err != nil {
+	if err := s.journal.Prepare(nil); err != nil {
 		t.Fatal(err)
 	}
 	s.commits.rotate.Store(true)

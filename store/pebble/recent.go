@@ -38,8 +38,9 @@ type recentBox struct {
 	first   int    // entries before it are gone
 	entries []recentEntry
 	marks   []mark
-	devices []recentDevice
+	devices []recentDevice // on one at first: most users have one
 	ids     []recentIDs
+	one     [1]recentDevice
 }
 
 type recentEntry struct {
@@ -240,6 +241,9 @@ func (a *applier) putDevice(id, value []byte, removed bool) {
 	a.touch()
 	d := a.box.device(id)
 	if d == nil {
+		if a.box.devices == nil {
+			a.box.devices = a.box.one[:0]
+		}
 		a.box.devices = append(a.box.devices, recentDevice{id: string(id)})
 		d = &a.box.devices[len(a.box.devices)-1]
 		a.bytes += deviceBytes + int64(len(id))

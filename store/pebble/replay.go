@@ -48,7 +48,7 @@ func (s *Store) replay() error {
 	}
 	s.recent.old = s.epochs.highest()
 	if s.room.whole <= journal.FirstBytes { // on a small disk: with two segments it needs no more of it to go on
-		s.room.prepared(s.journal.Prepare())
+		s.room.prepared(s.journal.Prepare(nil))
 	}
 	return nil
 }

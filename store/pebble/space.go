@@ -72,15 +72,18 @@ func newSpace(cfg *Config, total uint64, memTable int64, log *slog.Logger) *spac
 	return s
 }
 
+// messagesOf is what is refused, by lane: said only then.
+var messagesOf = [protocol.Lanes]string{"high priority", "medium priority", "low priority"}
+
 // admit answers whether an entry of priority p may be written, as the last of so many bytes that go together.
 func (s *space) admit(p protocol.Priority, bytes int) error {
 	floor := s.floors[p.Lane()]
 	if floor > 0 {
 		floor += uint64(s.debt())
 	}
-	err := s.below(floor, bytes, p.String()+" priority")
+	err := s.below(floor, bytes, messagesOf[p.Lane()])
 	if err == nil {
-		err = s.room.admit(roomShares[p.Lane()], p.String()+" priority")
+		err = s.room.admit(roomShares[p.Lane()], messagesOf[p.Lane()])
 	}
 	if err == nil && s.isStarved() {
 		err = fmt.Errorf("%w: a compaction waits for room: free or add space in %s", ErrFull, s.dir)
@@ -96,7 +99,10 @@ func (s *space) admit(p protocol.Priority, bytes int) error {
 
 // isStarved reports a compaction that found no room. Were messages taken between its tries, they would pile up where
 // only it can clear them away. While none are, the next try may use nearly all there is.
-func (s *space) isStarved() bool { return s.starved.Load() > int64(time.Since(s.start)) }
+func (s *space) isStarved() bool {
+	until := s.starved.Load()
+	return until != 0 && until > int64(time.Since(s.start))
+}
 
 // awaitCompaction waits a moment for room for a file of a compaction, and answers whether there is.
 func (s *space) awaitCompaction() bool {

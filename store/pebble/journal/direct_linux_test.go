@@ -42,7 +42,7 @@ func TestRecordsComeBackByAnyWayOfWriting(t *testing.T) {
 	var first uint64 = 1
 	direct, through := 0, 0
 	for i := range 400 {
-		if err := j.Prepare(); err != nil {
+		if err := j.Prepare(nil); err != nil {
 			t.Fatal(err)
 		}
 		n := rng.IntN(9000)

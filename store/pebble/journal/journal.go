@@ -115,7 +115,7 @@ func (j *Journal) fit(n int64) (*segment, error) {
 		s = j.current
 	}
 	if need := s.length + headRecord + n; need > s.size {
-		err := j.grow(s, max(need, min(s.size+fillStep, j.cfg.SegmentBytes)), &j.writing)
+		err := j.grow(s, max(need, min(s.size+fillStep, j.cfg.SegmentBytes)), &j.writing, nil)
 		if err != nil && !isNoRoom(err) { // a sync that failed, say: of a file that has records
 			return nil, fmt.Errorf("journal: make %s %d bytes large: %w", s.name, need, err)
 		}
@@ -127,7 +127,7 @@ func (j *Journal) fit(n int64) (*segment, error) {
 }
 
 // grow makes s size bytes large, if the disk can spare them.
-func (j *Journal) grow(s *segment, size int64, disk *syncer) error {
+func (j *Journal) grow(s *segment, size int64, disk *syncer, pause func()) error {
 	before := s.size
 	if size <= before {
 		return nil
@@ -137,7 +137,7 @@ func (j *Journal) grow(s *segment, size int64, disk *syncer) error {
 			return fmt.Errorf("%w: %w", ErrNoRoom, err)
 		}
 	}
-	err := s.fill(size, disk)
+	err := s.fill(size, disk, pause)
 	j.bytes.Add(s.size - before)
 	return err
 }
@@ -223,14 +223,22 @@ func (j *Journal) Oldest() (number uint64, since time.Time) {
 	return j.sealed[0].number, j.sealed[0].sealed
 }
 
-// Prepare makes the next segment, where there is none: of a released one, or a new one. ErrBehind: there are enough.
-func (j *Journal) Prepare() error {
+// Pressing reports that the next segment is not made, and three quarters of the current one are full.
+func (j *Journal) Pressing() bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.next == nil && j.used.Load() >= j.size.Load()/4*3
+}
+
+// Prepare makes the next segment, where there is none: of a released one, or a new one, with pauses; nil: none. ErrBehind: there
+// are enough.
+func (j *Journal) Prepare(pause func()) error {
 	s, number, size, err := j.spare()
 	if s == nil && err == nil || errors.Is(err, ErrBehind) {
 		return err
 	}
 	if err == nil {
-		err = j.make(s, number, size)
+		err = j.make(s, number, size, pause)
 	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -265,12 +273,12 @@ func (j *Journal) spare() (s *segment, number uint64, size int64, err error) {
 }
 
 // make makes s a segment that can be written to.
-func (j *Journal) make(s *segment, number uint64, size int64) error {
+func (j *Journal) make(s *segment, number uint64, size int64, pause func()) error {
 	if err := s.rename(j.cfg.FS, j.cfg.Dir, number); err != nil {
 		return err
 	}
-	if err := j.grow(s, size, &j.making); err != nil && s.size < min(size, FirstBytes) {
-		if err = j.grow(s, min(size, FirstBytes), &j.making); err != nil {
+	if err := j.grow(s, size, &j.making, pause); err != nil && s.size < min(size, FirstBytes) {
+		if err = j.grow(s, min(size, FirstBytes), &j.making, pause); err != nil {
 			return err
 		}
 	}

@@ -49,7 +49,7 @@ func write(t *testing.T, j *Journal, payload string) (segment uint64) {
 
 func next(t *testing.T, j *Journal) {
 	t.Helper()
-	if err := j.Prepare(); err != nil {
+	if err := j.Prepare(nil); err != nil {
 		t.Fatal(err)
 	}
 	if !j.Rotate() {
@@ -120,7 +120,7 @@ func TestRecordsComeBackOverSegments(t *testing.T) {
 		const n = 30
 		for i := range n {
 			if j.Wanting() {
-				if err := j.Prepare(); err != nil && !errors.Is(err, ErrBehind) {
+				if err := j.Prepare(nil); err != nil && !errors.Is(err, ErrBehind) {
 					t.Fatal(err)
 				}
 			}
@@ -351,7 +351,7 @@ func TestNoRoomWritesNothing(t *testing.T) {
 	if !errors.Is(err, ErrNoRoom) || n < testSegment/2/300 {
 		t.Fatalf("after %d records: %v", n, err)
 	}
-	if err := j.Prepare(); err == nil || errors.Is(err, ErrBehind) {
+	if err := j.Prepare(nil); err == nil || errors.Is(err, ErrBehind) {
 		t.Fatalf("a segment was made on a full disk: %v", err)
 	}
 	full = false
@@ -373,14 +373,14 @@ func TestSegmentsAreBounded(t *testing.T) {
 		next(t, j)
 	}
 	write(t, j, "x")
-	if err := j.Prepare(); !errors.Is(err, ErrBehind) {
+	if err := j.Prepare(nil); !errors.Is(err, ErrBehind) {
 		t.Fatalf("a fifth segment: %v", err)
 	}
 	if n, _ := j.Oldest(); n != 1 {
 		t.Fatalf("the oldest is %d", n)
 	}
 	j.Release(1)
-	if err := j.Prepare(); err != nil {
+	if err := j.Prepare(nil); err != nil {
 		t.Fatal(err)
 	}
 	closed(t, j)
@@ -392,7 +392,7 @@ func TestSegmentsStayBounded(t *testing.T) {
 	j, first := create(t, fs), uint64(1)
 	for range 5 {
 		write(t, j, "x")
-		for j.Prepare() == nil && j.Rotate() {
+		for j.Prepare(nil) == nil && j.Rotate() {
 			write(t, j, "x")
 		}
 		closed(t, j)

@@ -166,7 +166,7 @@ func (o *opener) start(number uint64) error {
 	}
 	if err == nil {
 		o.current = s
-		err = o.make(s, number, min(FirstBytes, o.cfg.SegmentBytes))
+		err = o.make(s, number, min(FirstBytes, o.cfg.SegmentBytes), nil)
 	}
 	if err != nil {
 		if s != nil {

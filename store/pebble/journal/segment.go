@@ -2,7 +2,6 @@ package journal
 
 import (
 	"fmt"
-	"runtime"
 	"strconv"
 	"strings"
 	"time"
@@ -87,8 +86,8 @@ func (s *segment) found() error {
 	return nil
 }
 
-// fill makes s size bytes large, of zeros, in steps that leave the disk to others in between.
-func (s *segment) fill(size int64, disk *syncer) error {
+// fill makes s size bytes large, of zeros, in steps, with a pause behind each; nil: none.
+func (s *segment) fill(size int64, disk *syncer, pause func()) error {
 	for s.size < size {
 		n := min(size-s.size, fillStep)
 		for at := int64(0); at < n; at += fillWrite {
@@ -101,7 +100,9 @@ func (s *segment) fill(size int64, disk *syncer) error {
 		}
 		s.out.unneeded(s.size, n)
 		s.size += n
-		runtime.Gosched()
+		if pause != nil {
+			pause()
+		}
 	}
 	return nil
 }
