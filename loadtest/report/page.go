@@ -29,8 +29,8 @@ code { background: #f3f3f3; padding: .1rem .3rem; overflow-wrap: anywhere }
 <h1>RAMEN load test</h1>
 <p>{{.Began.Format "2006-01-02 15:04:05 MST"}} · version {{.Version}} · {{.Machine}}<br><code>{{.Command}}</code></p>
 {{with .Table}}
-<table><tr><th>measure</th><th>result</th><th>floor</th><th>budget</th><th>met?</th></tr>
-{{range .}}{{$line := .}}<tr><td>{{.Measure}}</td>{{range $i, $cell := .Cells}}<td class="{{if lt $i 3}}n{{else if $line.Met}}good{{else}}bad{{end}}">{{$cell}}</td>{{end}}</tr>{{end}}
+<table><tr><th>measure</th><th>result</th><th>floor</th><th>by floor (the budget’s)</th><th>budget</th><th>met?</th></tr>
+{{range .}}{{$line := .}}<tr><td>{{.Measure}}</td>{{range $i, $cell := .Cells}}<td class="{{if lt $i 4}}n{{else if $line.Met}}good{{else}}bad{{end}}">{{$cell}}</td>{{end}}</tr>{{end}}
 </table>
 {{end}}
 {{range .Sections}}

@@ -48,6 +48,8 @@ type Row struct {
 	Unit   string  `json:"unit"`
 	Budget float64 `json:"budget,omitempty"` // 0: none
 	AtMost bool    `json:"at_most"`          // the budget is an upper bound
+	// BudgetFloor is what the floor was on the machine for which the budget was set; 0: not known.
+	BudgetFloor float64 `json:"budget_floor,omitempty"`
 
 	Measure string `json:"measure,omitempty"` // its name in the table of a run; empty: it is not there
 }
@@ -88,10 +90,19 @@ func (s *Section) Add(name string, value float64, unit string) *Row {
 }
 
 // AtMostOf says that a figure should be no more than budget.
-func (r *Row) AtMostOf(budget float64) { r.Budget, r.AtMost = budget, true }
+func (r *Row) AtMostOf(budget float64) *Row {
+	r.Budget, r.AtMost = budget, true
+	return r
+}
 
 // AtLeast says that a figure should be no less than budget.
-func (r *Row) AtLeast(budget float64) { r.Budget = budget }
+func (r *Row) AtLeast(budget float64) *Row {
+	r.Budget = budget
+	return r
+}
+
+// Where says what the floor was where the budget was set.
+func (r *Row) Where(floor float64) { r.BudgetFloor = floor }
 
 // AddTimes adds the usual percentiles.
 func (s *Section) AddTimes(name string, h *gauge.Hist) {

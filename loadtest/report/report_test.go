@@ -52,11 +52,42 @@ func TestTableHasFloorsBudgetsAndFailures(t *testing.T) {
 	r.Sections = append([]Section{floor}, append(r.Sections, Section{Scenario: "storm", About: "it", Failed: "no server"})...)
 	text := r.Markdown()
 	for _, want := range []string{
-		`| CPU \| message | 12.3 µs | 9.50 | ≤ 20.0 | yes |`, "| most | 45,678 /s |  | ≥ 60,000 | NO |", "| storm: it | did not finish |  |  | NO: no server |",
+		`| CPU \| message | 12.3 µs | 9.50 | 1.30 | ≤ 20.0 | yes |`, "| most | 45,678 /s |  |  | ≥ 60,000 | NO |", "| storm: it | did not finish |  |  |  | NO: no server |",
 		"VIOLATED in push, a <few> messages: lost, 3 times", "    ramen load push\n", "a & b",
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("there is no %q in:\n%s", want, text)
+		}
+	}
+}
+
+func TestBudgetThatAFloorKeepsFromBeingMet(t *testing.T) {
+	for _, c := range []struct {
+		result, floor, budget, budgetFloor float64
+		atMost                             bool
+		want                               string
+	}{
+		{30, 20, 20, 10, true, "1.50 (2.00) | ≤ 20.0 | by floor"},
+		{50, 20, 20, 10, true, "2.50 (2.00) | ≤ 20.0 | NO"},
+		{15, 5, 20, 10, true, "3.00 (2.00) | ≤ 20.0 | yes"},
+		{30, 20, 20, 0, true, "1.50 | ≤ 20.0 | NO"},
+		{30, 0, 20, 10, true, "(2.00) | ≤ 20.0 | NO"},
+		{50, 80, 60, 160, false, "0.62 (0.38) | ≥ 60.0 | by floor"},
+		{20, 80, 60, 160, false, "0.25 (0.38) | ≥ 60.0 | NO"},
+	} {
+		floor := Section{Floor: true}
+		floor.Add("it", c.floor, "").Measure = "it"
+		s := Section{}
+		r := s.Add("it", c.result, "")
+		r.Measure = "it"
+		if c.atMost {
+			r.AtMostOf(c.budget).Where(c.budgetFloor)
+		} else {
+			r.AtLeast(c.budget).Where(c.budgetFloor)
+		}
+		text := (&Report{Sections: []Section{floor, s}}).Markdown()
+		if !strings.Contains(text, c.want) {
+			t.Errorf("there is no %q in:\n%s", c.want, text)
 		}
 	}
 }

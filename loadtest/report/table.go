@@ -14,6 +14,10 @@ type Line struct {
 	Budget  float64  `json:"budget,omitempty"`
 	AtMost  bool     `json:"at_most,omitempty"`
 	Met     bool     `json:"met"`
+	// Ratio is result by floor, BudgetRatio budget by the floor of where it was set: on a machine that is slower, or has more to do,
+	// floors grow with results. 0: there is none.
+	Ratio       float64 `json:"ratio,omitempty"`
+	BudgetRatio float64 `json:"budget_ratio,omitempty"`
 	Failed  string   `json:"failed,omitempty"` // why there is no result
 	Command string   `json:"command,omitempty"`
 }
@@ -41,6 +45,7 @@ func (r *Report) Table() []Line {
 			l := Line{Measure: row.Measure, Unit: row.Unit, Result: &row.Value, Budget: row.Budget, AtMost: row.AtMost, Met: row.Met(), Command: s.Command}
 			if f, ok := floors[row.Measure]; ok {
 				l.Floor = &f
+				l.ratios(f, row.BudgetFloor)
 			}
 			table = append(table, l)
 		}
@@ -51,24 +56,47 @@ func (r *Report) Table() []Line {
 	return table
 }
 
-// Cells are the line: result, floor, budget, and whether it was met.
-func (l Line) Cells() (cells [4]string) {
+func (l *Line) ratios(floor, budgetFloor float64) {
+	if floor > 0 {
+		l.Ratio = *l.Result / floor
+	}
+	if budgetFloor > 0 {
+		l.BudgetRatio = l.Budget / budgetFloor
+	}
+}
+
+// metByFloor reports that the result is as near to its floor as the budget is to its own.
+func (l *Line) metByFloor() bool {
+	return l.Ratio > 0 && l.BudgetRatio > 0 && l.AtMost == (l.Ratio <= l.BudgetRatio)
+}
+
+// Cells are the line: result, floor, result by floor (budget by its own), budget, and whether it was met.
+func (l Line) Cells() (cells [5]string) {
 	if cells[0] = "did not finish"; l.Result != nil {
 		cells[0] = strings.TrimSpace(Number(*l.Result) + " " + l.Unit)
 	}
 	if l.Floor != nil {
 		cells[1] = Number(*l.Floor)
 	}
+	if l.Ratio > 0 {
+		cells[2] = fmt.Sprintf("%.2f", l.Ratio)
+	}
+	if l.BudgetRatio > 0 {
+		cells[2] += fmt.Sprintf(" (%.2f)", l.BudgetRatio)
+	}
 	switch {
 	case l.Failed != "":
-		cells[3] = "NO: " + l.Failed
+		cells[4] = "NO: " + l.Failed
 	case l.Budget != 0:
-		cells[2], cells[3] = "≥ "+Number(l.Budget), "NO"
+		cells[3], cells[4] = "≥ "+Number(l.Budget), "NO"
 		if l.AtMost {
-			cells[2] = "≤ " + Number(l.Budget)
+			cells[3] = "≤ " + Number(l.Budget)
+		}
+		if l.metByFloor() {
+			cells[4] = "by floor"
 		}
 		if l.Met {
-			cells[3] = "yes"
+			cells[4] = "yes"
 		}
 	}
 	return cells
@@ -78,15 +106,16 @@ func (l Line) Cells() (cells [4]string) {
 func (r *Report) Markdown() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s, RAMEN %s\n\n%s\n\n", r.Began.Format("2006-01-02 15:04 MST"), r.Version, r.Machine)
-	b.WriteString("| measure | result | floor | budget | met? |\n| --- | ---: | ---: | ---: | --- |\n")
+	b.WriteString("| measure | result | floor | by floor | budget | met? |\n| --- | ---: | ---: | ---: | ---: | --- |\n")
 	table := r.Table()
 	for i := range table {
 		c := table[i].Cells()
-		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s |\n", cell(table[i].Measure), c[0], c[1], c[2], cell(c[3]))
+		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s | %s |\n", cell(table[i].Measure), c[0], c[1], c[2], c[3], cell(c[4]))
 	}
 	b.WriteString("\n")
 	r.checks(&b)
-	b.WriteString("\nA floor is a bare server that writes the same bytes and does nothing for them (loadtest/floor): what this machine costs by itself.\n\n")
+	b.WriteString("\nA floor is a bare server that writes the same bytes and does nothing for them (loadtest/floor): what this machine costs by itself. " +
+		"By floor is the result divided by it, and in brackets the budget divided by the floor of the machine it was set on; \"by floor\" is where the former keeps to the latter, and the budget itself is missed.\n\n")
 	r.disturbed(&b)
 	for _, s := range r.Sections {
 		for _, n := range s.Notes {

@@ -46,7 +46,7 @@ func (b *bench) messages(out *crew.Outcome, from, to *gauge.Usage) {
 	}
 	r := b.out.Add("CPU a message, publish to ack", cpu(from, to, out.Feed.Accepted), "µs")
 	if b.p.Scenario == "push" && b.p.Rate == 20000 && b.p.Streams == 5000 && b.p.Transport == "ws" && b.plain() {
-		r.AtMostOf(20)
+		r.AtMostOf(20).Where(11.6)
 	}
 	b.out.Add("of it in the kernel", kernel(from, to, out.Feed.Accepted), "µs")
 	b.out.Add("server's CPU", share(from, to), "%")
@@ -73,7 +73,7 @@ func (b *bench) inTable() {
 		case "publish to push p99":
 			b.called(r, "p99 publish to receive%s", at)
 			if budgeted && b.plain() {
-				r.AtMostOf(2)
+				r.AtMostOf(2).Where(3.5)
 			}
 		case "publish to push p99.9":
 			if budgeted {
@@ -181,7 +181,7 @@ func (b *bench) max(ctx context.Context) error {
 	r := b.out.Add("most messages a second", passed, "/s")
 	b.called(r, "most messages a second, p99 under %v", b.p.P99)
 	if b.p.P99 == 200*time.Millisecond && b.p.Streams == 5000 && b.plain() {
-		r.AtLeast(60000)
+		r.AtLeast(60000).Where(166000)
 	}
 	for _, s := range b.out.Steps {
 		if s.Rate == passed && s.Passed {
