@@ -30,8 +30,8 @@ type Target struct {
 	Header       []string `json:"header" yaml:"header"`
 }
 
-// tls is how ports with the authorities in a file are spoken to; nil: as the URL says, and gRPC in cleartext.
-func (t *Target) tls(file string) (*tls.Config, error) {
+// TLSConfig is how ports with the authorities in a file are spoken to; nil: as the URL says, and gRPC in cleartext.
+func (t *Target) TLSConfig(file string) (*tls.Config, error) {
 	if !t.TLS && file == "" {
 		return nil, nil
 	}
@@ -75,7 +75,7 @@ func (s *Setup) fleet(book *check.Book) (dev.Config, error) {
 	if err != nil {
 		return dev.Config{}, fmt.Errorf("crew: check the mix: %w", err)
 	}
-	t, err := s.Target.tls(cmp.Or(s.Target.DevicesCA, s.Target.CA))
+	t, err := s.Target.TLSConfig(cmp.Or(s.Target.DevicesCA, s.Target.CA))
 	cfg := dev.Config{
 		URL: s.Target.Devices, GRPC: s.Target.DevicesGRPC, TLS: t, Header: s.Target.Header, Book: book, Users: s.Users, Each: s.Devices, Mix: mix,
 		Heartbeat: s.Heartbeat, Window: s.Window, AckAfter: s.AckAfter, Opening: s.Opening, Slack: s.Slack, Forget: s.Forget, Deflate: s.Deflate, Watched: s.Watched,
@@ -87,7 +87,7 @@ func (s *Setup) fleet(book *check.Book) (dev.Config, error) {
 }
 
 func (s *Setup) feed(book *check.Book) (feed.Config, error) {
-	t, err := s.Target.tls(s.Target.CA)
+	t, err := s.Target.TLSConfig(s.Target.CA)
 	return feed.Config{
 		Bare: s.Target.Bare, GRPC: s.Target.BackendsGRPC, URL: s.Target.Backends, TLS: t, Key: s.Target.Key, Book: book, Users: s.Users, Streams: s.Streams,
 		Every: s.Every, Payload: s.Payload, Lanes: s.Lanes, TTL: s.TTL,

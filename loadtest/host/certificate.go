@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"math/big"
 	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"time"
@@ -18,9 +19,9 @@ import (
 // certificateLife outlasts every run.
 const certificateLife = 30 * 24 * time.Hour
 
-// certificate makes the key and the certificate of a server on loopback, in files of dir: P-256, as most servers have. The
+// certificate makes the key and the certificate of a server on loopback and at other addresses, in files of dir: P-256, as most servers have. The
 // certificate is its own authority.
-func certificate(dir string) (certFile, keyFile string, err error) {
+func certificate(dir string, others ...netip.Addr) (certFile, keyFile string, err error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return "", "", fmt.Errorf("host: make a certificate: %w", err)
@@ -29,6 +30,9 @@ func certificate(dir string) (certFile, keyFile string, err error) {
 		SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: "ramen load"}, DNSNames: []string{"localhost"},
 		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1), net.IPv6loopback}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(certificateLife),
 		KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign, IsCA: true, BasicConstraintsValid: true,
+	}
+	for _, a := range others {
+		t.IPAddresses = append(t.IPAddresses, a.AsSlice())
 	}
 	cert, err := x509.CreateCertificate(rand.Reader, &t, &t, &key.PublicKey, key)
 	if err != nil {

@@ -10,6 +10,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -35,6 +36,8 @@ type ServerConfig struct {
 	// is not used again; Dial reaches its backends' port.
 	Enter func() error
 	Dial  func(ctx context.Context, network, addr string) (net.Conn, error)
+	// Addresses are what the certificate is for, beside loopback.
+	Addresses []netip.Addr
 }
 
 // Server is a server process of our own.
@@ -148,7 +151,7 @@ func (s *Server) args(ctx context.Context, cfg *ServerConfig) (args []string, po
 	}
 	args = append(args, more...)
 	if cfg.TLS {
-		cert, key, err := certificate(s.dir)
+		cert, key, err := certificate(s.dir, cfg.Addresses...)
 		if err != nil {
 			return nil, 0, err
 		}

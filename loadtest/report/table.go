@@ -18,8 +18,8 @@ type Line struct {
 	// floors grow with results. 0: there is none.
 	Ratio       float64 `json:"ratio,omitempty"`
 	BudgetRatio float64 `json:"budget_ratio,omitempty"`
-	Failed  string   `json:"failed,omitempty"` // why there is no result
-	Command string   `json:"command,omitempty"`
+	Failed      string  `json:"failed,omitempty"` // why there is no result
+	Command     string  `json:"command,omitempty"`
 }
 
 // Table is the figures that have a name for it, in the order in which they were measured; those of floors stand beside the

@@ -2,6 +2,7 @@ package scenario
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -15,6 +16,7 @@ import (
 
 	"ramen/clients/go/wire"
 	"ramen/loadtest/check"
+	"ramen/loadtest/crew"
 	"ramen/loadtest/feed"
 	"ramen/loadtest/gauge"
 	"ramen/loadtest/host"
@@ -29,6 +31,7 @@ type slowBench struct {
 	http   *http.Client // in the server's namespace
 	book   *check.Book
 	user   string
+	tls    *tls.Config   // of the devices' ports; nil: cleartext
 	done   chan struct{} // closed when no more low messages are wanted
 
 	mu       sync.Mutex
@@ -63,6 +66,7 @@ func (b *bench) slow(ctx context.Context) (err error) {
 	cfg := *b.cfg.Serve
 	near := net.JoinHostPort(slow.NearAddr.String(), "0")
 	cfg.Args = append([]string{"--listen.devices", near, "--listen.devices-grpc", near}, cfg.Args...)
+	cfg.Addresses = []netip.Addr{slow.NearAddr}
 	cfg.Enter, cfg.Dial = link.Near.Enter, link.Near.Dial
 	server, err := host.StartServer(ctx, cfg)
 	if err != nil {
@@ -79,6 +83,9 @@ func (b *bench) slow(ctx context.Context) (err error) {
 		bench: b, link: link, server: server, http: &http.Client{Transport: &http.Transport{DialContext: link.Near.Dial}},
 		book: check.NewBook("r" + strconv.FormatUint(uint64(rand.Uint32()), 36)), done: make(chan struct{}),
 		due: map[uint32]time.Time{}, ends: map[string]int64{}, refused: map[string]int64{}, more: make(chan struct{}, 1),
+	}
+	if s.tls, err = new(crew.Target).TLSConfig(server.CA); err != nil {
+		return err
 	}
 	s.user = check.UserName(s.book.Run, 0)
 	defer s.http.CloseIdleConnections()

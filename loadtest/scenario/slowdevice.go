@@ -21,7 +21,7 @@ const (
 
 // receive is the device: it holds a stream until ctx ends. opened is closed with the first hello.
 func (s *slowBench) receive(ctx context.Context, opened chan struct{}) {
-	dialer := &wire.Dialer{URL: s.server.Devices, GRPC: s.server.DevicesGRPC, Net: s.dial}
+	dialer := &wire.Dialer{URL: s.server.Devices, GRPC: s.server.DevicesGRPC, TLS: s.tls, Net: s.dial}
 	d := &slowDevice{slowBench: s, opened: opened}
 	for again := time.Duration(0); ; again = time.Second {
 		if feed.Pause(ctx, again) != nil {
