@@ -41,7 +41,7 @@ func (s *stream) ack(a *acks) {
 	seq, unknown := a.seq, ""
 	if a.cursor != "" && a.cursor != s.acked {
 		if i := s.ring.find(a.cursor); i >= 0 {
-			seq = max(seq, s.ackedSeq+1+protocol.Seq(i))
+			seq = max(seq, s.ackedLocked()+1+protocol.Seq(i))
 		} else {
 			unknown = a.cursor
 		}
@@ -49,7 +49,7 @@ func (s *stream) ack(a *acks) {
 	moved := s.ackLocked(seq)
 	lk, acked := s.link, s.acked
 	if lk == nil && unknown != "" {
-		s.lateAck = unknown
+		s.strainLocked().lateAck = unknown
 	}
 	s.mu.Unlock()
 
@@ -66,17 +66,21 @@ func (s *stream) ack(a *acks) {
 
 // ackLocked moves acked up to seq, and says whether it moved.
 func (s *stream) ackLocked(seq protocol.Seq) bool {
-	if seq <= s.ackedSeq || seq > s.sent {
+	was := s.ackedLocked()
+	if seq <= was || seq > s.sent {
 		return false
 	}
 	now := uint32(s.srv.clock.now())
-	n := int(seq - s.ackedSeq)
+	n := int(seq - was)
 	for range n {
 		u := s.ring.pop()
 		s.acked = u.cursor
 		s.srv.metrics.acked(u.priority, now-u.atMS)
 	}
-	s.ackedSeq = seq
+	if s.ring.len() == 0 {
+		s.ring.free()
+		s.ring = nil
+	}
 	s.srv.metrics.acks[s.transport].Add(float64(n))
 	return true
 }

@@ -233,7 +233,8 @@ func FuzzReadWish(f *testing.F) {
 		if !strings.HasSuffix(head, "\r\n\r\n") || strings.Index(head, "\r\n\r\n") != len(head)-4 {
 			return
 		}
-		w, path, ok := readWish(head)
+		var w wish
+		path, ok := w.read(head)
 		if !ok {
 			return
 		}

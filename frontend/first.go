@@ -17,14 +17,19 @@ import (
 // serveKnock opens a stream for a connection that has sent a request in the form in which nearly all come. False where it is not,
 // and nothing was done.
 func (s *Server) serveKnock(k *knock) bool {
-	a, path, ok := readWish(k.head[:k.end])
+	a := wishes.Get().(*wish)
+	defer func() {
+		*a = wish{} // it holds the whole head
+		wishes.Put(a)
+	}()
+	path, ok := a.read(k.head[:k.end])
 	if !ok {
 		return false
 	}
-	w := &firstWriter{s: s, from: arrived{k.c}, origin: a.origin}
+	w := &firstWriter{s: s, from: k, origin: a.origin}
 	if path == eventsPath {
 		from, refused := s.limits.enterFrom(k.c.Remote.Addr())
-		if x, lk, opened, ok := s.openEvents(s.ctx, w, &a, from, refused); ok {
+		if x, lk, opened, ok := s.openEvents(s.ctx, w, a, from, refused); ok {
 			x.take(w, a.origin, lk, opened)
 		}
 		w.close()
@@ -39,7 +44,7 @@ func (s *Server) serveKnock(k *knock) bool {
 	if refused != nil && refused.reason != protocol.ReasonResourceExhausted {
 		s.fail(w, refused.err)
 	} else {
-		s.serveSocket(s.ctx, w, &a, &n, from, refused)
+		s.serveSocket(s.ctx, w, a, &n, from, refused)
 	}
 	w.close()
 	return true
@@ -87,10 +92,8 @@ type firstWriter struct {
 	body   []byte
 }
 
-// arrived is a connection that came to the door.
-type arrived struct{ sock.Arrival }
-
-func (a arrived) take(h sock.Handler) (sock.Conn, error) { return a.Serve(h) }
+// take implements taker.
+func (k *knock) take(h sock.Handler) (sock.Conn, error) { return k.c.Serve(h) }
 
 // take implements taker.
 func (w *firstWriter) take(h sock.Handler) (sock.Conn, error) {

@@ -25,6 +25,7 @@ const (
 	grpcWindow     = 64 << 10 // bytes that a device may have sent and this side not read; the least that there is
 	grpcWrites     = 4 << 10  // bytes; shared by the connections, which hold none while idle
 	grpcReads      = 512      // bytes, held by each connection: a device's frames are acks and echoes
+	grpcHeaders    = 0        // bytes of earlier headers that a connection remembers: a device opens a stream on it, seldom two
 )
 
 // devices is the gRPC service of port 8081.
@@ -51,6 +52,7 @@ func (s *Server) GRPCOptions() []grpc.ServerOption {
 		grpc.StaticConnWindowSize(grpcWindow),
 		grpc.WriteBufferSize(grpcWrites),
 		grpc.ReadBufferSize(grpcReads),
+		grpc.HeaderTableSize(grpcHeaders),
 		grpc.ConnectionTimeout(s.cfg.ReadHeaderTimeout),
 	}
 }
@@ -123,7 +125,7 @@ func (d *devices) Stream(rpc ramenpb.Devices_StreamServer) error {
 		return refuseFrame(rpc, refused.reason, refused.err.Message)
 	}
 	g := &grpcStream{}
-	g.conn = grpcConn{rpc: rpc, end: end, h: g, remote: remoteAddr(remote)}
+	g.conn = grpcConn{rpc: rpc, end: end, h: g}
 	g.wire = wire{conn: &g.conn, enc: grpcEncoder{}}
 	if err := d.open(rpc, g, from); err != nil {
 		d.s.limits.exit(from)

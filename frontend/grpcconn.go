@@ -1,7 +1,6 @@
 package frontend
 
 import (
-	"net"
 	"sync"
 	"time"
 
@@ -20,10 +19,9 @@ import (
 // (sock.Roomy). No more than aloft is lent beyond one frame, and what is lent counts as kept until it is back.
 type grpcConn struct {
 	// immutable
-	rpc    grpc.ServerStream
-	end    finisher
-	h      sock.Handler
-	remote net.Addr
+	rpc grpc.ServerStream
+	end finisher
+	h   sock.Handler
 
 	mu      sync.Mutex
 	queue   []*[]byte
@@ -210,6 +208,3 @@ func (c *grpcConn) Stalled() time.Duration {
 	}
 	return time.Since(c.since)
 }
-
-// RemoteAddr implements sock.Conn.
-func (c *grpcConn) RemoteAddr() net.Addr { return c.remote }

@@ -99,9 +99,9 @@ func (s *stream) renew(token string) bool {
 	switch {
 	case err != nil:
 		s.finish(endOf(err))
-	case c.User != s.user:
+	case c.User != s.user():
 		s.finish(protocol.ReasonPermissionDenied, "the new token is another user's: open a stream of its own with it")
-	case c.Device != "" && c.Device != s.device:
+	case c.Device != "" && c.Device != s.device():
 		s.finish(protocol.ReasonPermissionDenied, "the new token names another device: open a stream of its own with it")
 	default:
 		at := s.srv.clock.at(c.Expires)

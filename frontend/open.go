@@ -64,7 +64,7 @@ func (s *Server) newFrameRequest(authorization string, o *protocol.OpenFrame) (*
 // init makes s what r asks for. What a stream keeps for its life is copied: r's strings share the memory of a whole request.
 func (s *stream) init(srv *Server, r *request, t protocol.Transport, out outlet, from *source) {
 	s.srv, s.out, s.source = srv, out, from
-	s.transport, s.twoWay = t, t.TwoWay()
+	s.transport = t
 	s.openedMS = srv.clock.now()
 	if t != protocol.TransportPoll {
 		if s.intervalMS = r.heartbeatMS; s.intervalMS == 0 {
@@ -79,17 +79,18 @@ func (s *stream) init(srv *Server, r *request, t protocol.Transport, out outlet,
 	}
 	user, device := string(r.who.user), string(r.who.device)
 	s.context = r.context
+	both := len(user) + len(device)
 	if c := s.context; c != nil {
-		compact(&user, &device, &c.App, &c.AppVersion, &c.OS, &c.OSVersion, &c.Model, &c.Locale)
+		s.names = compact(&user, &device, &c.App, &c.AppVersion, &c.OS, &c.OSVersion, &c.Model, &c.Locale)[:both]
 		compactLabels(c)
 	} else {
-		compact(&user, &device)
+		s.names = compact(&user, &device)
 	}
-	s.user, s.device = protocol.UserID(user), protocol.DeviceID(device)
+	s.userLen = uint8(len(user)) // at most 128. PROTOCOL 1
 }
 
-// compact copies strings into one piece of memory.
-func compact(all ...*string) {
+// compact copies strings into one piece of memory, one behind the other.
+func compact(all ...*string) string {
 	var b strings.Builder
 	n := 0
 	for _, s := range all {
@@ -103,6 +104,7 @@ func compact(all ...*string) {
 	for _, s := range all {
 		*s, rest = rest[:len(*s)], rest[len(*s):]
 	}
+	return b.String()
 }
 
 func compactLabels(c *protocol.DeviceContext) {
@@ -122,7 +124,7 @@ func (s *stream) ask(ctx context.Context, r *request) (link.Stream, link.Opened,
 	within := deadline.Within(ctx, s.srv.cfg.OpenTimeout)
 	defer within.Stop()
 	return s.srv.router.Open(within, link.Open{
-		User: s.user, Device: s.device, Transport: s.transport, Context: s.context,
+		User: s.user(), Device: s.device(), Transport: s.transport, Context: s.context,
 		Cursor: strings.Clone(r.cursor), HasSeq: r.hasSeq, Seq: protocol.Seq(r.seq), Name: strings.Clone(r.stream),
 		Window: int(s.window),
 	}, s)

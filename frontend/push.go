@@ -28,6 +28,9 @@ func (s *stream) Push(batch []protocol.Push, more bool) {
 			return
 		}
 		s.sent = p.Seq
+		if s.ring == nil {
+			s.ring = rings.Get().(*ring)
+		}
 		s.ring.push(unacked{cursor: p.Cursor, bytes: uint32(len(p.Message.Payload)), atMS: uint32(now), priority: p.Message.Priority})
 		cost += p.Cost()
 	}
@@ -48,8 +51,8 @@ func (s *stream) Push(batch []protocol.Push, more bool) {
 func (s *stream) wroteLocked(now int64, w written, cost int) {
 	kept := int32(min(w.n, w.kept)) // of this write: package sock, invariant 2
 	if kept > 0 && s.kept == 0 {
-		s.stalledMS = now
-		s.took, s.tookMS = 0, uint32(now)
+		x := s.strainLocked()
+		x.stalledMS, x.took, x.tookMS = now, 0, uint32(now)
 		if slow := s.srv.cfg.TooSlow.Milliseconds(); int64(s.intervalMS) > slow { // else a visit comes in time
 			s.srv.wheel.sooner(s, now+slow)
 		}
@@ -57,8 +60,8 @@ func (s *stream) wroteLocked(now int64, w written, cost int) {
 	if int(kept) < w.n {
 		s.wroteMS = now
 	}
-	if kept == 0 && s.held > 0 {
-		s.held = max(s.held-int32(cost), 0)
+	if x := s.strain; x != nil && kept == 0 {
+		x.held = max(x.held-int32(cost), 0)
 	}
 	s.kept += kept
 	s.owed += int32(cost)
@@ -81,15 +84,17 @@ const (
 // followLocked sets what is held back, n kept bytes having gone out. Fewer bytes than leastCredit say nothing of the device's
 // rate: over gRPC and TLS a heartbeat is kept for a moment too.
 func (s *stream) followLocked(now int64, n int) {
-	if s.took += int32(n); s.took < leastCredit {
+	x := s.strainLocked()
+	x.stalledMS = now
+	if x.took += int32(n); x.took < leastCredit {
 		if int32(n) >= s.kept {
-			s.held = max(s.held-int32(n), 0)
+			x.held = max(x.held-int32(n), 0)
 		}
 		return
 	}
-	ms, most := int64(max(uint32(now)-s.tookMS, 1)), int64(s.credit())
-	s.held = int32(most - min(max(int64(s.took)*drainTime/ms, leastCredit), most))
-	s.took, s.tookMS = 0, uint32(now)
+	ms, most := int64(max(uint32(now)-x.tookMS, 1)), int64(s.credit())
+	x.held = int32(most - min(max(int64(x.took)*drainTime/ms, leastCredit), most))
+	x.took, x.tookMS = 0, uint32(now)
 }
 
 // written is told by the outlet that n of the kept bytes went out.
@@ -97,7 +102,7 @@ func (s *stream) written(n int) {
 	now := s.srv.clock.now()
 	s.mu.Lock()
 	s.followLocked(now, n)
-	s.wroteMS, s.stalledMS = now, now
+	s.wroteMS = now
 	if left := s.kept - int32(n); left > 0 {
 		part := int32(int64(s.owed) * int64(n) / int64(s.kept))
 		s.owed -= part
@@ -125,11 +130,12 @@ func (s *stream) settleLocked() (give int) {
 		s.due += s.owed
 		s.owed = 0
 	}
-	give = int(s.due - s.held)
-	if s.state != live || give < (s.credit()-int(s.held))/4 {
+	held := s.heldLocked()
+	give = int(s.due - held)
+	if s.state != live || give < (s.credit()-int(held))/4 {
 		return 0
 	}
-	s.due = s.held
+	s.due = held
 	return give
 }
 

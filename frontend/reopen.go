@@ -72,10 +72,10 @@ func (s *stream) reopen(ctx context.Context) {
 	}
 	s.lost = false
 	o := link.Open{
-		User: s.user, Device: s.device, Transport: s.transport, Context: s.context, Window: int(s.window),
-		Number: s.number, Seq: s.sent, Acked: s.acked, Sent: s.ring.sent(s.ackedSeq),
+		User: s.user(), Device: s.device(), Transport: s.transport, Context: s.context, Window: int(s.window),
+		Number: s.number, Seq: s.sent, Acked: s.acked, Sent: s.ring.sent(s.ackedLocked()),
 	}
-	asked := place{acked: s.ackedSeq, context: s.context}
+	asked := place{acked: s.ackedLocked(), context: s.context}
 	s.mu.Unlock()
 
 	lk, opened, err := s.srv.router.Open(ctx, o, s)
@@ -109,8 +109,10 @@ func (s *stream) reattach(lk link.Stream, o link.Opened, asked place) {
 	s.rttMS = 0 // the new owner does not know it
 	give := s.credit() - int(s.owed)
 	s.due = int32(min(give, 0)) // one push beyond the credit may wait for the socket: it is owed before more is given
-	late, acked, ackedSeq, sent, context := s.lateAck, s.acked, s.ackedSeq, s.sent, s.context
-	s.lateAck = ""
+	acked, ackedSeq, sent, context := s.acked, s.ackedLocked(), s.sent, s.context
+	x := s.strainLocked()
+	late := x.lateAck
+	x.lateAck = ""
 	s.mu.Unlock()
 
 	if o.Seq != sent {
@@ -148,11 +150,12 @@ func (s *stream) reopenFailed(ctx context.Context, err error) {
 	s.srv.metrics.reopens[failLabel(reason)].Inc()
 	now := s.srv.clock.now()
 	s.mu.Lock()
-	again := s.state == detached && reason == protocol.ReasonUnavailable && now-s.lostMS < s.srv.cfg.DetachedTime.Milliseconds()
+	x := s.strainLocked()
+	again := s.state == detached && reason == protocol.ReasonUnavailable && now-x.lostMS < s.srv.cfg.DetachedTime.Milliseconds()
 	if again {
-		s.retryMS = now + reopenPauseMS + rand.Int64N(reopenJitterMS)
+		x.retryMS = now + reopenPauseMS + rand.Int64N(reopenJitterMS)
 	}
-	retry := s.retryMS
+	retry := x.retryMS
 	s.mu.Unlock()
 	if !again {
 		s.finish(reason, detail)

@@ -15,17 +15,26 @@ type unacked struct {
 	priority protocol.Priority
 }
 
-// ring holds the unacked pushes of a stream in order. An empty ring has no buffer. It grows no further than the window that the
-// gateway keeps to: PROTOCOL 2.10.
+// ring holds the unacked pushes of a stream in order. A stream has one while something is unacked. It grows no further than the
+// window that the gateway keeps to: PROTOCOL 2.10.
 type ring struct {
-	buf  []unacked // len is a power of two
-	head uint16
-	n    uint16
+	buf   []unacked // len is a power of two; nil while empty
+	head  uint16
+	n     uint16
+	small [smallRing]unacked
 }
 
-const smallRing = 8 // entries; such buffers are pooled, since most rings never grow beyond
+const smallRing = 8 // entries: most rings never grow beyond
 
-var smallRings = sync.Pool{New: func() any { return new([smallRing]unacked) }}
+var rings = sync.Pool{New: func() any { return new(ring) }}
+
+// len is how many there are. nil: none.
+func (r *ring) len() int {
+	if r == nil {
+		return 0
+	}
+	return int(r.n)
+}
 
 func (r *ring) at(i int) *unacked { return &r.buf[(int(r.head)+i)&(len(r.buf)-1)] }
 
@@ -40,14 +49,14 @@ func (r *ring) push(u unacked) {
 func (r *ring) grow() {
 	var buf []unacked
 	if r.n == 0 {
-		buf = smallRings.Get().(*[smallRing]unacked)[:]
+		buf = r.small[:]
 	} else {
 		buf = make([]unacked, 2*len(r.buf))
 	}
 	for i := range int(r.n) {
 		buf[i] = *r.at(i)
 	}
-	r.free()
+	r.clear()
 	r.buf, r.head = buf, 0
 }
 
@@ -57,30 +66,31 @@ func (r *ring) pop() unacked {
 	*r.at(0) = unacked{} // let go of the cursor
 	r.head = uint16((int(r.head) + 1) & (len(r.buf) - 1))
 	if r.n--; r.n == 0 {
-		r.free()
+		r.clear()
 	}
 	return u
 }
 
-// free gives the buffer back. The entries stay counted: grow has copied them, drop has not.
-func (r *ring) free() {
+// clear lets go of the buffer. The entries stay counted: grow has copied them, free has not.
+func (r *ring) clear() {
 	if len(r.buf) == smallRing {
-		small := (*[smallRing]unacked)(r.buf)
-		*small = [smallRing]unacked{}
-		smallRings.Put(small)
+		r.small = [smallRing]unacked{}
 	}
 	r.buf, r.head = nil, 0
 }
 
-// drop forgets everything.
-func (r *ring) drop() {
-	r.free()
-	r.n = 0
+// free forgets everything and gives r to the next. nil: nothing.
+func (r *ring) free() {
+	if r != nil {
+		r.clear()
+		r.n = 0
+		rings.Put(r)
+	}
 }
 
 // find is the index of cursor, or -1.
 func (r *ring) find(cursor string) int {
-	for i := int(r.n) - 1; i >= 0; i-- {
+	for i := r.len() - 1; i >= 0; i-- {
 		if r.at(i).cursor == cursor {
 			return i
 		}
@@ -90,7 +100,7 @@ func (r *ring) find(cursor string) int {
 
 // sent lists everything for a re-open; acked is the seq before the oldest.
 func (r *ring) sent(acked protocol.Seq) []link.Sent {
-	if r.n == 0 {
+	if r.len() == 0 {
 		return nil
 	}
 	all := make([]link.Sent, r.n)

@@ -10,7 +10,7 @@ import (
 func TestRingIsAQueue(t *testing.T) {
 	seed := rand.Uint64()
 	rnd := rand.New(rand.NewPCG(seed, 2))
-	var r ring
+	r := new(ring)
 	var model []string
 	next := 0
 	for range 20_000 {
@@ -46,7 +46,7 @@ func TestRingIsAQueue(t *testing.T) {
 			t.Fatalf("seed %d: sent %d is %+v", seed, i, s)
 		}
 	}
-	if r.drop(); r.n != 0 || r.buf != nil || r.sent(0) != nil {
+	if r.free(); r.n != 0 || r.buf != nil || r.sent(0) != nil {
 		t.Fatalf("seed %d: a dropped ring holds %d", seed, r.n)
 	}
 }

@@ -162,7 +162,7 @@ func (s *Server) opened(x *stream, resumed bool) {
 	}
 	if s.debug() {
 		s.log.LogAttrs(s.ctx, slog.LevelDebug, "frontend: stream opened", slog.String("transport", x.transport.String()),
-			slog.String("user", string(x.user)), slog.String("device", string(x.device)), slog.Bool("resumed", resumed))
+			slog.String("user", string(x.user())), slog.String("device", string(x.device())), slog.Bool("resumed", resumed))
 	}
 }
 

@@ -2,7 +2,6 @@ package frontend
 
 import (
 	"context"
-	"net"
 	"net/http"
 	"sync/atomic"
 	"time"
@@ -206,4 +205,3 @@ func (noConn) Write([]byte) (int, error) { return 0, sock.ErrClosed }
 func (noConn) Shutdown()                 {}
 func (noConn) Close()                    {}
 func (noConn) Stalled() time.Duration    { return 0 }
-func (noConn) RemoteAddr() net.Addr      { return remoteAddr("") }

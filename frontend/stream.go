@@ -24,7 +24,7 @@ import (
 // A stream that was asked to leave (drain, rebalance) is live or detached with leaving set: it is pushed to until endMS.
 //
 // Invariants:
-//  1. acked is the cursor of ackedSeq, and the ring holds the pushes ackedSeq+1 … sent.
+//  1. acked is the cursor of the push up to which all is acked, and the ring holds those behind it, up to sent.
 //  2. kept is what the outlet keeps, less what Written still has to report; owed is the credit of what is in it. Credit is
 //     given back when bytes left for the kernel, so owed + due + what the gateway may still send is Config.Credit.
 //  3. mu is held while the outlet writes (which never blocks), and never while a link.Stream or the router is called.
@@ -32,15 +32,20 @@ type stream struct {
 	// immutable once opened
 	srv        *Server
 	out        outlet
-	user       protocol.UserID
-	device     protocol.DeviceID
+	names      string  // of the user, and of the device behind it
 	source     *source // of the connection, nil where sources are not counted
 	openedMS   int64
 	intervalMS int32  // of heartbeats; 0: none
 	window     uint16 // as asked for; 0: the transport's most
 	transport  protocol.Transport
-	twoWay     bool
-	holds      bool // its handler lets it exit from limits, once its end is written
+	userLen    uint8 // of names
+
+	// guarded by wheel.mu
+	wish int64 // when to visit it at the latest, asked for while it was in no slot; 0: nothing was
+	pos  int32
+	slot int16 // -1: in no slot
+	on   bool  // was put on the wheel
+	off  bool  // off it for good
 
 	mu sync.Mutex
 	// guarded by mu
@@ -50,39 +55,73 @@ type stream struct {
 	lost      bool            // Lost came while an open was under way
 	echoDue   bool            // a heartbeat was written and not answered
 	unbeaten  bool            // kept bytes stood where a heartbeat was due
-	link      link.Stream     // nil but while live
+	holds     bool            // its handler lets it exit from limits, once its end is written
+	kept      int32           // bytes
+	owed      int32           // credit of what is kept
+	due       int32           // credit to give back with the next
+	pushes    uint32
+	rttMS     uint32
+	ring      *ring       // nil while all is acked
+	strain    *strain     // nil while all is well
+	link      link.Stream // nil but while live
 	number    protocol.StreamNumber
 	context   *protocol.DeviceContext
 	acked     string // cursor
-	lateAck   string // a cursor that came while detached and is not in the ring
-	ackedSeq  protocol.Seq
 	sent      protocol.Seq
-	ring      ring
-	kept      int32 // bytes
-	owed      int32 // credit of what is kept
-	due       int32 // credit to give back with the next
-	held      int32 // how much of due stays with us: push.go
-	took      int32 // bytes that went out since tookMS, while some are kept
-	tookMS    uint32
-	rttMS     uint32
-	pushes    uint32
 	wroteMS   int64 // when bytes last left
 	heardMS   int64 // when the device last said something
 	beatMS    int64 // when the last heartbeat was written
-	stalledMS int64 // since when the socket has taken nothing of what is kept
 	expiresMS int64 // of the token; 0: never
 	ageMS     int64 // when to ask it to leave; 0: never
-	endMS     int64 // when a leaving stream ends
-	lostMS    int64 // when it was detached
-	retryMS   int64 // when to look for the owner again; 0: a re-open is queued or under way
-
-	// guarded by wheel.mu
-	wish int64 // when to visit it at the latest, asked for while it was in no slot; 0: nothing was
-	slot int32 // -1: in no slot
-	pos  int32
-	on   bool // was put on the wheel
-	off  bool // off it for good
 }
+
+// strain is what a stream needs that is slow, has to leave, or has lost its gateway. Hardly any is at a time, so that an idle
+// stream has no room for it: visit takes it off one that is well again.
+type strain struct {
+	held      int32  // how much of due stays with us: push.go
+	took      int32  // bytes that went out since tookMS, while some are kept
+	tookMS    uint32 //
+	stalledMS int64  // since when the socket has taken nothing of what is kept
+	endMS     int64  // when a leaving stream ends
+	lostMS    int64  // when it was detached
+	retryMS   int64  // when to look for the owner again; 0: a re-open is queued or under way
+	lateAck   string // a cursor that came while detached and is not in the ring
+}
+
+var strains = sync.Pool{New: func() any { return new(strain) }}
+
+// strainLocked is the stream's strain to change.
+func (s *stream) strainLocked() *strain {
+	if s.strain == nil {
+		s.strain = strains.Get().(*strain)
+	}
+	return s.strain
+}
+
+// easeLocked gives the strain back, where there is none.
+func (s *stream) easeLocked() {
+	x := s.strain
+	if x == nil || s.state != live || s.kept > 0 || x.held != 0 || s.leaving != protocol.ReasonNone || x.lateAck != "" {
+		return
+	}
+	s.strain = nil
+	*x = strain{}
+	strains.Put(x)
+}
+
+// heldLocked is how much of due stays with us.
+func (s *stream) heldLocked() int32 {
+	if s.strain == nil {
+		return 0
+	}
+	return s.strain.held
+}
+
+func (s *stream) user() protocol.UserID     { return protocol.UserID(s.names[:s.userLen]) }
+func (s *stream) device() protocol.DeviceID { return protocol.DeviceID(s.names[s.userLen:]) }
+
+// ackedLocked is the seq up to which all is acked.
+func (s *stream) ackedLocked() protocol.Seq { return s.sent - protocol.Seq(s.ring.len()) }
 
 type state uint8
 
@@ -112,14 +151,16 @@ type written struct{ n, kept int }
 // callbacks of the connection wait.
 func (s *stream) start(lk link.Stream, o link.Opened, connect func(h *protocol.Hello) (written, error)) {
 	now := s.srv.clock.now()
-	h := s.hello(&o)
+	h := hellos.Get().(*protocol.Hello)
+	*h = s.hello(&o)
 	s.mu.Lock()
 	s.link, s.number = lk, o.Number
-	s.acked, s.ackedSeq, s.sent = o.Cursor, o.Seq, o.Seq
-	s.heardMS, s.beatMS, s.stalledMS, s.state = now, now, now, live
+	s.acked, s.sent = o.Cursor, o.Seq
+	s.heardMS, s.beatMS, s.state = now, now, live
 	s.owed = int32(s.credit())
 	s.ageMS = s.srv.ageLimit(now)
-	w, err := connect(&h)
+	w, err := connect(h)
+	hellos.Put(h)
 	var give int
 	if err == nil {
 		s.wroteLocked(now, w, 0)
@@ -149,13 +190,16 @@ func (s *stream) start(lk link.Stream, o link.Opened, connect func(h *protocol.H
 	}
 }
 
+// hellos are pooled: a connect that leaves less behind leaves fewer holes among what stays.
+var hellos = sync.Pool{New: func() any { return new(protocol.Hello) }}
+
 func (s *stream) hello(o *link.Opened) protocol.Hello {
 	h := protocol.Hello{
 		Resumed: o.Resumed, Stream: o.Name, Seq: o.Seq, Expired: o.Expired,
 		HeartbeatMS: uint32(s.intervalMS), TimeoutMS: uint32(s.intervalMS) * 7 / 4, // PROTOCOL 2.8
 		AckMS: ackOneWayMS, TimeMS: time.Now().UnixMilli(),
 	}
-	if s.twoWay {
+	if s.transport.TwoWay() {
 		h.AckMS = ackTwoWayMS
 	}
 	return h
@@ -220,7 +264,8 @@ func (s *stream) finishWith(reason protocol.Reason, detail string, how farewell)
 	} else {
 		s.out.end(reason, detail)
 	}
-	s.ring.drop()
+	s.ring.free()
+	s.ring = nil
 	pushes := s.pushes
 	s.mu.Unlock()
 
@@ -231,8 +276,8 @@ func (s *stream) finishWith(reason protocol.Reason, detail string, how farewell)
 	s.srv.ended(s, reason)
 	if s.srv.debug() {
 		s.srv.log.LogAttrs(s.srv.ctx, slog.LevelDebug, "frontend: stream ended",
-			slog.String("transport", s.transport.String()), slog.String("user", string(s.user)),
-			slog.String("device", string(s.device)), slog.String("reason", reasonLabel(reason)), slog.String("detail", detail),
+			slog.String("transport", s.transport.String()), slog.String("user", string(s.user())),
+			slog.String("device", string(s.device())), slog.String("reason", reasonLabel(reason)), slog.String("detail", detail),
 			slog.Int64("lived_ms", s.srv.clock.now()-s.openedMS), slog.Uint64("pushes", uint64(pushes)))
 	}
 }
@@ -266,7 +311,8 @@ func (s *stream) Lost() {
 	case detached: // while its re-open was under way, which will see it
 		s.lost = true
 	case live:
-		s.link, s.state, s.lostMS = nil, detached, s.srv.clock.now()
+		s.link, s.state = nil, detached
+		s.strainLocked().lostMS = s.srv.clock.now()
 		s.mu.Unlock()
 		s.srv.reopens.add(s)
 		return

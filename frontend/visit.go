@@ -24,10 +24,11 @@ func (s *stream) visit(now int64) (next, spare int64) {
 	}
 	s.leaveLocked(now)
 	s.beatLocked(now)
-	look := s.state == detached && s.retryMS != 0 && s.retryMS <= now
+	look := s.state == detached && s.strain.retryMS != 0 && s.strain.retryMS <= now
 	if look {
-		s.retryMS = 0
+		s.strain.retryMS = 0
 	}
+	s.easeLocked()
 	next, spare = s.nextLocked(now)
 	s.mu.Unlock()
 
@@ -42,15 +43,15 @@ const silences = 3
 
 func (s *stream) overdueLocked(now int64) protocol.Reason {
 	switch {
-	case s.leaving != protocol.ReasonNone && now >= s.endMS:
+	case s.leaving != protocol.ReasonNone && now >= s.strain.endMS:
 		return s.leaving
 	case s.srv.closing.Load():
 		return protocol.ReasonDrain
 	case s.expiresMS != 0 && now >= s.expiresMS:
 		return protocol.ReasonUnauthenticated
-	case s.kept > 0 && now-s.stalledMS >= s.srv.cfg.TooSlow.Milliseconds():
+	case s.kept > 0 && now-s.strain.stalledMS >= s.srv.cfg.TooSlow.Milliseconds():
 		return protocol.ReasonTooSlow
-	case s.twoWay && s.kept == 0 && now-s.heardMS >= silences*int64(s.intervalMS):
+	case s.transport.TwoWay() && s.kept == 0 && now-s.heardMS >= silences*int64(s.intervalMS):
 		return protocol.ReasonAckTimeout
 	}
 	return protocol.ReasonNone
@@ -83,7 +84,7 @@ func (s *stream) leaveLocked(now int64) {
 	if reason == protocol.ReasonNone {
 		return
 	}
-	s.leaving, s.endMS = reason, now+s.srv.cfg.DrainTime.Milliseconds()
+	s.leaving, s.strainLocked().endMS = reason, now+s.srv.cfg.DrainTime.Milliseconds()
 	w := s.out.goaway(&protocol.GoAway{
 		Reason: reason, ReconnectMS: s.srv.reconnectMS(),
 		Detail: "open another stream within the time, and read this one until it ends",
@@ -112,13 +113,13 @@ func (s *stream) beatLocked(now int64) {
 		s.srv.metrics.late.Observe(0)
 	}
 	s.srv.metrics.heartbeats[s.transport].Inc()
-	s.beatMS, s.echoDue = now, s.twoWay
+	s.beatMS, s.echoDue = now, s.transport.TwoWay()
 	s.wroteLocked(now, s.out.heartbeat(time.Now().UnixMilli()), 0)
 }
 
 func (s *stream) beatDueLocked() int64 {
 	due := s.wroteMS + int64(s.intervalMS)
-	if s.twoWay {
+	if s.transport.TwoWay() {
 		due = min(due, max(s.heardMS, s.beatMS)+int64(s.intervalMS))
 	}
 	return due
@@ -143,20 +144,20 @@ func (s *stream) nextLocked(now int64) (next, spare int64) {
 		}
 	}
 	if s.kept > 0 {
-		sooner(s.stalledMS + s.srv.cfg.TooSlow.Milliseconds())
-	} else if s.twoWay {
+		sooner(s.strain.stalledMS + s.srv.cfg.TooSlow.Milliseconds())
+	} else if s.transport.TwoWay() {
 		sooner(s.heardMS + silences*int64(s.intervalMS))
 	}
 	if s.expiresMS != 0 {
 		sooner(s.expiresMS)
 	}
 	if s.leaving != protocol.ReasonNone {
-		sooner(s.endMS)
+		sooner(s.strain.endMS)
 	} else if s.ageMS != 0 {
 		sooner(s.ageMS)
 	}
-	if s.retryMS != 0 {
-		sooner(s.retryMS)
+	if s.strain != nil && s.strain.retryMS != 0 {
+		sooner(s.strain.retryMS)
 	}
 	return next, spare
 }

@@ -339,15 +339,48 @@ func TestWheelKeepsItsBooks(t *testing.T) {
 	})
 }
 
+// The sizes are classes of Go's allocator.
 func TestStreamIsSmall(t *testing.T) {
-	for what, size := range map[string]uintptr{
-		"sse": unsafe.Sizeof(sseStream{}), "ws": unsafe.Sizeof(wsStream{}),
+	for _, c := range []struct {
+		what      string
+		size, max uintptr
+	}{
+		{"sse", unsafe.Sizeof(sseStream{}), 288}, {"ws", unsafe.Sizeof(wsStream{}), 320}, {"grpc", unsafe.Sizeof(grpcStream{}), 448},
 	} {
-		t.Logf("%s: %d bytes", what, size)
-		if size > 512 {
-			t.Errorf("%s takes %d bytes", what, size)
+		if c.size > c.max {
+			t.Errorf("%s takes %d bytes; want at most %d", c.what, c.size, c.max)
 		}
 	}
+}
+
+// What pushes and trouble need is given back: the ring with the last ack, the strain by a visit.
+func TestIdleStreamHoldsNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, stop := socketless(t, nil)
+		defer stop()
+		x, o := s.stand(protocol.TransportWS, 60_000, time.Time{})
+		for seq := range protocol.Seq(20) {
+			x.Push([]protocol.Push{{Seq: seq + 1, Cursor: "c", Message: &protocol.Message{}}}, false)
+		}
+		o.kept = 7 // the socket is full
+		x.Push([]protocol.Push{{Seq: 21, Cursor: "c", Message: &protocol.Message{}}}, false)
+		x.locked(func() {
+			if x.ring.len() != 21 || x.strain == nil {
+				t.Errorf("%d pushes are unacked, strain is %v", x.ring.len(), x.strain)
+			}
+		})
+		o.kept = 0
+		x.written(7)
+		x.ack(&acks{some: true, seq: 21})
+		s.wheel.sooner(x, s.clock.now()+100)
+		pass(time.Second)
+		x.locked(func() {
+			if x.ring != nil || x.strain != nil {
+				t.Errorf("ring is %v, strain %v", x.ring, x.strain)
+			}
+		})
+		x.finish(protocol.ReasonGone, "")
+	})
 }
 
 // A time that is asked for while a stream is visited, or before it is on the wheel, is not lost to what the visit answered.

@@ -211,7 +211,7 @@ func (w *wheel) distanceLocked(slot int64) int64 {
 }
 
 func (w *wheel) putLocked(s *stream, slot int64) {
-	s.on, s.slot, s.pos = true, int32(slot), int32(len(w.slots[slot]))
+	s.on, s.slot, s.pos = true, int16(slot), int32(len(w.slots[slot]))
 	w.slots[slot] = append(w.slots[slot], s)
 }
 
@@ -236,7 +236,7 @@ func (w *wheel) check() error {
 	n := 0
 	for slot, in := range w.slots {
 		for pos, s := range in {
-			if s.slot != int32(slot) || s.pos != int32(pos) || s.off {
+			if s.slot != int16(slot) || s.pos != int32(pos) || s.off {
 				return fmt.Errorf("frontend: check: a stream at %d/%d of the wheel believes to be at %d/%d", slot, pos, s.slot, s.pos)
 			}
 		}

@@ -3,6 +3,7 @@ package frontend
 import (
 	"net/http"
 	"strings"
+	"sync"
 
 	"ramen/frontend/ws"
 )
@@ -31,10 +32,13 @@ const (
 	httpLine   = " HTTP/1.1\r\n"
 )
 
-// readWish reads the head of a request for a stream, which ends with an empty line. It knows the form in which nearly all come,
+// wishes are pooled: see hellos.
+var wishes = sync.Pool{New: func() any { return new(wish) }}
+
+// read reads the head of a request for a stream, which ends with an empty line. It knows the form in which nearly all come,
 // and answers false to all others, right or wrong: what one reader takes for one request and another for two is how requests are
 // smuggled, so that only net/http judges what is unusual. RFC 9112 2.2, 3, 5.
-func readWish(head string) (w wish, path string, ok bool) {
+func (w *wish) read(head string) (path string, ok bool) {
 	line, rest, _ := strings.Cut(head, "\r\n")
 	switch {
 	case strings.HasPrefix(line, "GET "+eventsPath+"?"):
@@ -42,21 +46,21 @@ func readWish(head string) (w wish, path string, ok bool) {
 	case strings.HasPrefix(line, "GET "+socketPath+"?"):
 		path = socketPath
 	default:
-		return w, "", false
+		return "", false
 	}
 	line, ok = strings.CutSuffix(line[len("GET ")+len(path)+1:], httpLine[:len(httpLine)-2])
 	if !ok || !allOf(line, &queryBytes) {
-		return w, "", false
+		return "", false
 	}
 	w.query = line
 	seen := uint32(0)
 	for rest != "\r\n" {
 		var found bool
 		if line, rest, found = strings.Cut(rest, "\r\n"); !found || !w.field(line, &seen) {
-			return w, "", false
+			return "", false
 		}
 	}
-	return w, path, seen&1 != 0 // Host there is always: RFC 9112 3.2
+	return path, seen&1 != 0 // Host there is always: RFC 9112 3.2
 }
 
 // fields are those that are looked at, each of which may come once. Host is the first.

@@ -197,7 +197,7 @@ func (c *committer) newStepLocked(b *mailbox) *step {
 	if n := len(c.spare); n > 0 {
 		s, c.spare = c.spare[n-1], c.spare[:n-1]
 	}
-	s.box, s.prior = b, b.unsure
+	s.box, s.prior = b, b.unsureLocked()
 	for _, p := range s.prior {
 		for _, e := range p.added {
 			s.freshen(e)

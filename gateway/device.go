@@ -3,38 +3,108 @@ package gateway
 import (
 	"sort"
 	"strings"
+	"sync"
 
 	"ramen/protocol"
 	"ramen/store"
 )
 
 // device is one known device of a user: a cursor over the mailbox. Guarded by its mailbox's mu.
-//
-//	acked.At <= read <= the lanes' ends, lane by lane; sent holds what was pushed between them.
 type device struct {
 	// immutable
 	mb *mailbox
 	id protocol.DeviceID
 
-	context *protocol.DeviceContext
-	acked   protocol.Cursor    // what it has acked
-	pushed  protocol.Cursor    // the last seq ever pushed, and the furthest push of each lane
-	read    protocol.Positions // how far its latest stream has come: pushed, or passed over as not for it
-	sent    []sent             // unacked pushes of its latest stream, in order; their seqs end at pushed.Seq
-	bytes   int                // of payload in sent
+	next      *device // of its user
+	context   *protocol.DeviceContext
+	acked     protocol.Cursor       // what it has acked
+	flow      *flow                 // nil: it has acked all that it was pushed, and read no further
+	stream    *stream               // nil while offline
+	number    protocol.StreamNumber // of the latest stream; zero where this process knows none
+	sinceMS   int64                 // with a stream: it was opened; offline: last seen
+	expired   uint32
+	transport protocol.Transport
+	greeted   bool // it has had a hello
+	doubtful  bool // it had a stream when its process died: it may have acked more than was saved (doubt.go)
+	durable   bool // its record is known to be in the store
+}
 
-	stream      *stream               // nil while offline
-	number      protocol.StreamNumber // of the latest stream; zero where this process knows none
-	transport   protocol.Transport
-	connectedMS int64
-	lastSeenMS  int64
-	rttMS       uint32
-	expired     uint32
-	greeted     bool // it has had a hello
-	doubtful    bool // it had a stream when its process died: it may have acked more than was saved (doubt.go)
-	durable     bool // its record is known to be in the store
-	dirty       bool // its record is to be saved
-	forgotten   bool // it is no longer in the mailbox
+// flow is how far a device has come beyond what it has acked. Most have none: it is back in a pool once there is nothing beyond.
+//
+//	acked.At <= read <= the lanes' ends, lane by lane; sent holds what was pushed between them.
+type flow struct {
+	pushed protocol.Cursor    // the last seq ever pushed, and the furthest push of each lane
+	read   protocol.Positions // how far its latest stream has come: pushed, or passed over as not for it
+	sent   []sent             // unacked pushes of its latest stream, in order; their seqs end at pushed.Seq
+	bytes  int                // of payload in sent
+}
+
+var flows = sync.Pool{New: func() any { return new(flow) }}
+
+// keptSent is the most pushes that a flow in the pool has room for.
+const keptSent = 64
+
+// flowLocked is d's flow to change. restLocked follows.
+func (d *device) flowLocked() *flow {
+	if d.flow == nil {
+		d.flow = flows.Get().(*flow)
+		d.flow.pushed, d.flow.read = d.acked, d.acked.At
+	}
+	return d.flow
+}
+
+// restLocked gives the flow back where it says nothing beyond acked. Whoever had it before must ask for it again.
+func (d *device) restLocked() {
+	f := d.flow
+	if f == nil || len(f.sent) > 0 || f.read != d.acked.At || f.pushed.Seq != d.acked.Seq || f.pushed.At.Max(d.acked.At) != d.acked.At {
+		return
+	}
+	if cap(f.sent) > keptSent {
+		f.sent = nil
+	}
+	flows.Put(f)
+	d.flow = nil
+}
+
+// pushedLocked is the last seq ever pushed, and the furthest push of each lane.
+func (d *device) pushedLocked() protocol.Cursor {
+	if d.flow == nil {
+		return d.acked
+	}
+	return d.flow.pushed
+}
+
+// readLocked is how far the latest stream has come in a lane.
+func (d *device) readLocked(lane int) protocol.Position {
+	if d.flow == nil {
+		return d.acked.At[lane]
+	}
+	return d.flow.read[lane]
+}
+
+// unackedLocked is how many pushes of the latest stream are not acked.
+func (d *device) unackedLocked() int {
+	if d.flow == nil {
+		return 0
+	}
+	return len(d.flow.sent)
+}
+
+// rewind begins anew behind at.
+func (f *flow) rewind(at protocol.Positions) { f.sent, f.bytes, f.read = f.sent[:0], 0, at }
+
+// drop takes from sent what is acked: a prefix, since pushes are acked in their order.
+func (f *flow) drop(acked protocol.Positions) {
+	n := 0
+	for n < len(f.sent) && !acked[f.sent[n].lane].Less(f.sent[n].pos) {
+		f.bytes -= int(f.sent[n].bytes)
+		n++
+	}
+	if n == len(f.sent) {
+		f.sent = f.sent[:0]
+		return
+	}
+	f.sent = f.sent[n:]
 }
 
 // sent is one unacked push.
@@ -47,9 +117,9 @@ type sent struct {
 // nextLocked is the oldest pending message of the highest priority: alive, for d, behind what it was pushed. It passes
 // over for good what is not, and judges where on what is first the next. PROTOCOL 2.5, 9.
 func (d *device) nextLocked(nowMS int64) *entry {
-	for i := range d.mb.lanes {
-		l := &d.mb.lanes[i]
-		for at := l.after(d.read[i]); at < len(l.entries); at++ {
+	for i := range protocol.Lanes {
+		l := d.mb.laneLocked(i)
+		for at := l.after(d.readLocked(i)); at < len(l.entries); at++ {
 			e := l.entries[at]
 			if !e.dead && e.msg.ExpiresMS <= nowMS {
 				d.mb.expireLocked(e)
@@ -57,7 +127,7 @@ func (d *device) nextLocked(nowMS int64) *entry {
 			if !e.dead && e.targets(d.id) && d.wantsLocked(e) {
 				return e
 			}
-			d.read[i] = e.pos
+			d.flowLocked().read[i] = e.pos
 		}
 	}
 	return nil
@@ -101,22 +171,22 @@ func (b *mailbox) settleLocked(e *entry, acked bool) {
 
 // sendLocked numbers the push of e, which nextLocked has just chosen.
 func (d *device) sendLocked(e *entry) protocol.Push {
-	i := e.msg.Priority.Lane()
-	again := !d.pushed.At[i].Less(e.pos)
+	i, f := e.msg.Priority.Lane(), d.flowLocked()
+	again := !f.pushed.At[i].Less(e.pos)
 	if e.where != nil {
 		again = e.verdicts[d.id] == wantedAndPushed
 		e.verdicts[d.id] = wantedAndPushed
 	}
-	d.read[i] = e.pos
-	d.pushed.Seq++
-	if d.pushed.At[i].Less(e.pos) {
-		d.pushed.At[i] = e.pos
+	f.read[i] = e.pos
+	f.pushed.Seq++
+	if f.pushed.At[i].Less(e.pos) {
+		f.pushed.At[i] = e.pos
 	}
-	d.sent = append(d.sent, sent{pos: e.pos, bytes: int32(len(e.msg.Payload)), lane: uint8(i)})
-	d.bytes += len(e.msg.Payload)
+	f.sent = append(f.sent, sent{pos: e.pos, bytes: int32(len(e.msg.Payload)), lane: uint8(i)})
+	f.bytes += len(e.msg.Payload)
 	return protocol.Push{
-		Seq:         d.pushed.Seq,
-		Cursor:      d.mb.g.sealer.Seal(d.mb.user, d.id, protocol.Cursor{Seq: d.pushed.Seq, At: d.read}),
+		Seq:         f.pushed.Seq,
+		Cursor:      d.mb.g.sealer.Seal(d.mb.user, d.id, protocol.Cursor{Seq: f.pushed.Seq, At: f.read}),
 		Redelivered: again,
 		Message:     e.msg,
 	}
@@ -124,12 +194,12 @@ func (d *device) sendLocked(e *entry) protocol.Push {
 
 // ackSeqLocked acks the stream's pushes up to seq, which is no further than pushed.Seq.
 func (d *device) ackSeqLocked(seq protocol.Seq) (acked bool) {
-	first := d.pushed.Seq - protocol.Seq(len(d.sent)) + 1
-	if seq < first {
+	f := d.flow
+	if f == nil || seq+protocol.Seq(len(f.sent)) <= f.pushed.Seq {
 		return false
 	}
 	c := protocol.Cursor{Seq: seq, At: d.acked.At}
-	for _, s := range d.sent[:seq-first+1] {
+	for _, s := range f.sent[:seq+protocol.Seq(len(f.sent))-f.pushed.Seq] {
 		c.At[s.lane] = s.pos
 	}
 	return d.ackLocked(c)
@@ -139,28 +209,31 @@ func (d *device) ackSeqLocked(seq protocol.Seq) (acked bool) {
 // what waits for d.
 func (d *device) ackLocked(c protocol.Cursor) (moved bool) {
 	old := d.acked
-	d.acked.At = old.At.Max(c.At)
-	d.acked.Seq = max(old.Seq, c.Seq)
-	if d.acked == old {
+	acked := protocol.Cursor{Seq: max(old.Seq, c.Seq), At: old.At.Max(c.At)}
+	if acked == old {
 		return false
 	}
+	f := d.flowLocked() // as of what was acked before
+	defer d.restLocked()
+	d.acked = acked
 	d.mb.g.saver.dirtyLocked(d)
-	if d.acked.At == old.At {
+	if acked.At == old.At {
 		return false // only numbered otherwise: a cursor of a place where nothing was pushed
 	}
-	d.read = d.read.Max(d.acked.At)
-	for i := range d.mb.lanes {
-		if old.At[i].Less(d.acked.At[i]) {
-			d.passLocked(i, old.At[i], d.acked.At[i])
+	f.read = f.read.Max(acked.At)
+	for i := range protocol.Lanes {
+		if old.At[i].Less(acked.At[i]) {
+			d.passLocked(i, old.At[i], acked.At[i])
 		}
 	}
-	d.dropSentLocked()
+	f.drop(acked.At)
+	d.mb.trimLocked()
 	return true
 }
 
 // passLocked settles, for d, the entries of lane i behind from, up to and including to.
 func (d *device) passLocked(i int, from, to protocol.Position) {
-	l := &d.mb.lanes[i]
+	l := d.mb.laneLocked(i)
 	for at := l.after(from); at < len(l.entries) && !to.Less(l.entries[at].pos); at++ {
 		e := l.entries[at]
 		if e.dead || !e.targets(d.id) || e.verdicts[d.id] == unwanted {
@@ -168,36 +241,19 @@ func (d *device) passLocked(i int, from, to protocol.Position) {
 		}
 		d.mb.settleLocked(e, e.pendingFor(d))
 	}
-	if l.dead > 0 {
-		l.trim()
-	}
-}
-
-// dropSentLocked takes from sent what is acked: a prefix, since pushes are acked in their order.
-func (d *device) dropSentLocked() {
-	n := 0
-	for n < len(d.sent) && !d.acked.At[d.sent[n].lane].Less(d.sent[n].pos) {
-		d.bytes -= int(d.sent[n].bytes)
-		n++
-	}
-	if n == len(d.sent) {
-		d.sent = nil // an idle device holds no buffer
-		return
-	}
-	d.sent = d.sent[n:]
 }
 
 // countLocked is how many messages wait for d, and how many of these its stream was pushed.
 func (d *device) countLocked(nowMS int64) (waiting, unacked int) {
-	for i := range d.mb.lanes {
-		l := &d.mb.lanes[i]
+	for i := range protocol.Lanes {
+		l := d.mb.laneLocked(i)
 		for at := l.after(d.acked.At[i]); at < len(l.entries); at++ {
 			e := l.entries[at]
 			if e.msg.ExpiresMS <= nowMS || !e.pendingFor(d) {
 				continue
 			}
 			waiting++
-			if d.stream != nil && !d.read[i].Less(e.pos) {
+			if d.stream != nil && !d.readLocked(i).Less(e.pos) {
 				unacked++
 			}
 		}
@@ -207,30 +263,35 @@ func (d *device) countLocked(nowMS int64) (waiting, unacked int) {
 
 // recordLocked is what the store keeps of d.
 func (d *device) recordLocked() store.Device {
-	if d.stream != nil {
-		d.lastSeenMS = d.mb.g.nowMS()
-	}
 	return store.Device{
 		ID:         d.id,
 		Acked:      d.acked,
-		Pushed:     d.pushed,
+		Pushed:     d.pushedLocked(),
 		Expired:    d.expired,
 		Greeted:    d.greeted,
 		Live:       d.stream != nil || d.doubtful,
 		Transport:  d.transport,
-		LastSeenMS: d.lastSeenMS,
+		LastSeenMS: d.seenLocked(d.mb.g.nowMS()),
 		Context:    d.context,
 	}
 }
 
-// saveLocked is d's record as a write to the store: where d was forgotten and has come back since, that of its successor.
-func (d *device) saveLocked() store.DeviceSave {
-	if d.forgotten {
-		if again := d.mb.deviceLocked(d.id); again != nil {
-			d = again
-		}
+// seenLocked is when d was last seen.
+func (d *device) seenLocked(nowMS int64) int64 {
+	if d.stream != nil {
+		return nowMS
 	}
-	return store.DeviceSave{Owner: d.mb.owner(), User: d.mb.user, Remove: d.forgotten, Device: d.recordLocked()}
+	return d.sinceMS
+}
+
+// saveLocked is d's record as a write to the store: where d was forgotten, its removal, or that of its successor if it has come
+// back since.
+func (d *device) saveLocked() store.DeviceSave {
+	known := d.mb.deviceLocked(d.id)
+	if known != nil {
+		d = known
+	}
+	return store.DeviceSave{Owner: d.mb.owner(), User: d.mb.user, Remove: known == nil, Device: d.recordLocked()}
 }
 
 // whereText is where in one string, in an order of its own, for comparing.

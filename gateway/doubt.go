@@ -1,10 +1,6 @@
 package gateway
 
-import (
-	"slices"
-
-	"ramen/protocol"
-)
+import "ramen/protocol"
 
 // doubt is a message that expired for a device of which nobody knows yet whether it had acked it: the device had a stream
 // when the process before this one died, and its last acks may not have been saved. Its cursor tells. Without one the
@@ -18,11 +14,9 @@ type doubt struct {
 // doubtLocked keeps e, which has just expired, for the opens of those who may have acked it. At most once a message.
 func (b *mailbox) doubtLocked(e *entry) {
 	x := doubt{pos: e.pos, device: e.device, lane: uint8(e.msg.Priority.Lane())}
-	if b.doubts == nil {
-		b.doubts = new([]doubt) // hardly ever: a mailbox has no room for a slice of them
-	}
-	if l := *b.doubts; len(l) == 0 || l[len(l)-1] != x {
-		*b.doubts = append(l, x)
+	t := b.troubleLocked()
+	if l := t.doubts; len(l) == 0 || l[len(l)-1] != x {
+		t.doubts = append(l, x)
 	}
 }
 
@@ -35,8 +29,8 @@ func (b *mailbox) resolveLocked(d *device, known bool) {
 		b.sweepLocked(nowMS) // as long as d is in doubt
 	}
 	var doubts []doubt
-	if b.doubts != nil {
-		doubts = *b.doubts
+	if b.trouble != nil {
+		doubts = b.trouble.doubts
 	}
 	for _, x := range doubts {
 		if known && d.greeted && (x.device == "" || x.device == d.id) && d.acked.At[x.lane].Less(x.pos) {
@@ -44,7 +38,13 @@ func (b *mailbox) resolveLocked(d *device, known bool) {
 		}
 	}
 	d.doubtful = false
-	if !slices.ContainsFunc(b.devices, func(d *device) bool { return d.doubtful }) {
-		b.doubts = nil
+	for other := b.devices; other != nil; other = other.next {
+		if other.doubtful {
+			return
+		}
+	}
+	if b.trouble != nil {
+		b.trouble.doubts = nil
+		b.calmLocked()
 	}
 }

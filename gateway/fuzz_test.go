@@ -330,6 +330,9 @@ func (f *driver) again() {
 		case 0:
 			f.w.restart()
 		case 1:
+			if err := f.w.g.saver.flush(f.t.Context(), false); err != nil { // what was dropped at this very moment would come back
+				f.fatal("save: %v", err)
+			}
 			f.w.crash()
 			for _, d := range f.x.devices {
 				d.loose, d.doubtful = true, d.doubtful || d.online

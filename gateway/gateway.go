@@ -75,7 +75,7 @@ func New(cfg Config, deps Deps) (*Gateway, error) {
 	g.saver.init(g)
 	g.stalls.init()
 	for i := range g.shards {
-		g.shards[i].id = protocol.ShardID(i)
+		g.shards[i].g, g.shards[i].id = g, protocol.ShardID(i)
 	}
 	for range cfg.Committers {
 		c := &committer{g: g, jobs: make(chan *job, cfg.CommitQueue)}

@@ -135,8 +135,8 @@ func TestBurstOnASlowDiskEnds(t *testing.T) {
 		w.sleep(30 * time.Second)
 		for i := range w.g.shards {
 			for _, b := range w.g.shards[i].mailboxes {
-				if len(b.unsure) > 0 {
-					t.Fatalf("%d writes for %s are still unsure", len(b.unsure), b.user)
+				if n := len(b.unsureLocked()); n > 0 {
+					t.Fatalf("%d writes for %s are still unsure", n, b.user)
 				}
 			}
 		}
@@ -201,7 +201,7 @@ func TestRecallOfWhatIsBeingRecalledWaits(t *testing.T) {
 			if ok, err := w.recall("m2"); ok || err != nil {
 				t.Errorf("recall of what was replaced: %v, %v; want false", ok, err)
 			}
-			if len(w.g.shards[w.route(alice).Shard].mailboxes[alice].unsure) > 0 {
+			if w.g.shards[w.route(alice).Shard].mailboxes[alice].unsureLocked() != nil {
 				t.Error("something is still unsure")
 			}
 			w.crash()

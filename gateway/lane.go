@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"sort"
+	"sync"
 
 	"ramen/protocol"
 )
@@ -58,6 +59,17 @@ type lane struct {
 	entries []*entry
 	dead    int
 }
+
+// lanes are those of a mailbox in which something waits.
+type lanes struct {
+	at       [protocol.Lanes]lane
+	collapse map[collapseKey]*entry // the waiting entry of each key; nil until there was one
+}
+
+var spareLanes = sync.Pool{New: func() any { return new(lanes) }}
+
+// emptyLane stands for each lane of a mailbox in which nothing waits. It is only read.
+var emptyLane lane
 
 // after is the index of the first entry behind p. A device that has read all, or nothing, costs no search.
 func (l *lane) after(p protocol.Position) int {

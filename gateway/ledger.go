@@ -78,13 +78,13 @@ func (b *mailbox) check(waiting *[protocol.Lanes]int64, devices, streams, bytes 
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	count := 0
-	for _, s := range b.unsure {
+	for _, s := range b.unsureLocked() {
 		count += len(s.added)
 	}
-	for i := range b.lanes {
-		dead := 0
-		for j, e := range b.lanes[i].entries {
-			if j > 0 && !b.lanes[i].entries[j-1].pos.Less(e.pos) {
+	for i := range protocol.Lanes {
+		l, dead := b.laneLocked(i), 0
+		for j, e := range l.entries {
+			if j > 0 && !l.entries[j-1].pos.Less(e.pos) {
 				return fmt.Errorf("gateway: lane %v of user %s is out of order at %v", protocol.LanePriority(i), b.user, e.pos)
 			}
 			if e.dead {
@@ -97,16 +97,16 @@ func (b *mailbox) check(waiting *[protocol.Lanes]int64, devices, streams, bytes 
 				return err
 			}
 		}
-		if dead != b.lanes[i].dead {
-			return fmt.Errorf("gateway: lane %v of user %s counts %d dead entries, it has %d", protocol.LanePriority(i), b.user, b.lanes[i].dead, dead)
+		if dead != l.dead {
+			return fmt.Errorf("gateway: lane %v of user %s counts %d dead entries, it has %d", protocol.LanePriority(i), b.user, l.dead, dead)
 		}
 	}
 	if count != int(b.count) {
 		return fmt.Errorf("gateway: mailbox of user %s counts %d messages, it has %d", b.user, b.count, count)
 	}
 	*bytes += b.bytes + int64(b.count)*entryOverhead + b.seen.bytes()
-	*devices += int64(len(b.devices))
-	for _, d := range b.devices {
+	for d := b.devices; d != nil; d = d.next {
+		*devices++
 		if d.stream != nil {
 			*streams++
 		}
@@ -117,7 +117,7 @@ func (b *mailbox) check(waiting *[protocol.Lanes]int64, devices, streams, bytes 
 // checkEntry recounts whom a live entry waits for.
 func (b *mailbox) checkEntry(e *entry) error {
 	n := int32(0)
-	for _, d := range b.devices {
+	for d := b.devices; d != nil; d = d.next {
 		if e.targets(d.id) && e.verdicts[d.id] != unwanted && d.acked.At[e.msg.Priority.Lane()].Less(e.pos) {
 			n++
 		}

@@ -16,17 +16,14 @@ func (g *Gateway) Devices(ctx context.Context, at link.Route, user protocol.User
 	defer g.release(b)
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	nowMS, list := g.nowMS(), make([]link.Device, 0, len(b.devices))
-	for _, d := range b.devices {
-		waiting, unacked := d.countLocked(nowMS)
-		seenMS := d.lastSeenMS
-		if d.stream != nil {
-			seenMS = nowMS
+	nowMS, list := g.nowMS(), make([]link.Device, 0, b.countDevices())
+	for d := b.devices; d != nil; d = d.next {
+		l := link.Device{ID: d.id, Transport: d.transport, Context: d.context, LastSeenMS: d.seenLocked(nowMS)}
+		l.Pending, l.Unacked = d.countLocked(nowMS)
+		if s := d.stream; s != nil {
+			l.Online, l.ConnectedMS, l.RTTMS = true, d.sinceMS, s.rttMS
 		}
-		list = append(list, link.Device{
-			ID: d.id, Online: d.stream != nil, Transport: d.transport, Context: d.context,
-			ConnectedMS: d.connectedMS, LastSeenMS: seenMS, Pending: waiting, Unacked: unacked, RTTMS: d.rttMS,
-		})
+		list = append(list, l)
 	}
 	return list, nil
 }
@@ -41,8 +38,8 @@ func (g *Gateway) Messages(ctx context.Context, at link.Route, user protocol.Use
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	nowMS, list := g.nowMS(), make([]*protocol.Message, 0, b.count)
-	for i := range b.lanes {
-		for _, e := range b.lanes[i].entries {
+	for i := range protocol.Lanes {
+		for _, e := range b.laneLocked(i).entries {
 			if !e.dead && e.msg.ExpiresMS > nowMS {
 				list = append(list, e.msg)
 			}
@@ -63,7 +60,7 @@ func (g *Gateway) Disconnect(ctx context.Context, at link.Route, user protocol.U
 	}
 	var ended []*stream
 	b.mu.Lock()
-	for _, d := range b.devices {
+	for d := b.devices; d != nil; d = d.next {
 		if s := d.stream; s != nil && (device == "" || d.id == device) {
 			s.endLocked(protocol.ReasonDisconnected, detail)
 			ended = append(ended, s)

@@ -18,39 +18,50 @@ type collapseKey struct {
 // mailbox is one user's messages and devices. It is in memory while somebody holds a pin on it, and some time longer.
 type mailbox struct {
 	// immutable
-	g     *Gateway
-	shard *shard
-	user  protocol.UserID
-	epoch protocol.Epoch // at which the shard is owned; another ownership has another mailbox
-
-	// guarded by shard.mu
-	pins      int32
-	touchedMS int64
-	loading   *loading // nil once loaded
+	*shard // the user's, with the gateway
+	user   protocol.UserID
+	epoch  protocol.Epoch // at which the shard is owned; another ownership has another mailbox
 
 	nextExpiryMS atomic.Int64 // nothing here expires before; 0: nothing does
 	sweepAtMS    atomic.Int64 // when remembered ids and unsure writes are to be looked at
 	wake         atomic.Bool  // something expired: what it held up may be pushed
 	unsured      atomic.Int32 // bytes in unsure
 
+	// guarded by shard.mu
+	loading   *loading // nil once loaded
+	touchedMS int64
+	pins      int32
+
+	count  int32      // guarded by mu: entries that wait, and those being appended
 	saving sync.Mutex // held across a durable save of one of its devices, for which only opens of this user wait
 	step   *step      // what the write being prepared does to it; owned by its shard's committer
 
 	mu sync.Mutex
 	// guarded by mu
-	loaded    bool  // its counts are in the gauges and in the ledger
-	gone      bool  // the shard was given up: nothing may change any more, and no stream may be added
-	count     int32 // entries that wait, and those being appended
-	lanes     [protocol.Lanes]lane
-	devices   []*device
-	bytes     int64 // of them
+	loaded    bool    // its counts are in the gauges and in the ledger
+	gone      bool    // the shard was given up: nothing may change any more, and no stream may be added
+	bytes     int64   // of the entries counted
+	lanes     *lanes  // nil while they are empty: an idle mailbox has none
+	devices   *device // the first of the list by next, in the order in which they became known
 	seen      seen
-	collapse  map[collapseKey]*entry
 	unsaved   *unsaved // what the saver is to write; nil: nothing. It pins the mailbox
-	unsure    []*step  // writes with an unknown outcome, oldest first; it pins the mailbox
-	doubts    *[]doubt // what expired, for devices that may have acked it before a crash
+	trouble   *trouble // nil: none, as nearly always
 	opens     bucket
 	publishes bucket
+}
+
+// trouble is what a mailbox keeps while something went wrong.
+type trouble struct {
+	unsure []*step // writes with an unknown outcome, oldest first; they pin the mailbox
+	doubts []doubt // what expired, for devices that may have acked it before a crash
+}
+
+// troubleLocked is b's trouble to add to.
+func (b *mailbox) troubleLocked() *trouble {
+	if b.trouble == nil {
+		b.trouble = new(trouble)
+	}
+	return b.trouble
 }
 
 // loading is a mailbox on its way from the store.
@@ -61,8 +72,16 @@ type loading struct {
 
 func (b *mailbox) owner() store.Owner { return store.Owner{Shard: b.shard.id, Epoch: b.epoch} }
 
+// laneLocked is a lane to look at.
+func (b *mailbox) laneLocked(i int) *lane {
+	if b.lanes == nil {
+		return &emptyLane
+	}
+	return &b.lanes.at[i]
+}
+
 func (b *mailbox) deviceLocked(id protocol.DeviceID) *device {
-	for _, d := range b.devices {
+	for d := b.devices; d != nil; d = d.next {
 		if d.id == id {
 			return d
 		}
@@ -70,9 +89,34 @@ func (b *mailbox) deviceLocked(id protocol.DeviceID) *device {
 	return nil
 }
 
+// linkLocked puts d at the end of the devices, unlinkLocked takes it off them, countDevices counts them.
+func (b *mailbox) linkLocked(d *device) {
+	at := &b.devices
+	for *at != nil {
+		at = &(*at).next
+	}
+	*at = d
+}
+
+func (b *mailbox) unlinkLocked(d *device) {
+	for at := &b.devices; *at != nil; at = &(*at).next {
+		if *at == d {
+			*at, d.next = d.next, nil
+			return
+		}
+	}
+}
+
+func (b *mailbox) countDevices() (n int) {
+	for d := b.devices; d != nil; d = d.next {
+		n++
+	}
+	return n
+}
+
 // insertLocked puts a durable entry at the end of its lane and says for how many known devices it is.
 func (b *mailbox) insertLocked(e *entry) (devices int) {
-	for _, d := range b.devices {
+	for d := b.devices; d != nil; d = d.next {
 		if !e.targets(d.id) {
 			continue
 		}
@@ -81,14 +125,17 @@ func (b *mailbox) insertLocked(e *entry) (devices int) {
 			devices++
 		}
 	}
-	l := &b.lanes[e.msg.Priority.Lane()]
+	if b.lanes == nil {
+		b.lanes = spareLanes.Get().(*lanes)
+	}
+	l := &b.lanes.at[e.msg.Priority.Lane()]
 	l.entries = append(l.entries, e)
 	b.expiresLocked(e.msg.ExpiresMS)
 	if e.msg.CollapseKey != "" {
-		if b.collapse == nil {
-			b.collapse = make(map[collapseKey]*entry)
+		if b.lanes.collapse == nil {
+			b.lanes.collapse = make(map[collapseKey]*entry)
 		}
-		b.collapse[e.collapseKey()] = e
+		b.lanes.collapse[e.collapseKey()] = e
 	}
 	b.g.ledger.waiting[e.msg.Priority.Lane()].Add(1)
 	return devices
@@ -117,14 +164,13 @@ const (
 func (b *mailbox) removeLocked(e *entry, why fate) {
 	e.dead, e.ended = true, why
 	i := e.msg.Priority.Lane()
-	l := &b.lanes[i]
-	l.dead++
+	b.lanes.at[i].dead++
 	b.releaseLocked(e.msg)
 	b.g.ledger.waiting[i].Add(-1)
 	b.g.ledger.ended[why].Add(1)
 	if e.msg.CollapseKey != "" {
-		if k := e.collapseKey(); b.collapse[k] == e {
-			delete(b.collapse, k)
+		if k := e.collapseKey(); b.lanes.collapse[k] == e {
+			delete(b.lanes.collapse, k)
 		}
 	}
 	if retainedMS := e.msg.CreatedMS + b.g.cfg.IDRetention.Milliseconds(); e.msg.ExpiresMS > retainedMS {
@@ -181,19 +227,31 @@ func (b *mailbox) releaseLocked(m *protocol.Message) {
 	b.g.memory.Add(-int64(m.Size()) - entryOverhead)
 }
 
-// trimLocked drops dead entries from the lanes.
+// trimLocked drops dead entries from the lanes, and gives these back once nothing is left in any. Whoever had looked at a lane
+// before must look again.
 func (b *mailbox) trimLocked() {
-	for i := range b.lanes {
-		if b.lanes[i].dead > 0 {
-			b.lanes[i].trim()
+	if b.lanes == nil {
+		return
+	}
+	left := 0
+	for i := range b.lanes.at {
+		l := &b.lanes.at[i]
+		if l.dead > 0 {
+			l.trim()
 		}
+		left += len(l.entries)
+	}
+	if left == 0 {
+		b.lanes.collapse = nil
+		spareLanes.Put(b.lanes)
+		b.lanes = nil
 	}
 }
 
 // findLocked is the waiting entry with that id, or nil.
 func (b *mailbox) findLocked(id protocol.MessageID) *entry {
-	for i := range b.lanes {
-		for _, e := range b.lanes[i].entries {
+	for i := range protocol.Lanes {
+		for _, e := range b.laneLocked(i).entries {
 			if !e.dead && e.msg.ID == id {
 				return e
 			}
@@ -204,7 +262,7 @@ func (b *mailbox) findLocked(id protocol.MessageID) *entry {
 
 // expireLocked ends a message whose time is over, and counts it for each device that it was for and that had not acked it.
 func (b *mailbox) expireLocked(e *entry) {
-	for _, d := range b.devices {
+	for d := b.devices; d != nil; d = d.next {
 		if d.stream != nil {
 			b.wake.Store(true)
 			b.shard.sweepBy(0)
@@ -228,8 +286,8 @@ func (b *mailbox) expireLocked(e *entry) {
 // sweepLocked expires what is over at nowMS and finds when to come again. What is the next to be pushed then is judged.
 func (b *mailbox) sweepLocked(nowMS int64) {
 	next, ended := int64(0), false
-	for i := range b.lanes {
-		for _, e := range b.lanes[i].entries {
+	for i := range protocol.Lanes {
+		for _, e := range b.laneLocked(i).entries {
 			switch {
 			case e.dead:
 			case e.msg.ExpiresMS <= nowMS:
@@ -244,7 +302,7 @@ func (b *mailbox) sweepLocked(nowMS int64) {
 	if next != 0 {
 		b.shard.sweepBy(next)
 	}
-	for _, d := range b.devices {
+	for d := b.devices; d != nil; d = d.next {
 		if ended && d.stream != nil {
 			d.nextLocked(nowMS)
 		}

@@ -77,17 +77,18 @@ func (b *mailbox) findOrAdd(o link.Open) (d *device, durable bool, err error) {
 
 // makeRoomLocked forgets the device that is unseen the longest, where there are as many as may be. PROTOCOL 1.
 func (b *mailbox) makeRoomLocked() error {
-	if len(b.devices) < b.g.cfg.DevicesPerUser {
+	known := b.countDevices()
+	if known < b.g.cfg.DevicesPerUser {
 		return nil
 	}
 	var oldest *device
-	for _, d := range b.devices {
-		if d.stream == nil && (oldest == nil || d.lastSeenMS < oldest.lastSeenMS) {
+	for d := b.devices; d != nil; d = d.next {
+		if d.stream == nil && (oldest == nil || d.sinceMS < oldest.sinceMS) {
 			oldest = d
 		}
 	}
 	if oldest == nil {
-		return protocol.Errorf(protocol.CodeResourceExhausted, "the user has %d devices with a stream each, and may have no more; end one of them first", len(b.devices))
+		return protocol.Errorf(protocol.CodeResourceExhausted, "the user has %d devices with a stream each, and may have no more; end one of them first", known)
 	}
 	b.forgetDeviceLocked(oldest)
 	return nil
@@ -95,10 +96,10 @@ func (b *mailbox) makeRoomLocked() error {
 
 // addDeviceLocked makes a device known: it gets what still waits.
 func (b *mailbox) addDeviceLocked(o link.Open) *device {
-	d := &device{mb: b, id: o.Device, context: o.Context, transport: o.Transport, lastSeenMS: b.g.nowMS()}
-	b.devices = append(b.devices, d)
-	for i := range b.lanes {
-		for _, e := range b.lanes[i].entries {
+	d := &device{mb: b, id: o.Device, context: o.Context, transport: o.Transport, sinceMS: b.g.nowMS()}
+	b.linkLocked(d)
+	for i := range protocol.Lanes {
+		for _, e := range b.laneLocked(i).entries {
 			if !e.dead && e.targets(d.id) {
 				e.waiting++
 			}
@@ -110,15 +111,9 @@ func (b *mailbox) addDeviceLocked(o link.Open) *device {
 
 // forgetDeviceLocked takes a device without a stream off the mailbox. What others have acked no longer waits for it.
 func (b *mailbox) forgetDeviceLocked(d *device) {
-	for i := range b.devices {
-		if b.devices[i] == d {
-			b.devices = append(b.devices[:i], b.devices[i+1:]...)
-			break
-		}
-	}
-	d.forgotten = true
-	for i := range b.lanes {
-		l := &b.lanes[i]
+	b.unlinkLocked(d)
+	for i := range protocol.Lanes {
+		l := b.laneLocked(i)
 		for at := l.after(d.acked.At[i]); at < len(l.entries); at++ {
 			if e := l.entries[at]; !e.dead && e.targets(d.id) && e.verdicts[d.id] != unwanted {
 				b.settleLocked(e, false)
@@ -127,8 +122,8 @@ func (b *mailbox) forgetDeviceLocked(d *device) {
 		for _, e := range l.entries {
 			delete(e.verdicts, d.id)
 		}
-		l.trim()
 	}
+	b.trimLocked()
 	b.g.devices.Add(-1)
 	b.g.saver.dirtyLocked(d)
 }
@@ -140,7 +135,7 @@ func (b *mailbox) attach(d *device, o link.Open, r link.Receiver) (s, old *strea
 	if b.gone {
 		return nil, nil, opened, link.ErrNotOwner
 	}
-	if d.forgotten {
+	if b.deviceLocked(d.id) != d {
 		return nil, nil, opened, protocol.Errorf(protocol.CodeUnavailable, "the device was forgotten while it was opening a stream; open it again")
 	}
 	number := o.Number
@@ -150,9 +145,8 @@ func (b *mailbox) attach(d *device, o link.Open, r link.Receiver) (s, old *strea
 		return nil, nil, opened, link.ErrSuperseded
 	}
 	if old = d.stream; old != nil {
-		if old.number == number {
-			old.loseLocked()
-			old.ending.kind = endTold // the same socket has come back: its old end is told nothing
+		if d.number == number {
+			old.detachLocked(endTold) // the same socket has come back: its old end is told nothing
 		} else {
 			old.endLocked(protocol.ReasonSuperseded, "the device opened a newer stream")
 		}
@@ -167,20 +161,21 @@ func (b *mailbox) attach(d *device, o link.Open, r link.Receiver) (s, old *strea
 		resumed = b.resumeLocked(d, o)
 		b.resolveLocked(d, resumed)
 	}
+	d.restLocked()
 	s = b.streamLocked(d, o, r, number)
 	opened = link.Opened{
 		Number:  number,
 		Name:    b.g.streamName(number),
 		Resumed: resumed,
-		Seq:     d.pushed.Seq,
-		Cursor:  b.g.sealer.Seal(b.user, d.id, protocol.Cursor{Seq: d.pushed.Seq, At: d.acked.At}),
+		Seq:     d.pushedLocked().Seq,
+		Cursor:  b.g.sealer.Seal(b.user, d.id, protocol.Cursor{Seq: d.pushedLocked().Seq, At: d.acked.At}),
 	}
 	if !again { // a re-open tells no hello
 		opened.Expired = b.tellLocked(d)
 	}
 	opened.Pending = d.nextLocked(b.g.nowMS()) != nil
 	if beside {
-		s.noteLocked()
+		s.noted = true
 	}
 	d.greeted = true
 	b.g.saver.dirtyLocked(d)
@@ -202,13 +197,12 @@ func (b *mailbox) streamLocked(d *device, o link.Open, r link.Receiver, number p
 	if o.Window > 0 && o.Window < pushes {
 		pushes = o.Window
 	}
-	s := &stream{d: d, number: number, receiver: r, transport: o.Transport, window: pushes, windowBytes: bytes}
-	nowMS := b.g.nowMS()
+	s := &stream{d: d, receiver: r, window: uint16(pushes), windowBytes: int32(bytes)}
 	d.stream, d.number, d.transport, d.context = s, number, o.Transport, o.Context
-	d.connectedMS, d.lastSeenMS, d.rttMS = nowMS, nowMS, 0
+	d.sinceMS = b.g.nowMS()
 	b.g.streams.Add(1)
 	b.g.pin(b)
-	if len(d.sent) >= s.window {
+	if d.unackedLocked() >= int(s.window) {
 		s.fillLocked()
 	}
 	return s
@@ -223,14 +217,14 @@ func (b *mailbox) resumeLocked(d *device, o link.Open) (resumed bool) {
 			d.ackLocked(c)
 		}
 	case o.HasSeq && o.Name != "":
-		resumed = o.Name == b.g.streamName(d.number) && !d.number.IsZero() && o.Seq <= d.pushed.Seq
+		resumed = o.Name == b.g.streamName(d.number) && !d.number.IsZero() && o.Seq <= d.pushedLocked().Seq
 		if resumed {
 			d.ackSeqLocked(o.Seq)
 		}
 	}
-	d.sent, d.bytes = nil, 0
-	d.read = d.acked.At
-	d.pushed.Seq = max(d.pushed.Seq, d.acked.Seq)
+	f := d.flowLocked()
+	f.rewind(d.acked.At)
+	f.pushed.Seq = max(f.pushed.Seq, d.acked.Seq)
 	return resumed
 }
 
@@ -241,26 +235,27 @@ func (b *mailbox) reopenLocked(d *device, o link.Open) (beside, known bool) {
 		known = true
 		d.ackLocked(c)
 	}
-	d.sent, d.bytes = nil, 0
-	d.read = d.acked.At
+	f := d.flowLocked()
+	f.rewind(d.acked.At)
 	at := d.acked.At
 	for k, w := range o.Sent {
 		c, err := b.honour(d.id, w.Cursor)
 		if err != nil || w.Seq+protocol.Seq(len(o.Sent)-1-k) != o.Seq || w.Priority.Lane() < 0 || w.Priority.Lane() >= protocol.Lanes {
 			// Not written by this store, or not these pushes: all is pushed again.
-			d.sent, d.bytes, d.read, at = nil, 0, d.acked.At, d.acked.At
+			f.rewind(d.acked.At)
+			at = d.acked.At
 			break
 		}
 		i := w.Priority.Lane()
 		at[i] = c.At[i]
-		d.read = d.read.Max(c.At)
-		d.sent = append(d.sent, sent{pos: c.At[i], lane: uint8(i), bytes: int32(w.Bytes)})
-		d.bytes += w.Bytes
+		f.read = f.read.Max(c.At)
+		f.sent = append(f.sent, sent{pos: c.At[i], lane: uint8(i), bytes: int32(w.Bytes)})
+		f.bytes += w.Bytes
 	}
-	d.pushed = protocol.Cursor{Seq: o.Seq, At: at}
-	sent := len(d.sent)
-	d.dropSentLocked()
-	return len(d.sent) < sent, known
+	f.pushed = protocol.Cursor{Seq: o.Seq, At: at}
+	sent := len(f.sent)
+	f.drop(d.acked.At)
+	return len(f.sent) < sent, known
 }
 
 // honour reads a cursor of the device's: authentic, and of no place that has not been.
@@ -309,13 +304,17 @@ func (b *mailbox) ackBesideLocked(a link.Ack) (*stream, error) {
 	if err != nil {
 		return nil, err
 	}
-	d.lastSeenMS = b.g.nowMS()
-	if s := d.stream; s != nil && moved {
-		s.noteLocked()
-		s.progressLocked()
-		return s, nil
+	s := d.stream
+	if s == nil {
+		d.sinceMS = b.g.nowMS()
+		return nil, nil
 	}
-	return nil, nil
+	if !moved {
+		return nil, nil
+	}
+	s.noted = true
+	s.progressLocked()
+	return s, nil
 }
 
 func (b *mailbox) ackOfLocked(d *device, a link.Ack) (moved bool, err error) {
@@ -323,8 +322,8 @@ func (b *mailbox) ackOfLocked(d *device, a link.Ack) (moved bool, err error) {
 		switch {
 		case d == nil || d.number.IsZero() || a.Name != b.g.streamName(d.number):
 			return false, protocol.Errorf(protocol.CodeNotFound, "stream %q is not the device's latest, or the server does not know it; ack with the cursor of the push", a.Name)
-		case a.Seq > d.pushed.Seq:
-			return false, protocol.Invalidf("ack of seq %d is beyond the last push, %d", a.Seq, d.pushed.Seq)
+		case a.Seq > d.pushedLocked().Seq:
+			return false, protocol.Invalidf("ack of seq %d is beyond the last push, %d", a.Seq, d.pushedLocked().Seq)
 		}
 		return d.ackSeqLocked(a.Seq), nil
 	}

@@ -125,7 +125,7 @@ func (g *Gateway) pushPublished(j *job) {
 		}
 		last = j.ops[i].box // rejected or not: what was unsure before it may have become sure with it
 		last.mu.Lock()
-		for _, d := range last.devices {
+		for d := last.devices; d != nil; d = d.next {
 			if d.stream != nil {
 				*streams = append(*streams, d.stream)
 			}

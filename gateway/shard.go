@@ -12,6 +12,7 @@ import (
 
 // shard is a share of the users, owned at an epoch or not at all.
 type shard struct {
+	g     *Gateway
 	id    protocol.ShardID
 	epoch atomic.Uint64 // 0: not owned
 	dueMS atomic.Int64  // no mailbox of it needs the sweeper before; the sweeper alone raises it
@@ -49,7 +50,7 @@ func (g *Gateway) acquire(ctx context.Context, at link.Route, user protocol.User
 		s.mu.Unlock()
 		return g.await(ctx, b, l)
 	}
-	b := &mailbox{g: g, shard: s, user: user, epoch: at.Epoch, pins: 1, loading: &loading{done: make(chan struct{})}}
+	b := &mailbox{shard: s, user: user, epoch: at.Epoch, pins: 1, loading: &loading{done: make(chan struct{})}}
 	if s.mailboxes == nil {
 		s.mailboxes = make(map[protocol.UserID]*mailbox)
 	}
@@ -111,10 +112,13 @@ func (b *mailbox) fill(kept store.Mailbox) error {
 	nowMS := b.g.nowMS()
 	for i := range kept.Devices {
 		r := &kept.Devices[i]
-		b.devices = append(b.devices, &device{
-			mb: b, id: r.ID, context: r.Context, acked: r.Acked, pushed: r.Pushed, read: r.Acked.At,
-			transport: r.Transport, lastSeenMS: r.LastSeenMS, expired: r.Expired, greeted: r.Greeted, doubtful: r.Live, durable: true,
-		})
+		d := &device{
+			mb: b, id: r.ID, context: r.Context, acked: r.Acked,
+			transport: r.Transport, sinceMS: r.LastSeenMS, expired: r.Expired, greeted: r.Greeted, doubtful: r.Live, durable: true,
+		}
+		d.flowLocked().pushed = r.Pushed
+		d.restLocked()
+		b.linkLocked(d)
 	}
 	b.g.devices.Add(int64(len(kept.Devices)))
 	for _, id := range kept.Seen {
@@ -140,7 +144,7 @@ func (b *mailbox) restoreLocked(k *store.Entry) {
 	b.rememberLocked(hashID(&b.g.identity.Key, e.msg.ID), max(e.msg.CreatedMS+b.g.cfg.IDRetention.Milliseconds(), e.msg.ExpiresMS))
 	b.insertLocked(e)
 	lane := e.msg.Priority.Lane()
-	for _, d := range b.devices {
+	for d := b.devices; d != nil; d = d.next {
 		if e.targets(d.id) && !d.acked.At[lane].Less(e.pos) {
 			b.settleLocked(e, e.pendingFor(d)) // acked before: only the store had not forgotten it yet
 			if e.dead {
@@ -181,10 +185,11 @@ func (s *shard) unloadLocked(b *mailbox) {
 func (b *mailbox) unloaded() {
 	g := b.g
 	g.boxes.Add(-1)
-	g.devices.Add(-int64(len(b.devices)))
+	g.devices.Add(-int64(b.countDevices()))
 	g.memory.Add(-b.bytes - int64(b.count)*entryOverhead - b.seen.bytes())
-	for i := range b.lanes {
-		n := int64(len(b.lanes[i].entries) - b.lanes[i].dead)
+	for i := range protocol.Lanes {
+		l := b.laneLocked(i)
+		n := int64(len(l.entries) - l.dead)
 		g.ledger.unloaded.Add(uint64(n))
 		g.ledger.waiting[i].Add(-n)
 	}
@@ -223,7 +228,7 @@ func (b *mailbox) disown() (lost []*stream) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.gone = true
-	for _, d := range b.devices {
+	for d := b.devices; d != nil; d = d.next {
 		if s := d.stream; s != nil {
 			s.loseLocked()
 			lost = append(lost, s)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"ramen/link"
 	"ramen/protocol"
@@ -146,7 +147,10 @@ func (s *step) victimLocked(e *entry, nowMS int64) *entry {
 		}
 		return a
 	}
-	old := s.box.collapse[key]
+	var old *entry
+	if l := s.box.lanes; l != nil {
+		old = l.collapse[key]
+	}
 	if old == nil || old.killed {
 		return nil
 	}
@@ -231,7 +235,8 @@ func (s *step) finish(err error) {
 		p.applyLocked()
 	}
 	if len(s.prior) > 0 {
-		b.unsure = nil
+		b.trouble.unsure = nil
+		b.calmLocked()
 		b.unsured.Store(0)
 		b.g.release(b)
 	}
@@ -276,17 +281,33 @@ func (s *step) goneLocked(err error) {
 	}
 }
 
+// unsureLocked are the writes with an unknown outcome, oldest first.
+func (b *mailbox) unsureLocked() []*step {
+	if b.trouble == nil {
+		return nil
+	}
+	return b.trouble.unsure
+}
+
+// calmLocked ends the trouble that is over.
+func (b *mailbox) calmLocked() {
+	if len(b.trouble.unsure)+len(b.trouble.doubts) == 0 {
+		b.trouble = nil
+	}
+}
+
 // sureLocked gives up what is unsure: whatever became of it is for the next owner to see.
 func (b *mailbox) sureLocked() {
-	if len(b.unsure) == 0 {
+	unsure := b.unsureLocked()
+	if len(unsure) == 0 {
 		return
 	}
-	for _, s := range b.unsure {
+	for _, s := range unsure {
 		for _, e := range s.added {
 			b.releaseLocked(e.msg)
 		}
 	}
-	b.unsure = nil
+	b.trouble.unsure = nil
 	b.g.release(b)
 }
 
@@ -304,10 +325,11 @@ func (s *step) failLocked(err error) {
 			kept.ops = append(kept.ops, &op{box: b, publish: o.publish, recall: o.recall, hash: o.hash, entry: o.entry})
 			o.reject(told)
 		}
-		if len(b.unsure) == 0 {
+		t := b.troubleLocked()
+		if len(t.unsure) == 0 {
 			b.g.pin(b)
 		}
-		b.unsure = append(b.unsure[:len(b.unsure):len(b.unsure)], kept)
+		t.unsure = append(slices.Clip(t.unsure), kept) // steps have the old ones
 		for _, e := range kept.added {
 			b.unsured.Add(int32(e.msg.Size()))
 		}

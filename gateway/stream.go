@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"math"
 	"sync"
 	"time"
 
@@ -19,29 +20,27 @@ import (
 type stream struct {
 	// immutable
 	d           *device
-	number      protocol.StreamNumber
 	receiver    link.Receiver
-	transport   protocol.Transport
-	window      int // pushes
-	windowBytes int // of payload
+	windowBytes int32 // of payload
+	window      uint16
 
 	// guarded by d.mb.mu
-	credit   int
-	busy     bool
-	detached bool // ended, lost or gone: no longer the device's stream
-	ending   ending
-	note     protocol.Seq // acked by another way, to be told
-	noted    bool
-	full     bool
+	rttMS  uint32
+	credit int32
+	end    endKind
+	busy   bool
+	noted  bool  // something was acked by another way, which is to be told
+	full   bool  // the window
+	why    *last // with endClosed
 }
 
-// ending is what a receiver is still to be told at the end.
-type ending struct {
-	kind   endKind
+// last is what a receiver is told at the end.
+type last struct {
 	reason protocol.Reason
 	detail string
 }
 
+// endKind is what a receiver is still to be told at the end. All but endNone: the stream is no longer the device's.
 type endKind uint8
 
 const (
@@ -50,6 +49,8 @@ const (
 	endLost
 	endTold // nothing more is said
 )
+
+func (s *stream) detached() bool { return s.end != endNone }
 
 var _ link.Stream = (*stream)(nil)
 
@@ -63,8 +64,8 @@ const (
 func (s *stream) Credit(bytes int) {
 	b := s.d.mb
 	b.mu.Lock()
-	s.credit += bytes
-	idle := s.detached || s.credit <= 0
+	s.credit = int32(min(int64(s.credit)+int64(bytes), math.MaxInt32))
+	idle := s.detached() || s.credit <= 0
 	b.mu.Unlock()
 	if !idle {
 		s.deliver()
@@ -75,7 +76,7 @@ func (s *stream) Credit(bytes int) {
 func (s *stream) Ack(seq protocol.Seq, cursor string) {
 	b := s.d.mb
 	b.mu.Lock()
-	if !s.detached {
+	if !s.detached() {
 		if err := s.ackLocked(seq, cursor); err != nil {
 			s.endLocked(protocol.ReasonInvalidArgument, err.Error())
 		}
@@ -87,8 +88,8 @@ func (s *stream) Ack(seq protocol.Seq, cursor string) {
 func (s *stream) ackLocked(seq protocol.Seq, cursor string) error {
 	d := s.d
 	switch {
-	case seq > d.pushed.Seq:
-		return protocol.Invalidf("ack of seq %d is beyond the last push, %d", seq, d.pushed.Seq)
+	case seq > d.pushedLocked().Seq:
+		return protocol.Invalidf("ack of seq %d is beyond the last push, %d", seq, d.pushedLocked().Seq)
 	case seq > 0 || cursor == "":
 		if !d.ackSeqLocked(seq) {
 			return nil
@@ -101,15 +102,10 @@ func (s *stream) ackLocked(seq protocol.Seq, cursor string) error {
 		if !d.ackLocked(c) {
 			return nil
 		}
-		s.noteLocked() // the frontend did not know its seq
+		s.noted = true // the frontend did not know its seq
 	}
 	s.progressLocked()
 	return nil
-}
-
-// noteLocked notes that the receiver is to be told up to where its pushes are acked.
-func (s *stream) noteLocked() {
-	s.note, s.noted = s.d.pushed.Seq-protocol.Seq(len(s.d.sent)), true
 }
 
 // progressLocked starts the ack timeout afresh: something was acked.
@@ -118,14 +114,14 @@ func (s *stream) progressLocked() {
 		s.full = false
 		s.d.mb.g.stalls.remove(s)
 	}
-	if len(s.d.sent) >= s.window {
+	if s.d.unackedLocked() >= int(s.window) {
 		s.fillLocked()
 	}
 }
 
 // fillLocked notes that the window is full. From now the device has its time to ack. PROTOCOL 2.9.
 func (s *stream) fillLocked() {
-	if limit := s.d.mb.g.cfg.ackTimeout(s.transport); !s.full && limit > 0 {
+	if limit := s.d.mb.g.cfg.ackTimeout(s.d.transport); !s.full && limit > 0 {
 		s.full = true
 		s.d.mb.g.stalls.add(s, time.Now().Add(limit))
 	}
@@ -136,7 +132,7 @@ func (s *stream) Refresh(c *protocol.DeviceContext) {
 	b := s.d.mb
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if !s.detached {
+	if !s.detached() {
 		s.d.nextLocked(b.g.nowMS()) // what is the next by now is judged by what the device was
 		s.d.context = c
 		b.g.saver.dirtyLocked(s.d)
@@ -148,43 +144,40 @@ func (s *stream) Measured(rttMS uint32) {
 	b := s.d.mb
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if !s.detached {
-		s.d.rttMS = rttMS
-	}
+	s.rttMS = rttMS
 }
 
 // Close says that the socket is gone.
 func (s *stream) Close() {
 	b := s.d.mb
 	b.mu.Lock()
-	s.detachLocked()
-	s.ending.kind = endTold
+	s.detachLocked(endTold)
 	b.mu.Unlock()
 }
 
 // endLocked ends the stream with a reason that its device will be told. The caller delivers afterwards.
 func (s *stream) endLocked(reason protocol.Reason, detail string) {
-	if !s.detached {
-		s.detachLocked()
-		s.ending = ending{endClosed, reason, detail}
+	if !s.detached() {
+		s.detachLocked(endClosed)
+		s.why = &last{reason, detail}
 	}
 }
 
 // loseLocked ends the stream so that its frontend opens it again at the owner.
 func (s *stream) loseLocked() {
-	if !s.detached {
-		s.detachLocked()
-		s.ending = ending{kind: endLost}
+	if !s.detached() {
+		s.detachLocked(endLost)
 	}
 }
 
 // detachLocked takes the stream off its device. What was pushed and not acked stays in the device's sent, for an ack
 // that comes beside the stream.
-func (s *stream) detachLocked() {
-	if s.detached {
+func (s *stream) detachLocked(end endKind) {
+	before := s.end
+	s.end = end
+	if before != endNone {
 		return
 	}
-	s.detached = true
 	d := s.d
 	if s.full {
 		d.mb.g.stalls.remove(s)
@@ -192,8 +185,7 @@ func (s *stream) detachLocked() {
 	if d.stream == s {
 		d.nextLocked(d.mb.g.nowMS()) // what was the next was judged by what the device was
 		d.stream = nil
-		d.connectedMS = 0
-		d.lastSeenMS = d.mb.g.nowMS()
+		d.sinceMS = d.mb.g.nowMS()
 		d.mb.g.saver.dirtyLocked(d)
 	}
 	d.mb.g.streams.Add(-1)
@@ -212,7 +204,7 @@ func (s *stream) deliver() {
 	for {
 		c := s.nextLocked()
 		if c.kind == callNone {
-			s.busy = s.ending.kind == endTold // after the last word nobody delivers again
+			s.busy = s.end == endTold // after the last word nobody delivers again
 			b.mu.Unlock()
 			return
 		}
@@ -271,19 +263,19 @@ func (c *call) make(r link.Receiver) {
 
 // nextLocked is the next call of the receiver: the end before all else, then an ack from beside, then pushes.
 func (s *stream) nextLocked() call {
-	switch e := s.ending; e.kind {
+	switch s.end {
 	case endClosed:
-		s.ending.kind = endTold
-		return call{kind: callClosed, reason: e.reason, detail: e.detail}
+		s.end = endTold
+		return call{kind: callClosed, reason: s.why.reason, detail: s.why.detail}
 	case endLost:
-		s.ending.kind = endTold
+		s.end = endTold
 		return call{kind: callLost}
 	case endTold:
 		return call{}
 	}
 	if s.noted {
 		s.noted = false
-		return call{kind: callAcked, seq: s.note}
+		return call{kind: callAcked, seq: s.d.pushedLocked().Seq - protocol.Seq(s.d.unackedLocked())}
 	}
 	if buffer, more := s.batchLocked(); buffer != nil {
 		return call{kind: callPush, buffer: buffer, more: more}
@@ -303,10 +295,10 @@ func (s *stream) batchLocked() (batch *pushBuffer, more bool) {
 			batch = pushBuffers.Get().(*pushBuffer)
 		}
 		p := d.sendLocked(e)
-		s.credit -= p.Cost()
+		s.credit -= int32(p.Cost())
 		bytes += p.Cost()
 		batch.list = append(batch.list, p)
-		if len(d.sent) >= s.window {
+		if d.unackedLocked() >= int(s.window) {
 			s.fillLocked()
 		}
 	}
@@ -325,8 +317,8 @@ func (s *stream) roomLocked(e *entry) bool {
 
 // fullForLocked reports whether the window is full: at its number of pushes, or e does not fit.
 func (s *stream) fullForLocked(e *entry) bool {
-	d := s.d
-	return len(d.sent) > 0 && (len(d.sent) >= s.window || e != nil && d.bytes+len(e.msg.Payload) > s.windowBytes)
+	f := s.d.flow
+	return f != nil && len(f.sent) > 0 && (len(f.sent) >= int(s.window) || e != nil && f.bytes+len(e.msg.Payload) > int(s.windowBytes))
 }
 
 // stalledLocked reports whether the window is still full: what did not fit may have gone.

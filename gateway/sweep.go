@@ -126,7 +126,7 @@ func (b *mailbox) sweep(nowMS int64) (unsure, woken bool) {
 	}
 	b.sweepLocked(nowMS)
 	woken = b.wake.Swap(false)
-	if len(b.unsure) > 0 {
+	if len(b.unsureLocked()) > 0 {
 		b.sweepAgain(nowMS + 1000)
 		return true, woken
 	}
@@ -167,7 +167,7 @@ func (g *Gateway) writeAgain(s *shard, boxes []*mailbox) {
 func (g *Gateway) pushAll(b *mailbox) {
 	b.mu.Lock()
 	var streams []*stream
-	for _, d := range b.devices {
+	for d := b.devices; d != nil; d = d.next {
 		if d.stream != nil {
 			streams = append(streams, d.stream)
 		}
@@ -181,10 +181,12 @@ func (g *Gateway) pushAll(b *mailbox) {
 // forgetUnseenLocked forgets devices that were not seen for longer than configured. PROTOCOL 1.
 func (b *mailbox) forgetUnseenLocked() {
 	before := b.g.unseenBefore(time.Now())
-	for i := len(b.devices) - 1; i >= 0; i-- {
-		if d := b.devices[i]; d.stream == nil && d.lastSeenMS < before {
+	for d := b.devices; d != nil; {
+		next := d.next
+		if d.stream == nil && d.sinceMS < before {
 			b.forgetDeviceLocked(d)
 		}
+		d = next
 	}
 }
 
@@ -270,8 +272,8 @@ func (g *Gateway) endStalled() {
 	for _, s := range g.stalls.over(time.Now()) {
 		b := s.d.mb
 		b.mu.Lock()
-		if s.full && !s.detached && s.stalledLocked(g.nowMS()) {
-			limit := g.cfg.ackTimeout(s.transport)
+		if s.full && !s.detached() && s.stalledLocked(g.nowMS()) {
+			limit := g.cfg.ackTimeout(s.d.transport)
 			s.endLocked(protocol.ReasonAckTimeout, "the window is full and nothing was acked for "+limit.String()+"; ack pushes once they are processed")
 		}
 		b.mu.Unlock()

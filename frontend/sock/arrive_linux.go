@@ -131,7 +131,7 @@ func (c Arrival) Read(b []byte) (int, error) {
 // Serve gives the connection to the Loop, as Loop.Add does. It is closed where that fails.
 func (c Arrival) Serve(h Handler) (Conn, error) {
 	p := c.set.pollers[c.set.next.Add(1)%uint32(len(c.set.pollers))]
-	conn := &epollConn{p: p, h: h, remote: c.Remote, fd: int32(c.fd)}
+	conn := &epollConn{p: p, h: h, fd: int32(c.fd)}
 	if err := p.register(conn); err != nil {
 		c.Close()
 		return nil, fmt.Errorf("frontend/sock: add connection of %v: %w", c.Remote, err)

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/netip"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -57,12 +56,8 @@ func (s *epollSet) add(tcp *net.TCPConn, h Handler) (Conn, error) {
 	if cerr != nil || err != nil {
 		return fail(errors.Join(cerr, err))
 	}
-	var remote netip.AddrPort
-	if a, ok := tcp.RemoteAddr().(*net.TCPAddr); ok {
-		remote = netip.AddrPortFrom(a.AddrPort().Addr().Unmap(), uint16(a.Port))
-	}
 	p := s.pollers[s.next.Add(1)%uint32(len(s.pollers))]
-	c := &epollConn{p: p, h: h, remote: remote, fd: int32(fd)}
+	c := &epollConn{p: p, h: h, fd: int32(fd)}
 	if err := p.register(c); err != nil {
 		_ = unix.Close(fd)
 		return fail(err)

@@ -2,8 +2,6 @@ package sock
 
 import (
 	"fmt"
-	"net"
-	"net/netip"
 	"os"
 	"sync"
 	"time"
@@ -17,21 +15,25 @@ import (
 // finds fd open while holding mu.
 type epollConn struct {
 	// immutable
-	p      *poller
-	h      Handler
-	remote netip.AddrPort
-	slot   uint32
-	gen    uint32
+	p    *poller
+	h    Handler
+	slot uint32
+	gen  uint32
 
 	mu    sync.Mutex
 	fd    int32 // -1: closed. Written by the poller's goroutine
 	state state
-	eof   bool          // the peer has ended its side; input is not waited for
-	out   bool          // EPOLLOUT is waited for
-	fresh uint8         // written since the socket was asked for room, in askUnit
-	end   time.Duration // clock by which an ending or finished connection is closed
-	q     *kept         // nil: nothing is kept
-	err   error         // for Closed
+	eof   bool     // the peer has ended its side; input is not waited for
+	out   bool     // EPOLLOUT is waited for
+	fresh uint8    // written since the socket was asked for room, in askUnit
+	q     *kept    // nil: nothing is kept
+	over  *leaving // nil while open
+}
+
+// leaving is what a connection needs that is not open any more.
+type leaving struct {
+	at  time.Duration // clock by which an ending or finished connection is closed
+	err error         // for Closed, once dead
 }
 
 // watch tells epoll what to wait for. With c.mu held, or before anyone else knows c.
@@ -79,7 +81,7 @@ func (c *epollConn) Write(b []byte) (int, error) {
 		c.q = &kept{}
 		c.out = true
 		if c.watchLocked(); c.state == dead {
-			return 0, c.err
+			return 0, c.over.err
 		}
 		if n == len(b) {
 			c.q.sink(n)
@@ -135,8 +137,8 @@ func (c *epollConn) roomLocked(n int) bool {
 
 // endedLocked is what a Write is told after the end.
 func (c *epollConn) endedLocked() error {
-	if c.err != nil {
-		return c.err
+	if c.over.err != nil {
+		return c.over.err
 	}
 	return ErrClosed
 }
@@ -147,7 +149,7 @@ func (c *epollConn) Shutdown() {
 	begun := c.state == open
 	if begun {
 		c.state = ending
-		c.end = clock() + c.p.cfg.Flush
+		c.over = &leaving{at: clock() + c.p.cfg.Flush}
 		if c.q == nil {
 			c.finishLocked()
 		}
@@ -161,7 +163,7 @@ func (c *epollConn) Shutdown() {
 // finishLocked ends this side: everything has gone out. Where the peer's has ended too, the poller hears of it by EPOLLHUP.
 func (c *epollConn) finishLocked() {
 	c.state = finished
-	c.end = clock() + c.p.cfg.Linger
+	c.over.at = clock() + c.p.cfg.Linger
 	_ = unix.Shutdown(int(c.fd), unix.SHUT_WR) // ENOTCONN: reset; the poller hears of it by itself
 }
 
@@ -187,7 +189,7 @@ func (c *epollConn) failLocked(err error) {
 func (c *epollConn) dieLocked(err error) {
 	if c.state != dead {
 		c.state = dead
-		c.err = err
+		c.over = &leaving{err: err}
 		c.q = nil
 	}
 }
@@ -199,18 +201,15 @@ func (c *epollConn) Stalled() time.Duration {
 	return c.q.stalled()
 }
 
-// RemoteAddr implements Conn.
-func (c *epollConn) RemoteAddr() net.Addr { return net.TCPAddrFromAddrPort(c.remote) }
-
 // check recounts.
 func (c *epollConn) check() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.state != dead && c.fd < 0 {
-		return fmt.Errorf("connection of %v is alive without a descriptor", c.remote)
+		return fmt.Errorf("connection in slot %d is alive without a descriptor", c.slot)
 	}
 	if c.out != (c.q != nil) && c.state != dead {
-		return fmt.Errorf("connection of %v waits for room: %t, has something kept: %t", c.remote, c.out, c.q != nil)
+		return fmt.Errorf("connection in slot %d waits for room: %t, has something kept: %t", c.slot, c.out, c.q != nil)
 	}
 	return c.q.check()
 }

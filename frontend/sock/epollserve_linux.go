@@ -145,7 +145,7 @@ func (c *epollConn) drainLocked() (n int, room, ok bool) {
 // expire closes c if it has lingered for long enough, and answers whether it is closed.
 func (c *epollConn) expire(now time.Duration) bool {
 	c.mu.Lock()
-	if c.state != dead && now >= c.end {
+	if c.state != dead && now >= c.over.at {
 		c.dieLocked(ErrLingered)
 	}
 	c.mu.Unlock()
@@ -162,7 +162,7 @@ func (c *epollConn) reap() bool {
 	}
 	closeNow(int(c.fd)) // leaves the epoll set too: there is no other descriptor of this socket
 	c.fd = -1
-	err := c.err
+	err := c.over.err
 	c.mu.Unlock()
 	c.h.Closed(err)
 	c.p.mu.Lock()

@@ -203,9 +203,6 @@ func (o *outbox) Stalled() time.Duration {
 	return o.q.stalled()
 }
 
-// RemoteAddr implements Conn.
-func (o *outbox) RemoteAddr() net.Addr { return o.remote }
-
 // check recounts.
 func (o *outbox) check() error {
 	o.mu.Lock()

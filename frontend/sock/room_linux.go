@@ -46,22 +46,23 @@ func (l roomyListener) Accept() (net.Conn, error) {
 	}
 	if tcp, ok := c.(*net.TCPConn); ok {
 		if raw, err := tcp.SyscallConn(); err == nil {
-			return &roomyConn{TCPConn: tcp, raw: raw}, nil
+			return &roomyConn{Conn: tcp, raw: raw}, nil
 		}
 	}
 	return c, nil
 }
 
-// roomyConn waits for room after its writes.
+// roomyConn waits for room after its writes. It hides what else a net.TCPConn can: of one whose socket it can get at, grpc keeps
+// the options and statistics of the moment, 280 bytes for a page that is not served.
 type roomyConn struct {
-	*net.TCPConn
+	net.Conn
 	raw   syscall.RawConn
 	fresh atomic.Int32 // bytes written since the socket was asked
 }
 
 // Write implements net.Conn.
 func (c *roomyConn) Write(b []byte) (int, error) {
-	n, err := c.TCPConn.Write(b)
+	n, err := c.Conn.Write(b)
 	if err == nil && c.fresh.Add(int32(n)) >= askAfter {
 		c.fresh.Store(0)
 		err = c.raw.Write(roomNow)
@@ -72,4 +73,4 @@ func (c *roomyConn) Write(b []byte) (int, error) {
 func roomNow(fd uintptr) bool { return hasRoom(int(fd)) }
 
 // NetConn is the connection below.
-func (c *roomyConn) NetConn() net.Conn { return c.TCPConn }
+func (c *roomyConn) NetConn() net.Conn { return c.Conn }

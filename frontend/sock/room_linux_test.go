@@ -69,7 +69,7 @@ func TestRoomyWriteWaitsForRoom(t *testing.T) {
 	server, peer := b.dial()
 	defer server.Close()
 	defer peer.Close()
-	if c, ok := server.(*roomyConn); !ok || c.NetConn() != c.TCPConn {
+	if c, ok := server.(*roomyConn); !ok || c.NetConn() != c.Conn {
 		t.Fatalf("a connection is a %T", server)
 	}
 	const all = 32 << 20

@@ -2,7 +2,6 @@ package sock
 
 import (
 	"errors"
-	"net"
 	"time"
 )
 
@@ -40,8 +39,6 @@ type Conn interface {
 	Close()
 	// Stalled is for how long bytes have been kept without any of them going out; 0 where nothing is kept.
 	Stalled() time.Duration
-	// RemoteAddr is the peer's address, also after the end.
-	RemoteAddr() net.Addr
 }
 
 // state is how far a connection has come. It only ever grows.

@@ -3,7 +3,8 @@
 // Go's own setting, as much garbage as there is live memory, doubles what an idle stream costs; a low one makes a busy
 // server collect several times a second. So the room for garbage is what is allocated in a second, in steps from 15 % to
 // 200 % of what is live: raised at once, lowered after some quiet seconds. When it has come down to the least, what is
-// free is given back to the system: after a wave of connects, say.
+// free is given back to the system: after a wave of connects, say. And once more somewhat later: much of what a wave leaves, such
+// as the newest rows of a store, is kept for some seconds, and would else stay until the heap has grown by the least step.
 //
 // Goroutines: none of its own.
 package collector
@@ -19,7 +20,8 @@ import (
 const (
 	interval = time.Second
 	calm     = 5  // intervals that a lower step must have been enough before it is taken
-	pause    = 60 // intervals at least between two returns of memory to the system: each is a full collection
+	pause    = 60 // intervals between two waves' returns of memory to the system, unless half more is live: each is a full collection
+	later    = 10 // intervals from a return to its second: over the 7 s for which the embedded store keeps rows by then
 )
 
 // steps are the values of GOGC, in percent of live memory.
@@ -29,10 +31,12 @@ const initial = 3 // in steps: Go's own 100 %
 
 // tuner follows the rate of allocation. The zero value is at the least step.
 type tuner struct {
-	step   int  // in steps
-	lower  int  // intervals for which a lower step would have done
-	rest   int  // intervals before memory may be returned again
-	raised bool // since memory was returned
+	step   int    // in steps
+	lower  int    // intervals for which a lower step would have done
+	rest   int    // intervals before memory may be returned again
+	second int    // intervals until the second return; 0: none is to come
+	raised bool   // since memory was returned
+	live   uint64 // when memory was returned, in bytes
 }
 
 // next is told what was allocated in an interval and what was live after the last collection, in bytes. It answers whether
@@ -50,8 +54,14 @@ func (t *tuner) next(allocated, live uint64) (changed, giveBack bool) {
 			t.step, t.lower, changed = want, 0, true
 		}
 	}
-	if t.step == 0 && t.raised && t.rest == 0 {
-		t.raised, t.rest, giveBack = false, pause, true
+	switch {
+	case t.step != 0:
+		t.second = 0 // the next wave has its own
+	case t.raised && (t.rest == 0 || live > t.live+t.live/2):
+		t.raised, t.rest, t.second, t.live, giveBack = false, pause, later, live, true
+	case t.second > 0:
+		t.second--
+		giveBack = t.second == 0
 	}
 	return changed, giveBack
 }

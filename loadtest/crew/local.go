@@ -85,8 +85,12 @@ func (l *Local) obey(ctx context.Context, o *Order, out *Outcome) error {
 	}
 	switch o.Verb {
 	case Connect:
-		l.fleet.Connect(o.Rate)
-		return l.await(ctx, o.For+o.Wait, func() bool { return l.fleet.Live() == l.fleet.Size() && l.missing() == 0 })
+		part := o.Part
+		if part == 0 {
+			part = 1
+		}
+		wanted := l.fleet.Connect(o.Rate, part)
+		return l.await(ctx, o.For+o.Wait, func() bool { return l.fleet.Live() >= wanted && l.missing() == 0 })
 	case Hold:
 		return l.await(ctx, o.For, func() bool { return false })
 	case Push:

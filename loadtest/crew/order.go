@@ -14,7 +14,7 @@ type Verb string
 
 // The verbs.
 const (
-	Connect Verb = "connect" // give every device a stream, Rate a second; wait until they are there
+	Connect Verb = "connect" // give every device, or a Part, a stream, Rate a second; wait until they are there
 	Hold    Verb = "hold"    // do nothing For a time
 	Push    Verb = "push"    // publish Rate a second For a time; wait until everything came
 	Each    Verb = "each"    // publish Count messages to every user, as fast as it goes
@@ -30,6 +30,7 @@ type Order struct {
 	Rate  float64       `json:"rate,omitempty"`  // a second, all workers together; 0: as fast as it goes
 	For   time.Duration `json:"for,omitempty"`   // how long
 	Count int           `json:"count,omitempty"` // messages a user
+	Part  float64       `json:"part,omitempty"`  // Connect: of the devices, the same ones each time; 0: all
 	Wait  time.Duration `json:"wait,omitempty"`  // the most for what has to come, after For
 	Churn *dev.Churn    `json:"churn,omitempty"` // devices come and go meanwhile
 }

@@ -2,6 +2,7 @@ package dev
 
 import (
 	"context"
+	"math"
 	"net/http"
 	"runtime"
 	"slices"
@@ -109,17 +110,21 @@ func (f *Fleet) each(do func(s *Shard)) {
 	}
 }
 
-// Connect gives every device that has none a stream: rate a second, 0: as fast as it goes. It does not wait.
-func (f *Fleet) Connect(rate float64) {
+// Connect gives every device of a part, 1: all, that has none a stream: rate a second, 0: as fast as it goes. It does not wait,
+// and answers how many devices are to have one then, if none had before.
+func (f *Fleet) Connect(rate, part float64) (wanted int) {
 	f.each(func(s *Shard) {
 		s.pace = pace{rate: rate / float64(len(f.shards)), start: s.now}
-		for _, d := range s.devices {
+		some := s.devices[:int(math.Ceil(float64(len(s.devices))*part-1e-6))]
+		wanted += len(some)
+		for _, d := range some {
 			if d.want = true; d.state == off {
 				d.intended = 0
 				s.enqueue(d)
 			}
 		}
 	})
+	return wanted
 }
 
 // Cut ends every stream at once, as a network does. back: they come back at once, and Back is measured from here.

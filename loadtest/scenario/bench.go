@@ -197,10 +197,13 @@ func (b *bench) do(ctx context.Context, o crew.Order) (*crew.Outcome, error) {
 }
 
 // open gives every device a stream.
-func (b *bench) open(ctx context.Context) (*crew.Outcome, error) {
-	out, err := b.do(ctx, crew.Order{Verb: crew.Connect, Rate: b.p.connects(), For: b.p.connectTime()})
-	if err == nil && out.Live < b.p.Streams {
-		err = fmt.Errorf("scenario: open streams: %d of %d after %v; they ended as: %s", out.Live, b.p.Streams, out.Took.Round(time.Second), ends(out.Devices.Ends))
+func (b *bench) open(ctx context.Context) (*crew.Outcome, error) { return b.openPart(ctx, b.p.Streams) }
+
+// openPart gives n of the devices a stream.
+func (b *bench) openPart(ctx context.Context, n int) (*crew.Outcome, error) {
+	out, err := b.do(ctx, crew.Order{Verb: crew.Connect, Rate: b.p.connects(), For: b.p.connectTime(), Part: float64(n) / float64(b.p.Streams)})
+	if err == nil && out.Live < n {
+		err = fmt.Errorf("scenario: open streams: %d of %d after %v; they ended as: %s", out.Live, n, out.Took.Round(time.Second), ends(out.Devices.Ends))
 	}
 	return out, err
 }

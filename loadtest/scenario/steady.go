@@ -16,6 +16,10 @@ import (
 // idle holds streams.
 func (b *bench) idle(ctx context.Context) error {
 	n := int64(b.p.Streams)
+	few, base, err := b.few(ctx)
+	if err != nil {
+		return err
+	}
 	before := b.usage()
 	opened, err := b.open(ctx)
 	if err != nil {
@@ -33,12 +37,12 @@ func (b *bench) idle(ctx context.Context) error {
 	to := b.usage()
 	b.out.About = fmt.Sprintf("%d streams over %s, held for %v", n, b.p.Transport, b.p.For)
 	b.out.Add("streams at the end", float64(held.Live), "")
-	b.memory("memory a stream (RSS)", before, to, n)
+	b.memory(few, base, to)
 	if m := b.metrics(); m != nil && m.Heap > 0 {
 		b.out.Add("Go heap in use", float64(m.Heap)/1e6, "MB")
 		b.out.Add("goroutines", float64(m.Goroutines), "")
 	}
-	b.out.Add("CPU a connect", cpu(before, connected, n), "µs")
+	b.out.Add("CPU a connect", cpu(before, connected, n-few), "µs")
 	b.heartbeat(b.out.Add("CPU a heartbeat", cpu(from, to, held.Devices.Beats), "µs"))
 	b.out.Add("heartbeats", float64(held.Devices.Beats), "")
 	b.out.Add("server's CPU", share(from, to), "%")
@@ -70,12 +74,44 @@ func (b *bench) heartbeat(r *report.Row) {
 	}
 }
 
-// memory is what n streams have added to the server.
-func (b *bench) memory(name string, before, after *gauge.Usage, n int64) {
-	if before == nil || after == nil {
+// The first streams: at most so many, and one in so many. What a process takes once, its code, its threads and its pools, is
+// there with them. rest is for its collector to give back what their opening has left; a floor has none to speak of.
+const (
+	mostFew   = 1000
+	oneIn     = 10
+	rest      = 10 * time.Second
+	restFloor = time.Second
+)
+
+// few opens the first streams, and answers what the server takes with them.
+func (b *bench) few(ctx context.Context) (n int64, with *gauge.Usage, err error) {
+	some := min(mostFew, b.p.Streams/oneIn)
+	if some == 0 {
+		return 0, b.usage(), nil
+	}
+	opened, err := b.openPart(ctx, some)
+	if err != nil {
+		return 0, nil, err
+	}
+	wait := rest
+	if b.p.Floor {
+		wait = restFloor
+	}
+	held, err := b.do(ctx, crew.Order{Verb: crew.Hold, For: wait})
+	if err != nil {
+		return 0, nil, err
+	}
+	b.ended(held)
+	return int64(opened.Live), b.usage(), nil
+}
+
+// memory is the server's with few streams, and what each further one has added.
+func (b *bench) memory(few int64, with, after *gauge.Usage) {
+	n := int64(b.p.Streams)
+	if with == nil || after == nil {
 		return
 	}
-	r := b.out.Add(name, float64(after.RSS-before.RSS)/1024/float64(n), "KB")
+	r := b.out.Add("memory a stream (RSS)", float64(after.RSS-with.RSS)/1024/float64(n-few), "KB")
 	b.called(r, "memory of an idle stream (RSS, %s streams)", report.Whole(n))
 	switch {
 	case !b.plain():
@@ -84,7 +120,8 @@ func (b *bench) memory(name string, before, after *gauge.Usage, n int64) {
 	case b.p.Transport == "grpc":
 		r.AtMostOf(36)
 	}
-	b.out.Add("server's RSS", float64(after.RSS)/1e6, "MB")
+	b.out.Add(fmt.Sprintf("server's RSS with %s streams", report.Whole(few)), float64(with.RSS)/1e6, "MB")
+	b.out.Add(fmt.Sprintf("server's RSS with %s streams", report.Whole(n)), float64(after.RSS)/1e6, "MB")
 }
 
 // share is the server's CPU time of the time between two moments, percent of a processor.
