@@ -29,7 +29,9 @@ type saver struct {
 	queue []*mailbox // the one that waits for longest first
 	added uint64     // to queue, in all
 	taken uint64     // from queue, in all
+	rests bool       // run waits for work, and not for time: a tick is a wake of an idle process
 
+	work  chan struct{}     // of capacity 1: run need not rest any more
 	marks [saveSteps]uint64 // added at the last ticks; owned by run
 }
 
@@ -40,7 +42,7 @@ const saveSteps = 50
 // half a millisecond.
 const savePortion = 256
 
-func (v *saver) init(g *Gateway) { v.g = g }
+func (v *saver) init(g *Gateway) { v.g, v.work = g, make(chan struct{}, 1) }
 
 // dirtyLocked notes that d's record is to be saved. The caller holds d's mailbox.
 func (v *saver) dirtyLocked(d *device) {
@@ -63,6 +65,10 @@ func (v *saver) unsavedLocked(b *mailbox) *unsaved {
 		v.mu.Lock()
 		v.queue = append(v.queue, b)
 		v.added++
+		if v.rests {
+			v.rests = false
+			v.work <- struct{}{} // empty: run has taken what was there before it rested
+		}
 		v.mu.Unlock()
 	}
 	return b.unsaved
@@ -71,7 +77,8 @@ func (v *saver) unsavedLocked(b *mailbox) *unsaved {
 // run is the saver's goroutine. A mailbox is written an interval after something in it has changed: what changes meanwhile
 // is one write.
 func (v *saver) run(ctx context.Context) {
-	tick := time.NewTicker(max(v.g.cfg.SaveInterval/saveSteps, time.Millisecond))
+	every := max(v.g.cfg.SaveInterval/saveSteps, time.Millisecond)
+	tick := time.NewTicker(every)
 	defer tick.Stop()
 	for step := 0; ; step = (step + 1) % saveSteps {
 		select {
@@ -79,10 +86,34 @@ func (v *saver) run(ctx context.Context) {
 			return
 		case <-tick.C:
 		}
+		if v.rest() {
+			tick.Stop()
+			select {
+			case <-ctx.Done():
+				return
+			case <-v.work:
+			}
+			tick.Reset(every)
+			continue
+		}
 		if err := v.flushOldest(ctx, v.due(step), false); err != nil && ctx.Err() == nil {
 			v.g.log.Warn("what was acked is not saved yet, and will be", "error", err)
 		}
 	}
+}
+
+// rest reports that nothing is queued. Then run waits for work, and what is queued from then on for an interval.
+func (v *saver) rest() bool {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if len(v.queue) > 0 {
+		return false
+	}
+	v.rests = true
+	for i := range v.marks {
+		v.marks[i] = v.added
+	}
+	return true
 }
 
 // due is how many mailboxes have waited for an interval.

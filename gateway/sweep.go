@@ -12,8 +12,12 @@ import (
 	"ramen/store"
 )
 
-// sweepSteps is in how many portions the sweeper visits all shards, once a second.
-const sweepSteps = 20
+// sweepSteps is in how many portions the sweeper visits all shards, once a second. sleepSteps is how many it passes over at most
+// while nothing in them is due, and does when it wakes: each wake costs an idle process two switches.
+const (
+	sweepSteps = 20
+	sleepSteps = 5
+)
 
 // seenEvery is how often a mailbox's remembered ids are swept, in ms.
 const seenEvery = 60_000
@@ -21,22 +25,47 @@ const seenEvery = 60_000
 // sweep is the sweeper's goroutine: messages whose time is over, windows that stay full, mailboxes that nobody needs,
 // writes whose outcome is unknown.
 func (g *Gateway) sweep(ctx context.Context) {
-	tick := time.NewTicker(time.Second / sweepSteps)
-	defer tick.Stop()
-	for step := 0; ; step = (step + 1) % sweepSteps {
+	const every = time.Second / sweepSteps
+	timer := time.NewTimer(every)
+	defer timer.Stop()
+	for next, n := 0, 1; ; {
 		select {
 		case <-ctx.Done():
 			return
-		case <-tick.C:
+		case <-timer.C:
 		}
-		for i := step; i < len(g.shards); i += sweepSteps {
-			if s := &g.shards[i]; s.epochNow() != 0 {
-				g.sweepShard(s)
-			} else {
-				g.giveUpFenced(s)
-			}
+		for range n {
+			g.sweepStep(next % sweepSteps)
+			next++
 		}
 		g.endStalled()
+		n = g.stepsToDue(next)
+		timer.Reset(time.Duration(n) * every)
+	}
+}
+
+// stepsToDue is how many steps from next on it is to the first with something due, that one included.
+func (g *Gateway) stepsToDue(next int) int {
+	nowMS := g.nowMS()
+	for n := 1; n < sleepSteps; n++ {
+		atMS := nowMS + int64(n)*1000/sweepSteps
+		for i := (next + n - 1) % sweepSteps; i < len(g.shards); i += sweepSteps {
+			if s := &g.shards[i]; s.epochNow() != 0 && s.dueMS.Load() <= atMS {
+				return n
+			}
+		}
+	}
+	return sleepSteps
+}
+
+// sweepStep visits a portion of the shards.
+func (g *Gateway) sweepStep(step int) {
+	for i := step; i < len(g.shards); i += sweepSteps {
+		if s := &g.shards[i]; s.epochNow() != 0 {
+			g.sweepShard(s)
+		} else {
+			g.giveUpFenced(s)
+		}
 	}
 }
 
