@@ -41,7 +41,7 @@ type flow struct {
 
 var flows = sync.Pool{New: func() any { return new(flow) }}
 
-// keptSent is the most pushes that a flow in the pool has room for.
+// keptSent is the most pushes that a flow has room for while none is unacked.
 const keptSent = 64
 
 // flowLocked is d's flow to change. restLocked follows.
@@ -59,7 +59,7 @@ func (d *device) restLocked() {
 	if f == nil || len(f.sent) > 0 || f.read != d.acked.At || f.pushed.Seq != d.acked.Seq || f.pushed.At.Max(d.acked.At) != d.acked.At {
 		return
 	}
-	if cap(f.sent) > keptSent {
+	if cap(f.sent) > keptSent { // rewound
 		f.sent = nil
 	}
 	flows.Put(f)
@@ -100,11 +100,10 @@ func (f *flow) drop(acked protocol.Positions) {
 		f.bytes -= int(f.sent[n].bytes)
 		n++
 	}
-	if n == len(f.sent) {
-		f.sent = f.sent[:0]
-		return
+	f.sent = f.sent[:copy(f.sent, f.sent[n:])] // to the front: behind a slice of it the whole buffer would be kept
+	if len(f.sent) == 0 && cap(f.sent) > keptSent {
+		f.sent = nil
 	}
-	f.sent = f.sent[n:]
 }
 
 // sent is one unacked push.

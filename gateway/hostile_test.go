@@ -2,9 +2,11 @@ package gateway
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -315,6 +317,52 @@ func TestRefusedSweepCallsNoReceiverUnderALock(t *testing.T) {
 		w.g.submit(full, j)
 		if !asked {
 			t.Error("called under closeMu")
+		}
+	})
+}
+
+// A client makes up a device with each open while the store does not save. Each failed save puts back once each what is forgotten
+// by then, and the store forgets it when it saves again.
+func TestDevicesForgottenInAnOutageAreKeptOnce(t *testing.T) {
+	bubble(t, nil, func(t *testing.T, w *world) {
+		for i := range 10 {
+			w.open(fmt.Sprint("d", i)).close()
+		}
+		b := w.g.shards[w.route(alice).Shard].mailboxes[alice]
+		var down atomic.Bool
+		down.Store(true)
+		w.store.Script(func(_ context.Context, op memory.Op) memory.Fault {
+			if down.Load() && op.Kind == memory.OpSaveDevices {
+				return memory.Fault{Err: errors.New("scripted")}
+			}
+			return memory.Fault{}
+		})
+		const made = 500
+		for i := range made {
+			if _, err := w.tryOpen(fmt.Sprint("x", i)); err == nil {
+				t.Fatal("hello although the device was not saved")
+			}
+			if i%50 == 0 {
+				w.sleep(w.cfg.SaveInterval * 5 / 2) // saves fail meanwhile
+			}
+		}
+		w.sleep(w.cfg.SaveInterval * 5 / 2)
+		forgotten := 10 + made - w.cfg.DevicesPerUser
+		b.mu.Lock()
+		times := make(map[*device]int)
+		for _, d := range b.unsaved.devices {
+			times[d]++
+		}
+		if n := len(b.unsaved.devices); n != len(times) || n < forgotten {
+			t.Errorf("%d devices are to be saved, %d different ones; %d were forgotten", n, len(times), forgotten)
+		}
+		b.mu.Unlock()
+		down.Store(false)
+		w.sleep(w.cfg.SaveInterval * 5 / 2)
+		w.restart()
+		list, err := w.g.Devices(context.Background(), w.route(alice), alice)
+		if err != nil || len(list) != 0 {
+			t.Errorf("the store has %d devices, error %v; all that it had were forgotten, and the others never greeted", len(list), err)
 		}
 	})
 }

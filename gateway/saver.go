@@ -215,7 +215,11 @@ func keep(all ...*unsaved) {
 	for _, u := range all {
 		u.box.mu.Lock()
 		if saver := &u.box.g.saver; !u.box.gone {
-			for _, d := range u.devices {
+			now, more := saver.unsavedLocked(u.box), u.devices
+			if len(more) > len(now.devices) { // each is looked for among the others, which may be all that a long outage has seen
+				now.devices, more = more, now.devices
+			}
+			for _, d := range more {
 				saver.dirtyLocked(d)
 			}
 			saver.forgetLocked(u.box, u.forgets...)

@@ -2,7 +2,10 @@ package gateway
 
 import (
 	"testing"
+	"testing/synctest"
 	"unsafe"
+
+	"ramen/protocol"
 )
 
 // The sizes are classes of Go's allocator: a byte more costs each user, device or stream in memory 16 or more. Classes in which an
@@ -61,4 +64,49 @@ func TestIdleUserHoldsNothingOfItsMessages(t *testing.T) {
 		idle("loaded")
 		a.close()
 	})
+}
+
+// A device that read past a message for another keeps its flow until it acks behind that one. What it had unacked does not stay
+// with it, however the acks came.
+func TestAckedPushesLeaveNoBuffer(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		step int
+	}{{"at once", 1000}, {"one by one", 1}, {"some", 7}} {
+		t.Run(c.name, func(t *testing.T) {
+			bubble(t, func(cfg *Config) { cfg.PublishesPerSecond = 0 }, func(t *testing.T, w *world) { ackInSteps(t, w, c.step) })
+		})
+	}
+}
+
+func ackInSteps(t *testing.T, w *world, step int) {
+	r, other := w.open("a", over(protocol.TransportSSE)), w.open("b")
+	w.accept("b", high, to("b"))
+	all := ids("m", 1, 1000)
+	for _, id := range all {
+		w.accept(id, medium, to("a"))
+	}
+	synctest.Wait()
+	b := w.g.shards[w.route(alice).Shard].mailboxes[alice]
+	flowOf := func() flow {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		if d := b.deviceLocked("a"); d.flow != nil {
+			return *d.flow
+		}
+		t.Fatal("there is no flow: the test is of no use")
+		return flow{}
+	}
+	begin := unsafe.SliceData(flowOf().sent)
+	for at := step; at < len(all); at += step {
+		r.ack(r.opened.Seq + protocol.Seq(at))
+		if f := flowOf(); len(f.sent) != len(all)-at || unsafe.SliceData(f.sent) != begin {
+			t.Fatalf("%d acked: %d are unacked, at the begin of their buffer: %t", at, len(f.sent), unsafe.SliceData(f.sent) == begin)
+		}
+	}
+	r.ackAll()
+	if f := flowOf(); len(f.sent) != 0 || f.bytes != 0 || cap(f.sent) > keptSent {
+		t.Errorf("the flow has %d pushes of %d bytes and room for %d; want none and at most %d", len(f.sent), f.bytes, cap(f.sent), keptSent)
+	}
+	other.ackAll()
 }

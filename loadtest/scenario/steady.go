@@ -108,7 +108,7 @@ func (b *bench) few(ctx context.Context) (n int64, with *gauge.Usage, err error)
 // memory is the server's with few streams, and what each further one has added.
 func (b *bench) memory(few int64, with, after *gauge.Usage) {
 	n := int64(b.p.Streams)
-	if with == nil || after == nil {
+	if with == nil || after == nil || n == few {
 		return
 	}
 	r := b.out.Add("memory a stream (RSS)", float64(after.RSS-with.RSS)/1024/float64(n-few), "KB")
