@@ -74,6 +74,7 @@ func TestBudgetThatAFloorKeepsFromBeingMet(t *testing.T) {
 		{30, 0, 20, 10, true, "(2.00) | ≤ 20.0 | NO"},
 		{50, 80, 60, 160, false, "0.62 (0.38) | ≥ 60.0 | by floor"},
 		{20, 80, 60, 160, false, "0.25 (0.38) | ≥ 60.0 | NO"},
+		{30, 80, 60, 160, false, "0.38 (0.38) | ≥ 60.0 | by floor"},
 	} {
 		floor := Section{Floor: true}
 		floor.Add("it", c.floor, "").Measure = "it"

@@ -67,7 +67,10 @@ func (l *Line) ratios(floor, budgetFloor float64) {
 
 // metByFloor reports that the result is as near to its floor as the budget is to its own.
 func (l *Line) metByFloor() bool {
-	return l.Ratio > 0 && l.BudgetRatio > 0 && l.AtMost == (l.Ratio <= l.BudgetRatio)
+	if l.AtMost {
+		return l.Ratio > 0 && l.Ratio <= l.BudgetRatio
+	}
+	return l.BudgetRatio > 0 && l.Ratio >= l.BudgetRatio
 }
 
 // Cells are the line: result, floor, result by floor (budget by its own), budget, and whether it was met.

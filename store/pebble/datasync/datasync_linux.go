@@ -14,8 +14,8 @@ import (
 
 // Syncer syncs files. Make one with New.
 //
-// Its system calls do not block, and are made without telling Go's scheduler: announced, each may have its monitor look
-// every 20 µs whether it has.
+// Its system calls do not block, but for the one that begins a Write, and are made without telling Go's scheduler: announced, each
+// may have its monitor look every 20 µs whether it has.
 type Syncer struct {
 	ctx   uintptr               // the kernel's aio context
 	file  *os.File              // an eventfd: readable when a request has ended
@@ -31,6 +31,7 @@ type Syncer struct {
 	list  [1]*iocb
 	ev    event
 	now   unix.Timespec // no time at all
+	known bool          // the files' system knows RWF_NOWAIT: one that does not may well ignore RWF_DSYNC past its cache
 }
 
 // iocb is struct iocb of linux/aio_abi.h, for little-endian machines.
@@ -106,20 +107,20 @@ func (s *Syncer) Sync(fd uintptr) error {
 
 // Write writes b at off, and returns once b is on the disk, or with what the kernel reported: then any of it may be there. It says
 // nothing of what was written before. The descriptor is one of OpenDirect's; b's address and length, and off, are multiples of
-// Block. An error that wraps ErrUnsupported means that nothing was written.
+// Block. An error that wraps ErrUnsupported means that nothing was written. All files of one Syncer are on one file system.
 func (s *Syncer) Write(fd uintptr, b []byte, off int64) error {
-	wait := false // in the kernel, for whatever the write needs first
 	for done := 0; done < len(b); {
 		s.buf = b[done:]
 		cb := iocb{opcode: opWrite, rwFlags: unix.RWF_DSYNC, fd: uint32(fd), offset: off + int64(done),
 			buf: uint64(uintptr(unsafe.Pointer(&s.buf[0]))), bytes: uint64(len(s.buf))}
-		if !wait {
+		if !s.known {
 			cb.rwFlags |= unix.RWF_NOWAIT
 		}
-		n, err := s.request(cb, wait)
+		n, err := s.request(cb)
 		switch {
-		case errors.Is(err, unix.EAGAIN) && !wait:
-			wait = true
+		case errors.Is(err, unix.EINTR): // the same bytes to the same place: it does not matter what is there
+		case errors.Is(err, unix.EAGAIN) && !s.known && !errors.Is(err, ErrUnsupported):
+			s.known = true
 		case err != nil && done > 0 && errors.Is(err, ErrUnsupported):
 			return fmt.Errorf("store/pebble/datasync: write: %d of %d bytes: %v", done, len(b), err)
 		case err != nil:
@@ -127,15 +128,18 @@ func (s *Syncer) Write(fd uintptr, b []byte, off int64) error {
 		case n == 0 || n%Block != 0:
 			return fmt.Errorf("store/pebble/datasync: write: %d of %d bytes: %w", done+n, len(b), io.ErrShortWrite)
 		default:
+			s.known = true
 			done += n
 		}
 	}
 	return nil
 }
 
-// request is one write, or one try: it is for the caller to see to the rest.
-func (s *Syncer) request(cb iocb, announced bool) (n int, err error) {
-	if err := s.submit(cb, announced); err != nil {
+// request is one write, or one try: it is for the caller to see to the rest. It is announced: even with RWF_NOWAIT, io_submit(2) waits
+// until a frozen file system is thawed, and may for a commit of ext4's own journal; a goroutine that waits unannounced holds
+// up the whole process, the collector first.
+func (s *Syncer) request(cb iocb) (n int, err error) {
+	if err := s.submit(cb, true); err != nil {
 		return 0, fmt.Errorf("%w: io_submit: %w", ErrUnsupported, err)
 	}
 	res, err := s.finish()
