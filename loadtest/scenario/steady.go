@@ -62,7 +62,7 @@ func (b *bench) heartbeat(r *report.Row) {
 	case "sse":
 		b.called(r, "CPU a heartbeat, one way")
 		if b.plain() {
-			r.AtMostOf(9)
+			r.AtMostOf(9).Where(7.6)
 		}
 	case "ws", "ws-proto", "ws-json", "grpc":
 		b.called(r, "CPU a heartbeat, with its echo")
@@ -225,7 +225,7 @@ func (b *bench) connectCost(name string, us float64, measure string) {
 	}
 	b.called(r, "%s", measure)
 	if b.plain() && slices.Contains([]string{"sse", "ws", "ws-proto", "ws-json"}, b.p.Transport) {
-		r.AtMostOf(40)
+		r.AtMostOf(40).Where(17)
 	}
 }
 
