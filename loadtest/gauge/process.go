@@ -67,21 +67,24 @@ func written(dir string) int64 {
 	return 0
 }
 
-// Busy is the CPU time that all processes of this machine have used since it started; 0 where it is not told.
-func Busy() time.Duration {
+// Busy is the CPU time that all processes of this machine have used since it started, and what its host kept from it though they
+// wanted it; 0 where it is not told.
+func Busy() (used, stolen time.Duration) {
 	text, err := os.ReadFile("/proc/stat")
 	if err != nil {
-		return 0
+		return 0, 0
 	}
 	line, _, _ := strings.Cut(string(text), "\n")
 	fields := strings.Fields(line) // cpu user nice system idle iowait irq softirq steal
-	if len(fields) < 8 {
-		return 0
+	if len(fields) < 9 {
+		return 0, 0
 	}
-	busy := int64(0)
-	for _, i := range []int{1, 2, 3, 6, 7} {
-		n, _ := strconv.ParseInt(fields[i], 10, 64)
-		busy += n
+	sum := func(of ...int) (t time.Duration) {
+		for _, i := range of {
+			n, _ := strconv.ParseInt(fields[i], 10, 64)
+			t += time.Duration(n) * tick
+		}
+		return t
 	}
-	return time.Duration(busy) * tick
+	return sum(1, 2, 3, 6, 7), sum(8)
 }

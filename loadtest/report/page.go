@@ -44,6 +44,7 @@ code { background: #f3f3f3; padding: .1rem .3rem; overflow-wrap: anywhere }
 {{if .Steps}}<table><tr><th>messages/s</th><th>p50</th><th>p99</th><th></th></tr>{{range .Steps}}<tr><td class="n">{{printf "%.0f" .Rate}}</td><td>{{.P50}}</td><td>{{.P99}}</td><td>{{if .Passed}}passed{{else}}failed{{end}}</td></tr>{{end}}</table>{{end}}
 {{range .Drifts}}<p class="{{if .Grows}}bad{{else}}good{{end}}">Drift of {{.}}</p>{{end}}
 {{if gt .Others 15.0}}<p>Note: other processes took {{printf "%.0f" .Others}} % of a processor meanwhile: CPU times and latencies are worse than they should be.</p>{{end}}
+{{if gt .Stolen 1.0}}<p>Note: the machine’s host kept {{printf "%.1f" .Stolen}} % of a processor from it (steal): latencies are worse than they should be.</p>{{end}}
 {{range .Notes}}<p>Note: {{.}}</p>{{end}}
 <div class="plots">
 {{with .LatencyPlot}}<figure><figcaption>Latency, from when a message was due</figcaption>{{.}}</figure>{{end}}

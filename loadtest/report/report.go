@@ -31,6 +31,7 @@ type Section struct {
 	Failed     string               `json:"failed,omitempty"`  // why it did not come to its end
 	Rows       []Row                `json:"rows"`
 	Others     float64              `json:"others,omitempty"` // what other processes took meanwhile, percent of a processor
+	Stolen     float64              `json:"stolen,omitempty"` // what a virtual machine's host kept from it, percent of a processor
 	Notes      []string             `json:"notes,omitempty"`
 	Violations []check.Violation    `json:"violations,omitempty"`
 	Counts     map[check.Kind]int64 `json:"counts,omitempty"`
@@ -146,6 +147,9 @@ func thousands(text string) string {
 // mostOthers is how much of a processor others may take until it is worth a note, percent.
 const mostOthers = 15
 
+// mostStolen is how much a virtual machine's host may keep from it likewise: a percent is a second in a hundred, and p99.
+const mostStolen = 1
+
 // mostListed is how many violations a table names.
 const mostListed = 20
 
@@ -175,6 +179,9 @@ func (s *Section) text(b *strings.Builder) {
 	}
 	if s.Others > mostOthers {
 		fmt.Fprintf(b, "  note: other processes took %.0f %% of a processor meanwhile: CPU times and latencies are worse than they should be\n", s.Others)
+	}
+	if s.Stolen > mostStolen {
+		fmt.Fprintf(b, "  note: the machine's host kept %.1f %% of a processor from it (steal): latencies are worse than they should be\n", s.Stolen)
 	}
 	for _, n := range s.Notes {
 		fmt.Fprintf(b, "  note: %s\n", n)

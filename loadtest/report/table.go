@@ -136,16 +136,23 @@ func (r *Report) Markdown() string {
 
 // disturbed says in one line where the machine had something else to do.
 func (r *Report) disturbed(b *strings.Builder) {
-	n, most := 0, 0.0
+	n, most, kept, stolen := 0, 0.0, 0, 0.0
 	for _, s := range r.Sections {
 		if s.Others > mostOthers {
 			n++
 		}
-		most = max(most, s.Others)
+		if s.Stolen > mostStolen {
+			kept++
+		}
+		most, stolen = max(most, s.Others), max(stolen, s.Stolen)
 	}
 	if n > 0 {
 		fmt.Fprintf(b, "- other processes took up to %.0f %% of a processor, and over %d %% in %d of %d scenarios: CPU times and latencies are worse than they should be\n",
 			most, mostOthers, n, len(r.Sections))
+	}
+	if kept > 0 {
+		fmt.Fprintf(b, "- the machine's host kept up to %.1f %% of a processor from it (steal), and over %d %% in %d of %d scenarios: latencies are worse than they should be\n",
+			stolen, mostStolen, kept, len(r.Sections))
 	}
 }
 

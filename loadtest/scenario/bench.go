@@ -106,9 +106,10 @@ func (b *bench) run(ctx context.Context) (err error) {
 	var watch sync.WaitGroup
 	watch.Go(func() { b.watch(watching) })
 	watch.Go(func() { b.show(watching) })
-	busy, from := gauge.Busy(), b.usage()
+	busy, stolen := gauge.Busy()
+	from := b.usage()
 	err = b.play(ctx)
-	b.others(busy, from)
+	b.others(busy, stolen, from)
 	stop()
 	watch.Wait()
 	b.out.Server = b.watched
@@ -116,13 +117,15 @@ func (b *bench) run(ctx context.Context) (err error) {
 }
 
 // others notes what else the machine had to do: figures are worse then than they should be.
-func (b *bench) others(busy time.Duration, from *gauge.Usage) {
+func (b *bench) others(busy, stolen time.Duration, from *gauge.Usage) {
 	to := b.usage()
 	if b.pid == 0 || busy == 0 || from == nil || to == nil {
 		return
 	}
-	spent := gauge.Busy() - busy - (to.CPU - from.CPU) - b.self
-	b.out.Others = max(0, 100*spent.Seconds()/time.Since(b.began).Seconds())
+	took := time.Since(b.began).Seconds()
+	used, kept := gauge.Busy()
+	b.out.Others = max(0, 100*(used-busy-(to.CPU-from.CPU)-b.self).Seconds()/took)
+	b.out.Stolen = max(0, 100*(kept-stolen).Seconds()/took)
 }
 
 // play is the scenario itself.
