@@ -139,7 +139,7 @@ scenarios:
 	t.Setenv(asMain, "1")
 	out := good(t, "", "load", "run", file, "--table", "--json", asJSON, "--html", page)
 	for _, want := range []string{
-		"| measure | result | floor | budget | met? |", "Every check passed",
+		"| measure | result | floor | by floor | budget | met? |", "Every check passed",
 		"ramen load push --serve --dir " + dir + " --connects -1 --deflate --for 500ms --payload 1024 --rate 100 --slack 20s --streams 20 --warm 100ms\n",
 		"ramen load connect --serve --auth --tls --dir " + dir + " --server-flag=--frontend.heartbeat=5s --connects -1",
 		"ramen load storm --serve --dir " + dir + " --connects -1 --floor --for 100ms",

@@ -85,7 +85,7 @@ func (l Line) Cells() (cells [5]string) {
 		cells[2] = fmt.Sprintf("%.2f", l.Ratio)
 	}
 	if l.BudgetRatio > 0 {
-		cells[2] += fmt.Sprintf(" (%.2f)", l.BudgetRatio)
+		cells[2] = strings.TrimSpace(cells[2] + fmt.Sprintf(" (%.2f)", l.BudgetRatio))
 	}
 	switch {
 	case l.Failed != "":
