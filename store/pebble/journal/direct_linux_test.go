@@ -1,7 +1,6 @@
 package journal
 
 import (
-	"bytes"
 	"errors"
 	"math/rand/v2"
 	"os"
@@ -83,19 +82,17 @@ func TestRecordsComeBackByAnyWayOfWriting(t *testing.T) {
 		t.Fatalf("%d records past the cache, %d through it: one way was not tried", direct, through)
 	}
 	closed(t, j)
-	at := 0
-	j, err := Open(cfg, first, func(_ uint64, p []byte) error {
-		if at >= len(want) || !bytes.Equal(p, want[at]) {
-			t.Fatalf("record %d of %d behind segment %d, %d bytes, is not what was written", at, len(want), first, len(p))
-		}
-		at++
-		return nil
-	})
+	j, got, err := open(cfg, first)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if at != len(want) {
-		t.Fatalf("%d records, want %d", at, len(want))
+	if len(got) != len(want) {
+		t.Fatalf("%d records behind segment %d, want %d", len(got), first, len(want))
+	}
+	for i := range got {
+		if got[i] != string(want[i]) {
+			t.Fatalf("record %d behind segment %d, %d bytes, is not what was written", i, first, len(got[i]))
+		}
 	}
 	closed(t, j)
 }
@@ -125,11 +122,7 @@ func TestFileSystemThatRefusesIsWrittenAsEver(t *testing.T) {
 		t.Error("it is tried again")
 	}
 	closed(t, j)
-	var got []string
-	j, err = Open(cfg, 1, func(_ uint64, p []byte) error {
-		got = append(got, string(p))
-		return nil
-	})
+	j, got, err := open(cfg, 1)
 	if err != nil {
 		t.Fatal(err)
 	}

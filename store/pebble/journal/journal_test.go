@@ -22,7 +22,11 @@ func testConfig(fs vfs.FS) Config {
 
 // reopen is what a journal has from first on.
 func reopen(fs vfs.FS, first uint64) (j *Journal, records []string, err error) {
-	j, err = Open(testConfig(fs), first, func(_ uint64, payload []byte) error {
+	return open(testConfig(fs), first)
+}
+
+func open(cfg Config, first uint64) (j *Journal, records []string, err error) {
+	j, err = Open(cfg, first, func(_ uint64, payload []byte) error {
 		records = append(records, string(payload))
 		return nil
 	})
@@ -130,11 +134,7 @@ func TestRecordsComeBackOverSegments(t *testing.T) {
 			t.Errorf("%d segments for %d records", last, n)
 		}
 		closed(t, j)
-		var got []string
-		j, err = Open(cfg, 1, func(_ uint64, p []byte) error {
-			got = append(got, string(p))
-			return nil
-		})
+		j, got, err := open(cfg, 1)
 		if err != nil {
 			t.Fatal(err)
 		}
