@@ -8,11 +8,10 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/credentials"
-	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
+	"ramen/clients/go/wire"
 	"ramen/protocol"
 	"ramen/protocol/ramenpb"
 )
@@ -28,12 +27,12 @@ type grpcBackend struct {
 }
 
 func newGRPCBackend(cfg *PublisherConfig) (*grpcBackend, error) {
-	creds := insecure.NewCredentials()
-	if cfg.TLS != nil {
-		creds = credentials.NewTLS(cfg.TLS)
+	target, err := wire.ParseGRPCTarget(cfg.GRPC, cfg.TLS)
+	if err != nil {
+		return nil, fmt.Errorf("ramen: publisher config: %w", err)
 	}
-	conn, err := grpc.NewClient(cfg.GRPC,
-		grpc.WithTransportCredentials(creds),
+	conn, err := grpc.NewClient(target.Addr,
+		grpc.WithTransportCredentials(target.Credentials()),
 		grpc.WithDisableServiceConfig(), // a retry needs the same id: it is made here
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxAnswer)))
 	if err != nil {

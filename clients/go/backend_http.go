@@ -27,12 +27,9 @@ type httpBackend struct {
 }
 
 func newHTTPBackend(cfg *PublisherConfig) (*httpBackend, error) {
-	base, err := url.Parse(strings.TrimSuffix(cfg.URL, "/"))
+	base, err := wire.CheckURL(strings.TrimSuffix(cfg.URL, "/"))
 	if err != nil {
-		return nil, fmt.Errorf("ramen: publisher config: url: %w", err)
-	}
-	if (base.Scheme != "http" && base.Scheme != "https") || base.Host == "" {
-		return nil, fmt.Errorf("ramen: publisher config: url %q is not http://host or https://host", cfg.URL)
+		return nil, fmt.Errorf("ramen: publisher config: %w", err)
 	}
 	return &httpBackend{base: base, key: cfg.Key, client: &http.Client{Transport: &http.Transport{
 		Proxy:               http.ProxyFromEnvironment,

@@ -17,7 +17,7 @@ import (
 type DeviceConfig struct {
 	// URL is where the devices' HTTP port is: https://push.example.com. Needed for ws, sse and poll.
 	URL string `yaml:"url"`
-	// GRPC is host:port of the devices' gRPC port. Needed for grpc.
+	// GRPC is host:port of the devices' gRPC port, https://host:port for TLS (see wire.ParseGRPCTarget). Needed for grpc.
 	GRPC string `yaml:"grpc"`
 	// Transports, the preferred one first. Default: ws, sse, poll where URL is set, then grpc where GRPC is.
 	Transports []Transport `yaml:"transports"`

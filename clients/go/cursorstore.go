@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -25,20 +26,44 @@ type CursorStore interface {
 // FileCursor is a CursorStore in a file of its own. The file is replaced whole; it is not synced, see CursorStore.
 type FileCursor string
 
-// Load reads the file. One that is absent, or holds no cursor, is none.
+// maxCursorFile is the most of a file that is read, in bytes: a cursor (PROTOCOL 1) and the white space around it.
+const maxCursorFile = 1 << 10
+
+// Load reads the file. One that is absent or empty holds no cursor yet; one that holds anything else than a cursor is an error, since
+// it is somebody else's.
 func (f FileCursor) Load(context.Context) (string, error) {
-	b, err := os.ReadFile(string(f))
+	file, err := os.Open(string(f))
 	if errors.Is(err, fs.ErrNotExist) {
 		return "", nil
 	}
 	if err != nil {
 		return "", fmt.Errorf("ramen: load cursor: %w", err)
 	}
+	defer file.Close()
+	b, err := io.ReadAll(io.LimitReader(file, maxCursorFile+1))
+	if err != nil {
+		return "", fmt.Errorf("ramen: load cursor: %w", err)
+	}
 	cursor := strings.TrimSpace(string(b))
-	if !protocol.ValidCursor(cursor) {
-		return "", nil
+	if cursor != "" && (len(b) > maxCursorFile || !protocol.ValidCursor(cursor)) {
+		return "", fmt.Errorf("ramen: load cursor: %s holds something else than a cursor: remove it, or name another file", string(f))
 	}
 	return cursor, nil
+}
+
+// Check reports whether the file can be read, and replaced: it makes a file beside it and removes that.
+func (f FileCursor) Check() error {
+	if _, err := f.Load(context.Background()); err != nil {
+		return err
+	}
+	if st, err := os.Stat(string(f)); err == nil && !st.Mode().IsRegular() {
+		return fmt.Errorf("ramen: save cursor: %s is no regular file: name one that may be replaced", string(f))
+	}
+	t, err := os.CreateTemp(filepath.Dir(string(f)), filepath.Base(string(f))+".*")
+	if err != nil {
+		return fmt.Errorf("ramen: save cursor: %w", err)
+	}
+	return errors.Join(t.Close(), os.Remove(t.Name()))
 }
 
 // Save replaces the file.

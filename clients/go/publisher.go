@@ -15,7 +15,7 @@ import (
 type PublisherConfig struct {
 	// URL is where the backends' HTTP port is: http://ramen.internal:9080.
 	URL string `yaml:"url"`
-	// GRPC is host:port of the backends' gRPC port. Where it is set, everything goes over it, and URL is not needed.
+	// GRPC is host:port of the backends' gRPC port, https://host:port for TLS (see wire.ParseGRPCTarget). Where it is set, everything goes over it, and URL is not needed.
 	GRPC string `yaml:"grpc"`
 	// TLS for https and gRPC; nil: the system's roots for https, cleartext for gRPC.
 	TLS *tls.Config `yaml:"-"`

@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -138,19 +139,27 @@ func (q *lineQueue) read(in io.Reader, parse func([]byte) (ramen.Publication, er
 	s := bufio.NewScanner(in)
 	s.Buffer(make([]byte, 64<<10), maxLine)
 	number := 0
-	for s.Scan() {
+	var wide error
+	for wide == nil && s.Scan() {
 		number++
-		l := line{number: number, size: len(s.Bytes()) + 1}
-		if len(bytes.TrimSpace(s.Bytes())) == 0 {
+		text := s.Bytes()
+		l := line{number: number, size: len(text) + 1}
+		if number == 1 {
+			if text, wide = withoutBOM(text); wide != nil {
+				break
+			}
+		}
+		if len(bytes.TrimSpace(text)) == 0 {
 			continue
 		}
-		l.message, l.err = parse(bytes.Clone(s.Bytes()))
+		l.message, l.err = parse(bytes.Clone(text))
 		q.put(l)
 	}
-	err := s.Err()
+	err := cmp.Or(wide, s.Err())
 	switch {
 	case err == nil:
 		err = io.EOF
+	case wide != nil:
 	case errors.Is(err, bufio.ErrTooLong):
 		err = fmt.Errorf("line %d is longer than %d bytes; what came before it was published", number+1, maxLine)
 	default:
@@ -160,6 +169,14 @@ func (q *lineQueue) read(in io.Reader, parse func([]byte) (ramen.Publication, er
 	q.end = err
 	q.mu.Unlock()
 	q.tell()
+}
+
+// withoutBOM is text without a byte order mark at its head, which editors write before UTF-8. Other encodings are refused.
+func withoutBOM(text []byte) ([]byte, error) {
+	if bytes.HasPrefix(text, []byte{0xFF, 0xFE}) || bytes.HasPrefix(text, []byte{0xFE, 0xFF}) {
+		return nil, errors.New("the input is UTF-16 by its byte order mark: save it as UTF-8")
+	}
+	return bytes.TrimPrefix(text, []byte("\xEF\xBB\xBF")), nil
 }
 
 func (q *lineQueue) put(l line) {

@@ -44,7 +44,7 @@ func listenCommand() *cobra.Command {
 	}
 	fl := c.Flags()
 	fl.StringVar(&f.url, "url", fromEnv("RAMEN_DEVICES_URL", "http://127.0.0.1:8080"), "devices' HTTP port; RAMEN_DEVICES_URL in the environment")
-	fl.StringVar(&f.grpc, "grpc", fromEnv("RAMEN_DEVICES_GRPC", "127.0.0.1:8081"), "devices' gRPC port, host:port; RAMEN_DEVICES_GRPC in the environment")
+	fl.StringVar(&f.grpc, "grpc", fromEnv("RAMEN_DEVICES_GRPC", "127.0.0.1:8081"), "devices' gRPC port, host:port (https://host:port for TLS); RAMEN_DEVICES_GRPC in the environment")
 	fl.StringVar(&f.transports, "transport", "ws", "transports in order of preference: ws (ws-proto), ws-json, grpc, sse, poll")
 	fl.StringVar(&f.user, "user", "", "user; with a token it must be the token's, or absent")
 	fl.StringVar(&f.device, "device", "terminal", "device id")
@@ -79,6 +79,13 @@ func (f *listenFlags) run(ctx context.Context, out, errOut io.Writer) error {
 	if err != nil {
 		return err
 	}
+	place, err := f.place()
+	if err != nil {
+		return err
+	}
+	if place != nil {
+		cfg.Cursors = place
+	}
 	cfg.Handler = func(_ context.Context, m *ramen.Message) error {
 		if f.count > 0 && seen >= f.count {
 			return context.Canceled // came behind the last that was asked for: it is not acked
@@ -108,7 +115,10 @@ func (f *listenFlags) run(ctx context.Context, out, errOut io.Writer) error {
 		return err
 	}
 	if err = d.Run(ctx); errors.Is(err, context.Canceled) {
-		return refused
+		err = refused
+	}
+	if place != nil {
+		err = errors.Join(err, place.failed())
 	}
 	return err
 }
@@ -132,9 +142,6 @@ func (f *listenFlags) config(errOut io.Writer) (ramen.DeviceConfig, error) {
 	}
 	for name := range strings.SplitSeq(f.transports, ",") {
 		cfg.Transports = append(cfg.Transports, ramen.Transport(strings.TrimSpace(name)))
-	}
-	if f.cursorFile != "" {
-		cfg.Cursors = ramen.FileCursor(f.cursorFile)
 	}
 	if f.verbose {
 		cfg.Logger = slog.New(slog.NewTextHandler(errOut, &slog.HandlerOptions{Level: slog.LevelDebug}))

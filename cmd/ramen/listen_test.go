@@ -67,7 +67,7 @@ func TestListenSaysWhyItEnds(t *testing.T) {
 	bad(t, "", []string{"listen", "--user", "alice", "--transport", "pigeon"}, "pigeon", "ws, ws-proto, ws-json, grpc, sse, poll")
 	bad(t, "", []string{"listen", "--user", "al ice"}, "user has U+0020")
 	bad(t, "", []string{"listen", "--user", "alice", "--heartbeat", "10ms"}, "1s to 60s")
-	bad(t, "", []string{"listen", "--user", "alice", "--url", "ftp://" + at.Devices}, "is not http://host")
+	bad(t, "", []string{"listen", "--user", "alice", "--url", "ftp://" + at.Devices}, "use http://host:port or https://host:port")
 	bad(t, "", []string{"listen", "--user", "alice", "--ca", "/nowhere"}, "/nowhere")
 }
 

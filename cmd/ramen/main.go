@@ -38,9 +38,13 @@ func execute(ctx context.Context, args []string, in io.Reader, out, errOut io.Wr
 	c := root()
 	c.SetArgs(args)
 	c.SetIn(in)
-	c.SetOut(out)
+	o := &output{w: out}
+	c.SetOut(o)
 	c.SetErr(errOut)
 	err := c.ExecuteContext(ctx)
+	if err == nil {
+		err = o.failed()
+	}
 	switch {
 	case err == nil:
 		return 0

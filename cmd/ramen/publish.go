@@ -54,7 +54,7 @@ func publishCommand() *cobra.Command {
 	}
 	fl := c.Flags()
 	fl.StringVar(&f.url, "url", fromEnv("RAMEN_BACKENDS_URL", "http://127.0.0.1:9080"), "backends' HTTP port; RAMEN_BACKENDS_URL in the environment")
-	fl.StringVar(&f.grpc, "grpc", "", "backends' gRPC port, host:port, to publish over it instead")
+	fl.StringVar(&f.grpc, "grpc", "", "backends' gRPC port, host:port (https://host:port for TLS), to publish over it instead")
 	fl.StringVar(&f.key, "key", "", "API key; better RAMEN_KEY in the environment, which other users of the machine do not see")
 	fl.StringVarP(&f.file, "file", "f", "", "`file` with a message a line; - is standard input")
 	fl.StringVar(&f.as, "as", "message", "what a line of the file is: message, json or text")
@@ -99,9 +99,17 @@ func (f *publishFlags) run(ctx context.Context, args []string, in io.Reader, out
 		return f.lines(ctx, p, in, t)
 	}
 	if len(args) == 1 && args[0] == "-" {
-		payload, err := io.ReadAll(io.LimitReader(in, maxLine))
+		payload, err := io.ReadAll(io.LimitReader(in, maxLine+1))
+		if err == nil && len(payload) > maxLine {
+			err = fmt.Errorf("it is longer than %d bytes", maxLine)
+		}
 		if err != nil {
 			return fmt.Errorf("publish: read the payload: %w", err)
+		}
+		if f.contentType == "" || strings.HasPrefix(strings.ToLower(f.contentType), protocol.ContentTypeJSON) {
+			if payload, err = withoutBOM(payload); err != nil {
+				return fmt.Errorf("publish: read the payload: %w", err)
+			}
 		}
 		return f.one(ctx, p, payload, out)
 	}

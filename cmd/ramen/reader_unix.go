@@ -14,7 +14,7 @@ import (
 // whenReaderGone calls gone once nobody reads the pipe that out is, without waiting for the next write to find out. A
 // write to it fails from now on, instead of ending the process by SIGPIPE. The function that it returns ends it.
 func whenReaderGone(out io.Writer, gone func()) (end func()) {
-	f, ok := out.(*os.File)
+	f, ok := fileOf(out)
 	if !ok {
 		return func() {}
 	}

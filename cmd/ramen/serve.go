@@ -41,6 +41,7 @@ func serveCommand() *cobra.Command {
 			return err
 		}
 		log := cfg.Log.NewLogger(c.ErrOrStderr())
+		warnOfVariables(log)
 		a, err := app.Start(cfg, log)
 		if err != nil {
 			return err
@@ -80,6 +81,15 @@ func loadConfig(file string, flags *pflag.FlagSet) (app.Config, error) {
 		return cfg, err
 	}
 	return cfg, nil
+}
+
+// warnOfVariables names what is taken for somebody else's, in case it was meant for us.
+func warnOfVariables(log *slog.Logger) {
+	cfg := app.Default()
+	names, err := config.IgnoredVariables(&cfg, os.Environ())
+	if err == nil && len(names) > 0 {
+		log.Warn("environment variables begin with RAMEN_ but name no key of the configuration; they are ignored", "variables", names)
+	}
 }
 
 func bind(flags *pflag.FlagSet, defaults *app.Config) {

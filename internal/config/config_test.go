@@ -175,7 +175,7 @@ func TestErrorsNamePlaceAndRemedy(t *testing.T) {
 		{"syntax", "listen: a\n b: c\n", "", `ramen.yaml:2: it is no YAML: `},
 		{"two documents", "listen: a\n---\nlisten: b\n", "", `there is a second document in it`},
 		{"unknown variable", "", "RAMEN_GATEWAY_WINDOWS=5", `RAMEN_GATEWAY_WINDOWS: there is no such variable; the nearest is RAMEN_GATEWAY_WINDOW`},
-		{"strange variable", "", "RAMEN_ZZZZZZZZZZ=5", `its name should be RAMEN_ and the path of a key`},
+		{"strange variable of a section", "", "RAMEN_GATEWAY_ZZZZZZZZZZ=5", `RAMEN_GATEWAY_WINDOW is gateway.window, for example`},
 		{"bad variable", "", "RAMEN_GATEWAY_WINDOW=", `RAMEN_GATEWAY_WINDOW: "": it should be a whole number`},
 		{"bad word", "", "RAMEN_FRONTEND_WAITS=1s,2", `RAMEN_FRONTEND_WAITS: "1s,2": "2": it should be a time`},
 		{"bad pair", "", "RAMEN_LABELS=a", `"a": it should be pairs, like a=1,b=2`},

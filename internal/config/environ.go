@@ -1,6 +1,7 @@
 package config
 
 import (
+	"iter"
 	"regexp"
 	"slices"
 	"strings"
@@ -25,35 +26,75 @@ func (n *node) variable() string {
 // readEnviron fills root from variables.
 func (p *problems) readEnviron(root *node, environ []string) {
 	known := make(map[string]*node)
-	var names []string
 	for _, n := range root.values() {
 		known[n.variable()] = n
-		names = append(names, strings.TrimPrefix(n.variable(), prefix))
 	}
-	for _, pair := range slices.Sorted(slices.Values(environ)) {
-		name, text, _ := strings.Cut(pair, "=")
-		if !strings.HasPrefix(name, prefix) {
+	for name, text := range ours(environ) {
+		n := known[name]
+		if n == nil {
+			if advice, meant := root.meant(name, text); meant {
+				p.addf("%s: there is no such variable; %s", name, advice)
+			}
 			continue
 		}
-		n := known[name]
-		switch {
-		case n == nil && isOther(name, text):
-		case n == nil:
-			p.addf("%s: there is no such variable; %s", name, adviseVariable(name, names))
-		default:
-			if err := n.setLine(text); err != nil {
-				p.addf("%s: %s: %w", name, n.quote(text), err)
+		if err := n.setLine(text); err != nil {
+			p.addf("%s: %s: %w", name, n.quote(text), err)
+		}
+	}
+}
+
+// IgnoredVariables names the variables of environ that begin like those of the configuration dst, a pointer to a struct, and are
+// taken for somebody else's: RAMEN_VERSION of an image, say. What may be a mistyped key is no such variable but an error of Load.
+func IgnoredVariables(dst any, environ []string) ([]string, error) {
+	root, err := tree(dst)
+	if err != nil {
+		return nil, err
+	}
+	known := make(map[string]bool)
+	for _, n := range root.values() {
+		known[n.variable()] = true
+	}
+	var names []string
+	for name, text := range ours(environ) {
+		if _, meant := root.meant(name, text); !known[name] && !meant && !isOther(name, text) {
+			names = append(names, name)
+		}
+	}
+	return names, nil
+}
+
+// ours are the variables with our prefix, by name, in order.
+func ours(environ []string) iter.Seq2[string, string] {
+	return func(yield func(name, text string) bool) {
+		for _, pair := range slices.Sorted(slices.Values(environ)) {
+			name, text, _ := strings.Cut(pair, "=")
+			if strings.HasPrefix(name, prefix) && !yield(name, text) {
+				return
 			}
 		}
 	}
 }
 
-// adviseVariable says what may have been meant.
-func adviseVariable(name string, names []string) string {
-	if near, ok := nearest(strings.TrimPrefix(name, prefix), names); ok {
-		return "the nearest is " + prefix + near
+// meant reports whether the variable name, which is no key's, may have been meant for one, and then says for which: its name is near
+// to a key's, or begins with the name of a key or section of the first level.
+func (n *node) meant(name, text string) (advice string, meant bool) {
+	if isOther(name, text) {
+		return "", false
 	}
-	return "its name should be " + prefix + " and the path of a key, like FRONTEND_LISTEN for frontend.listen"
+	path := strings.TrimPrefix(name, prefix)
+	var names []string
+	for _, v := range n.values() {
+		names = append(names, strings.TrimPrefix(v.variable(), prefix))
+	}
+	if near, ok := nearest(path, names); ok {
+		return "the nearest is " + prefix + near, true
+	}
+	for _, section := range n.children {
+		if values := section.values(); strings.HasPrefix(path, strings.ToUpper(section.key)+"_") && len(values) > 0 {
+			return values[0].variable() + " is " + values[0].name() + ", for example; ramen config --markdown lists them all", true
+		}
+	}
+	return "", false
 }
 
 func isOther(name, text string) bool {

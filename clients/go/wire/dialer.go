@@ -63,7 +63,7 @@ const defaultWait = 25 * time.Second
 // Dialer opens streams at one place.
 type Dialer struct {
 	URL    string        // http:// or https:// and host[:port] of the devices' HTTP port, with a path where a proxy adds one
-	GRPC   string        // host:port of the devices' gRPC port
+	GRPC   string        // host:port of the devices' gRPC port, https://host:port for TLS; see ParseGRPCTarget
 	TLS    *tls.Config   // for https; gRPC speaks TLS where it is set. nil: https by the system's roots, gRPC in cleartext
 	Wait   time.Duration // long-poll's wait, whole seconds, 1 s to 60 s; 0: 25 s
 	Header http.Header   // sent with every HTTP request beside the dialer's own; may be nil
@@ -129,7 +129,8 @@ func (d *Dialer) Check(t Transport) error {
 		if d.GRPC == "" {
 			return errors.New("wire: transport grpc needs the host:port of the gRPC port")
 		}
-		return nil
+		_, err := ParseGRPCTarget(d.GRPC, d.TLS)
+		return err
 	}
 	if d.URL == "" {
 		return fmt.Errorf("wire: transport %s needs a URL such as https://push.example.com", t)
@@ -159,12 +160,9 @@ func (d *Dialer) proxy() func(*http.Request) (*url.URL, error) {
 
 // endpoint is the URL of path below the dialer's.
 func (d *Dialer) endpoint(path string) (*url.URL, error) {
-	u, err := url.Parse(d.URL)
+	u, err := CheckURL(d.URL)
 	if err != nil {
-		return nil, fmt.Errorf("wire: parse url: %w", err)
-	}
-	if (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
-		return nil, fmt.Errorf("wire: url %q is not http://host or https://host", d.URL)
+		return nil, err
 	}
 	u.Path = strings.TrimSuffix(u.Path, "/") + path
 	u.RawQuery, u.Fragment = "", ""

@@ -8,8 +8,6 @@ import (
 	"sync"
 
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials"
-	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/mem"
 	"google.golang.org/grpc/metadata"
 
@@ -29,15 +27,12 @@ type grpcConn struct {
 }
 
 func (d *Dialer) dialGRPC(ctx context.Context, o *protocol.OpenFrame, alive func()) (Conn, error) {
-	if d.GRPC == "" {
-		return nil, fmt.Errorf("wire: dial grpc: no address")
-	}
-	creds := insecure.NewCredentials()
-	if d.TLS != nil {
-		creds = credentials.NewTLS(d.TLS)
+	target, err := ParseGRPCTarget(d.GRPC, d.TLS)
+	if err != nil {
+		return nil, err
 	}
 	opts := []grpc.DialOption{
-		grpc.WithTransportCredentials(creds),
+		grpc.WithTransportCredentials(target.Credentials()),
 		grpc.WithDisableServiceConfig(), // retries are rule 13's
 		grpc.WithReadBufferSize(4 << 10),
 		grpc.WithWriteBufferSize(4 << 10),
@@ -46,7 +41,7 @@ func (d *Dialer) dialGRPC(ctx context.Context, o *protocol.OpenFrame, alive func
 	if d.Net != nil {
 		opts = append(opts, grpc.WithNoProxy(), grpc.WithContextDialer(func(ctx context.Context, addr string) (net.Conn, error) { return d.Net(ctx, "tcp", addr) }))
 	}
-	client, err := grpc.NewClient(d.GRPC, opts...)
+	client, err := grpc.NewClient(target.Addr, opts...)
 	if err != nil {
 		return nil, fmt.Errorf("wire: dial grpc: %w", err)
 	}
