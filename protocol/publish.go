@@ -40,6 +40,7 @@ type PublishLimits struct {
 	MaxBody    int           `yaml:"max_body" unit:"bytes" doc:"Most bytes of one request, decompressed; at most 4MiB."`
 	DefaultTTL time.Duration `yaml:"default_ttl" doc:"Life of a message whose publisher named none."`
 	MaxTTL     time.Duration `yaml:"max_ttl" doc:"The longest life that a publisher may ask for, at most 30d. A longer one makes stores keep more."`
+	AnyServer  bool          // these are what no server exceeds: a client does not know its server's own, and does not name them as such
 }
 
 // MinTTL is the shortest life of a message. PROTOCOL 7.
@@ -167,6 +168,9 @@ func (p *Publish) checkLife(l *PublishLimits) error {
 	if p.TTLMS == 0 {
 		p.TTLMS = l.DefaultTTL.Milliseconds()
 	} else if p.TTLMS < MinTTL.Milliseconds() || p.TTLMS > l.MaxTTL.Milliseconds() {
+		if l.AnyServer {
+			return Invalidf("ttl_ms is %d: it must be %d to what the server takes, %d at most anywhere, or 0 for its default", p.TTLMS, MinTTL.Milliseconds(), l.MaxTTL.Milliseconds())
+		}
 		return Invalidf("ttl_ms is %d: it must be %d to %d, or 0 for the default of %d",
 			p.TTLMS, MinTTL.Milliseconds(), l.MaxTTL.Milliseconds(), l.DefaultTTL.Milliseconds())
 	}
@@ -194,6 +198,9 @@ func (p *Publish) checkPayload(l *PublishLimits) error {
 		p.Payload, p.owned = compact, true
 	}
 	if len(p.Payload) > l.MaxPayload {
+		if l.AnyServer {
+			return Errorf(CodeTooLarge, "payload has %d bytes: no server takes more than %d, and this one may take less", len(p.Payload), l.MaxPayload)
+		}
 		return Errorf(CodeTooLarge, "payload has %d bytes: at most %d are taken", len(p.Payload), l.MaxPayload)
 	}
 	if !p.owned {

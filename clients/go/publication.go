@@ -55,7 +55,7 @@ type Result struct {
 
 // most is what no server takes more of. What it is configured to take, it says itself.
 var most = protocol.PublishLimits{
-	MaxPayload: 1 << 20, MaxBatch: 1000, MaxBody: 4 << 20, DefaultTTL: time.Minute, MaxTTL: 30 * 24 * time.Hour,
+	AnyServer: true, MaxPayload: 1 << 20, MaxBatch: 1000, MaxBody: 4 << 20, DefaultTTL: time.Minute, MaxTTL: 30 * 24 * time.Hour,
 }
 
 // ErrManyUsers is Publish called with Users.

@@ -16,7 +16,6 @@ import (
 	"github.com/spf13/cobra"
 
 	ramen "ramen/clients/go"
-	"ramen/clients/go/wire"
 	"ramen/protocol"
 )
 
@@ -79,6 +78,11 @@ func (f *listenFlags) run(ctx context.Context, out, errOut io.Writer) error {
 	if err != nil {
 		return err
 	}
+	if f.tokenFile != "" { // later it may be absent for a moment, while it is replaced
+		if _, err := cfg.Token(ctx); err != nil {
+			return fmt.Errorf("listen: --token-file: %w", err)
+		}
+	}
 	place, err := f.place()
 	if err != nil {
 		return err
@@ -100,11 +104,10 @@ func (f *listenFlags) run(ctx context.Context, out, errOut io.Writer) error {
 		}
 		return nil
 	}
-	var refused error // by Run's goroutine, before it returns
+	g := giveUp{waitsForToken: f.tokenFile != "", transports: len(cfg.Transports)}
 	say := cfg.OnState
 	cfg.OnState = func(s ramen.StateChange) {
-		if f.tokenFile == "" && isRefusal(s.Err) { // it will not be another one the next time
-			refused = fmt.Errorf("listen: the token is not accepted: %w", s.Err)
+		if g.state(s) {
 			cancel()
 		} else if say != nil {
 			say(s)
@@ -115,18 +118,12 @@ func (f *listenFlags) run(ctx context.Context, out, errOut io.Writer) error {
 		return err
 	}
 	if err = d.Run(ctx); errors.Is(err, context.Canceled) {
-		err = refused
+		err = g.err
 	}
 	if place != nil {
 		err = errors.Join(err, place.failed())
 	}
 	return err
-}
-
-// isRefusal reports whether err says that the credentials will not do.
-func isRefusal(err error) bool {
-	var end *wire.EndError
-	return errors.As(err, &end) && (end.Reason == protocol.ReasonUnauthenticated || end.Reason == protocol.ReasonPermissionDenied)
 }
 
 func (f *listenFlags) config(errOut io.Writer) (ramen.DeviceConfig, error) {

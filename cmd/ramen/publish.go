@@ -181,7 +181,7 @@ func (f *publishFlags) gaveUp(err error) error {
 }
 
 // mostLimits is what no server takes more of; what the one at hand takes, it says itself.
-var mostLimits = protocol.PublishLimits{MaxPayload: 1 << 20, MaxBatch: 1000, MaxBody: maxLine, DefaultTTL: 30 * time.Minute, MaxTTL: 30 * 24 * time.Hour}
+var mostLimits = protocol.PublishLimits{AnyServer: true, MaxPayload: 1 << 20, MaxBatch: 1000, MaxBody: maxLine, DefaultTTL: 30 * time.Minute, MaxTTL: 30 * 24 * time.Hour}
 
 // parse makes a message of a line.
 func (f *publishFlags) parse(line []byte) (ramen.Publication, error) {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
 	"io"
 	"log/slog"
@@ -9,11 +10,13 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"ramen/frontend/auth"
 	"ramen/internal/app"
 	"ramen/internal/collector"
 	"ramen/internal/config"
@@ -50,6 +53,7 @@ func serveCommand() *cobra.Command {
 			defer reloadOnHangup(a, log)()
 		}
 		defer tuneCollector()()
+		logStart(log, cfg, a.Addresses())
 		banner(c.OutOrStdout(), cfg, a.Addresses())
 		return a.Run(c.Context())
 	}
@@ -127,6 +131,13 @@ func reloadOnHangup(a *app.App, log *slog.Logger) (end func()) {
 	}
 }
 
+// logStart is the record of the start: the banner is for people, and goes to standard output.
+func logStart(log *slog.Logger, cfg app.Config, at app.Addresses) {
+	log.Info("serving", "version", version, "pid", os.Getpid(), "data", cfg.Data, "authentication", !cfg.Dev,
+		"devices", at.Devices, "devices_grpc", at.DevicesGRPC, "devices_tls", cfg.TLS.Devices.Configured(),
+		"backends", at.Backends, "backends_grpc", at.BackendsGRPC, "backends_tls", cfg.TLS.Backends.Configured())
+}
+
 // banner says what listens where, and how to see a message arrive. Scripts may read the addresses from it: ports of 0 are
 // shown as they were drawn.
 func banner(w io.Writer, cfg app.Config, at app.Addresses) {
@@ -140,12 +151,18 @@ func banner(w io.Writer, cfg app.Config, at app.Addresses) {
 	fmt.Fprintf(w, "             %s   gRPC\n", at.DevicesGRPC)
 	fmt.Fprintf(w, "  backends   %s://%s   publish, query, health, metrics\n", backends, at.Backends)
 	fmt.Fprintf(w, "             %s   gRPC\n\n", at.BackendsGRPC)
+	fmt.Fprintf(w, "  console    %s://%s/   in a browser%s\n\n", backends, browsable(cfg.TLS.Backends, at.Backends), consoleKey(cfg))
 	if !cfg.Dev {
 		return
 	}
 	fmt.Fprintf(w, "  WARNING  authentication is OFF (dev): whoever reaches these ports is every user and every backend.\n\n")
 	if !loopback(at) {
 		fmt.Fprintf(w, "  WARNING  and they are reached from other machines, since listen says so.\n\n")
+	}
+	if loopback(at) && contained() {
+		fmt.Fprintf(w, "  NOTE  in a container these addresses are reached from inside it alone. Start it with --network host, or publish the ports\n"+
+			"        and listen on all addresses: --listen.devices 0.0.0.0:8080 --listen.devices-grpc 0.0.0.0:8081\n"+
+			"        --listen.backends 0.0.0.0:9080 --listen.backends-grpc 0.0.0.0:9081\n\n")
 	}
 	fmt.Fprintf(w, "See a message arrive. In one terminal:\n\n")
 	fmt.Fprintf(w, "  curl -N '%s://%s/ramen/receive?user=alice&device=phone'\n\n", devices, reachable(at.Devices))
@@ -160,6 +177,27 @@ func scheme(secure bool) string {
 	return "http"
 }
 
+// consoleKey says what the console asks for.
+func consoleKey(cfg app.Config) string {
+	if cfg.Dev {
+		return ""
+	}
+	return "; it asks for an API key (ramen token --backend NAME --scopes publish,read makes one)"
+}
+
+// browsable is addr as a browser opens it: under TLS by the first name of the certificate, since it is good for no other.
+func browsable(certs auth.CertsConfig, addr string) string {
+	_, port, err := net.SplitHostPort(addr)
+	if err != nil || !certs.Configured() {
+		return reachable(addr)
+	}
+	pair, err := tls.LoadX509KeyPair(certs.CertFile, certs.KeyFile)
+	if err != nil || pair.Leaf == nil || len(pair.Leaf.DNSNames) == 0 {
+		return reachable(addr)
+	}
+	return net.JoinHostPort(strings.Replace(pair.Leaf.DNSNames[0], "*", "ramen", 1), port)
+}
+
 // reachable is addr as a client on this machine writes it: a port on every address is one on loopback, too.
 func reachable(addr string) string {
 	host, port, err := net.SplitHostPort(addr)
@@ -167,6 +205,17 @@ func reachable(addr string) string {
 		return net.JoinHostPort("127.0.0.1", port)
 	}
 	return addr
+}
+
+// contained reports whether this process seems to run in a container of its own: Docker and Podman leave a file there, and others make
+// it the first process.
+func contained() bool {
+	for _, file := range []string{"/.dockerenv", "/run/.containerenv"} {
+		if _, err := os.Stat(file); err == nil {
+			return true
+		}
+	}
+	return os.Getpid() == 1
 }
 
 func loopback(at app.Addresses) bool {

@@ -52,7 +52,7 @@ const claimTimeout = 10 * time.Second
 
 // Start makes a process that serves: when it returns, the ports are open. What fails ends what had started.
 func Start(cfg Config, log *slog.Logger) (*App, error) {
-	if err := cfg.Validate(); err != nil {
+	if err := errors.Join(cfg.Validate(), cfg.checkPresent()); err != nil {
 		return nil, err
 	}
 	a := &App{cfg: cfg, log: log, registry: prometheus.NewRegistry()}
@@ -124,6 +124,9 @@ func loadCredentials(cfg *Config, w *auth.Watcher) (frontend.Verifier, *auth.Key
 
 // CheckFiles reads the key and certificate files that cfg, which must be valid, names, and says what is wrong with them.
 func CheckFiles(cfg Config) error {
+	if err := cfg.checkPresent(); err != nil {
+		return err
+	}
 	_, _, err := loadCredentials(&cfg, nil)
 	_, devices := certs(cfg.TLS.Devices, nil)
 	_, backends := certs(cfg.TLS.Backends, nil)

@@ -1,7 +1,6 @@
 package process
 
 import (
-	"encoding/json"
 	"fmt"
 	"os"
 	"os/exec"
@@ -20,6 +19,7 @@ type readmeTest struct {
 	dir        string
 	server     *server
 	background []waiting // of this section
+	module     string    // commands with which a module takes the client
 }
 
 // waiting is a command in the background, and what it must have written by the end of its section.
@@ -76,6 +76,8 @@ func (r *readmeTest) run(b block) {
 		r.background = append(r.background, waiting{b, s})
 	case "file":
 		write(r.t, filepath.Join(r.dir, b.name), text)
+	case "module":
+		r.module = b.text
 	case "go":
 		r.goProgram(b, text)
 	default:
@@ -130,21 +132,27 @@ func (r *readmeTest) foreground(b block, text string) {
 	}
 }
 
-// goProgram compiles a program as a package of this module and runs it.
+// goProgram compiles a program in a module outside the repository, which takes the client as README.md says, and runs it.
 func (r *readmeTest) goProgram(b block, text string) {
 	r.t.Helper()
 	root, err := filepath.Abs("../..")
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	source, overlay, program := filepath.Join(r.dir, "main.go"), filepath.Join(r.dir, "overlay.json"), filepath.Join(r.dir, "bin", "program")
-	write(r.t, source, text)
-	replace, _ := json.Marshal(map[string]any{"Replace": map[string]string{filepath.Join(root, "internal", "process", "readme", "main.go"): source}})
-	write(r.t, overlay, string(replace))
-	build := exec.Command("go", "build", "-overlay", overlay, "-o", program, "ramen/internal/process/readme")
-	build.Dir = root
+	dir := filepath.Join(r.dir, "app")
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		r.t.Fatal(err)
+	}
+	write(r.t, filepath.Join(dir, "main.go"), text)
+	if r.module == "" {
+		r.t.Fatalf("README.md:%d: nothing says how a module takes the client", b.line)
+	}
+	script := "go mod init example.com/app\n" + strings.ReplaceAll(r.module, "/src/ramen", root) + "go build -o ../bin/program .\n"
+	build := exec.Command("bash", "-euo", "pipefail", "-c", script)
+	build.Dir = dir
+	build.Env = append(cleanEnv(), "GOFLAGS=-mod=mod")
 	if out, err := build.CombinedOutput(); err != nil {
-		r.t.Fatalf("README.md:%d: %v\n%s", b.line, err, out)
+		r.t.Fatalf("README.md:%d: %v\n%s\n%s", b.line, err, script, out)
 	}
 	r.foreground(b, "bin/program")
 }

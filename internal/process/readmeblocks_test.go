@@ -12,7 +12,7 @@ import (
 //	<!-- test VERB name="value" … -->
 //
 // serve starts the server (and ends the one before), run runs commands to their end, background starts one that goes on until the
-// section ends, file writes a file (name), go builds and runs a program. ready and want are regular expressions on the
+// section ends, file writes a file (name), module is how a module takes the client, go builds a program in such a module and runs it. ready and want are regular expressions on the
 // output, in which a dot is a line end, too.
 type block struct {
 	line                      int

@@ -197,8 +197,25 @@ func (s *Section) text(b *strings.Builder) {
 	if s.Failed != "" {
 		fmt.Fprintf(b, "  DID NOT FINISH: %s\n", s.Failed)
 	} else if total == 0 {
-		b.WriteString("  every check passed\n")
+		b.WriteString("  every check passed" + s.missed() + "\n")
 	}
+}
+
+// missed says how many figures do not meet their budgets. Checks are about promises, and say nothing of them.
+func (s *Section) missed() string {
+	n := 0
+	for i := range s.Rows {
+		if s.Rows[i].Budget != 0 && !s.Rows[i].Met() {
+			n++
+		}
+	}
+	switch n {
+	case 0:
+		return ""
+	case 1:
+		return "; 1 figure does not meet its budget"
+	}
+	return fmt.Sprintf("; %d figures do not meet their budgets", n)
 }
 
 // against says what was measured, where it is not RAMEN.
@@ -225,7 +242,7 @@ func (r *Row) verdict() string {
 		sign = "≤"
 	}
 	if !r.Met() {
-		word = "MISSED"
+		word = "not met"
 	}
 	return fmt.Sprintf("   (budget %s %s: %s)", sign, Number(r.Budget), word)
 }

@@ -29,15 +29,23 @@ func sample() *Report {
 	return &Report{Command: "ramen load push", Sections: []Section{s}}
 }
 
-func TestTextHasFiguresVerdictsAndViolations(t *testing.T) {
+func TestFix13TextHasFiguresVerdictsAndViolations(t *testing.T) {
 	text := sample().Text()
-	for _, want := range []string{"12.3 µs", "budget ≤ 20.0: met", "45,678 /s", "budget ≥ 60,000: MISSED", "VIOLATED lost: 3 times", "user u1 device d1 id <id>"} {
+	for _, want := range []string{"12.3 µs", "budget ≤ 20.0: met", "45,678 /s", "budget ≥ 60,000: not met", "VIOLATED lost: 3 times", "user u1 device d1 id <id>"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("there is no %q in:\n%s", want, text)
 		}
 	}
 	if strings.Contains(text, "not known") {
 		t.Error("it shows a figure that is not known")
+	}
+	if strings.Contains(text, "every check passed") {
+		t.Error("a check that failed passed")
+	}
+	r := sample()
+	r.Sections[0].Violations, r.Sections[0].Counts = nil, nil
+	if text := r.Text(); !strings.Contains(text, "every check passed; 1 figure does not meet its budget") {
+		t.Errorf("the verdict hides a budget that is not met:\n%s", text)
 	}
 	if n := sample().Violated(); n != 3 {
 		t.Errorf("%d violated", n)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"strconv"
@@ -75,8 +76,15 @@ func ReadError(resp *http.Response) *EndError {
 	if resp.StatusCode == http.StatusUnauthorized {
 		e.Reason = protocol.ReasonUnauthenticated
 	}
-	e.Err = errors.New("http status " + resp.Status)
+	e.Err = &StatusError{Code: resp.StatusCode}
 	return e
+}
+
+// StatusError is an HTTP status without the body of PROTOCOL 4: the answer of a proxy, or of a server that is not RAMEN.
+type StatusError struct{ Code int }
+
+func (e *StatusError) Error() string {
+	return fmt.Sprintf("http status %d %s", e.Code, http.StatusText(e.Code))
 }
 
 func retryAfter(h http.Header) time.Duration {
