@@ -27,7 +27,7 @@ func TestPublishOne(t *testing.T) {
 	bad(t, "", []string{"publish", "{}"}, "whom is it for? Give --user or --users")
 	bad(t, "", []string{"publish", "--user", "alice", "{"}, "payload is not one JSON value")
 	bad(t, "", []string{"publish", "--user", "alice", "--priority", "urgent", "1"}, `"urgent"`, "high, medium or low")
-	bad(t, "", []string{"publish", "--user", "alice", "--ttl", "1us", "1"}, "ttl_ms", "1000", "default of 1800000")
+	bad(t, "", []string{"publish", "--user", "alice", "--ttl", "1us", "1"}, "ttl_ms", "1000", "1000 to what the server takes")
 	bad(t, "", []string{"publish", "--user", "alice", "--as", "json", "1"}, "--file")
 	bad(t, "", []string{"publish", "--user", "alice", "--file", "-", "1"}, "each line has its own")
 	bad(t, "", []string{"publish", "--user", "alice", "--users", "bob", "1"}, "user", "users")
