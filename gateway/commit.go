@@ -217,12 +217,13 @@ func (c *committer) put(s *step) {
 	clear(s.twins)
 	clear(s.added)
 	clear(s.kills)
+	clear(s.carried)
 	if len(s.fresh) > keptStep {
 		s.fresh = nil
 	}
 	clear(s.fresh)
-	*s = step{fresh: s.fresh, ops: s.ops[:0], twins: s.twins[:0], added: s.added[:0], kills: s.kills[:0]}
-	if max(cap(s.ops), cap(s.kills), cap(s.twins)) <= keptStep && len(c.spare) < keptSteps {
+	*s = step{fresh: s.fresh, ops: s.ops[:0], twins: s.twins[:0], added: s.added[:0], kills: s.kills[:0], carried: s.carried[:0]}
+	if max(cap(s.ops), cap(s.kills), cap(s.twins), cap(s.carried)) <= keptStep && len(c.spare) < keptSteps {
 		c.spare = append(c.spare, s)
 	}
 }

@@ -1,8 +1,6 @@
 package gateway
 
 import (
-	"sort"
-	"strings"
 	"sync"
 
 	"ramen/protocol"
@@ -291,17 +289,4 @@ func (d *device) saveLocked() store.DeviceSave {
 		d = known
 	}
 	return store.DeviceSave{Owner: d.mb.owner(), User: d.mb.user, Remove: known == nil, Device: d.recordLocked()}
-}
-
-// whereText is where in one string, in an order of its own, for comparing.
-func whereText(where map[string]string) string {
-	if len(where) == 0 {
-		return ""
-	}
-	pairs := make([]string, 0, len(where))
-	for k, v := range where {
-		pairs = append(pairs, k+"\x00"+v)
-	}
-	sort.Strings(pairs)
-	return strings.Join(pairs, "\x01")
 }

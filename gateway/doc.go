@@ -10,7 +10,9 @@
 //  5. A device has at most one stream, the one with the highest number.
 //  6. A mailbox belongs to one ownership of its shard. Once that is given up nothing in it changes: what is under way
 //     is answered ErrNotOwner or ErrLost.
-//  7. Whoever touches a mailbox holds a pin on it, and only a mailbox without pins leaves memory.
+//  7. Of one key and target the newest position alone lives, after a load too: what was replaced does not come back
+//     (replaced.go).
+//  8. Whoever touches a mailbox holds a pin on it, and only a mailbox without pins leaves memory.
 //
 // Locks: a shard's mu guards its map of mailboxes and their pins; a mailbox's mu guards the rest of it, its devices and
 // their streams. Order: mailbox.mu, then any of shard.mu, stalls.mu, saver.mu; no two of one kind at once. None is held

@@ -5,6 +5,7 @@ import (
 	"sync"
 
 	"ramen/protocol"
+	"ramen/store"
 )
 
 // entry is one message in a lane, guarded by its mailbox's mu.
@@ -34,6 +35,9 @@ const (
 	wantedAndPushed
 )
 
+// ref is what the store calls e.
+func (e *entry) ref() store.Ref { return store.Ref{Priority: e.msg.Priority, Position: e.pos} }
+
 // targets reports whether e names d, whatever where says.
 func (e *entry) targets(id protocol.DeviceID) bool { return e.device == "" || e.device == id }
 
@@ -62,8 +66,9 @@ type lane struct {
 
 // lanes are those of a mailbox in which something waits.
 type lanes struct {
-	at       [protocol.Lanes]lane
-	collapse map[collapseKey]*entry // the waiting entry of each key; nil until there was one
+	at        [protocol.Lanes]lane
+	collapse  map[collapseKey]*entry      // the waiting entry of each key; nil until there was one
+	leftovers map[collapseKey][]store.Ref // what left of each key, and the store may still have (replaced.go); nil until there was one
 }
 
 var spareLanes = sync.Pool{New: func() any { return new(lanes) }}

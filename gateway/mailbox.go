@@ -8,13 +8,6 @@ import (
 	"ramen/store"
 )
 
-// collapseKey is what makes two messages of a user replace each other: the key and the target.
-type collapseKey struct {
-	key    string
-	device protocol.DeviceID
-	where  string
-}
-
 // mailbox is one user's messages and devices. It is in memory while somebody holds a pin on it, and some time longer.
 type mailbox struct {
 	// immutable
@@ -80,6 +73,14 @@ func (b *mailbox) laneLocked(i int) *lane {
 	return &b.lanes.at[i]
 }
 
+// makeLanesLocked is the lanes to change.
+func (b *mailbox) makeLanesLocked() *lanes {
+	if b.lanes == nil {
+		b.lanes = spareLanes.Get().(*lanes)
+	}
+	return b.lanes
+}
+
 func (b *mailbox) deviceLocked(id protocol.DeviceID) *device {
 	for d := b.devices; d != nil; d = d.next {
 		if d.id == id {
@@ -125,10 +126,7 @@ func (b *mailbox) insertLocked(e *entry) (devices int) {
 			devices++
 		}
 	}
-	if b.lanes == nil {
-		b.lanes = spareLanes.Get().(*lanes)
-	}
-	l := &b.lanes.at[e.msg.Priority.Lane()]
+	l := &b.makeLanesLocked().at[e.msg.Priority.Lane()]
 	l.entries = append(l.entries, e)
 	b.expiresLocked(e.msg.ExpiresMS)
 	if e.msg.CollapseKey != "" {
@@ -168,16 +166,21 @@ func (b *mailbox) removeLocked(e *entry, why fate) {
 	b.releaseLocked(e.msg)
 	b.g.ledger.waiting[i].Add(-1)
 	b.g.ledger.ended[why].Add(1)
+	lazily, ref := why == fateAcked || why == fateExpired, e.ref()
+	if lazily {
+		b.g.saver.forgetLocked(b, ref)
+	}
 	if e.msg.CollapseKey != "" {
-		if k := e.collapseKey(); b.lanes.collapse[k] == e {
+		k := e.collapseKey()
+		if b.lanes.collapse[k] == e {
 			delete(b.lanes.collapse, k)
+		}
+		if lazily {
+			b.leftLocked(k, ref)
 		}
 	}
 	if retainedMS := e.msg.CreatedMS + b.g.cfg.IDRetention.Milliseconds(); e.msg.ExpiresMS > retainedMS {
 		b.rememberLocked(hashID(&b.g.identity.Key, e.msg.ID), retainedMS)
-	}
-	if why == fateAcked || why == fateExpired {
-		b.g.saver.forgetLocked(b, store.Ref{Priority: e.msg.Priority, Position: e.pos})
 	}
 }
 
@@ -227,8 +230,8 @@ func (b *mailbox) releaseLocked(m *protocol.Message) {
 	b.g.memory.Add(-int64(m.Size()) - entryOverhead)
 }
 
-// trimLocked drops dead entries from the lanes, and gives these back once nothing is left in any. Whoever had looked at a lane
-// before must look again.
+// trimLocked drops dead entries from the lanes, and gives these back once nothing is left in any, nor of their keys in the
+// store. Whoever had looked at a lane before must look again.
 func (b *mailbox) trimLocked() {
 	if b.lanes == nil {
 		return
@@ -241,8 +244,8 @@ func (b *mailbox) trimLocked() {
 		}
 		left += len(l.entries)
 	}
-	if left == 0 {
-		b.lanes.collapse = nil
+	if left == 0 && len(b.lanes.leftovers) == 0 {
+		b.lanes.collapse, b.lanes.leftovers = nil, nil
 		spareLanes.Put(b.lanes)
 		b.lanes = nil
 	}
@@ -308,9 +311,4 @@ func (b *mailbox) sweepLocked(nowMS int64) {
 		}
 	}
 	b.trimLocked()
-}
-
-// collapseKey is what e is replaced by.
-func (e *entry) collapseKey() collapseKey {
-	return collapseKey{e.msg.CollapseKey, e.device, whereText(e.where)}
 }

@@ -178,6 +178,8 @@ type unsaved struct {
 	devices []*device          // forgotten ones too
 	records []store.DeviceSave // of devices, one each; as they were when they were taken
 	forgets []store.Ref        // whatever expired by the counts in records is among these, or was written before
+
+	leftovers []leftover // of the forgets, those with a key
 }
 
 // take takes up to n mailboxes from the queue.
@@ -223,6 +225,7 @@ func keep(all ...*unsaved) {
 				saver.dirtyLocked(d)
 			}
 			saver.forgetLocked(u.box, u.forgets...)
+			now.leftovers = append(now.leftovers, u.leftovers...)
 		}
 		u.box.mu.Unlock()
 	}
@@ -245,6 +248,7 @@ const saveMost = 2048
 func (v *saver) write(ctx context.Context, all []*unsaved, durable bool) error {
 	for rest := all; len(rest) > 0; runtime.Gosched() {
 		var forgets []store.Forget
+		some := rest
 		for n := 0; n < saveMost && len(rest) > 0; rest = rest[1:] {
 			if u := rest[0]; len(u.forgets) > 0 {
 				forgets = append(forgets, u.forget())
@@ -256,6 +260,9 @@ func (v *saver) write(ctx context.Context, all []*unsaved, durable bool) error {
 		}
 		if err := v.within(ctx, func(ctx context.Context) error { return v.g.store.Forget(ctx, forgets) }); err != nil {
 			return fmt.Errorf("gateway: forget entries of %d users: %w", len(forgets), err)
+		}
+		for _, u := range some[:len(some)-len(rest)] {
+			u.box.forgotten(u.leftovers)
 		}
 	}
 	var records []store.DeviceSave
@@ -292,6 +299,7 @@ func (v *saver) saveNow(ctx context.Context, d *device) error {
 	now := &unsaved{box: b}
 	if b.unsaved != nil { // it stays queued: there may be more to write
 		now.forgets, b.unsaved.forgets = b.unsaved.forgets, nil
+		now.leftovers, b.unsaved.leftovers = b.unsaved.leftovers, nil
 	}
 	b.mu.Unlock()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), v.g.cfg.AppendTimeout)
@@ -301,6 +309,7 @@ func (v *saver) saveNow(ctx context.Context, d *device) error {
 			keep(now)
 			return v.g.storeError(b.owner(), "forget", err)
 		}
+		b.forgotten(now.leftovers)
 	}
 	if err := v.g.store.SaveDevices(ctx, []store.DeviceSave{save}, true); err != nil {
 		return v.g.storeError(b.owner(), "save device", err)

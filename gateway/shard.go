@@ -126,8 +126,9 @@ func (b *mailbox) fill(kept store.Mailbox) error {
 			b.rememberLocked(hashID(&b.g.identity.Key, id.ID), until)
 		}
 	}
-	for i := range kept.Entries {
-		b.restoreLocked(&kept.Entries[i])
+	entries := b.dropReplacedLocked(kept.Entries)
+	for i := range entries {
+		b.restoreLocked(&entries[i])
 	}
 	b.sweepLocked(nowMS)
 	b.forgetUnseenLocked()

@@ -50,6 +50,7 @@ func TestIdleUserHoldsNothingOfItsMessages(t *testing.T) {
 		}
 		a.ackAll()
 		b.ackAll()
+		w.sleep(2 * w.cfg.SaveInterval) // until the store has forgotten what had a key
 		idle("acked")
 		cursor := a.last()
 		a.close()

@@ -21,8 +21,10 @@ type step struct {
 	twins []*op   // of what is being written: publishes of an id, duplicates once it is durable; recalls of what is killed
 	added []*entry
 	kills []kill
-	freed room                   // by the kills, of the unsure steps too
-	fresh map[collapseKey]*entry // the newest of each key among added, unsure ones included; nil until there is one
+	// carried is what the store may still have of the keys of added and kills, and memory has not: killed with them.
+	carried []leftover
+	freed   room                   // by the kills, of the unsure steps too
+	fresh   map[collapseKey]*entry // the newest of each key among added, unsure ones included; nil until there is one
 }
 
 // kill is an entry that a step replaces or recalls.
@@ -71,6 +73,7 @@ func (s *step) publishLocked(o *op) {
 	if victim != nil {
 		s.killLocked(victim, fateCollapsed)
 	}
+	s.carryLocked(e)
 	b.rememberLocked(o.hash, pending)
 	o.entry = e
 	s.added = append(s.added, e)
@@ -132,6 +135,7 @@ func (s *step) recallLocked(o *op) {
 		return
 	}
 	s.killLocked(e, fateRecalled)
+	s.carryLocked(e)
 	s.ops = append(s.ops, o)
 }
 
@@ -192,7 +196,7 @@ func (s *step) addedID(id protocol.MessageID) *entry {
 // unsureCount is how many entries and kills of unknown outcome are written before this step.
 func (s *step) unsureCount() (n int) {
 	for _, p := range s.prior {
-		n += len(p.added) + len(p.kills)
+		n += len(p.added) + len(p.kills) + len(p.carried)
 	}
 	return n
 }
@@ -211,7 +215,10 @@ func (s *step) writeTo(w *store.Append) {
 		w.Entries = append(w.Entries, store.Entry{Position: e.pos, Message: e.msg, Device: e.device, Where: e.where})
 	}
 	for _, k := range s.kills {
-		w.Kills = append(w.Kills, store.Ref{Priority: k.entry.msg.Priority, Position: k.entry.pos})
+		w.Kills = append(w.Kills, k.entry.ref())
+	}
+	for _, x := range s.carried {
+		w.Kills = append(w.Kills, x.ref)
 	}
 }
 
@@ -260,7 +267,12 @@ func (s *step) applyLocked() {
 	for _, k := range s.kills {
 		if !k.entry.dead {
 			b.removeLocked(k.entry, k.why)
+		} else if k.entry.msg.CollapseKey != "" { // it left lazily meanwhile
+			b.leftoverGoneLocked(leftover{k.entry.collapseKey(), k.entry.ref()})
 		}
+	}
+	for _, x := range s.carried {
+		b.leftoverGoneLocked(x)
 	}
 	for _, o := range s.twins {
 		o.found = o.entry != nil && o.entry.ended == fateRecalled
@@ -319,8 +331,8 @@ func (s *step) failLocked(err error) {
 		o.reject(told)
 	}
 	if unknown(err) && len(s.ops) > 0 {
-		kept := &step{box: b, added: s.added, kills: s.kills}
-		s.added, s.kills = nil, nil
+		kept := &step{box: b, added: s.added, kills: s.kills, carried: s.carried}
+		s.added, s.kills, s.carried = nil, nil, nil
 		for _, o := range s.ops {
 			kept.ops = append(kept.ops, &op{box: b, publish: o.publish, recall: o.recall, hash: o.hash, entry: o.entry})
 			o.reject(told)

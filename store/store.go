@@ -18,11 +18,20 @@
 //  6. Values handed over are not changed by either side. The slices of a batch, and those in its elements, are the
 //     caller's again once the call has returned, but for an Append in which an element's outcome is unknown.
 //
-//  7. Of a Forget and a SaveDevices behind it, in the order of the calls, the later does not survive a crash without the
-//     earlier: otherwise a message that expired would be counted for a device a second time.
+//  7. Of the Forgets and SaveDevices of one user, in the order of the calls, a later one does not survive a crash without the
+//     earlier, and of the Refs of one Forget all do or none: otherwise a message that expired would be counted for a device a
+//     second time, or one that was replaced would come back once what replaced it was forgotten.
 //
 //  8. There is one order of all writes: what a SaveDevices or Forget that was answered nil did survives wherever an Append
 //     survives that was called afterwards, and answered nil.
+//
+//  9. What Append killed does not come back, whatever becomes of the entries of that Append: also where the store was told to
+//     forget it before, or does not have it. Where rows leave by TTL, the mark lives as long as what it kills.
+//
+// Of the entries of a user with one collapse key, Device and Where the one with the highest position counts, in whichever lane:
+// the positions of a user grow over all lanes. A store need not know keys. The owner kills with each entry whatever the store may
+// still have of the same key; and of what a Load gives it drops all but the newest, and forgets the others before anything else
+// of that user.
 //
 // Implementations are safe for concurrent use. Every call honours its context's deadline.
 package store

@@ -1,0 +1,143 @@
+package gateway
+
+import (
+	"slices"
+	"strings"
+
+	"ramen/protocol"
+	"ramen/store"
+)
+
+// What was replaced must not come back, whatever dies. An entry that is waiting when its successor is appended is killed by
+// that append. One that has left before, by an ack or its time, is forgotten lazily, and a crash may bring it back: so
+// whatever is appended of its key until the store has forgotten it kills it too. Then a store has an entry that was replaced
+// only where a newer one of its key is beside it (an older version may have left that), and a load drops all but the newest:
+// before anything newer of the mailbox is forgotten, since what is forgotten of one user survives a crash in order. PROTOCOL 9.
+
+// collapseKey is what makes two messages of a user replace each other: the key and the target.
+type collapseKey struct {
+	key    string
+	device protocol.DeviceID
+	where  string // by whereText
+}
+
+// collapseKey is what e is replaced by.
+func (e *entry) collapseKey() collapseKey {
+	return collapseKey{e.msg.CollapseKey, e.device, whereText(e.where)}
+}
+
+// whereText is where in one string, in an order of its own, for comparing.
+func whereText(where map[string]string) string {
+	if len(where) == 0 {
+		return ""
+	}
+	pairs := make([]string, 0, len(where))
+	for k, v := range where {
+		pairs = append(pairs, k+"\x00"+v)
+	}
+	slices.Sort(pairs)
+	return strings.Join(pairs, "\x01")
+}
+
+// leftover is an entry with a key that has left memory, and that the store may still have.
+type leftover struct {
+	key collapseKey
+	ref store.Ref
+}
+
+// leftLocked notes that e, which has a key, is forgotten lazily.
+func (b *mailbox) leftLocked(key collapseKey, ref store.Ref) {
+	l := b.makeLanesLocked()
+	if l.leftovers == nil {
+		l.leftovers = make(map[collapseKey][]store.Ref)
+	}
+	l.leftovers[key] = append(l.leftovers[key], ref)
+	u := b.g.saver.unsavedLocked(b)
+	u.leftovers = append(u.leftovers, leftover{key, ref})
+}
+
+// leftoverGoneLocked notes that the store does not have it any more, or never will again.
+func (b *mailbox) leftoverGoneLocked(x leftover) {
+	if b.lanes == nil {
+		return
+	}
+	refs := b.lanes.leftovers[x.key]
+	i := slices.Index(refs, x.ref)
+	switch {
+	case i < 0:
+	case len(refs) == 1:
+		delete(b.lanes.leftovers, x.key)
+	default:
+		b.lanes.leftovers[x.key] = slices.Delete(refs, i, i+1)
+	}
+}
+
+// forgotten notes what the store has forgotten.
+func (b *mailbox) forgotten(all []leftover) {
+	if len(all) == 0 {
+		return
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.gone {
+		return
+	}
+	for _, x := range all {
+		b.leftoverGoneLocked(x)
+	}
+	b.trimLocked()
+}
+
+// carryLocked has the step kill what the store may still have of e's key, and memory has not.
+func (s *step) carryLocked(e *entry) {
+	l := s.box.lanes
+	if e.msg.CollapseKey == "" || l == nil || len(l.leftovers) == 0 {
+		return
+	}
+	key := e.collapseKey()
+	if s.fresh[key] != nil {
+		return // what was added of the key before kills them, in this same write
+	}
+	for _, ref := range l.leftovers[key] {
+		s.carried = append(s.carried, leftover{key, ref})
+	}
+}
+
+// dropReplacedLocked takes the entries out of what was loaded that were replaced: all but the newest of each key. Positions of
+// a user grow over all lanes.
+func (b *mailbox) dropReplacedLocked(loaded []store.Entry) (left []store.Entry) {
+	newest := make(map[collapseKey]protocol.Position)
+	keyOf := func(k *store.Entry) collapseKey {
+		return collapseKey{k.Message.CollapseKey, k.Device, whereText(k.Where)}
+	}
+	keyed := 0
+	for i := range loaded {
+		if k := &loaded[i]; k.Message.CollapseKey != "" {
+			keyed++
+			if key := keyOf(k); newest[key].Less(k.Position) {
+				newest[key] = k.Position
+			}
+		}
+	}
+	if len(newest) == keyed {
+		return loaded
+	}
+	for i := range loaded {
+		k := &loaded[i]
+		if k.Message.CollapseKey == "" {
+			left = append(left, *k)
+			continue
+		}
+		key := keyOf(k)
+		if newest[key] == k.Position {
+			left = append(left, *k)
+			continue
+		}
+		b.g.ledger.loaded.Add(1)
+		b.g.ledger.ended[fateCollapsed].Add(1)
+		ref := store.Ref{Priority: k.Message.Priority, Position: k.Position}
+		b.g.saver.forgetLocked(b, ref)
+		b.leftLocked(key, ref)
+	}
+	return left
+}
