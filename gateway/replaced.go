@@ -1,8 +1,9 @@
 package gateway
 
 import (
+	"encoding/binary"
+	"maps"
 	"slices"
-	"strings"
 
 	"ramen/protocol"
 	"ramen/store"
@@ -26,17 +27,19 @@ func (e *entry) collapseKey() collapseKey {
 	return collapseKey{e.msg.CollapseKey, e.device, whereText(e.where)}
 }
 
-// whereText is where in one string, in an order of its own, for comparing.
+// whereText is where as one string: the same for the same pairs alone. Texts may contain any character, so each has its length
+// before it.
 func whereText(where map[string]string) string {
 	if len(where) == 0 {
 		return ""
 	}
-	pairs := make([]string, 0, len(where))
-	for k, v := range where {
-		pairs = append(pairs, k+"\x00"+v)
+	var b []byte
+	for _, k := range slices.Sorted(maps.Keys(where)) {
+		for _, s := range [...]string{k, where[k]} {
+			b = append(binary.AppendUvarint(b, uint64(len(s))), s...)
+		}
 	}
-	slices.Sort(pairs)
-	return strings.Join(pairs, "\x01")
+	return string(b)
 }
 
 // leftover is an entry with a key that has left memory, and that the store may still have.

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"ramen/link"
 	"ramen/protocol"
 	"ramen/store"
 	"ramen/store/memory"
@@ -208,4 +209,57 @@ func TestFix14ReplacedStaysGoneThroughUnknownOutcomes(t *testing.T) {
 			})
 		}
 	}
+}
+
+// hostileWheres are targets of which no two are the same.
+var hostileWheres = []map[string]string{
+	nil,
+	{"os": "ios"},
+	{"os": ""},
+	{"os": "ios", "label.a": "b"},
+	{"os": "ios\x00label.a\x00b"},
+	{"os": "ios\x01label.a\x00b"},
+	{"label.a": "b\x01os\x00ios"},
+	{"label.a\x00b\x01os": "ios"},
+	{"label.a\x00b": "\x01os\x00ios"},
+	{"label.a": "b", "os": "ios\x00"},
+	{"label.a": "b\x1fos\x1fios"},
+	{"label.a": "b\nos=ios"},
+	{"label.a=b,os": "ios"},
+	{"label.a": "2:os3:ios"},
+	{"label.a": "b", "label.a\x00": "b", "os": "ios"},
+	{"label.a": "\x02os\x03ios"},
+	{"label.a\x00": "os\x03ios"},
+}
+
+func TestFix15TargetsOfDifferentWhereAreDifferent(t *testing.T) {
+	bubble(t, nil, func(t *testing.T, w *world) {
+		of := make(map[string]int)
+		var all []string
+		for i, where := range hostileWheres {
+			if j, ok := of[whereText(where)]; ok {
+				t.Errorf("%q and %q are one target", where, hostileWheres[j])
+			}
+			of[whereText(where)] = i
+			id := fmt.Sprint("m", i)
+			all = append(all, id)
+			w.accept(id, medium, key("k"), func(p *link.Publish) { p.Where = where })
+		}
+		w.wantWaiting(all...)
+		for i, where := range hostileWheres {
+			w.accept(all[i]+"'", medium, key("k"), func(p *link.Publish) { p.Where = where })
+			all[i] += "'"
+		}
+		w.wantWaiting(all...)
+		w.restart()
+		w.wantWaiting(all...)
+	})
+}
+
+func TestFix15MessageForNobodyReplacesNothing(t *testing.T) {
+	bubble(t, nil, func(t *testing.T, w *world) {
+		w.accept("theirs", medium, key("k"), where("label.a", "b", "os", "ios"))
+		w.accept("nobody's", medium, key("k"), where("label.a", "b\x01os\x00ios"))
+		w.wantWaiting("theirs", "nobody's")
+	})
 }
