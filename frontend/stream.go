@@ -195,7 +195,7 @@ var hellos = sync.Pool{New: func() any { return new(protocol.Hello) }}
 
 func (s *stream) hello(o *link.Opened) protocol.Hello {
 	h := protocol.Hello{
-		Resumed: o.Resumed, Stream: o.Name, Seq: o.Seq, Expired: o.Expired,
+		Resumed: o.Resumed, Stream: o.Name, Seq: o.Seq, Expired: o.Expired, Cursor: o.Cursor,
 		HeartbeatMS: uint32(s.intervalMS), TimeoutMS: uint32(s.intervalMS) * 7 / 4, // PROTOCOL 2.8
 		AckMS: ackOneWayMS, TimeMS: time.Now().UnixMilli(),
 	}

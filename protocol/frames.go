@@ -10,6 +10,7 @@ type Hello struct {
 	AckMS       uint32
 	TimeMS      int64  // the server's clock, Unix ms
 	Expired     uint32 // messages that expired unacked since the device's last hello
+	Cursor      string // the place at which this stream begins: who has processed no push on it resumes with this one
 }
 
 // GoAway says why the server ends a stream. PROTOCOL 2.12.

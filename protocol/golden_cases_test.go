@@ -1,5 +1,7 @@
 package protocol
 
+import "strings"
+
 // The inputs of testdata/frames.json. What stands here is written there as plain values, beside what the encoders make
 // of it.
 
@@ -23,9 +25,11 @@ func redelivered(p *Push) *Push { p.Redelivered = true; return p }
 
 func goldenHellos() map[string]*Hello {
 	return map[string]*Hello{
-		"first":   {Stream: "s7Qk2", HeartbeatMS: 4000, TimeoutMS: 7000, AckMS: 30000, TimeMS: 1763762400000},
-		"resumed": {Resumed: true, Stream: "a.b_c-d", Seq: 41, HeartbeatMS: 4000, TimeoutMS: 7000, AckMS: 100, TimeMS: 1763762400123, Expired: 3},
-		"largest": {Resumed: true, Stream: "abcdefghijklmnopqrstuvwxyz012345", Seq: MaxSeq, HeartbeatMS: 60000, TimeoutMS: 105000, AckMS: 100, TimeMS: 253402300799999, Expired: 1<<32 - 1},
+		"first":   {Stream: "s7Qk2", HeartbeatMS: 4000, TimeoutMS: 7000, AckMS: 30000, TimeMS: 1763762400000, Cursor: "k3.0.0.0.0.p1"},
+		"resumed": {Resumed: true, Stream: "a.b_c-d", Seq: 41, HeartbeatMS: 4000, TimeoutMS: 7000, AckMS: 100, TimeMS: 1763762400123, Expired: 3, Cursor: "k3.41.7.3.4.x2"},
+		// A server of before, which has no cursor in hello.
+		"without-cursor": {Resumed: true, Stream: "s7Qk2", Seq: 41, HeartbeatMS: 4000, TimeoutMS: 7000, AckMS: 100, TimeMS: 1763762400123},
+		"largest":        {Resumed: true, Stream: "abcdefghijklmnopqrstuvwxyz012345", Seq: MaxSeq, HeartbeatMS: 60000, TimeoutMS: 105000, AckMS: 100, TimeMS: 253402300799999, Expired: 1<<32 - 1, Cursor: strings.Repeat("k", MaxCursor)},
 	}
 }
 

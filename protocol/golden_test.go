@@ -44,6 +44,7 @@ type valueHello struct {
 	AckMS       uint32 `json:"ack_ms"`
 	TimeMS      int64  `json:"time_ms"`
 	Expired     uint32 `json:"expired"`
+	Cursor      string `json:"cursor"`
 }
 
 type valuePush struct {

@@ -25,6 +25,7 @@ type jsonHello struct {
 	AckMS       uint32 `json:"ack_ms"`
 	TimeMS      int64  `json:"time_ms"`
 	Expired     uint32 `json:"expired"`
+	Cursor      string `json:"cursor"`
 }
 
 type jsonPush struct {

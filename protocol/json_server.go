@@ -7,10 +7,10 @@ import (
 
 // The JSON of what the server says: the objects of PROTOCOL 5, and the text frames of PROTOCOL 6 around them.
 
-// AppendJSONHello appends the text frame {"hello":{…}}.
+// AppendJSONHello appends the text frame {"hello":{…}}, with the cursor in it.
 func AppendJSONHello(b []byte, h *Hello) []byte {
 	b = append(b, `{"hello":`...)
-	return append(appendHelloObject(b, h), '}')
+	return append(appendHelloObject(b, h, true), '}')
 }
 
 // AppendJSONPush appends the text frame {"push":{…}}, with the cursor in it.
@@ -59,7 +59,8 @@ func AppendPollAnswer(b []byte, a *PollAnswer) []byte {
 	return append(b, '}')
 }
 
-func appendHelloObject(b []byte, h *Hello) []byte {
+// appendHelloObject appends hello's object; withCursor puts its cursor in it, as on a WebSocket.
+func appendHelloObject(b []byte, h *Hello, withCursor bool) []byte {
 	b = append(b, `{"resumed":`...)
 	b = strconv.AppendBool(b, h.Resumed)
 	b = append(b, `,"stream":`...)
@@ -76,6 +77,10 @@ func appendHelloObject(b []byte, h *Hello) []byte {
 	b = strconv.AppendInt(b, h.TimeMS, 10)
 	b = append(b, `,"expired":`...)
 	b = strconv.AppendUint(b, uint64(h.Expired), 10)
+	if withCursor && h.Cursor != "" {
+		b = append(b, `,"cursor":`...)
+		b = appendJSONString(b, h.Cursor)
+	}
 	return append(b, '}')
 }
 

@@ -60,6 +60,8 @@ func (h *Hello) readProto(field protoField) error {
 		return field.string(&h.Stream)
 	case 8:
 		return field.uint((*uint64)(&h.Seq))
+	case 9:
+		return field.string(&h.Cursor)
 	}
 	return nil
 }

@@ -14,10 +14,10 @@ const (
 
 // AppendProtoHello appends a ServerFrame with h.
 func AppendProtoHello(b []byte, h *Hello) []byte {
-	stream, resumed := validText(h.Stream), protowire.EncodeBool(h.Resumed)
+	stream, cursor, resumed := validText(h.Stream), validText(h.Cursor), protowire.EncodeBool(h.Resumed)
 	n := sizeVarintField(1, resumed) + sizeVarintField(2, uint64(h.HeartbeatMS)) + sizeVarintField(3, uint64(h.TimeoutMS)) +
 		sizeVarintField(4, uint64(h.AckMS)) + sizeVarintField(5, uint64(h.TimeMS)) + sizeVarintField(6, uint64(h.Expired)) +
-		sizeStringField(7, stream) + sizeVarintField(8, uint64(h.Seq))
+		sizeStringField(7, stream) + sizeVarintField(8, uint64(h.Seq)) + sizeStringField(9, cursor)
 	b = appendLen(b, serverHello, n)
 	b = appendVarintField(b, 1, resumed)
 	b = appendVarintField(b, 2, uint64(h.HeartbeatMS))
@@ -26,7 +26,8 @@ func AppendProtoHello(b []byte, h *Hello) []byte {
 	b = appendVarintField(b, 5, uint64(h.TimeMS))
 	b = appendVarintField(b, 6, uint64(h.Expired))
 	b = appendStringField(b, 7, stream)
-	return appendVarintField(b, 8, uint64(h.Seq))
+	b = appendVarintField(b, 8, uint64(h.Seq))
+	return appendStringField(b, 9, cursor)
 }
 
 // AppendProtoHeartbeat appends a ServerFrame with a heartbeat.

@@ -44,7 +44,7 @@ func fromPBServer(f *ramenpb.ServerFrame) *ServerFrame {
 	case *ramenpb.ServerFrame_Hello:
 		h := v.Hello
 		s.Kind = ServerHello
-		s.Hello = Hello{h.Resumed, h.Stream, Seq(h.Seq), h.HeartbeatMs, h.TimeoutMs, h.AckMs, h.TimeMs, h.Expired}
+		s.Hello = Hello{h.Resumed, h.Stream, Seq(h.Seq), h.HeartbeatMs, h.TimeoutMs, h.AckMs, h.TimeMs, h.Expired, h.Cursor}
 	case *ramenpb.ServerFrame_Push:
 		m := v.Push.GetMessage()
 		s.Kind = ServerPush

@@ -11,11 +11,17 @@ const (
 	SSEHeartbeatEvent = "event: heartbeat\ndata: {}\n\n"
 )
 
-// AppendSSEHello appends the hello event, with a retry: line unless retryMS is 0.
+// AppendSSEHello appends the hello event, whose id is the cursor, with a retry: line unless retryMS is 0.
 func AppendSSEHello(b []byte, h *Hello, retryMS int) []byte {
 	b = appendRetry(b, retryMS)
-	b = append(b, "event: hello\ndata: "...)
-	b = appendHelloObject(b, h)
+	b = append(b, "event: hello\n"...)
+	if h.Cursor != "" { // an empty id would take the place away that an EventSource has
+		b = append(b, "id: "...)
+		b = append(b, h.Cursor...)
+		b = append(b, '\n')
+	}
+	b = append(b, "data: "...)
+	b = appendHelloObject(b, h, false)
 	return append(b, '\n', '\n')
 }
 

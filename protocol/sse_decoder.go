@@ -190,6 +190,7 @@ func DecodeSSEEvent(ev SSEEvent, f *ServerFrame) error {
 			return err
 		}
 		f.Kind, f.Hello = ServerHello, Hello(h)
+		f.Hello.Cursor = ev.ID
 	case "", eventMessage:
 		var p jsonPush
 		if err := unmarshal(ev.Data, &p); err != nil {

@@ -23,7 +23,7 @@ type Device struct {
 
 	mu        sync.Mutex
 	running   bool                    // guarded by mu
-	cursor    string                  // guarded by mu: of the last push processed
+	cursor    string                  // guarded by mu: of the last push processed, or of the hello before it
 	context   *protocol.DeviceContext // guarded by mu
 	state     StateChange             // guarded by mu
 	doublings int                     // guarded by mu: how often the silence allowed is doubled. PROTOCOL 2.8

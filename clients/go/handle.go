@@ -29,7 +29,9 @@ func (h *handler) run(ctx context.Context) {
 		if !ok {
 			return
 		}
-		if err := h.process(ctx, it); err != nil {
+		if it.place != "" {
+			h.begin(it)
+		} else if err := h.process(ctx, it); err != nil {
 			if ctx.Err() != nil {
 				return // stopped: what was processed before is still to be acked on this stream
 			}
@@ -59,6 +61,20 @@ func (h *handler) process(ctx context.Context, it item) error {
 	h.moved(p)
 	it.from.acker.processed(p)
 	return nil
+}
+
+// begin takes over the place at which a stream begins, where the device has none that the server honours: so one that was
+// pushed nothing comes back with a place, too. PROTOCOL 2.2
+func (h *handler) begin(it item) {
+	h.d.mu.Lock()
+	moved := h.d.cursor == "" || !it.resumed
+	if moved {
+		h.d.cursor = it.place
+	}
+	h.d.mu.Unlock()
+	if moved {
+		h.unsaved++
+	}
 }
 
 // moved takes over the push's cursor. Within a poll's answer only the last push has one.

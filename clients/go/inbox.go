@@ -11,10 +11,13 @@ import (
 // errOverrun is a server that pushes beyond the window: what it sends cannot be kept.
 var errOverrun = errors.New("ramen: server pushes beyond the window")
 
-// item is one push that waits for the handler.
+// item is one push that waits for the handler, or a hello's place.
 type item struct {
 	from *stream
-	push protocol.Push
+	push protocol.Push // Message is nil: no push
+	// The cursor of a hello; resumed says that the device's own place, if it gave one, still holds.
+	place   string
+	resumed bool
 }
 
 // inbox holds what was read and not yet processed: at most a window of each stream, since the server sends no more. At
@@ -42,11 +45,23 @@ func (b *inbox) put(it item) error {
 	s.waitingBytes += size
 	b.items = append(b.items, it)
 	b.mu.Unlock()
+	b.wake()
+	return nil
+}
+
+// putPlace hands on where a stream begins, ahead of its pushes. There is one a hello.
+func (b *inbox) putPlace(s *stream, h *protocol.Hello) {
+	b.mu.Lock()
+	b.items = append(b.items, item{from: s, place: h.Cursor, resumed: h.Resumed})
+	b.mu.Unlock()
+	b.wake()
+}
+
+func (b *inbox) wake() {
 	select {
 	case b.ready <- struct{}{}:
 	default:
 	}
-	return nil
 }
 
 // take waits for the next push of a stream that still counts. more says that others wait behind it.
@@ -71,8 +86,10 @@ func (b *inbox) pop() (it item, more bool, ok bool) {
 		it = b.items[0]
 		b.items[0] = item{}
 		b.items = b.items[1:]
-		it.from.waiting--
-		it.from.waitingBytes -= len(it.push.Message.Payload)
+		if m := it.push.Message; m != nil {
+			it.from.waiting--
+			it.from.waitingBytes -= len(m.Payload)
+		}
 		if !it.from.dead.Load() {
 			return it, len(b.items) > 0, true
 		}

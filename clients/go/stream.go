@@ -147,6 +147,9 @@ func (s *stream) hello(conn wire.Conn, h *protocol.Hello, first bool) {
 	seen := make(chan struct{})
 	s.events <- event{from: s, kind: eventHello, hello: *h, seen: seen}
 	<-seen
+	if protocol.ValidCursor(h.Cursor) {
+		s.dev.inbox.putPlace(s, h)
+	}
 }
 
 func (s *stream) frame(conn wire.Conn, f *protocol.ServerFrame, greeted bool) error {

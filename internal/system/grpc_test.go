@@ -103,7 +103,7 @@ func (d *grpcDevice) next() (f protocol.ServerFrame, err error) {
 		f.Kind = protocol.ServerHello
 		f.Hello = protocol.Hello{
 			Resumed: h.Resumed, Stream: h.Stream, Seq: protocol.Seq(h.Seq), HeartbeatMS: h.HeartbeatMs, TimeoutMS: h.TimeoutMs,
-			AckMS: h.AckMs, TimeMS: h.TimeMs, Expired: h.Expired,
+			AckMS: h.AckMs, TimeMS: h.TimeMs, Expired: h.Expired, Cursor: h.Cursor,
 		}
 	case *ramenpb.ServerFrame_Push:
 		f.Kind = protocol.ServerPush

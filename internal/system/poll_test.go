@@ -38,6 +38,8 @@ func (s *server) dialPoll(p place) (device, error) {
 	h := protocol.Hello{Resumed: a.Resumed, Stream: a.Stream, Expired: a.Expired}
 	if len(a.Messages) > 0 {
 		h.Seq = a.Messages[0].Seq - 1
+	} else {
+		h.Cursor = a.Cursor
 	}
 	d.frames = append([]protocol.ServerFrame{{Kind: protocol.ServerHello, Hello: h}}, d.frames...)
 	return d, nil

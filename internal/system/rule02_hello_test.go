@@ -98,7 +98,7 @@ func TestRule02HelloIsFirstOnTheWire(t *testing.T) {
 	s.publish(msg{"user": "u1"})
 	c := s.open(t, "sse", place{user: "u1", device: "d1"})
 	raw := string(c.device.(*sseDevice).raw)
-	if !regexp.MustCompile(`^retry: \d+\nevent: hello\ndata: \{"resumed":false,"stream":"[^"]+","seq":0,"heartbeat_ms":4000,"timeout_ms":7000,"ack_ms":30000,"time_ms":\d+,"expired":0\}\n\n`).MatchString(raw) {
+	if !regexp.MustCompile(`^retry: \d+\nevent: hello\nid: [A-Za-z0-9._-]{1,128}\ndata: \{"resumed":false,"stream":"[^"]+","seq":0,"heartbeat_ms":4000,"timeout_ms":7000,"ack_ms":30000,"time_ms":\d+,"expired":0\}\n\n`).MatchString(raw) {
 		t.Errorf("the stream begins with %q", raw)
 	}
 	c.push()

@@ -50,7 +50,7 @@ func accept(headers string) string {
 // cursorSize is as long as the cursors of a RAMEN server that has run for a while.
 const cursorSize = 36
 
-// cursorOf is a push's: its number, and dots.
+// cursorOf is a push's or hello's: its number, and dots.
 func cursorOf(n uint64) string {
 	text := strconv.FormatUint(n, 10)
 	return "f" + text + strings.Repeat(".", cursorSize-1-len(text))
@@ -79,6 +79,7 @@ func (s *server) stream(c *conn, kind state, head, query string) {
 	if again {
 		h.Seq--
 	}
+	h.Cursor = cursorOf(uint64(h.Seq))
 	if u.conn != nil {
 		s.drop(u.conn)
 	}

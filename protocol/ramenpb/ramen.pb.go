@@ -722,6 +722,7 @@ type Hello struct {
 	Expired       uint32                 `protobuf:"varint,6,opt,name=expired,proto3" json:"expired,omitempty"`
 	Stream        string                 `protobuf:"bytes,7,opt,name=stream,proto3" json:"stream,omitempty"`
 	Seq           uint64                 `protobuf:"varint,8,opt,name=seq,proto3" json:"seq,omitempty"`
+	Cursor        string                 `protobuf:"bytes,9,opt,name=cursor,proto3" json:"cursor,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -810,6 +811,13 @@ func (x *Hello) GetSeq() uint64 {
 		return x.Seq
 	}
 	return 0
+}
+
+func (x *Hello) GetCursor() string {
+	if x != nil {
+		return x.Cursor
+	}
+	return ""
 }
 
 // Push is one message written to one device.
@@ -1930,7 +1938,7 @@ const file_ramen_proto_rawDesc = "" +
 	"\atime_ms\x18\x01 \x01(\x03R\x06timeMs\"R\n" +
 	"\aRefresh\x12\x14\n" +
 	"\x05token\x18\x01 \x01(\tR\x05token\x121\n" +
-	"\acontext\x18\x02 \x01(\v2\x17.ramen.v1.DeviceContextR\acontext\"\xd7\x01\n" +
+	"\acontext\x18\x02 \x01(\v2\x17.ramen.v1.DeviceContextR\acontext\"\xef\x01\n" +
 	"\x05Hello\x12\x18\n" +
 	"\aresumed\x18\x01 \x01(\bR\aresumed\x12!\n" +
 	"\fheartbeat_ms\x18\x02 \x01(\rR\vheartbeatMs\x12\x1d\n" +
@@ -1940,7 +1948,8 @@ const file_ramen_proto_rawDesc = "" +
 	"\atime_ms\x18\x05 \x01(\x03R\x06timeMs\x12\x18\n" +
 	"\aexpired\x18\x06 \x01(\rR\aexpired\x12\x16\n" +
 	"\x06stream\x18\a \x01(\tR\x06stream\x12\x10\n" +
-	"\x03seq\x18\b \x01(\x04R\x03seq\"\x7f\n" +
+	"\x03seq\x18\b \x01(\x04R\x03seq\x12\x16\n" +
+	"\x06cursor\x18\t \x01(\tR\x06cursor\"\x7f\n" +
 	"\x04Push\x12\x10\n" +
 	"\x03seq\x18\x01 \x01(\x04R\x03seq\x12+\n" +
 	"\amessage\x18\x02 \x01(\v2\x11.ramen.v1.MessageR\amessage\x12\x16\n" +

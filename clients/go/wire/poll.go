@@ -181,7 +181,9 @@ func (c *pollConn) take(a *protocol.PollAnswer) {
 	if !c.greeted || a.Expired > 0 || !a.Resumed {
 		h := protocol.Hello{Resumed: a.Resumed, Stream: a.Stream, Expired: a.Expired}
 		if len(a.Messages) > 0 {
-			h.Seq = a.Messages[0].Seq - 1
+			h.Seq = a.Messages[0].Seq - 1 // the answer's cursor is that of its last push
+		} else {
+			h.Cursor = a.Cursor
 		}
 		c.frames = append(c.frames, protocol.ServerFrame{Kind: protocol.ServerHello, Hello: h})
 		c.greeted = true
