@@ -113,7 +113,7 @@ func TestHelloAndWhatWaitsAreOneWrite(t *testing.T) {
 				g.publish("u", "d", c.waiting, `1`)
 			}
 			conn := new(wroteTo)
-			a := &wish{query: "user=u&device=d"}
+			a := &wish{query: "user=u&device=d", chunks: true}
 			from, _ := b.s.limits.enter("")
 			x, lk, opened, ok := b.s.openEvents(t.Context(), nil, a, from, nil)
 			if !ok {
@@ -122,7 +122,7 @@ func TestHelloAndWhatWaitsAreOneWrite(t *testing.T) {
 			if opened.Pending != (c.waiting > 0) {
 				t.Fatalf("pending %v", opened.Pending)
 			}
-			x.take(conn, "", lk, opened)
+			x.take(conn, a, lk, opened)
 			x.stream.gone()
 			pushes := c.waiting
 			if c.dropped {

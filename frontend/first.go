@@ -30,7 +30,7 @@ func (s *Server) serveKnock(k *knock) bool {
 	if path == eventsPath {
 		from, refused := s.limits.enterFrom(k.c.Remote.Addr())
 		if x, lk, opened, ok := s.openEvents(s.ctx, w, a, from, refused); ok {
-			x.take(w, a.origin, lk, opened)
+			x.take(w, a, lk, opened)
 		}
 		w.close()
 		return true

@@ -11,8 +11,8 @@ import (
 	"ramen/protocol"
 )
 
-// sseStream is a stream of events. Over HTTP/1.1 the connection is taken from net/http after the request and costs no goroutine;
-// the answer has no length and ends with the connection. PROTOCOL 5.
+// sseStream is a stream of events. Over HTTP/1 the connection is taken from net/http after the request and costs no goroutine.
+// The answer to HTTP/1.1 is in chunked coding (chunk.go), that to HTTP/1.0 ends with the connection. PROTOCOL 5.
 type sseStream struct {
 	stream  stream
 	wire    wire
@@ -41,12 +41,15 @@ func (x *sseStream) Closed(error) { x.stream.gone() }
 func (s *Server) receive(w http.ResponseWriter, r *http.Request) {
 	from, refused := s.limits.enter(r.RemoteAddr)
 	a := wishOf(r)
+	hijacker, ok := w.(http.Hijacker)
+	hijack := ok && r.ProtoMajor == 1
+	a.chunks = hijack && r.ProtoMinor >= 1 // else whoever writes the answer sees to its framing
 	x, lk, opened, ok := s.openEvents(r.Context(), w, a, from, refused)
 	if !ok {
 		return
 	}
-	if hijacker, ok := w.(http.Hijacker); ok && r.ProtoMajor == 1 {
-		x.take(&hijacked{s: s, w: hijacker}, a.origin, lk, opened)
+	if hijack {
+		x.take(&hijacked{s: s, w: hijacker}, a, lk, opened)
 		return
 	}
 	x.serve(w, r, lk, opened)
@@ -65,10 +68,7 @@ func (s *Server) openEvents(ctx context.Context, w http.ResponseWriter, a *wish,
 		s.fail(w, err)
 		return nil, nil, link.Opened{}, false
 	}
-	x := &sseStream{wire: wire{enc: sseLF}}
-	if q.beatEvent {
-		x.wire.enc = sseEvent
-	}
+	x := &sseStream{wire: wire{enc: sseEncoderOf(a.chunks, q.beatEvent)}}
 	x.stream.init(s, q, protocol.TransportSSE, &x.wire, from)
 	lk, opened, err := x.stream.ask(ctx, q)
 	if err != nil {
@@ -110,8 +110,8 @@ func eventHeaders(h http.Header) {
 	h.Set("X-Accel-Buffering", "no")
 }
 
-// take takes the connection over, on which a page of origin listens. What the device sent too early is dropped.
-func (x *sseStream) take(c taker, origin string, lk link.Stream, opened link.Opened) {
+// take takes the connection over that a came on. What the device sent too early is dropped.
+func (x *sseStream) take(c taker, a *wish, lk link.Stream, opened link.Opened) {
 	x.stream.start(lk, opened, func(hello *protocol.Hello) (written, error) {
 		conn, err := c.take(x)
 		if err != nil {
@@ -120,21 +120,24 @@ func (x *sseStream) take(c taker, origin string, lk link.Stream, opened link.Ope
 		}
 		x.wire.conn = conn
 		b := buffers.Get().(*[]byte)
-		*b = x.stream.srv.appendEventHead(*b, origin)
+		*b = x.stream.srv.appendEventHead(*b, a)
 		*b = x.wire.enc.hello(*b, hello)
 		return x.wire.greet(&x.stream, b, opened.Pending), nil
 	})
 	x.wire.sent(&x.stream)
 }
 
-// appendEventHead appends the head of the answer. It ends with the connection: RFC 9112 6.3.
-func (s *Server) appendEventHead(b []byte, origin string) []byte {
+// appendEventHead appends the head of the answer to a. The connection ends with it in either framing: RFC 9112 6.3, 9.6.
+func (s *Server) appendEventHead(b []byte, a *wish) []byte {
 	b = append(b, "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nCache-Control: no-cache, no-transform\r\nX-Accel-Buffering: no\r\nConnection: close\r\nDate: "...)
 	b = append(b, s.date.now()...)
 	b = append(b, "\r\nVary: Origin\r\n"...)
-	if s.origins.allows(origin) {
+	if a.chunks {
+		b = append(b, "Transfer-Encoding: chunked\r\n"...)
+	}
+	if s.origins.allows(a.origin) {
 		b = append(b, allowOrigin+": "...)
-		b = append(b, origin...)
+		b = append(b, a.origin...)
 		b = append(b, "\r\nAccess-Control-Expose-Headers: "+exposeHeaders+"\r\n"...)
 	}
 	return append(b, "\r\n"...)

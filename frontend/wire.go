@@ -114,9 +114,25 @@ func (w *wire) abort(protocol.Reason, string) {
 type sseEncoder struct{ beat string }
 
 var (
-	sseLF    encoder = sseEncoder{protocol.SSEHeartbeat}
-	sseEvent encoder = sseEncoder{protocol.SSEHeartbeatEvent} // heartbeats that a page can see
+	sseLF    = sseEncoder{protocol.SSEHeartbeat}
+	sseEvent = sseEncoder{protocol.SSEHeartbeatEvent} // heartbeats that a page can see
+
+	chunkedLF    = newChunked(sseLF)
+	chunkedEvent = newChunked(sseEvent)
 )
+
+// sseEncoderOf is how events are written: in chunks or as they are, with heartbeats as events or not.
+func sseEncoderOf(inChunks, beatEvent bool) encoder {
+	switch {
+	case inChunks && beatEvent:
+		return chunkedEvent
+	case inChunks:
+		return chunkedLF
+	case beatEvent:
+		return sseEvent
+	}
+	return sseLF
+}
 
 // retry: is drawn for each stream, so that devices cut together do not come back together. ms, PROTOCOL 5.
 const (

@@ -16,6 +16,7 @@ type wish struct {
 	origin        string
 	host          string
 	offer         ws.Offer
+	chunks        bool // events are answered in chunked coding
 }
 
 // wishOf is what r says.
@@ -52,7 +53,7 @@ func (w *wish) read(head string) (path string, ok bool) {
 	if !ok || !allOf(line, &queryBytes) {
 		return "", false
 	}
-	w.query = line
+	w.query, w.chunks = line, true
 	seen := uint32(0)
 	for rest != "\r\n" {
 		var found bool

@@ -15,7 +15,7 @@ import (
 	"ramen/protocol"
 )
 
-// rawSSE is the connection of an event stream behind the answer's head.
+// rawSSE is the connection of an event stream, and its body.
 func rawSSE(t *testing.T, s *server, p place) (net.Conn, *bufio.Reader) {
 	t.Helper()
 	c, err := net.Dial("tcp", s.addr.Devices)
@@ -27,12 +27,11 @@ func rawSSE(t *testing.T, s *server, p place) (net.Conn, *bufio.Reader) {
 		t.Fatal(err)
 	}
 	fmt.Fprintf(c, "GET /ramen/receive?%s HTTP/1.1\r\nHost: x\r\n\r\n", p.query().Encode())
-	r := bufio.NewReader(c)
-	resp, err := http.ReadResponse(r, nil)
+	resp, err := http.ReadResponse(bufio.NewReader(c), nil)
 	if err != nil || resp.StatusCode != http.StatusOK {
 		t.Fatalf("open: %v %v", resp, err)
 	}
-	return c, r
+	return c, bufio.NewReader(resp.Body)
 }
 
 // line reads a line, which must be want where that is not empty.

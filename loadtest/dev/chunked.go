@@ -5,7 +5,7 @@ import (
 	"strconv"
 )
 
-// chunks takes a body apart that a proxy has put into chunks (RFC 9112 7.1). Idle it keeps nothing.
+// chunks takes a body apart that a server or proxy has put into chunks (RFC 9112 7.1). Idle it keeps nothing.
 type chunks struct {
 	left int    // bytes of the chunk under way, its line end counted
 	head []byte // of a chunk's size line, as far as it has come

@@ -103,7 +103,8 @@ func (s *server) appendPush(b []byte, c *conn, publish []byte) []byte {
 	p := protocol.Push{Seq: protocol.Seq(c.user.n), Cursor: cursorOf(c.user.n), Message: &m}
 	switch c.state {
 	case sse:
-		return protocol.AppendSSEPush(b, &p)
+		s.body = protocol.AppendSSEPush(s.body[:0], &p)
+		return appendChunk(b, s.body)
 	case wsJSON:
 		s.body = protocol.AppendJSONPush(s.body[:0], &p)
 		return appendFrame(b, opText, s.body)

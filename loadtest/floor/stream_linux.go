@@ -23,7 +23,7 @@ func (s *server) request(c *conn, b []byte) int {
 	path, query, _ := strings.Cut(target, "?")
 	switch {
 	case strings.HasSuffix(path, "/ramen/receive"):
-		s.stream(c, sse, "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nCache-Control: no-cache, no-transform\r\nX-Accel-Buffering: no\r\nConnection: close\r\n\r\n", query)
+		s.stream(c, sse, "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nCache-Control: no-cache, no-transform\r\nX-Accel-Buffering: no\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n", query)
 	case strings.HasSuffix(path, "/ramen/ws"):
 		kind, subprotocol := wsJSON, "ramen.v1.json"
 		if strings.Contains(headers, "ramen.v1.proto") {
@@ -87,7 +87,7 @@ func (s *server) stream(c *conn, kind state, head, query string) {
 	b := append(s.out[:0], head...)
 	switch kind {
 	case sse:
-		b = protocol.AppendSSEHello(b, &h, 1000)
+		b = appendChunk(b, protocol.AppendSSEHello(nil, &h, 1000))
 	case wsJSON:
 		b = appendFrame(b, opText, protocol.AppendJSONHello(nil, &h))
 	default:
@@ -99,6 +99,12 @@ func (s *server) stream(c *conn, kind state, head, query string) {
 	s.out = b
 	s.write(c, b)
 	s.wheel.join(c, interval, s.now)
+}
+
+// appendChunk appends an event as a chunk of its own, as RAMEN has it. RFC 9112 7.1
+func appendChunk(b, event []byte) []byte {
+	b = append(strconv.AppendUint(b, uint64(len(event)), 16), "\r\n"...)
+	return append(append(b, event...), "\r\n"...)
 }
 
 // The first bytes of a server's whole frames. RFC 6455 5.2

@@ -65,7 +65,7 @@ func (s *server) beat() {
 var (
 	textBeat   = []byte{opText, 0}
 	binaryBeat = []byte{opBinary, 0}
-	eventBeat  = []byte("\n")
+	eventBeat  = []byte("1\r\n\n\r\n")
 )
 
 func (s *server) heartbeat(c *conn) {
