@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strconv"
 
 	"github.com/go-json-experiment/json/jsontext"
 )
@@ -33,7 +32,7 @@ func (r jsonReader) document(member func(name string) error) error {
 	return frameErrorf("a frame holds more than one JSON value: one object is right")
 }
 
-// object reads an object; member reads the value of each name.
+// object reads an object; member reads the value of each name, but null.
 func (r jsonReader) object(what string, member func(name string) error) error {
 	if err := r.expect(what, '{', "an object"); err != nil {
 		return err
@@ -43,7 +42,14 @@ func (r jsonReader) object(what string, member func(name string) error) error {
 		if err != nil {
 			return notJSON(err)
 		}
-		if err := member(name.String()); err != nil {
+		of := name.String()
+		if r.d.PeekKind() == 'n' { // as good as absent. PROTOCOL 8
+			if err := r.skip(); err != nil {
+				return err
+			}
+			continue
+		}
+		if err := member(of); err != nil {
 			return err
 		}
 	}
@@ -83,18 +89,18 @@ func (r jsonReader) text(what string) (string, error) {
 }
 
 func (r jsonReader) uint(what string) (uint64, error) {
-	token, err := r.d.ReadToken()
+	v, err := r.d.ReadValue()
 	if err != nil {
 		return 0, notJSON(err)
 	}
-	if token.Kind() != '0' {
-		return 0, frameErrorf("%s is a JSON %v: a number is right", what, token.Kind())
+	if v.Kind() != '0' {
+		return 0, frameErrorf("%s is a JSON %v: a number is right", what, v.Kind())
 	}
-	v, err := strconv.ParseUint(token.String(), 10, 64)
-	if err != nil {
-		return 0, frameErrorf("%s is %s: a whole number from 0 to 2^64-1, in digits alone, is right", what, clip(token.String()))
+	negative, n, over, ok := wholeNumber(v)
+	if !ok || over || negative && n != 0 {
+		return 0, frameErrorf("%s is %s: a whole number from 0 to 2^64-1 is right", what, clip(string(v)))
 	}
-	return v, nil
+	return n, nil
 }
 
 // texts reads an object whose values are strings.

@@ -1,7 +1,18 @@
 package protocol
 
+import "strings"
+
 // ContentTypeJSON is the content type of a message whose publisher named none.
 const ContentTypeJSON = "application/json"
+
+// IsJSON reports whether a content type is application/json, in any case, with or without parameters. RFC 9110 8.3.1.
+func IsJSON(contentType string) bool {
+	if contentType == ContentTypeJSON {
+		return true
+	}
+	kind, _, _ := strings.Cut(contentType, ";")
+	return strings.EqualFold(strings.Trim(kind, " \t"), ContentTypeJSON)
+}
 
 // Message is one thing to deliver. It is immutable once accepted, and shared by every push of it.
 type Message struct {

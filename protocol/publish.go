@@ -19,8 +19,8 @@ type Publish struct {
 	ID          string   // empty: Check draws one
 	Type        string
 	Priority    Priority // unspecified: medium
-	Payload     []byte   // JSON text where ContentType is empty or application/json. A decoder's aliases its input until Check
-	ContentType string   // empty: application/json
+	Payload     []byte   // JSON text where ContentType is empty or IsJSON. A decoder's aliases its input until Check
+	ContentType string   // empty: application/json, which Check also makes of what IsJSON
 	TTLMS       int64    // 0: the default
 	CollapseKey string
 	Headers     map[string]string
@@ -182,6 +182,8 @@ func (p *Publish) checkPayload(l *PublishLimits) error {
 		p.ContentType = ContentTypeJSON
 	} else if err := checkContentType(p.ContentType); err != nil {
 		return err
+	} else if IsJSON(p.ContentType) { // one word for it, which stores and encoders compare with
+		p.ContentType = ContentTypeJSON
 	}
 	if len(p.Payload) == 0 {
 		p.Payload = nil

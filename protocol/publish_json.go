@@ -22,6 +22,14 @@ const (
 	fieldMessages // of the body alone
 )
 
+// asNull is the bit of a field whose value was null: it was named, and is as good as absent. PROTOCOL 8.
+func (f publishField) asNull() publishField { return f << nullShift }
+
+// given is the fields of f with a value.
+func (f publishField) given() publishField { return f & (1<<nullShift - 1) }
+
+const nullShift = 16
+
 const publishFieldNames = "user, users, device, id, type, priority, payload, payload_b64, content_type, ttl_ms, collapse_key, headers, where"
 
 func publishFieldOf(name []byte) publishField {
@@ -69,13 +77,17 @@ func DecodePublishJSON(dst []Publish, body []byte, l *PublishLimits) (messages [
 	w.open('{')
 	for name, ok := w.field(); ok; name, ok = w.field() {
 		f := publishFieldOf(name)
+		if w.absent(f, &seen) {
+			continue
+		}
 		switch batch = batch || f == fieldMessages; {
-		case f == fieldMessages && seen == fieldMessages:
+		case f == fieldMessages && seen&(f|f.asNull()) != 0:
 			w.twice()
-		case batch && seen|f != fieldMessages:
+		case batch && seen.given()|f != fieldMessages:
 			w.fail(Invalidf("%s at byte %d stands beside messages: a body has messages alone, or is one message", w.path(), w.at))
 		case batch:
-			seen, dst = f, w.messages(dst, l)
+			seen |= f
+			dst = w.messages(dst, l)
 		default:
 			w.publishField(f, &seen, &one, l)
 		}
@@ -119,9 +131,24 @@ func (w *jsonWalk) publish(p *Publish, l *PublishLimits) {
 	var seen publishField
 	w.open('{')
 	for name, ok := w.field(); ok; name, ok = w.field() {
-		w.publishField(publishFieldOf(name), &seen, p, l)
+		if f := publishFieldOf(name); f == fieldMessages || !w.absent(f, &seen) {
+			w.publishField(f, &seen, p, l)
+		}
 	}
 	p.settle(seen)
+}
+
+// absent reports whether f, whose name was read last, is as good as absent: its value is null, which is passed over. To a
+// payload null is a value like any other.
+func (w *jsonWalk) absent(f publishField, seen *publishField) bool {
+	if f == 0 || f == fieldPayload || w.err != nil || w.d.PeekKind() != 'n' {
+		return false
+	}
+	if *seen&(f|f.asNull()) != 0 {
+		w.twice()
+	}
+	*seen |= f.asNull()
+	return w.null()
 }
 
 // publishField reads the value of f, whose name was read last, into p.
@@ -132,7 +159,7 @@ func (w *jsonWalk) publishField(f publishField, seen *publishField, p *Publish, 
 	case f == 0 || f == fieldMessages:
 		w.fail(Invalidf("%s at byte %d is unknown: the fields of a message are %s", w.path(), w.at, publishFieldNames))
 		return
-	case *seen&f != 0:
+	case *seen&(f|f.asNull()) != 0:
 		w.twice()
 		return
 	}
@@ -206,7 +233,7 @@ func (p *Publish) settle(seen publishField) {
 	if seen&fieldPayloadB64 != 0 {
 		p.refuse(Invalidf("both payload and payload_b64 are given: leave one out"))
 	}
-	if p.ContentType != "" && p.ContentType != ContentTypeJSON {
+	if p.ContentType != "" && !IsJSON(p.ContentType) {
 		p.refuse(Invalidf("content_type is %+q, but payload is JSON: leave content_type out, or send the content as payload_b64", clip(p.ContentType)))
 	}
 }
@@ -283,9 +310,13 @@ func DecodeDisconnectJSON(body []byte) (device, detail string, err error) {
 		seen[string(name)] = true
 		switch string(name) {
 		case "device":
-			device = string(w.text())
+			if !w.null() {
+				device = string(w.text())
+			}
 		case "detail":
-			detail = string(w.text())
+			if !w.null() {
+				detail = string(w.text())
+			}
 		default:
 			w.fail(Invalidf("%s at byte %d is unknown: the fields are device and detail", w.path(), w.at))
 		}

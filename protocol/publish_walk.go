@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"math"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -101,27 +102,54 @@ func (w *jsonWalk) text() []byte {
 	return w.unquote(v)
 }
 
-// integer is the next value, which must be a whole number; beyond int64 it is the nearest.
+// integer is the next value, which must be a number without a fraction; beyond int64 it is the nearest.
 func (w *jsonWalk) integer() int64 {
 	v := w.value()
 	if w.err != nil {
 		return 0
 	}
-	n, err := strconv.ParseInt(string(v), 10, 64) // never text in quotes
-	if err != nil && !errors.Is(err, strconv.ErrRange) {
-		w.wrong(v, "a whole number without fraction or exponent")
+	if jsontext.Value(v).Kind() != '0' {
+		w.wrong(v, "a whole number")
+		return 0
 	}
-	return n
+	negative, n, _, ok := wholeNumber(v)
+	switch {
+	case !ok:
+		w.fail(Invalidf("%s at byte %d is %s: it must be a whole number", w.path(), w.at, clip(string(v))))
+		return 0
+	case negative && n > math.MaxInt64:
+		return math.MinInt64
+	case negative:
+		return -int64(n)
+	}
+	return int64(min(n, math.MaxInt64))
 }
 
-// texts is the next value, which must be an object of strings; nil where it is empty.
+// null reports whether the next value is null, and passes over it. A field of that value is as good as absent. PROTOCOL 8.
+func (w *jsonWalk) null() bool {
+	if w.err != nil || w.d.PeekKind() != 'n' {
+		return false
+	}
+	w.value()
+	return w.err == nil
+}
+
+// texts is the next value, which must be an object of strings; nil where it is empty. A name whose value is null is absent.
 func (w *jsonWalk) texts() map[string]string {
 	var m map[string]string
+	var nulls map[string]bool // the names whose value was null
 	w.open('{')
 	for name, ok := w.field(); ok; name, ok = w.field() {
 		key := string(name)
-		if _, twice := m[key]; twice {
+		if _, twice := m[key]; twice || nulls[key] {
 			w.twice()
+		}
+		if w.null() {
+			if nulls == nil {
+				nulls = make(map[string]bool)
+			}
+			nulls[key] = true
+			continue
 		}
 		if m == nil {
 			m = make(map[string]string)

@@ -50,7 +50,7 @@ type Message struct {
 
 // Decode reads the JSON payload into v.
 func (m *Message) Decode(v any) error {
-	if m.ContentType != "" && m.ContentType != protocol.ContentTypeJSON {
+	if m.ContentType != "" && !protocol.IsJSON(m.ContentType) {
 		return fmt.Errorf("ramen: decode message %s: content type is %s, not %s", m.ID, m.ContentType, protocol.ContentTypeJSON)
 	}
 	if err := json.Unmarshal(m.Payload, v); err != nil {

@@ -190,7 +190,7 @@ func (f *listenFlags) print(w *bufio.Writer, m *ramen.Message) error {
 		return w.Flush()
 	}
 	payload := string(m.Payload)
-	if m.ContentType != protocol.ContentTypeJSON && !strings.HasPrefix(m.ContentType, "text/") {
+	if !protocol.IsJSON(m.ContentType) && !strings.HasPrefix(m.ContentType, "text/") {
 		payload = m.ContentType + " " + base64.StdEncoding.EncodeToString(m.Payload)
 	}
 	kind := m.Type
