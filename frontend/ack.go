@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"strings"
 
+	"ramen/frontend/auth"
 	"ramen/link"
 	"ramen/protocol"
 )
@@ -30,7 +31,7 @@ func (s *Server) newAck(r *http.Request) (link.Ack, error) {
 	if err != nil {
 		return link.Ack{}, err
 	}
-	who, err := s.identify(r.Header.Get("Authorization"), q.token, q.user, q.device)
+	who, err := s.identify(auth.Credential(r.Header["Authorization"]), q.token, q.user, q.device)
 	if err != nil {
 		return link.Ack{}, err
 	}

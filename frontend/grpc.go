@@ -14,6 +14,7 @@ import (
 	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
 
+	"ramen/frontend/auth"
 	"ramen/frontend/sock"
 	"ramen/protocol"
 	"ramen/protocol/ramenpb"
@@ -181,9 +182,7 @@ func (s *Server) firstFrame(rpc ramenpb.Devices_StreamServer, b []byte) (*reques
 	}
 	authorization := ""
 	if md, ok := metadata.FromIncomingContext(rpc.Context()); ok {
-		if v := md.Get("authorization"); len(v) > 0 {
-			authorization = v[0]
-		}
+		authorization = auth.Credential(md.Get("authorization"))
 	}
 	return s.newFrameRequest(authorization, &f.Open)
 }

@@ -1,7 +1,6 @@
 package frontend
 
 import (
-	"strings"
 	"time"
 
 	"ramen/frontend/auth"
@@ -20,19 +19,23 @@ type identity struct {
 	expires time.Time // zero: never
 }
 
-// identify finds out who a device is, by the rules of PROTOCOL 4. authorization is the header's value, and wins over token.
+// identify finds out who a device is, by the rules of PROTOCOL 4. authorization is the header's value, and wins over token where
+// it is Bearer. One of another scheme is not for this server: browsers add theirs by themselves behind a proxy's login.
 func (s *Server) identify(authorization, token, user, device string) (identity, error) {
 	if s.tokens == nil {
 		return developer(user, device)
 	}
-	if authorization != "" {
-		bearer, ok := bearerToken(authorization)
-		if !ok {
-			return identity{}, protocol.Errorf(protocol.CodeUnauthenticated, "Authorization is not Bearer and a token")
+	if bearer, ok := auth.Bearer(authorization); ok {
+		if bearer == "" {
+			return identity{}, protocol.Errorf(protocol.CodeUnauthenticated, "Authorization is Bearer without a token: send Authorization: Bearer TOKEN")
 		}
 		token = bearer
 	}
-	if token == "" {
+	switch {
+	case token != "":
+	case authorization != "":
+		return identity{}, protocol.Errorf(protocol.CodeUnauthenticated, "Authorization is not Bearer and a token: send Authorization: Bearer TOKEN, or the parameter token")
+	default:
 		return identity{}, protocol.Errorf(protocol.CodeUnauthenticated, "there is no token: send Authorization: Bearer TOKEN, or the parameter token")
 	}
 	c, err := s.tokens.Verify(token)
@@ -63,13 +66,6 @@ func developer(user, device string) (identity, error) {
 		return identity{}, err
 	}
 	return identity{user: protocol.UserID(user), device: protocol.DeviceID(device)}, nil
-}
-
-// bearerToken is the token of an Authorization header. The scheme's case does not matter: RFC 9110 11.1.
-func bearerToken(header string) (string, bool) {
-	scheme, token, ok := strings.Cut(header, " ")
-	token = strings.TrimSpace(token)
-	return token, ok && token != "" && strings.EqualFold(scheme, "Bearer")
 }
 
 // refresh takes a new token and context on an open stream. PROTOCOL 4, 6.

@@ -193,7 +193,7 @@ func TestTokensDecideWhoItIs(t *testing.T) {
 		{"device=d", "", protocol.CodeUnauthenticated, 4401},
 		{"device=d&token=bad", "", protocol.CodeUnauthenticated, 4401},
 		{"device=d&token=stale", "", protocol.CodeUnauthenticated, 4401},
-		{"device=d&token=u", "Basic abc", protocol.CodeUnauthenticated, 0},
+		{"device=d", "Basic abc", protocol.CodeUnauthenticated, 0},
 		{"device=d&token=u", "Bearer bad", protocol.CodeUnauthenticated, 0}, // the header wins
 		{"device=d&token=u&user=other", "", protocol.CodePermissionDenied, 4403},
 		{"device=e&token=u/d", "", protocol.CodePermissionDenied, 4403},

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"sync"
 
+	"ramen/frontend/auth"
 	"ramen/frontend/ws"
 )
 
@@ -22,7 +23,7 @@ type wish struct {
 // wishOf is what r says.
 func wishOf(r *http.Request) *wish {
 	return &wish{
-		query: r.URL.RawQuery, authorization: r.Header.Get("Authorization"), lastEvent: r.Header.Get("Last-Event-ID"),
+		query: r.URL.RawQuery, authorization: auth.Credential(r.Header["Authorization"]), lastEvent: r.Header.Get("Last-Event-ID"),
 		origin: r.Header.Get("Origin"), host: r.Host,
 	}
 }

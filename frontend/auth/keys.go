@@ -8,7 +8,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"strings"
 	"sync/atomic"
 
 	"ramen/protocol"
@@ -140,16 +139,15 @@ func (k *Keys) find(authorization string, s Scope) (string, error) {
 	return found.name, nil
 }
 
-// bearer is the credential in the value of an Authorization header. RFC 6750 2.1; the scheme's case does not matter.
+// bearer is the key in the value of an Authorization header.
 func bearer(authorization string) (string, error) {
-	const scheme = "Bearer "
 	if authorization == "" {
 		return "", refusef("there is no key; send one as Authorization: Bearer KEY")
 	}
-	if len(authorization) < len(scheme) || !strings.EqualFold(authorization[:len(scheme)], scheme) {
+	key, ok := Bearer(authorization)
+	if !ok {
 		return "", refusef("Authorization has another scheme; it should be: Bearer KEY")
 	}
-	key := strings.TrimSpace(authorization[len(scheme):])
 	if key == "" || len(key) > maxKeyText {
 		return "", refusef("the key has %d bytes; it should have from 1 to %d", len(key), maxKeyText)
 	}

@@ -134,10 +134,7 @@ func answer[T any](ctx context.Context, g *service, c call, scope auth.Scope, se
 
 // authorization is the metadata key of PROTOCOL 8.
 func authorization(ctx context.Context) string {
-	if values := metadata.ValueFromIncomingContext(ctx, "authorization"); len(values) > 0 {
-		return values[0]
-	}
-	return ""
+	return auth.Credential(metadata.ValueFromIncomingContext(ctx, "authorization"))
 }
 
 // done counts a call and makes its status; nil where err is.

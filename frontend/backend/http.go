@@ -96,7 +96,7 @@ func (e *endpoint) admit(s *Server, w http.ResponseWriter, r *http.Request) *pro
 	if e.method == "" {
 		return nil
 	}
-	return s.allow(r.Header.Get("Authorization"), e.scope)
+	return s.allow(auth.Credential(r.Header["Authorization"]), e.scope)
 }
 
 func unknown(_ *Server, _ http.ResponseWriter, r *http.Request, _, _ string) *protocol.Error {

@@ -134,7 +134,7 @@ func TestTokensInHeaders(t *testing.T) {
 	for _, c := range []struct {
 		parameter, header string
 		status            int
-	}{{"", "Bearer " + good, 200}, {"x", "bearer " + good, 200}, {good, "Bearer x", 401}, {good, "Basic eA==", 401}, {good, "", 200}, {"", "", 401}} {
+	}{{"", "Bearer " + good, 200}, {"x", "bearer " + good, 200}, {good, "Bearer x", 401}, {good, "Basic eA==", 200}, {"", "Basic eA==", 401}, {good, "", 200}, {"", "", 401}} {
 		var header []string
 		if c.header != "" {
 			header = []string{"Authorization", c.header}
