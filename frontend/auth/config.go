@@ -20,7 +20,7 @@ type TokensConfig struct {
 	Secret        string        `yaml:"secret" secret:"true" doc:"Secret shared with the issuer of the tokens (HS256: at least 32 bytes, HS384: 48, HS512: 64). With the prefix base64: the rest is decoded."`
 	SecretFile    string        `yaml:"secret_file" doc:"File with the secret; a line end at its end does not count."`
 	PublicKeyFile string        `yaml:"public_key_file" doc:"PEM file with public keys or certificates of the issuer (RS256, ES256, EdDSA); several are fine."`
-	JWKSFile      string        `yaml:"jwks_file" doc:"JSON Web Key Set with the issuer's keys, chosen by kid."`
+	JWKSFile      string        `yaml:"jwks_file" doc:"JSON Web Key Set with the issuer's keys, chosen by kid. A key that is not understood is left out, with a warning."`
 	Algorithms    []string      `yaml:"algorithms" doc:"The only algorithms taken: of HS256, HS384, HS512, RS256, ES256, EdDSA. Empty: all that fit the keys."`
 	Audience      []string      `yaml:"audience" doc:"A token's aud must have one of these. Empty: aud does not matter."`
 	Issuer        string        `yaml:"issuer" doc:"A token's iss must be this. Empty: iss does not matter."`

@@ -19,13 +19,36 @@ type sourceKey struct {
 	id        string // kid; empty: it fits every kid
 	algorithm string // the only one that it is for; empty: all of its type
 	key       any
+
+	// Of a set, where each stands or falls alone:
+	ofSet  bool
+	number int    // in its file, from 1
+	unfit  *unfit // why it is left out
 }
+
+// unfit is why a key of a set is left out, with the metric's label for it.
+type unfit struct {
+	reason string
+	why    error
+}
+
+// The reasons for which keys are left out: the closed set of the label reason.
+const (
+	leftMalformed = "malformed" // it is no key, or not a sound one
+	leftUnknown   = "unknown"   // a type, curve or algorithm that is not known here
+	leftUnusable  = "unusable"  // too short, or not for what it says
+	leftOver      = "over"      // beyond maxKeys
+)
+
+var leftReasons = [...]string{leftMalformed, leftUnknown, leftUnusable, leftOver}
 
 // keyring is the keys in force at one time. It is immutable, but for its cache.
 type keyring struct {
 	byAlgorithm map[string]*ringAlgorithm
 	names       string // of the algorithms that are taken
 	verified    *cache // tokens that were verified with these keys
+	left        []sourceKey
+	missing     []string // algorithms that the operator wants, and that no key of the set is for
 }
 
 // ringAlgorithm is one algorithm and the keys that may be used with it.
@@ -43,31 +66,58 @@ type ringKey struct {
 }
 
 // newKeyring sorts keys by what they may be used for. only, where it is not empty, are the algorithms that the
-// operator wants. Every key must be good for something.
+// operator wants. Every key must be good for something, but for those of a set, of which one is enough.
 func newKeyring(keys []sourceKey, only []string, cached int) (*keyring, error) {
 	if len(keys) == 0 {
 		return nil, errors.New("there is no key in it")
 	}
-	if len(keys) > maxKeys {
-		return nil, fmt.Errorf("there are %d keys in it; it should be at most %d", len(keys), maxKeys)
-	}
 	r := &keyring{byAlgorithm: make(map[string]*ringAlgorithm), verified: newCache(cached)}
+	good := 0
 	for i, k := range keys {
-		if err := r.add(k, only); err != nil {
-			return nil, fmt.Errorf("key %s: %w", keyName(k.id, i), err)
+		u := k.unfit
+		if u == nil && good == maxKeys {
+			u = &unfit{leftOver, fmt.Errorf("there are over %d keys in it", maxKeys)}
+		}
+		if u == nil {
+			if err := r.add(k, only); err != nil {
+				u = &unfit{leftUnusable, err}
+			}
+		}
+		switch {
+		case u == nil:
+			good++
+		case k.ofSet:
+			k.unfit = u
+			r.left = append(r.left, k)
+		default:
+			return nil, fmt.Errorf("key %s: %w", keyName(k.id, i+1), u.why)
 		}
 	}
+	if good == 0 {
+		first := r.left[0]
+		return nil, fmt.Errorf("none of its keys can verify tokens: key %s: %w", keyName(first.id, first.number), first.unfit.why)
+	}
+	return r, r.name(only, keys[0].ofSet)
+}
+
+// name notes which algorithms are taken. All that the operator wants must be among them; of a set, which its issuer may change at
+// any time, one.
+func (r *keyring) name(only []string, set bool) error {
 	names := slices.DeleteFunc(algorithmNames(), func(a string) bool { return r.byAlgorithm[a] == nil })
 	if len(names) == 0 {
-		return nil, fmt.Errorf("no key in it is for %s, which tokens.algorithms names", strings.Join(only, ", "))
+		return fmt.Errorf("no key in it is for %s, which tokens.algorithms names", strings.Join(only, ", "))
 	}
 	for _, a := range only {
-		if !slices.Contains(names, a) {
-			return nil, fmt.Errorf("no key in it is for %s, which tokens.algorithms names; the keys are for %s", a, strings.Join(names, ", "))
+		switch {
+		case slices.Contains(names, a):
+		case set:
+			r.missing = append(r.missing, a)
+		default:
+			return fmt.Errorf("no key in it is for %s, which tokens.algorithms names; the keys are for %s", a, strings.Join(names, ", "))
 		}
 	}
 	r.names = strings.Join(names, ", ")
-	return r, nil
+	return nil
 }
 
 func (r *keyring) add(k sourceKey, only []string) error {
@@ -151,11 +201,12 @@ func refusef(format string, args ...any) *protocol.Error {
 	return protocol.Errorf(protocol.CodeUnauthenticated, format, args...)
 }
 
-func keyName(id string, i int) string {
+// keyName is how a key is named in messages: by its kid, or its place in the file, from 1.
+func keyName(id string, number int) string {
 	if id != "" {
 		return fmt.Sprintf("%.64q", id)
 	}
-	return fmt.Sprintf("%d", i+1)
+	return fmt.Sprint(number)
 }
 
 func namesOf(as []*algorithm) []string {

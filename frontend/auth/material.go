@@ -68,7 +68,8 @@ func parseBlock(block *pem.Block) (any, error) {
 	return nil, fmt.Errorf("it has a PEM block %.32q; it should have PUBLIC KEY or CERTIFICATE", block.Type)
 }
 
-// parseJWKS reads a JSON Web Key Set. RFC 7517 5: keys of a type, a curve or a use that is not for us are passed over.
+// parseJWKS reads a JSON Web Key Set. A key that is not understood, or is not sound, is left out and says why: one bad key of an
+// issuer must not take the good ones out of force. RFC 7517 5. Keys for other uses than signatures are passed over.
 func parseJWKS(data []byte) ([]sourceKey, error) {
 	var set struct {
 		Keys []json.RawMessage `json:"keys"`
@@ -78,19 +79,18 @@ func parseJWKS(data []byte) ([]sourceKey, error) {
 	}
 	var keys []sourceKey
 	for i, raw := range set.Keys {
-		key, err := parseJWK(raw)
-		if err != nil {
-			return nil, fmt.Errorf("key %d: %w", i+1, err)
-		}
-		if key.key != nil {
+		if key := parseJWK(raw); key.key != nil || key.unfit != nil {
+			key.ofSet, key.number = true, i+1
 			keys = append(keys, key)
 		}
 	}
 	if len(keys) == 0 {
-		return nil, fmt.Errorf("none of its %d keys can verify tokens; it should have oct, RSA, EC (P-256) or OKP (Ed25519) keys", len(set.Keys))
+		return nil, fmt.Errorf("none of its %d keys can verify tokens; %s", len(set.Keys), wantedKeys)
 	}
 	return keys, nil
 }
+
+const wantedKeys = "it should have oct, RSA, EC (P-256) or OKP (Ed25519) keys"
 
 // jwkHead is what says whether a key is for us.
 type jwkHead struct {
@@ -102,38 +102,45 @@ type jwkHead struct {
 	Alg string   `json:"alg"`
 }
 
-// parseJWK reads one key; a key that is not for us comes back without one.
-func parseJWK(raw []byte) (sourceKey, error) {
+// parseJWK reads one key; one for another use comes back without one.
+func parseJWK(raw []byte) sourceKey {
 	var head jwkHead
-	if err := json.Unmarshal(raw, &head); err != nil {
-		return sourceKey{}, errors.New("it is no JSON Web Key")
+	if err := json.Unmarshal(raw, &head); err != nil || head.Kty == "" {
+		return sourceKey{id: head.Kid, unfit: &unfit{leftMalformed, errors.New("it is no JSON Web Key: it should be an object with a kty")}}
 	}
 	if !head.verifies() {
-		return sourceKey{}, nil
+		return sourceKey{}
+	}
+	if err := head.known(); err != nil {
+		return sourceKey{id: head.Kid, unfit: &unfit{leftUnknown, err}}
 	}
 	var jwk jose.JSONWebKey
 	if err := jwk.UnmarshalJSON(raw); err != nil || head.Kty != "oct" && !jwk.Valid() {
-		return sourceKey{}, fmt.Errorf("kid %.64q: it is no sound %s key", head.Kid, head.Kty) // the cause could quote key material
+		// The cause could quote key material.
+		return sourceKey{id: head.Kid, unfit: &unfit{leftMalformed, fmt.Errorf("it is no sound %s key", head.Kty)}}
 	}
-	return sourceKey{id: head.Kid, algorithm: head.Alg, key: publicOf(jwk.Key)}, nil
+	return sourceKey{id: head.Kid, algorithm: head.Alg, key: publicOf(jwk.Key)}
 }
 
+// verifies reports whether the key is meant for signatures. RFC 7517 4.2, 4.3.
 func (h *jwkHead) verifies() bool {
-	switch h.Kty {
-	case "oct", "RSA":
-	case "EC":
-		if h.Crv != "P-256" {
-			return false
-		}
-	case "OKP":
-		if h.Crv != "Ed25519" {
-			return false
-		}
-	default:
-		return false
-	}
-	if h.Use != "" && h.Use != "sig" || h.Alg != "" && algorithmNamed(h.Alg) == nil {
+	if h.Use != "" && h.Use != "sig" {
 		return false
 	}
 	return len(h.Ops) == 0 || slices.Contains(h.Ops, "verify") || slices.Contains(h.Ops, "sign")
+}
+
+// known says which of type, curve and algorithm is none of ours.
+func (h *jwkHead) known() error {
+	curves := map[string]string{"oct": "", "RSA": "", "EC": "P-256", "OKP": "Ed25519"}
+	curve, ok := curves[h.Kty]
+	switch {
+	case !ok:
+		return fmt.Errorf("its kty is %.32q; %s", h.Kty, wantedKeys)
+	case curve != "" && h.Crv != curve:
+		return fmt.Errorf("its crv is %.32q; an %s key should be on %s", h.Crv, h.Kty, curve)
+	case h.Alg != "" && algorithmNamed(h.Alg) == nil:
+		return fmt.Errorf("its alg is %.32q; it should be one of %s", h.Alg, strings.Join(algorithmNames(), ", "))
+	}
+	return nil
 }

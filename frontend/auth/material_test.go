@@ -185,10 +185,11 @@ func TestBadKeysAreRefusedWithARemedy(t *testing.T) {
 		{"P-384", public(&p384.PublicKey), "", "EC key is on curve P-384; ES256 needs P-256"},
 		{"no JSON", "", "x", "it is no JSON object"},
 		{"no keys", "", `{}`, "none of its 0 keys can verify tokens"},
-		{"no key for us", "", `{"keys":[{"kty":"new"}]}`, "none of its 1 keys can verify tokens"},
+		{"no key for us", "", `{"keys":[{"kty":"new"}]}`, `none of its keys can verify tokens: key 1: its kty is "new"; it should have`},
 		{"short oct", "", `{"keys":[{"kty":"oct","k":"AAAA"}]}`, "secret has 3 bytes"},
-		{"broken RSA", "", `{"keys":[{"kty":"RSA","n":"!","e":"AQAB","kid":"r"}]}`, `key 1: kid "r": it is no sound RSA key`},
-		{"many", "", `{"keys":[` + strings.Repeat(`{"kty":"oct","k":"`+strings.Repeat("A", 43)+`"},`, 64) + `{"kty":"oct","k":"` + strings.Repeat("A", 43) + `"}]}`, "there are 65 keys in it; it should be at most 64"},
+		{"broken RSA", "", `{"keys":[{"kty":"RSA","n":"!","e":"AQAB","kid":"r"}]}`, `key "r": it is no sound RSA key`},
+		{"other use", "", `{"keys":[{"kty":"RSA","use":"enc","n":"AA","e":"AQAB"}]}`, "none of its 1 keys can verify tokens"},
+		{"many", strings.Repeat(string(keyFor(t, "EdDSA").public), 65), "", "key 65: there are over 64 keys in it"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			cfg := Default().Tokens

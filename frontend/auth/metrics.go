@@ -21,6 +21,7 @@ type metrics struct {
 	reloads                   *prometheus.CounterVec // what, result
 	broken                    *prometheus.GaugeVec   // what
 	certExpires               *prometheus.GaugeVec   // file
+	left                      *prometheus.GaugeVec   // reason
 }
 
 // newMetrics registers with r; a nil r leaves them unregistered.
@@ -41,11 +42,17 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		certExpires: f.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "ramen_auth_certificate_expires_seconds", Help: "When the certificate expires, in seconds since 1970.",
 		}, []string{"file"}),
+		left: f.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "ramen_auth_left_out_keys", Help: "Keys of the JSON Web Key Set in force that are left out, by why: tokens signed with them are refused.",
+		}, []string{"reason"}),
 	}
 	for _, what := range []string{whatTokens, whatKeys, whatCerts} {
 		m.reloads.WithLabelValues(what, "good")
 		m.reloads.WithLabelValues(what, "refused")
 		m.broken.WithLabelValues(what)
+	}
+	for _, reason := range leftReasons {
+		m.left.WithLabelValues(reason)
 	}
 	return m
 }
@@ -76,6 +83,20 @@ func (m *metrics) reloaded(what string, err error) {
 		result = "refused"
 	}
 	m.reloads.WithLabelValues(what, result).Inc()
+}
+
+// keysLeft says what the keys in force were chosen from.
+func (m *metrics) keysLeft(left []sourceKey) {
+	if m == nil {
+		return
+	}
+	count := map[string]int{}
+	for _, k := range left {
+		count[k.unfit.reason]++
+	}
+	for _, reason := range leftReasons {
+		m.left.WithLabelValues(reason).Set(float64(count[reason]))
+	}
 }
 
 func (m *metrics) certificate(file string, expires time.Time) {

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -14,6 +15,7 @@ import (
 type Tokens struct {
 	// immutable
 	cfg     TokensConfig
+	log     *slog.Logger
 	metrics *metrics
 
 	ring   atomic.Pointer[keyring]
@@ -30,7 +32,7 @@ func NewTokens(cfg TokensConfig, w *Watcher) (*Tokens, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	t := &Tokens{cfg: cfg, metrics: w.meters()}
+	t := &Tokens{cfg: cfg, log: w.logger(), metrics: w.meters()}
 	source, file, parse := "tokens.secret", "", parseSecret
 	switch {
 	case cfg.Secret != "":
@@ -67,7 +69,28 @@ func (t *Tokens) load(source string, data []byte, parse func([]byte) ([]sourceKe
 		return fmt.Errorf("auth: read %s: %w", source, err)
 	}
 	t.ring.Store(ring)
+	t.tellLeft(source, ring)
 	return nil
+}
+
+// toldKeys bounds how many keys that are left out are logged by themselves: a set may have thousands.
+const toldKeys = 8
+
+// tellLeft says which keys of a set are left out.
+func (t *Tokens) tellLeft(source string, ring *keyring) {
+	t.metrics.keysLeft(ring.left)
+	for i, k := range ring.left {
+		if i == toldKeys {
+			t.log.Warn("more keys of the set are left out", "source", source, "keys", len(ring.left)-i)
+			break
+		}
+		t.log.Warn("a key of the set is left out; the others are in force, and tokens signed with this one are refused",
+			"source", source, "key", keyName(k.id, k.number), "reason", k.unfit.reason, "cause", k.unfit.why)
+	}
+	if len(ring.missing) > 0 {
+		t.log.Warn("no key of the set is for some of tokens.algorithms; tokens signed with these are refused",
+			"source", source, "missing", strings.Join(ring.missing, ", "), "algorithms", ring.names)
+	}
 }
 
 // Verify says whose token it is. The error is a *protocol.Error, unauthenticated, that says what was wrong.
