@@ -63,7 +63,7 @@ func InMemory(dir string) bool {
 	return unix.Statfs(dir, &fs) == nil && (int64(fs.Type) == unix.TMPFS_MAGIC || int64(fs.Type) == unix.RAMFS_MAGIC)
 }
 
-// ownGroup keeps a terminal's Ctrl-C from the server, which we end ourselves; it ends with us in any case.
-func ownGroup() *unix.SysProcAttr {
+// OwnGroup keeps a terminal's Ctrl-C from the server, which we end ourselves; it ends with us in any case.
+func OwnGroup() *unix.SysProcAttr {
 	return &unix.SysProcAttr{Setpgid: true, Pdeathsig: unix.SIGTERM}
 }

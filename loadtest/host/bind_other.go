@@ -19,8 +19,8 @@ func Descriptors() int { return 0 }
 // InMemory is not told here.
 func InMemory(string) bool { return false }
 
-// ownGroup keeps nothing apart here.
-func ownGroup() *syscall.SysProcAttr { return nil }
+// OwnGroup keeps nothing apart here.
+func OwnGroup() *syscall.SysProcAttr { return nil }
 
 func model() string            { return "" }
 func kernel() string           { return "" }

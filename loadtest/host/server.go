@@ -82,7 +82,7 @@ func (s *Server) start(ctx context.Context, cfg *ServerConfig) error {
 	}
 	s.cmd = exec.Command(cfg.Binary, args...)
 	s.cmd.Stderr = s.log
-	s.cmd.SysProcAttr = ownGroup()
+	s.cmd.SysProcAttr = OwnGroup()
 	out, err := s.cmd.StdoutPipe()
 	if err != nil {
 		return fmt.Errorf("host: start the server: %w", err)
@@ -118,7 +118,7 @@ func (s *Server) start(ctx context.Context, cfg *ServerConfig) error {
 	return s.ready(ctx, cfg)
 }
 
-// hold starts the process from a thread that lives as long as we do: the system ends the child with it (see ownGroup).
+// hold starts the process from a thread that lives as long as we do: the system ends the child with it (see OwnGroup).
 func (s *Server) hold(cfg *ServerConfig) error {
 	started := make(chan error)
 	s.said.Go(func() {

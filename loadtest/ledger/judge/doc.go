@@ -1,0 +1,13 @@
+// Package judge decides from a log of what publishers and devices have seen whether a server kept its promises. It does no
+// I/O and asks no clock: a log in, a report out.
+//
+// Every time in the log is the moment at which the observer did or saw something, so what the server did lies in an
+// interval. The judge complains only where no order of events within the intervals keeps the promise:
+//
+//  1. A message was stored at some time from its first sending to its first `accepted` or `duplicate`. One that never had
+//     such an answer may have been stored at any time from its first sending on, or never.
+//  2. a is before b only where a's answer came before b was first sent.
+//  3. A push was chosen after its stream was opened, and after every message that was pushed before it on the same stream was
+//     first sent; and before it was received.
+//  4. What died with a killed process unsaved is excused only where the contract excuses it: the acks of devices.
+package judge

@@ -1,0 +1,109 @@
+package judge
+
+import (
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+)
+
+// WriteViolations prints the first few of each kind, each with what became of its message.
+func WriteViolations(w io.Writer, l *Log, r *Report, each int) {
+	b := newBook(l)
+	printed := make(map[Kind]int)
+	for _, v := range r.Violations {
+		if printed[v.Kind]++; printed[v.Kind] > each {
+			continue
+		}
+		fmt.Fprintf(w, "\n%s: %s/%s %s: %s\n", v.Kind, v.User, v.Device, v.ID, v.Text)
+		if e := b.entries[name{v.User, v.ID}]; e != nil {
+			b.history(w, e, v.Device)
+		}
+	}
+	for _, k := range slices.Sorted(maps.Keys(printed)) {
+		if more := printed[k] - each; more > 0 {
+			fmt.Fprintf(w, "\n%s: %d more\n", k, more)
+		}
+	}
+}
+
+// line is one event of a history.
+type line struct {
+	at   Moment
+	text string
+}
+
+// history prints what happened to a message, and to what replaced it, in order: at one device, or with an empty name at all.
+func (b *book) history(w io.Writer, e *entry, device string) {
+	fmt.Fprintf(w, "  %s %v key %q target %+q where %+q ttl %v\n", e.ID, e.Priority, e.Key, e.Target.Device, e.Target.Where, e.TTL)
+	lines := b.published(e, "")
+	if r := e.replacedBy; r != nil {
+		lines = append(lines, b.published(r, "replacement "+r.ID+" ")...)
+	}
+	for _, d := range b.log.Devices {
+		if d.User == e.User && (device == "" || d.Name == device) {
+			lines = append(lines, received(d, e)...)
+		}
+	}
+	slices.SortStableFunc(lines, func(a, b line) int { return int(a.at - b.at) })
+	if len(lines) == 0 {
+		return
+	}
+	lines = append(lines, b.killsWithin(lines[0].at, lines[len(lines)-1].at)...)
+	slices.SortStableFunc(lines, func(a, b line) int { return int(a.at - b.at) })
+	for _, l := range lines {
+		fmt.Fprintf(w, "  %12v  %s\n", l.at.Round(10_000), l.text)
+	}
+}
+
+func (b *book) published(e *entry, who string) []line {
+	var lines []line
+	for _, a := range e.Attempts {
+		lines = append(lines, line{a.Sent, who + "sent over " + a.Over})
+		if a.Answered != 0 {
+			lines = append(lines, line{a.Answered, who + "answered: " + a.Status.String()})
+		}
+	}
+	for _, r := range e.Recalls {
+		lines = append(lines, line{r.Sent, who + "recall sent"})
+		if r.Answered != 0 {
+			lines = append(lines, line{r.Answered, fmt.Sprintf("%srecall answered: recalled is %v", who, r.Confirmed)})
+		}
+	}
+	return lines
+}
+
+// received is when the device got e, the opening of that stream, and the acks that cover it.
+func received(d *Device, e *entry) []line {
+	var lines []line
+	for i, s := range d.Streams {
+		n := slices.IndexFunc(s.Pushes, func(p Push) bool { return p.ID == e.ID })
+		if n < 0 {
+			if s.From.Stream >= 0 && s.From.Stream < i && slices.ContainsFunc(d.Streams[s.From.Stream].Pushes[:s.From.Pushes], func(p Push) bool { return p.ID == e.ID }) {
+				lines = append(lines, line{s.Opened, fmt.Sprintf("%s: stream %d over %s opened with a cursor that covers it; resumed is %v", d.Name, i, s.Transport, s.Resumed)})
+			}
+			continue
+		}
+		lines = append(lines,
+			line{s.Opened, fmt.Sprintf("%s: stream %d over %s opened at the place %+v; resumed is %v", d.Name, i, s.Transport, s.From, s.Resumed)},
+			line{s.Pushes[n].At, fmt.Sprintf("%s: push %d of stream %d, seq %d", d.Name, n, i, s.Pushes[n].Seq)})
+		for _, a := range s.Acks {
+			if a.Pushes > n {
+				lines = append(lines, line{a.Sent, fmt.Sprintf("%s: ack of stream %d up to push %d, confirmed at %v", d.Name, i, a.Pushes-1, a.Confirmed)})
+				break
+			}
+		}
+	}
+	return lines
+}
+
+// killsWithin are the kills from one moment to another, a few at most.
+func (b *book) killsWithin(from, to Moment) []line {
+	var lines []line
+	for i, k := range b.log.Kills {
+		if k >= from && k <= to && len(lines) < 20 {
+			lines = append(lines, line{k, fmt.Sprintf("kill -9, the %d.", i+1)})
+		}
+	}
+	return lines
+}
