@@ -44,7 +44,7 @@ func (f FileCursor) Load(context.Context) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("ramen: load cursor: %w", err)
 	}
-	cursor := strings.TrimSpace(string(b))
+	cursor := strings.Trim(string(b), " \t\r\n\x00") // a power cut may leave zeros
 	if cursor != "" && (len(b) > maxCursorFile || !protocol.ValidCursor(cursor)) {
 		return "", fmt.Errorf("ramen: load cursor: %s holds something else than a cursor: remove it, or name another file", string(f))
 	}

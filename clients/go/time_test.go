@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -101,17 +102,26 @@ func TestExpiryIsRead(t *testing.T) {
 	}
 }
 
-func TestFileCursorBearsAnything(t *testing.T) {
+// TestFix08FileCursorTellsTornFromForeign: what a crash leaves is no cursor yet; a file of somebody else's is an error.
+func TestFix08FileCursorTellsTornFromForeign(t *testing.T) {
 	f := FileCursor(filepath.Join(t.TempDir(), "cursor"))
 	if c, err := f.Load(t.Context()); c != "" || err != nil {
 		t.Errorf("no file: %q, %v", c, err)
 	}
-	for _, torn := range []string{"", "\x00\x00", "two words"} {
+	for _, torn := range []string{"", "\n", "\x00\x00"} {
 		if err := os.WriteFile(string(f), []byte(torn), 0o600); err != nil {
 			t.Fatal(err)
 		}
 		if c, err := f.Load(t.Context()); c != "" || err != nil {
 			t.Errorf("%q: %q, %v", torn, c, err)
+		}
+	}
+	for _, foreign := range []string{"two words", "k3.x\nk3.y", strings.Repeat("x", 1<<20)} {
+		if err := os.WriteFile(string(f), []byte(foreign), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if c, err := f.Load(t.Context()); c != "" || err == nil || f.Check() == nil {
+			t.Errorf("%.20q: %q, %v", foreign, c, err)
 		}
 	}
 	if err := f.Save(t.Context(), "k3.x"); err != nil {
