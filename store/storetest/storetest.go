@@ -51,6 +51,8 @@ func Run(t *testing.T, cfg Config) {
 		{"4-load", testLoad},
 		{"5-ids", testIDs},
 		{"6-values", testValues},
+		{"7-order", testForgetOrder},
+		{"9-killed", testKilled},
 		{"devices", testDevices},
 		{"lapsed", testLapsed},
 		{"calls", testCalls},
