@@ -22,10 +22,11 @@ type driver struct {
 	x       *model
 	data    []byte
 	log     []string
-	live    map[string]*recorder  // latest stream of a device, ended or not
-	history map[string][]pastPush // every push of a device
-	lost    map[string]bool       // the latest stream lost its gateway
-	next    int                   // of message ids
+	live    map[string]*recorder      // latest stream of a device, ended or not
+	history map[string][]pastPush     // every push of a device
+	lost    map[string]bool           // the latest stream lost its gateway
+	places  map[protocol.Position]int // the model's order of each message that was in a lane
+	next    int                       // of message ids
 }
 
 type pastPush struct {
@@ -58,7 +59,8 @@ func driveMailbox(t *testing.T, data []byte) {
 		w := newWorld(t, func(c *Config) { c.OpensPerSecond, c.PublishesPerSecond = 0, 0 })
 		defer func() { _ = w.g.Close(t.Context()) }()
 		f := &driver{t: t, w: w, x: &model{now: time.Now()}, data: data,
-			live: make(map[string]*recorder), history: make(map[string][]pastPush), lost: make(map[string]bool)}
+			live: make(map[string]*recorder), history: make(map[string][]pastPush), lost: make(map[string]bool),
+			places: make(map[protocol.Position]int)}
 		for len(f.data) > 0 {
 			f.step()
 			f.compare()
@@ -69,7 +71,7 @@ func driveMailbox(t *testing.T, data []byte) {
 
 func (f *driver) step() {
 	device := "d" + strconv.Itoa(f.pick(5))
-	switch op := f.pick(24); op {
+	switch op := f.pick(26); op {
 	case 0, 1, 2, 3, 4, 5, 6:
 		f.publish()
 	case 7, 8, 9, 10:
@@ -100,13 +102,22 @@ func (f *driver) step() {
 		f.sleep(5 * time.Second)
 	case 23:
 		f.again()
+	case 24, 25:
+		f.replace(device)
 	}
 	f.x.settle()
 }
 
 func (f *driver) publish() {
-	batch := make([]link.Publish, 1+f.pick(3)/2*f.pick(4))
+	batch := make([]*modelMessage, 1+f.pick(3)/2*f.pick(4))
 	fault := f.pick(12)
+	for i := range batch {
+		batch[i] = f.draw()
+	}
+	f.send(fault, batch...)
+}
+
+func (f *driver) send(fault int, batch ...*modelMessage) {
 	f.note("publish %d, fault %d:", len(batch), fault)
 	if fault < 2 {
 		unsureScript(f.w, 1, fault == 0)
@@ -115,31 +126,12 @@ func (f *driver) publish() {
 		f.x.sure()
 	}
 	var want []link.Status
-	for i := range batch {
-		m := &modelMessage{lane: f.pick(3), created: f.x.now, verdicts: make(map[string]bool)}
-		f.next++
-		m.id = "m" + strconv.Itoa(f.next)
-		p := f.w.message(m.id, protocol.LanePriority(m.lane), ttl(24*time.Hour))
-		m.expires = f.x.now.Add(24 * time.Hour)
-		switch f.pick(8) {
-		case 0:
-			m.device = "d" + strconv.Itoa(f.pick(5))
-			p.Device = protocol.DeviceID(m.device)
-		case 1:
-			m.os = []string{"ios", "android"}[f.pick(2)]
-			where("os", m.os)(&p)
-		case 2, 3:
-			m.key = "k"
-			p.Message.CollapseKey = m.key
-		case 4:
-			m.expires = f.x.now.Add(time.Duration(3500+5000*f.pick(4)) * time.Millisecond)
-			p.TTLMS = m.expires.Sub(f.x.now).Milliseconds()
-		case 5:
-			m.id = "m" + strconv.Itoa(1+f.pick(f.next))
-			p.Message.ID = protocol.MessageID(m.id)
-		}
-		batch[i] = p
-		f.note("%s lane %d device %q os %q key %q", m.id, m.lane, m.device, m.os, m.key)
+	var asked []link.Publish
+	for _, m := range batch {
+		p := f.w.message(m.id, protocol.LanePriority(m.lane), ttl(m.expires.Sub(f.x.now)), key(m.key), to(m.device))
+		p.Where = m.where
+		asked = append(asked, p)
+		f.note("%s lane %d device %q where %q key %q expires %v", m.id, m.lane, m.device, m.where, m.key, m.expires.Sub(f.x.now))
 		switch {
 		case f.x.known(m.id) && fault < 2 && f.isUnsure(m.id):
 			want = append(want, link.StatusRejected)
@@ -153,12 +145,93 @@ func (f *driver) publish() {
 			f.x.insert(m)
 		}
 	}
-	for i, r := range f.w.publish(batch...) {
+	for i, r := range f.w.publish(asked...) {
 		if r.Status != want[i] {
-			f.fatal("publish %s: %+v; want %d", batch[i].Message.ID, r, want[i])
+			f.fatal("publish %s: %+v; want %d", batch[i].id, r, want[i])
 		}
 	}
 	f.w.store.Script(nil)
+	for _, m := range f.x.unsure {
+		m.stored = m.stored || fault == 1 // with what comes before it, all is written again
+	}
+}
+
+// draw is a message of the next id, or of an old one, with any target, key and time.
+func (f *driver) draw() *modelMessage {
+	m := f.plain("")
+	switch kind := f.pick(16); kind {
+	case 0, 1:
+		m.device = "d" + strconv.Itoa(f.pick(5))
+		m.key = f.drawKey(kind == 0)
+	case 2, 3:
+		m.where = map[string]string{"os": []string{"ios", "android"}[f.pick(2)]}
+		m.key = f.drawKey(kind == 2)
+	case 4, 5:
+		m.where = hostileWheres[f.pick(len(hostileWheres))]
+		m.key = f.drawKey(true)
+	case 6, 7, 8, 9:
+		m.key = f.drawKey(true)
+	case 10:
+		m.id = "m" + strconv.Itoa(1+f.pick(f.next))
+	}
+	if f.pick(4) == 0 {
+		m.expires = f.x.now.Add(time.Duration(3500+5000*f.pick(4)) * time.Millisecond)
+	}
+	return m
+}
+
+// plain is a message for all devices and a day.
+func (f *driver) plain(key string) *modelMessage {
+	f.next++
+	return &modelMessage{id: "m" + strconv.Itoa(f.next), key: key, lane: f.pick(3),
+		created: f.x.now, expires: f.x.now.Add(24 * time.Hour), verdicts: make(map[string]bool)}
+}
+
+// replace has messages of one key, for one device, replace each other, leave, and come back if they can.
+func (f *driver) replace(device string) {
+	f.open(device)
+	f.x.settle()
+	for range 2 + f.pick(6) {
+		switch f.pick(8) {
+		case 0, 1, 2:
+			m := f.plain("k")
+			m.device = device
+			f.send(2, m)
+		case 3, 4, 5:
+			f.ackAll(device)
+		case 6:
+			f.recallID("m" + strconv.Itoa(f.next))
+		case 7:
+			f.note("crash")
+			f.w.crash()
+			f.x.crash()
+			f.reloaded()
+		}
+		f.x.settle()
+		f.compare()
+	}
+}
+
+// ackAll acks what a device was pushed, beside its stream where it has lost that.
+func (f *driver) ackAll(device string) {
+	r := f.live[device]
+	if r == nil || len(f.x.device(device, "").stream) == 0 {
+		return
+	}
+	d := f.x.device(device, "")
+	last := d.stream[len(d.stream)-1]
+	f.note("ack %s all", device)
+	if err := f.w.ackBeside(device, byCursor(r.last())); err != nil {
+		f.fatal("ack: %v", err)
+	}
+	f.x.ack(d, last.cover, last.seq)
+}
+
+func (f *driver) drawKey(some bool) string {
+	if !some {
+		return ""
+	}
+	return []string{"k", "k", "k", "key"}[f.pick(4)]
 }
 
 func (f *driver) isUnsure(id string) bool {
@@ -210,7 +283,11 @@ func (f *driver) open(device string) {
 	form, past, old := f.pick(4), f.history[device], f.live[device]
 	edits := []func(*link.Open){window(n), context_(protocol.DeviceContext{OS: os})}
 	f.x.settle()
+	known := len(f.x.devices)
 	d := f.x.device(device, os)
+	if len(f.x.devices) > known {
+		f.x.save(d) // durably, before it is told anything
+	}
 	resumed, begin := false, func() {}
 	switch {
 	case form == 0 && len(past) > 0:
@@ -249,6 +326,12 @@ func (f *driver) open(device string) {
 		f.fatal("the older stream of %s goes on", device)
 	}
 	d.online, d.window, d.os, d.expired, d.read, d.sent, d.stream = true, n, os, 0, d.acked, nil, nil
+	d.base = modelPush{cover: f.cover(device, r.opened.Cursor, d.acked), seq: d.ackSeq}
+	if r.opened.Expired > 0 { // saved before it is told of them, but with what is the next for it judged
+		f.x.next(d)
+		f.x.drop()
+		f.x.save(d)
+	}
 	f.live[device], f.lost[device] = r, false
 	r.stream.Credit(plenty)
 }
@@ -275,6 +358,7 @@ func (f *driver) reopen(device string) {
 	f.history[device] = past
 	d.stream = d.stream[:keep]
 	d.sent, d.read = nil, d.acked
+	f.x.ack(d, d.base.cover, d.base.seq)
 	for _, p := range d.stream {
 		if p.seq <= acked {
 			f.x.ack(d, p.cover, p.seq)
@@ -303,12 +387,15 @@ func (f *driver) recall() {
 	if f.next == 0 {
 		return
 	}
-	id := "m" + strconv.Itoa(f.next-f.pick(min(f.next, 20)))
+	f.recallID("m" + strconv.Itoa(f.next-f.pick(min(f.next, 20))))
+}
+
+func (f *driver) recallID(id string) {
 	f.x.sure()
 	want := false
 	for _, m := range f.x.all {
 		if m.id == id && !m.dead {
-			m.dead, want = true, true
+			m.dead, m.killed, want = true, true, true
 		}
 	}
 	f.note("recall %s", id)
@@ -317,37 +404,32 @@ func (f *driver) recall() {
 	}
 }
 
-// again goes through a restart, a crash, another ownership, or a long idle time.
+// again goes through a restart, a crash, another ownership, or a long idle time. A crash loses what was not saved yet.
 func (f *driver) again() {
-	switch how := f.pick(8); how {
-	case 0, 1, 2:
-		if len(f.x.unsure) > 0 { // its outcome would be for the store to know
-			f.sleep(5 * time.Second)
-		}
-		f.sleep(5 * time.Second)
-		f.note("again %d", how)
-		switch how {
-		case 0:
-			f.w.restart()
-		case 1:
-			if err := f.w.g.saver.flush(f.t.Context(), false); err != nil { // what was dropped at this very moment would come back
-				f.fatal("save: %v", err)
-			}
-			f.w.crash()
-			for _, d := range f.x.devices {
-				d.loose, d.doubtful = true, d.doubtful || d.online
-			}
-		case 2:
-			f.w.take(f.w.epoch + 1)
-		}
-		f.reloaded()
-	case 3:
+	how := f.pick(10)
+	f.note("again %d", how)
+	switch how {
+	case 0:
+		f.w.restart()
+		f.x.save(f.x.devices...)
+		f.x.resolve()
+	case 1, 2, 3, 4:
+		f.w.crash()
+		f.x.crash()
+	case 5:
+		f.w.take(f.w.epoch + 1)
+		f.x.save(f.x.devices...)
+		f.x.resolve()
+	case 6:
 		f.sleep(f.w.cfg.MailboxIdle + 10*time.Second)
+		return
+	default:
+		return
 	}
+	f.reloaded()
 }
 
 func (f *driver) reloaded() {
-	f.x.settle()
 	f.x.reload()
 	for d := range f.live {
 		f.lost[d] = true
@@ -359,9 +441,16 @@ func (f *driver) sleep(by time.Duration) {
 	time.Sleep(by)
 	synctest.Wait()
 	f.x.advance(by)
+	if err := f.w.g.saver.flush(f.t.Context(), false); err != nil { // what was dropped at this very moment
+		f.fatal("save: %v", err)
+	}
+	f.x.save(f.x.devices...)
 	if f.w.g.boxes.Load() == 0 {
 		f.note("unloaded")
 		f.reloaded()
+		for _, d := range f.x.devices {
+			d.doubtful = true // it may have left before what expired at that time was counted, and what where said left with it
+		}
 	}
 	for d, r := range f.live { // a window that stayed full
 		if r.over && r.reason == protocol.ReasonAckTimeout {
@@ -370,7 +459,48 @@ func (f *driver) sleep(by time.Duration) {
 	}
 }
 
+// look notes the places of what is in the lanes.
+func (f *driver) look() {
+	s := &f.w.g.shards[f.w.route(alice).Shard]
+	s.mu.Lock()
+	b := s.mailboxes[alice]
+	s.mu.Unlock()
+	if b == nil {
+		return
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for i := range protocol.Lanes {
+		for _, e := range b.laneLocked(i).entries {
+			if _, known := f.places[e.pos]; known {
+				continue
+			}
+			for _, m := range f.x.all {
+				if m.id == string(e.msg.ID) {
+					f.places[e.pos] = m.order // of an id that has come again the last
+				}
+			}
+		}
+	}
+}
+
+// cover is what a cursor covers: less than the model thinks where what is dead had left its lane before the device read it,
+// which matters where a crash brings that back.
+func (f *driver) cover(device, cursor string, cover [3]int) [3]int {
+	c, err := f.w.g.sealer.Open(alice, protocol.DeviceID(device), cursor)
+	if err != nil {
+		f.fatal("cursor of %s: %v", device, err)
+	}
+	for i, p := range c.At {
+		if order, ok := f.places[p]; ok || p == (protocol.Position{}) {
+			cover[i] = order
+		}
+	}
+	return cover
+}
+
 func (f *driver) compare() {
+	f.look()
 	for device, r := range f.live {
 		d := f.x.device(device, "")
 		var want []string
@@ -384,6 +514,7 @@ func (f *driver) compare() {
 		if n := len(f.history[device]); len(d.stream) > 0 && (n == 0 || f.history[device][n-1].cursor != r.last()) {
 			for i := range d.stream {
 				c := r.pushes[i].Cursor
+				d.stream[i].cover = f.cover(d.id, c, d.stream[i].cover)
 				if !slices.ContainsFunc(f.history[device], func(p pastPush) bool { return p.cursor == c }) {
 					f.history[device] = append(f.history[device], pastPush{d.stream[i], c})
 				}

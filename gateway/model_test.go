@@ -3,6 +3,7 @@ package gateway
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -24,11 +25,14 @@ type modelMessage struct {
 	lane     int
 	order    int
 	device   string
-	os       string // where
+	where    map[string]string
 	key      string
 	expires  time.Time
 	created  time.Time
 	dead     bool
+	killed   bool // replaced or recalled: dead whatever comes
+	gone     bool // the store has forgotten it: dead after a crash too
+	stored   bool // while its outcome is unknown: the store has it
 	acked    bool // by one who wanted it
 	verdicts map[string]bool
 }
@@ -39,14 +43,25 @@ type modelDevice struct {
 	acked    [3]int
 	ackSeq   protocol.Seq
 	seq      protocol.Seq
-	loose    bool // after a crash seq may be less: pushes are not saved
+	top      protocol.Seq // the highest seq ever
+	loose    bool         // after a crash seq may be less: pushes are not saved
 	read     [3]int
 	sent     []modelPush
 	online   bool
 	window   int
 	expired  uint32
-	doubtful bool        // it was online when the process died: fewer losses may be told
+	doubtful bool        // it was known when the process died or the mailbox left memory: fewer losses may be told
 	stream   []modelPush // all of the latest stream
+	base     modelPush   // where that began
+	saved    modelRecord
+}
+
+// modelRecord is what a crash takes a device back to.
+type modelRecord struct {
+	os      string
+	acked   [3]int
+	ackSeq  protocol.Seq
+	expired uint32
 }
 
 type modelPush struct {
@@ -64,7 +79,22 @@ func (m *modelMessage) for_(d *modelDevice) bool {
 	if v, judged := m.verdicts[d.id]; judged {
 		return v
 	}
-	return m.targets(d) && (m.os == "" || m.os == d.os)
+	return m.targets(d) && m.matches(d)
+}
+
+// matches is where of a device that has an OS and nothing else.
+func (m *modelMessage) matches(d *modelDevice) bool {
+	for k, v := range m.where {
+		if k == "os" && v != d.os || k != "os" && v != "" {
+			return false
+		}
+	}
+	return true
+}
+
+// replaces reports that m takes o's place, wherever that has gone.
+func (m *modelMessage) replaces(o *modelMessage) bool {
+	return m.key != "" && o.key == m.key && o.device == m.device && maps.Equal(o.where, m.where)
 }
 
 func (x *model) lane(i int) (list []*modelMessage) {
@@ -84,7 +114,7 @@ func (x *model) next(d *modelDevice) *modelMessage {
 				continue
 			}
 			if !m.dead && m.targets(d) {
-				if m.os != "" {
+				if len(m.where) > 0 {
 					m.verdicts[d.id] = m.for_(d)
 				}
 				if m.for_(d) {
@@ -97,7 +127,7 @@ func (x *model) next(d *modelDevice) *modelMessage {
 	return nil
 }
 
-// settle pushes what may be pushed, and drops what everybody has acked.
+// settle pushes what may be pushed, and drops what is left to nobody by that.
 func (x *model) settle() {
 	for _, d := range x.devices {
 		for d.online {
@@ -106,11 +136,17 @@ func (x *model) settle() {
 				break
 			}
 			d.seq++
+			d.top = max(d.top, d.seq)
 			d.read[m.lane] = m.order
 			p := modelPush{m.id, m.lane, m.order, d.seq, d.read}
 			d.sent, d.stream = append(d.sent, p), append(d.stream, p)
 		}
 	}
+	x.drop()
+}
+
+// drop drops what everybody has acked.
+func (x *model) drop() {
 	for _, m := range x.all {
 		holds := false
 		for _, d := range x.devices {
@@ -156,11 +192,9 @@ func (x *model) sure() {
 }
 
 func (x *model) insert(m *modelMessage) {
-	if m.key != "" {
-		for _, o := range x.all {
-			if !o.dead && o.key == m.key && o.device == m.device && o.os == m.os {
-				o.dead = true
-			}
+	for _, o := range x.all {
+		if m.replaces(o) {
+			o.dead, o.killed = true, true
 		}
 	}
 	x.order++
@@ -182,19 +216,71 @@ func (x *model) known(id string) bool {
 func (x *model) advance(by time.Duration) {
 	x.sure()
 	x.settle()
-	x.now = x.now.Add(by)
+	for end := x.now.Add(by); ; x.settle() { // one moment at which something expires after another
+		next := end
+		for _, m := range x.all {
+			if !m.dead && m.expires.Before(next) {
+				next = m.expires
+			}
+		}
+		x.now = next
+		x.expire()
+		if next == end {
+			break
+		}
+	}
+	x.settle()
+}
+
+// expire ends what is over by now. Whom where has not been asked about loses nothing, as far as anybody knows.
+func (x *model) expire() {
 	for _, m := range x.all {
 		if m.dead || m.expires.After(x.now) {
 			continue
 		}
 		m.dead = true
 		for _, d := range x.devices {
-			if m.targets(d) && d.acked[m.lane] < m.order {
+			if m.targets(d) && d.acked[m.lane] < m.order && (len(m.where) == 0 || m.verdicts[d.id]) {
 				d.expired++
 			}
 		}
 	}
-	x.settle()
+}
+
+// forget has the store forget what is dead, and save has it save where a device stands as well.
+func (x *model) forget() {
+	for _, m := range x.all {
+		m.gone = m.gone || m.dead
+	}
+}
+
+func (x *model) save(devices ...*modelDevice) {
+	x.forget()
+	for _, d := range devices {
+		d.saved = modelRecord{d.os, d.acked, d.ackSeq, d.expired}
+	}
+}
+
+// resolve is what the next owner finds of writes with an unknown outcome.
+func (x *model) resolve() {
+	for _, m := range x.unsure {
+		if m.stored {
+			x.insert(m)
+		}
+	}
+	x.unsure = nil
+}
+
+// crash takes everything back to what was saved. What was replaced or recalled stays dead.
+func (x *model) crash() {
+	x.resolve()
+	for _, d := range x.devices {
+		d.os, d.acked, d.ackSeq, d.expired = d.saved.os, d.saved.acked, d.saved.ackSeq, d.saved.expired
+		d.seq, d.loose, d.doubtful = d.top, true, true // a re-open that set it back may not have been saved
+	}
+	for _, m := range x.all {
+		m.dead = m.killed || m.gone
+	}
 }
 
 // reload is what leaving memory, or the process, does: verdicts and streams are gone.
@@ -209,6 +295,7 @@ func (x *model) reload() {
 		}
 	}
 	x.settle()
+	x.expire()
 }
 
 func (x *model) device(id, os string) *modelDevice {
