@@ -153,12 +153,14 @@ func (d *device) judgeLocked(e *entry, v verdict) {
 	}
 	e.verdicts[d.id] = v
 	if v == unwanted {
+		d.tallyLocked().take(false)
 		d.mb.settleLocked(e, false)
 	}
 }
 
 // settleLocked counts one device less that e waits for, and removes it once none is left and one has acked it.
 func (b *mailbox) settleLocked(e *entry, acked bool) {
+	b.lanes.changes++
 	e.waiting--
 	e.acked = e.acked || acked
 	if e.waiting <= 0 && e.acked {
@@ -231,31 +233,19 @@ func (d *device) ackLocked(c protocol.Cursor) (moved bool) {
 // passLocked settles, for d, the entries of lane i behind from, up to and including to.
 func (d *device) passLocked(i int, from, to protocol.Position) {
 	l := d.mb.laneLocked(i)
+	if len(l.entries) == 0 {
+		return
+	}
+	t := d.tallyLocked()
 	for at := l.after(from); at < len(l.entries) && !to.Less(l.entries[at].pos); at++ {
 		e := l.entries[at]
 		if e.dead || !e.targets(d.id) || e.verdicts[d.id] == unwanted {
 			continue
 		}
-		d.mb.settleLocked(e, e.pendingFor(d))
+		pending := e.pendingFor(d)
+		t.take(pending)
+		d.mb.settleLocked(e, pending)
 	}
-}
-
-// countLocked is how many messages wait for d, and how many of these its stream was pushed.
-func (d *device) countLocked(nowMS int64) (waiting, unacked int) {
-	for i := range protocol.Lanes {
-		l := d.mb.laneLocked(i)
-		for at := l.after(d.acked.At[i]); at < len(l.entries); at++ {
-			e := l.entries[at]
-			if e.msg.ExpiresMS <= nowMS || !e.pendingFor(d) {
-				continue
-			}
-			waiting++
-			if d.stream != nil && !d.readLocked(i).Less(e.pos) {
-				unacked++
-			}
-		}
-	}
-	return waiting, unacked
 }
 
 // recordLocked is what the store keeps of d.

@@ -69,6 +69,13 @@ type lanes struct {
 	at        [protocol.Lanes]lane
 	collapse  map[collapseKey]*entry      // the waiting entry of each key; nil until there was one
 	leftovers map[collapseKey][]store.Ref // what left of each key, and the store may still have (replaced.go); nil until there was one
+	tallies   []tally                     // what waits for each device, in the order of the mailbox's devices
+	last      struct {                    // whose tally was asked for last: mostly it is the next too
+		device *device // nil: nobody's
+		place  int
+	}
+	wheres  int    // live entries with where
+	changes uint64 // of whom something waits for, and of what is in the lanes
 }
 
 var spareLanes = sync.Pool{New: func() any { return new(lanes) }}
@@ -86,6 +93,15 @@ func (l *lane) after(p protocol.Position) int {
 		return 0
 	}
 	return sort.Search(n, func(i int) bool { return p.Less(l.entries[i].pos) })
+}
+
+// find is the entry at p, or nil.
+func (l *lane) find(p protocol.Position) *entry {
+	i := sort.Search(len(l.entries), func(i int) bool { return !l.entries[i].pos.Less(p) })
+	if i == len(l.entries) || l.entries[i].pos != p {
+		return nil
+	}
+	return l.entries[i]
 }
 
 // compactAt is how many dead entries behind a live one are borne before a lane is rewritten.

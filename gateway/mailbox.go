@@ -1,6 +1,8 @@
 package gateway
 
 import (
+	"math"
+	"runtime"
 	"sync"
 	"sync/atomic"
 
@@ -77,6 +79,7 @@ func (b *mailbox) laneLocked(i int) *lane {
 func (b *mailbox) makeLanesLocked() *lanes {
 	if b.lanes == nil {
 		b.lanes = spareLanes.Get().(*lanes)
+		b.lanes.beginTallies(b.countDevices())
 	}
 	return b.lanes
 }
@@ -88,6 +91,14 @@ func (b *mailbox) deviceLocked(id protocol.DeviceID) *device {
 		}
 	}
 	return nil
+}
+
+// placeLocked is d's place among the devices.
+func (b *mailbox) placeLocked(d *device) (i int) {
+	for at := b.devices; at != d; at = at.next {
+		i++
+	}
+	return i
 }
 
 // linkLocked puts d at the end of the devices, unlinkLocked takes it off them, countDevices counts them.
@@ -117,17 +128,10 @@ func (b *mailbox) countDevices() (n int) {
 
 // insertLocked puts a durable entry at the end of its lane and says for how many known devices it is.
 func (b *mailbox) insertLocked(e *entry) (devices int) {
-	for d := b.devices; d != nil; d = d.next {
-		if !e.targets(d.id) {
-			continue
-		}
-		e.waiting++
-		if d.context.Matches(e.where) {
-			devices++
-		}
-	}
-	l := &b.makeLanesLocked().at[e.msg.Priority.Lane()]
-	l.entries = append(l.entries, e)
+	l := b.makeLanesLocked()
+	devices = b.tallyEntryLocked(e)
+	in := &l.at[e.msg.Priority.Lane()]
+	in.entries = append(in.entries, e)
 	b.expiresLocked(e.msg.ExpiresMS)
 	if e.msg.CollapseKey != "" {
 		if b.lanes.collapse == nil {
@@ -160,6 +164,7 @@ const (
 
 // removeLocked takes a live entry out of the mailbox for good. The store forgets it, unless it was killed there already.
 func (b *mailbox) removeLocked(e *entry, why fate) {
+	b.untallyEntryLocked(e)
 	e.dead, e.ended = true, why
 	i := e.msg.Priority.Lane()
 	b.lanes.at[i].dead++
@@ -240,6 +245,7 @@ func (b *mailbox) trimLocked() {
 	for i := range b.lanes.at {
 		l := &b.lanes.at[i]
 		if l.dead > 0 {
+			b.lanes.changes++
 			l.trim()
 		}
 		left += len(l.entries)
@@ -286,16 +292,35 @@ func (b *mailbox) expireLocked(e *entry) {
 	b.removeLocked(e, fateExpired)
 }
 
+// sweepPortion is how many messages, of up to 64 devices each, expire while a mailbox is held: publishes to the user wait for that,
+// and with them the committer.
+const sweepPortion = 256
+
+// sweepAll expires what is over at nowMS, in portions. What is over by then and still there comes under the caller's own lock.
+func (b *mailbox) sweepAll(nowMS int64) {
+	for more := b.expiresBy(nowMS); more; runtime.Gosched() {
+		b.mu.Lock()
+		more = !b.gone && b.sweepSomeLocked(nowMS, sweepPortion)
+		b.mu.Unlock()
+	}
+}
+
 // sweepLocked expires what is over at nowMS and finds when to come again. What is the next to be pushed then is judged.
-func (b *mailbox) sweepLocked(nowMS int64) {
+func (b *mailbox) sweepLocked(nowMS int64) { b.sweepSomeLocked(nowMS, math.MaxInt) }
+
+// sweepSomeLocked is sweepLocked for so many messages at most, and reports whether there may be more.
+func (b *mailbox) sweepSomeLocked(nowMS int64, most int) (more bool) {
 	next, ended := int64(0), false
 	for i := range protocol.Lanes {
 		for _, e := range b.laneLocked(i).entries {
 			switch {
 			case e.dead:
+			case e.msg.ExpiresMS <= nowMS && most == 0:
+				next, more = e.msg.ExpiresMS, true
 			case e.msg.ExpiresMS <= nowMS:
 				b.expireLocked(e)
 				ended = true
+				most--
 			case next == 0 || e.msg.ExpiresMS < next:
 				next = e.msg.ExpiresMS
 			}
@@ -306,9 +331,10 @@ func (b *mailbox) sweepLocked(nowMS int64) {
 		b.shard.sweepBy(next)
 	}
 	for d := b.devices; d != nil; d = d.next {
-		if ended && d.stream != nil {
+		if ended && !more && d.stream != nil {
 			d.nextLocked(nowMS)
 		}
 	}
 	b.trimLocked()
+	return more
 }

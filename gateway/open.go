@@ -21,6 +21,7 @@ func (g *Gateway) Open(ctx context.Context, o link.Open, r link.Receiver) (link.
 	if err != nil {
 		return nil, link.Opened{}, err
 	}
+	b.sweepAll(g.nowMS())
 	s, old, opened, err := b.attach(d, o, r)
 	if old != nil {
 		old.deliver()
@@ -98,19 +99,14 @@ func (b *mailbox) makeRoomLocked() error {
 func (b *mailbox) addDeviceLocked(o link.Open) *device {
 	d := &device{mb: b, id: o.Device, context: o.Context, transport: o.Transport, sinceMS: b.g.nowMS()}
 	b.linkLocked(d)
-	for i := range protocol.Lanes {
-		for _, e := range b.laneLocked(i).entries {
-			if !e.dead && e.targets(d.id) {
-				e.waiting++
-			}
-		}
-	}
+	b.tallyDeviceLocked(d)
 	b.g.devices.Add(1)
 	return d
 }
 
 // forgetDeviceLocked takes a device without a stream off the mailbox. What others have acked no longer waits for it.
 func (b *mailbox) forgetDeviceLocked(d *device) {
+	b.untallyDeviceLocked(d)
 	b.unlinkLocked(d)
 	for i := range protocol.Lanes {
 		l := b.laneLocked(i)
@@ -198,7 +194,8 @@ func (b *mailbox) streamLocked(d *device, o link.Open, r link.Receiver, number p
 		pushes = o.Window
 	}
 	s := &stream{d: d, receiver: r, window: uint16(pushes), windowBytes: int32(bytes)}
-	d.stream, d.number, d.transport, d.context = s, number, o.Transport, o.Context
+	d.stream, d.number, d.transport = s, number, o.Transport
+	d.changeLocked(o.Context)
 	d.sinceMS = b.g.nowMS()
 	b.g.streams.Add(1)
 	b.g.pin(b)

@@ -46,7 +46,15 @@ func (v *saver) init(g *Gateway) { v.g, v.work = g, make(chan struct{}, 1) }
 
 // dirtyLocked notes that d's record is to be saved. The caller holds d's mailbox.
 func (v *saver) dirtyLocked(d *device) {
-	if u := v.unsavedLocked(d.mb); !slices.Contains(u.devices, d) { // a user has few
+	u := v.unsavedLocked(d.mb)
+	if u.next++; u.next >= len(u.devices) {
+		u.next = 0
+	}
+	if len(u.devices) > 0 && u.devices[u.next] == d { // as where each of many messages is for all devices, in their order
+		return
+	}
+	if u.next = slices.Index(u.devices, d); u.next < 0 {
+		u.next = len(u.devices)
 		u.devices = append(u.devices, d)
 	}
 }
@@ -176,6 +184,7 @@ func (v *saver) flushSome(ctx context.Context, n int, durable bool) (int, error)
 type unsaved struct {
 	box     *mailbox
 	devices []*device          // forgotten ones too
+	next    int                // in devices: the one that was dirtied last
 	records []store.DeviceSave // of devices, one each; as they were when they were taken
 	forgets []store.Ref        // whatever expired by the counts in records is among these, or was written before
 

@@ -147,7 +147,9 @@ func (b *mailbox) restoreLocked(k *store.Entry) {
 	lane := e.msg.Priority.Lane()
 	for d := b.devices; d != nil; d = d.next {
 		if e.targets(d.id) && !d.acked.At[lane].Less(e.pos) {
-			b.settleLocked(e, e.pendingFor(d)) // acked before: only the store had not forgotten it yet
+			pending := e.pendingFor(d)
+			d.tallyLocked().take(pending)
+			b.settleLocked(e, pending) // acked before: only the store had not forgotten it yet
 			if e.dead {
 				return
 			}

@@ -134,7 +134,7 @@ func (s *stream) Refresh(c *protocol.DeviceContext) {
 	defer b.mu.Unlock()
 	if !s.detached() {
 		s.d.nextLocked(b.g.nowMS()) // what is the next by now is judged by what the device was
-		s.d.context = c
+		s.d.changeLocked(c)
 		b.g.saver.dirtyLocked(s.d)
 	}
 }

@@ -148,6 +148,7 @@ func (b *mailbox) sweepAgain(ms int64) {
 // sweep expires what is over. It reports whether a write with an unknown outcome is to be made sure, and whether what
 // expired may have held something up.
 func (b *mailbox) sweep(nowMS int64) (unsure, woken bool) {
+	b.sweepAll(nowMS)
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.gone {

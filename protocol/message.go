@@ -1,6 +1,9 @@
 package protocol
 
-import "strings"
+import (
+	"maps"
+	"strings"
+)
 
 // ContentTypeJSON is the content type of a message whose publisher named none.
 const ContentTypeJSON = "application/json"
@@ -85,6 +88,15 @@ func (c *DeviceContext) Value(key string) string {
 }
 
 const labelPrefix = "label."
+
+// Equal reports whether both say the same; nil says nothing.
+func (c *DeviceContext) Equal(o *DeviceContext) bool {
+	if c == nil || o == nil {
+		return c == o
+	}
+	return c.App == o.App && c.AppVersion == o.AppVersion && c.OS == o.OS && c.OSVersion == o.OSVersion &&
+		c.Model == o.Model && c.Locale == o.Locale && maps.Equal(c.Labels, o.Labels)
+}
 
 // Matches reports whether c has every value of where.
 func (c *DeviceContext) Matches(where map[string]string) bool {
