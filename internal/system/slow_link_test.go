@@ -81,7 +81,11 @@ func events(t *testing.T, s *server, p place) *bufio.Reader {
 	if _, err := io.WriteString(c, handshake("/ramen/receive", p)); err != nil {
 		t.Fatal(err)
 	}
-	r := bufio.NewReader(c)
+	resp, err := http.ReadResponse(bufio.NewReader(c), nil)
+	if err != nil || resp.StatusCode != http.StatusOK {
+		t.Fatalf("open: %v %v", resp, err)
+	}
+	r := bufio.NewReader(resp.Body)
 	untilLine(t, r, "event: hello\n")
 	untilLine(t, r, "\n")
 	return r
