@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"ramen/link"
@@ -85,6 +86,7 @@ func TestFix20ListSaysWhatIsThere(t *testing.T) {
 					clear(streams)
 				}
 			}
+			synctest.Wait() // a list and a check are exact only while nothing is under way: the sweeper has woken with the clock
 			w.check()
 			listed, err := w.g.Devices(context.Background(), w.route(alice), alice)
 			if err != nil {
