@@ -151,7 +151,7 @@ func (s *stream) reopenFailed(ctx context.Context, err error) {
 	now := s.srv.clock.now()
 	s.mu.Lock()
 	x := s.strainLocked()
-	again := s.state == detached && reason == protocol.ReasonUnavailable && now-x.lostMS < s.srv.cfg.DetachedTime.Milliseconds()
+	again := s.state == detached && reason == protocol.ReasonUnavailable && now-x.lostMS-s.srv.wheel.pauses.since(x.lostMS) < s.srv.cfg.DetachedTime.Milliseconds()
 	if again {
 		x.retryMS = now + reopenPauseMS + rand.Int64N(reopenJitterMS)
 	}

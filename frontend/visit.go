@@ -49,12 +49,23 @@ func (s *stream) overdueLocked(now int64) protocol.Reason {
 		return protocol.ReasonDrain
 	case s.expiresMS != 0 && now >= s.expiresMS:
 		return protocol.ReasonUnauthenticated
-	case s.kept > 0 && now-s.strain.stalledMS >= s.srv.cfg.TooSlow.Milliseconds():
+	case s.kept > 0 && now >= s.stuckLocked():
 		return protocol.ReasonTooSlow
-	case s.transport.TwoWay() && s.kept == 0 && now-s.heardMS >= silences*int64(s.intervalMS):
+	case s.transport.TwoWay() && s.kept == 0 && now >= s.silentLocked():
 		return protocol.ReasonAckTimeout
 	}
 	return protocol.ReasonNone
+}
+
+// stuckLocked is when a stream with kept bytes has taken nothing for too long.
+func (s *stream) stuckLocked() int64 {
+	since := s.strain.stalledMS
+	return since + s.srv.cfg.TooSlow.Milliseconds() + s.srv.wheel.pauses.since(since)
+}
+
+// silentLocked is when a two-way stream has said nothing for too long.
+func (s *stream) silentLocked() int64 {
+	return s.heardMS + silences*int64(s.intervalMS) + s.srv.wheel.pauses.since(s.heardMS)
 }
 
 func (s *stream) overdueDetail(r protocol.Reason) string {
@@ -144,9 +155,9 @@ func (s *stream) nextLocked(now int64) (next, spare int64) {
 		}
 	}
 	if s.kept > 0 {
-		sooner(s.strain.stalledMS + s.srv.cfg.TooSlow.Milliseconds())
+		sooner(s.stuckLocked())
 	} else if s.transport.TwoWay() {
-		sooner(s.heardMS + silences*int64(s.intervalMS))
+		sooner(s.silentLocked())
 	}
 	if s.expiresMS != 0 {
 		sooner(s.expiresMS)

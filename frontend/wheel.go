@@ -18,7 +18,8 @@ import (
 //
 // Goroutines: one, run. Lock order: wheel.mu is a leaf; a visit is made without it.
 type wheel struct {
-	visit func(s *stream, now int64) (next, spare int64) // next 0: none
+	visit  func(s *stream, now int64) (next, spare int64) // next 0: none
+	pauses pauses
 
 	mu    sync.Mutex
 	slots [wheelSlots][]*stream
@@ -49,6 +50,7 @@ func tickOf(ms int64) int64 { return ms * wheelRate / 1000 }
 func (w *wheel) run(ctx context.Context) {
 	t := time.NewTicker(wheelTick)
 	defer t.Stop()
+	w.pauses.seen = w.clock.now()
 	for {
 		select {
 		case <-ctx.Done():
@@ -62,7 +64,9 @@ func (w *wheel) run(ctx context.Context) {
 // turn visits what is due by now. A slot that streams are put back into while it is visited would be visited without end:
 // place never puts one into the present.
 func (w *wheel) turn(ctx context.Context) {
-	for target := tickOf(w.clock.now()); ctx.Err() == nil; {
+	now := w.clock.now()
+	w.pauses.look(now)
+	for target := tickOf(now); ctx.Err() == nil; {
 		w.mu.Lock()
 		if w.tick >= target {
 			w.mu.Unlock()
@@ -96,7 +100,9 @@ func (w *wheel) visitSome(slot int64) bool {
 	w.mu.Unlock()
 
 	for i, s := range hand[:n] {
-		next, spare := w.visit(s, w.clock.now())
+		now := w.clock.now()
+		w.pauses.look(now)
+		next, spare := w.visit(s, now)
 		w.mu.Lock()
 		if next != 0 && !s.off {
 			w.placeLocked(s, next, spare)

@@ -217,6 +217,8 @@ type recorder struct {
 	lost   bool
 	over   bool // closed, lost, or Close has returned
 	inside bool
+
+	onClosed func() // called in Closed
 }
 
 func (r *recorder) enter(what string) {
@@ -258,7 +260,11 @@ func (r *recorder) Closed(reason protocol.Reason, detail string) {
 	r.leave()
 	r.mu.Lock()
 	r.reason, r.detail, r.over = reason, detail, true
+	on := r.onClosed
 	r.mu.Unlock()
+	if on != nil {
+		on()
+	}
 }
 
 func (r *recorder) Lost() {

@@ -268,9 +268,15 @@ func (g *Gateway) lapseShard(ctx context.Context, l store.Lapser, s *shard) erro
 
 // stalls are the streams whose window is full, each with the time at which it ends unless something is acked.
 type stalls struct {
+	looked time.Time // when over was last called; owned by the sweeper
+
 	mu sync.Mutex
 	at map[*stream]time.Time // guarded by mu
 }
+
+// longSleep is how long the sweeper must not have looked for the process not to have run: it was stopped, or frozen with its
+// container. Its sleeps are a quarter of it.
+const longSleep = time.Second
 
 func (t *stalls) init() { t.at = make(map[*stream]time.Time) }
 
@@ -286,10 +292,21 @@ func (t *stalls) remove(s *stream) {
 	t.mu.Unlock()
 }
 
+// over is the streams whose time has come. Time in which the process did not run is no time that they had: acks that came
+// meanwhile are yet to be read.
 func (t *stalls) over(now time.Time) (over []*stream) {
+	paused := now.Sub(t.looked)
+	if t.looked.IsZero() || paused < longSleep {
+		paused = 0
+	}
+	t.looked = now
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for s, at := range t.at {
+		if paused > 0 {
+			at = at.Add(paused)
+			t.at[s] = at
+		}
 		if !now.Before(at) {
 			over = append(over, s)
 		}
