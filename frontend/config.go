@@ -27,6 +27,8 @@ type Config struct {
 	Credit    int `yaml:"credit" unit:"bytes" doc:"Most bytes of pushes under way to one device and its socket. More fills fat pipes better; a message of high priority waits behind as much."`
 	PollBytes int `yaml:"poll_bytes" unit:"bytes" doc:"Most bytes of pushes in one answer of a long-poll. At least 1KiB; one push always fits."`
 
+	UnfinishedBytes int `yaml:"unfinished_bytes" unit:"bytes" doc:"Most bytes that the WebSockets of all devices hold of messages whose end has not come; beyond it those that hold the most are ended. At least 256KiB."`
+
 	MaxStreams              int `yaml:"max_streams" doc:"Most streams of this process, polls included; beyond it a new one is told that the server is overloaded. 0: as many as open files allow."`
 	OpensPerSecond          int `yaml:"opens_per_second" doc:"Most streams opened a second, with a burst of as many. 0: no limit."`
 	MaxStreamsPerSource     int `yaml:"max_streams_per_source" doc:"Most streams of one source address (IPv6: of one /64). 0: no limit. Leave it so behind a proxy, which is the source of all."`
@@ -54,6 +56,7 @@ func Default() Config {
 		Reopens:           256,
 		Credit:            32 << 10,
 		PollBytes:         1 << 20,
+		UnfinishedBytes:   16 << 20,
 		GRPCStreams:       1000,
 		ReadHeaderTimeout: 10 * time.Second,
 		IdleTimeout:       90 * time.Second,
@@ -84,6 +87,7 @@ func (c Config) Validate() error {
 	check(c.Credit >= 1024 && c.Credit <= 1<<30, "credit is %d bytes: use 1024 to 1GiB", c.Credit)
 	check(c.Credit <= c.Sock.MaxKept/2, "credit is %d bytes: use at most half of sock.max_kept, %d, since frames are longer than what is in them", c.Credit, c.Sock.MaxKept)
 	check(c.PollBytes >= 1024 && c.PollBytes <= 1<<30, "poll_bytes is %d bytes: use 1024 to 1GiB", c.PollBytes)
+	check(c.UnfinishedBytes >= 256<<10 && c.UnfinishedBytes <= 1<<30, "unfinished_bytes is %d bytes: use 256KiB to 1GiB, such as 16MiB", c.UnfinishedBytes)
 	for _, n := range []int{c.MaxStreams, c.OpensPerSecond, c.MaxStreamsPerSource, c.OpensPerSecondPerSource} {
 		check(n >= 0, "a limit on streams or opens is %d: use 0 (no limit) or more", n)
 	}

@@ -2,6 +2,7 @@ package frontend
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 )
@@ -54,5 +55,5 @@ func (s *Server) Check() error {
 	if more := int(s.limits.total() - before); onWheel > entered+more {
 		return fmt.Errorf("frontend: check: %d streams are on the wheel, but %d have entered", onWheel, entered)
 	}
-	return s.loop.Check()
+	return errors.Join(s.unfinished.check(), s.loop.Check())
 }

@@ -30,6 +30,7 @@ type metrics struct {
 	toPush     [priorityCount]prometheus.Observer
 	toAck      [priorityCount]prometheus.Observer
 	reopens    map[string]prometheus.Counter
+	unfinished prometheus.Gauge
 }
 
 var latencyBuckets = []float64{.0005, .001, .002, .005, .01, .02, .05, .1, .2, .5, 1, 2, 5, 10, 30, 60, 300}
@@ -61,7 +62,11 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 		Name: "ramen_frontend_push_to_ack_seconds", Help: "From a push to its ack.", Buckets: latencyBuckets,
 	}, []string{"priority"})
 
-	m := &metrics{late: late, refused: map[protocol.Code]prometheus.Counter{}, reopens: map[string]prometheus.Counter{}}
+	unfinished := prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "ramen_frontend_unfinished_bytes", Help: "Bytes held of devices' WebSocket messages whose end has not come.",
+	})
+
+	m := &metrics{late: late, unfinished: unfinished, refused: map[protocol.Code]prometheus.Counter{}, reopens: map[string]prometheus.Counter{}}
 	for _, t := range transports {
 		label := t.String()
 		m.streams[t] = streams.WithLabelValues(label)
@@ -90,7 +95,7 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 	for _, result := range []string{"ok", "unavailable", "superseded", "refused"} {
 		m.reopens[result] = reopens.WithLabelValues(result)
 	}
-	for _, c := range []prometheus.Collector{streams, opens, resumed, refused, ends, pushes, bytes, acks, beats, reopens, late, toPush, toAck} {
+	for _, c := range []prometheus.Collector{streams, opens, resumed, refused, ends, pushes, bytes, acks, beats, reopens, late, toPush, toAck, unfinished} {
 		if err := r.Register(c); err != nil {
 			return nil, err
 		}

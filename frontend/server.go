@@ -57,6 +57,8 @@ type Server struct {
 	cancel   context.CancelFunc
 	turning  sync.WaitGroup // the wheel
 
+	unfinished *unfinished // of WebSockets
+
 	draining atomic.Bool // streams are asked to leave
 	closing  atomic.Bool // streams are ended
 
@@ -88,6 +90,7 @@ func New(cfg Config, d Deps) (*Server, error) {
 	s.limits = newLimits(&s.cfg, s.clock)
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.wheel = newWheel(s.clock, (*stream).visit)
+	s.unfinished = newUnfinished(cfg.UnfinishedBytes, m.unfinished)
 	s.reopens = &reopens{ctx: s.ctx, limit: cfg.Reopens}
 	s.turning.Go(func() { s.wheel.run(s.ctx) })
 	return s, nil

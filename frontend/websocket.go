@@ -20,7 +20,8 @@ type wsStream struct {
 	reader ws.Reader  // owned by Read
 	begun  sync.Mutex // guards reader; held until what came with the handshake was read
 	proto  bool
-	code   int // guarded by stream.mu; the close code, if not the reason's: see noCode
+	partly bool // guarded by begun: it holds a part of a message. unfinished.go
+	code   int  // guarded by stream.mu; the close code, if not the reason's: see noCode
 }
 
 // noCode is a close frame without a code, in answer to one.
@@ -62,11 +63,13 @@ var errEnded = errors.New("frontend: the stream has ended")
 // Read implements sock.Handler.
 func (x *wsStream) Read(b []byte) {
 	x.begun.Lock()
-	defer x.begun.Unlock()
-	x.read(b)
+	over := x.read(b)
+	x.begun.Unlock()
+	endUnfinished(over)
 }
 
-func (x *wsStream) read(b []byte) {
+// read answers the streams that are to end for it.
+func (x *wsStream) read(b []byte) (over []*wsStream) {
 	var a acks
 	err := x.reader.Feed(b, func(op ws.Opcode, payload []byte) error { return x.message(op, payload, &a) })
 	x.stream.ack(&a)
@@ -78,6 +81,7 @@ func (x *wsStream) read(b []byte) {
 		x.closeWith(broken.Code)
 		x.stream.finish(reason, broken.Text)
 	}
+	return x.held()
 }
 
 // message takes one message or control frame of the device's.
@@ -151,7 +155,7 @@ func (x *wsStream) Closed(error) {
 	x.stream.gone()
 	x.begun.Lock() // what came with the handshake may still be read
 	defer x.begun.Unlock()
-	x.reader.Release()
+	x.drop()
 }
 
 // upgrade serves GET /ramen/ws. A page can read neither status nor body of a handshake, so what is wrong with its parameters is
@@ -186,12 +190,14 @@ func (s *Server) serveSocket(ctx context.Context, c taker, a *wish, n *ws.Negoti
 		return
 	}
 	x.begun.Lock()
-	defer x.begun.Unlock()
 	x.stream.start(lk, opened, func(h *protocol.Hello) (written, error) { return x.connect(c, n.Head, h, opened.Pending) })
 	x.wire.sent(&x.stream)
+	var over []*wsStream
 	if len(n.Early) > 0 {
-		x.read(n.Early)
+		over = x.read(n.Early)
 	}
+	x.begun.Unlock()
+	endUnfinished(over)
 }
 
 func (s *Server) failHandshake(w http.ResponseWriter, err error) {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"sync"
 	"unicode/utf8"
+	"unsafe"
 )
 
 // Reader decodes the frames of one client. Its zero value is ready for one that has not negotiated deflate.
@@ -67,6 +68,14 @@ func (r *Reader) Feed(b []byte, on func(op Opcode, payload []byte) error) error 
 
 // Idle says that no message or frame has begun, and no buffer is held.
 func (r *Reader) Idle() bool { return r.p == nil }
+
+// Held is how many bytes an incomplete message or frame holds; 0: none has begun.
+func (r *Reader) Held() int {
+	if r.p == nil {
+		return 0
+	}
+	return int(unsafe.Sizeof(*r.p)) + cap(r.p.data)
+}
 
 // Release gives back what an incomplete message holds, where the connection ended within it. Further input is dropped.
 func (r *Reader) Release() {
