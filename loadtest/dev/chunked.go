@@ -28,7 +28,11 @@ func (c *chunks) decode(b []byte) ([]byte, error) {
 			c.head = append(c.head, b...)
 			break
 		}
-		line := bytes.TrimSpace(append(c.head, b[:end]...))
+		line := b[:end]
+		if len(c.head) > 0 {
+			line = append(c.head, line...)
+		}
+		line = bytes.TrimSpace(line)
 		c.head, b = nil, b[end+1:]
 		size, _, _ := bytes.Cut(line, []byte(";"))
 		n, err := strconv.ParseUint(string(size), 16, 31)
