@@ -39,6 +39,9 @@ func (c codec) Unmarshal(data mem.BufferSlice, v any) error {
 
 // Marshal implements encoding.CodecV2.
 func (c codec) Marshal(v any) (mem.BufferSlice, error) {
+	if a, ok := v.(*listAnswer); ok {
+		return mem.BufferSlice{a.buffer()}, nil
+	}
 	r, ok := v.(*publishResponse)
 	if !ok {
 		return c.CodecV2.Marshal(v)

@@ -14,12 +14,13 @@ type Config struct {
 	// With less than publish.max_batch a full batch could never pass.
 	PublishBurst   int   `yaml:"publish_burst" doc:"How many may come at once under publishes_per_second; at least publish.max_batch."`
 	BytesUnderWay  int64 `yaml:"bytes_under_way" unit:"bytes" doc:"Most bytes of all publishes that are not answered yet; beyond it they are unavailable. Memory is about twice that at worst."`
+	ListBytes      int64 `yaml:"list_bytes" unit:"bytes" doc:"Most bytes of all lists (of messages, of devices) that their clients are reading just now; beyond it lists are refused, to be asked for again. One alone may be larger. At least 1MiB."`
 	StreamRequests int   `yaml:"stream_requests" doc:"Requests of one PublishStream that are read ahead of the answers; then it is not read until some are answered."`
 }
 
 // Default is what PROTOCOL names, without a limit on the rate.
 func Default() Config {
-	return Config{Publish: protocol.DefaultPublishLimits(), PublishBurst: 2000, BytesUnderWay: 256 << 20, StreamRequests: 256}
+	return Config{Publish: protocol.DefaultPublishLimits(), PublishBurst: 2000, BytesUnderWay: 256 << 20, ListBytes: 64 << 20, StreamRequests: 256}
 }
 
 // Validate reports the first setting that cannot be.
@@ -34,6 +35,8 @@ func (c *Config) Validate() error {
 		return fmt.Errorf("backend: publish_burst is %d: it must be at least publish.max_batch, %d", c.PublishBurst, c.Publish.MaxBatch)
 	case c.BytesUnderWay < int64(c.Publish.MaxBody):
 		return fmt.Errorf("backend: bytes_under_way is %d: it must be at least publish.max_body, %d", c.BytesUnderWay, c.Publish.MaxBody)
+	case c.ListBytes < 1<<20:
+		return fmt.Errorf("backend: list_bytes is %d: it must be at least %d", c.ListBytes, 1<<20)
 	case c.StreamRequests < 1 || c.StreamRequests > 1<<16:
 		return fmt.Errorf("backend: stream_requests is %d: it must be 1 to %d", c.StreamRequests, 1<<16)
 	}

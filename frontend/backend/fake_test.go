@@ -144,7 +144,7 @@ func newRig(t testing.TB, change func(*Config), keys *auth.Keys) *rig {
 	gs := grpc.NewServer(s.GRPCOptions()...)
 	s.RegisterGRPC(gs)
 	served := make(chan error, 1)
-	go func() { served <- gs.Serve(lis) }()
+	go func() { served <- gs.Serve(s.GRPCListener(lis)) }()
 	conn, err := grpc.NewClient(lis.Addr().String(), grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithDefaultCallOptions(grpc.MaxCallSendMsgSize(16<<20), grpc.MaxCallRecvMsgSize(64<<20)))
 	if err != nil {

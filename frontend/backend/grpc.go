@@ -2,12 +2,14 @@ package backend
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
 
 	"ramen/frontend/auth"
 	"ramen/protocol"
@@ -41,6 +43,13 @@ func (s *Server) RegisterGRPC(r grpc.ServiceRegistrar) {
 		}
 	}
 	desc.Streams = append([]grpc.StreamDesc(nil), desc.Streams...)
+	for _, list := range []grpc.StreamDesc{
+		{StreamName: "ListDevices", Handler: listHandler(callDevices, newOf[ramenpb.ListDevicesRequest], (*service).listDevices)},
+		{StreamName: "ListMessages", Handler: listHandler(callMessages, newOf[ramenpb.ListMessagesRequest], (*service).listMessages)},
+	} {
+		desc.Methods = slices.DeleteFunc(desc.Methods, func(m grpc.MethodDesc) bool { return m.MethodName == list.StreamName })
+		desc.Streams = append(desc.Streams, list)
+	}
 	for i := range desc.Streams {
 		if desc.Streams[i].StreamName == "PublishStream" {
 			desc.Streams[i].Handler = func(srv any, stream grpc.ServerStream) error {
@@ -50,6 +59,8 @@ func (s *Server) RegisterGRPC(r grpc.ServiceRegistrar) {
 	}
 	r.RegisterService(&desc, &service{server: s})
 }
+
+func newOf[T any]() *T { return new(T) }
 
 // service is the gRPC side of a Server. Publish and PublishStream do not go through the generated types.
 type service struct {
@@ -87,20 +98,15 @@ func (g *service) publish(ctx context.Context, in *publishRequest, began time.Ti
 	return &publishResponse{in.batch.results}, g.server.done(callPublish, began, nil)
 }
 
-// ListDevices implements ramenpb.BackendServer.
-func (g *service) ListDevices(ctx context.Context, in *ramenpb.ListDevicesRequest) (*ramenpb.ListDevicesResponse, error) {
-	return answer(ctx, g, callDevices, auth.ScopeRead, func() (*ramenpb.ListDevicesResponse, *protocol.Error) {
-		devices, err := g.server.devices(ctx, in.GetUser())
-		return devicesProto(devices), err
-	})
+// listDevices and listMessages are the lists of a user: what they hold, and how they are made.
+func (g *service) listDevices(ctx context.Context, in *ramenpb.ListDevicesRequest) (int64, func() proto.Message, *protocol.Error) {
+	devices, err := g.server.devices(ctx, in.GetUser())
+	return devicesBytes(devices), func() proto.Message { return devicesProto(devices) }, err
 }
 
-// ListMessages implements ramenpb.BackendServer.
-func (g *service) ListMessages(ctx context.Context, in *ramenpb.ListMessagesRequest) (*ramenpb.ListMessagesResponse, error) {
-	return answer(ctx, g, callMessages, auth.ScopeRead, func() (*ramenpb.ListMessagesResponse, *protocol.Error) {
-		messages, err := g.server.messages(ctx, in.GetUser())
-		return messagesProto(messages), err
-	})
+func (g *service) listMessages(ctx context.Context, in *ramenpb.ListMessagesRequest) (int64, func() proto.Message, *protocol.Error) {
+	messages, err := g.server.messages(ctx, in.GetUser())
+	return messagesBytes(messages), func() proto.Message { return messagesProto(messages) }, err
 }
 
 // Recall implements ramenpb.BackendServer.

@@ -42,6 +42,17 @@ func (s *Server) Handler(rest http.Handler) http.Handler {
 	})
 }
 
+// Readers serves h to who may read: with authentication, to keys with that scope.
+func (s *Server) Readers(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if err := s.allow(r.Header.Get("Authorization"), auth.ScopeRead); err != nil {
+			writeError(w, err)
+			return
+		}
+		h.ServeHTTP(w, r)
+	})
+}
+
 // endpoint is one call of PROTOCOL 8 and what its path names.
 type endpoint struct {
 	call     call

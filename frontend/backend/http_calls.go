@@ -54,7 +54,13 @@ func (s *Server) serveDevices(w http.ResponseWriter, r *http.Request, user, _ st
 	if err != nil {
 		return err
 	}
-	writeJSON(w, http.StatusOK, appendDevices(nil, devices))
+	bytes := devicesBytes(devices)
+	release, err := s.holdList(bytes, protocol.CodeUnavailable)
+	if err != nil {
+		return err
+	}
+	defer release()
+	s.withDeadline(w, bytes, func() { writeJSON(w, http.StatusOK, appendDevices(nil, devices)) })
 	return nil
 }
 
@@ -64,6 +70,17 @@ func (s *Server) serveMessages(w http.ResponseWriter, r *http.Request, user, _ s
 	if err != nil {
 		return err
 	}
+	bytes := messagesBytes(messages)
+	release, err := s.holdList(bytes, protocol.CodeUnavailable)
+	if err != nil {
+		return err
+	}
+	defer release()
+	s.withDeadline(w, bytes, func() { writeMessages(w, messages) })
+	return nil
+}
+
+func writeMessages(w http.ResponseWriter, messages []*protocol.Message) {
 	w.Header()["Content-Type"], w.Header()["Cache-Control"] = typeJSON, noStore
 	b := append(make([]byte, 0, 4<<10), `{"messages":[`...)
 	for i, m := range messages {
@@ -72,13 +89,12 @@ func (s *Server) serveMessages(w http.ResponseWriter, r *http.Request, user, _ s
 		}
 		if b = appendMessage(b, m); len(b) >= 32<<10 {
 			if _, err := w.Write(b); err != nil {
-				return nil // the client has gone away
+				return // the client has gone away, or does not read
 			}
 			b = b[:0]
 		}
 	}
 	w.Write(append(b, "]}\n"...))
-	return nil
 }
 
 // serveRecall is DELETE /v1/users/{user}/messages/{id}.

@@ -47,6 +47,7 @@ type metrics struct {
 	refused             [sideCount][callCount]map[protocol.Code]prometheus.Counter
 	seconds             [sideCount][callCount]prometheus.Observer
 	batch               [sideCount]prometheus.Observer
+	unread              prometheus.Counter
 	all                 []prometheus.Collector
 }
 
@@ -69,7 +70,10 @@ func newMetrics() *metrics {
 		Help:    "Messages of a publish request, users counted one by one.",
 		Buckets: []float64{1, 2, 5, 10, 20, 50, 100, 200, 500, 1000},
 	}, []string{"side"})
-	m := &metrics{all: []prometheus.Collector{publishes, requests, seconds, batch}}
+	unread := prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "ramen_backend_lists_unread_total", Help: "Connections of gRPC that were ended because a list was not read in time.",
+	})
+	m := &metrics{unread: unread, all: []prometheus.Collector{publishes, requests, seconds, batch, unread}}
 	for s, name := range sideNames {
 		m.accepted[s] = publishes.WithLabelValues(name, "accepted")
 		m.duplicate[s] = publishes.WithLabelValues(name, "duplicate")

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 	"unicode"
 	"unicode/utf8"
 
@@ -41,6 +42,8 @@ type Server struct {
 	metrics  *metrics
 	limiter  *rate.Limiter // nil: no limit
 	underWay *semaphore.Weighted
+	lists    *semaphore.Weighted // bytes that clients are reading
+	listTime time.Duration
 	draining chan struct{}
 
 	scratch sync.Pool // of *[]protocol.Publish
@@ -57,7 +60,7 @@ func New(cfg Config, r Router, keys *auth.Keys, reg prometheus.Registerer) (*Ser
 		return nil, err
 	}
 	s := &Server{cfg: cfg, router: r, keys: keys, metrics: newMetrics(),
-		underWay: semaphore.NewWeighted(cfg.BytesUnderWay), draining: make(chan struct{})}
+		underWay: semaphore.NewWeighted(cfg.BytesUnderWay), lists: semaphore.NewWeighted(cfg.ListBytes), listTime: listTime, draining: make(chan struct{})}
 	if cfg.PublishesPerSecond > 0 {
 		s.limiter = rate.NewLimiter(rate.Limit(cfg.PublishesPerSecond), cfg.PublishBurst)
 	}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"golang.org/x/sync/singleflight"
 
 	"ramen/frontend/console"
 	"ramen/protocol"
@@ -29,11 +30,17 @@ func (r *readiness) Ready() error {
 
 // operators adds what operators ask of the backends' port: the console, health, metrics, and a check of the gauges.
 // PROTOCOL 3, 8.
-func operators(mux *http.ServeMux, ready func() error, check func() error, g prometheus.Gatherer) {
+// The check names users, and counts everything: it takes a key that may read, and is made once for all who ask meanwhile.
+func operators(mux *http.ServeMux, ready, check func() error, readers func(http.Handler) http.Handler, g prometheus.Gatherer) {
+	var checking singleflight.Group
+	once := func() error {
+		_, err, _ := checking.Do("", func() (any, error) { return nil, check() })
+		return err
+	}
 	mux.Handle("/{$}", reading(console.Handler()))
 	mux.Handle("/healthz", reading(asks(func() error { return nil })))
 	mux.Handle("/readyz", reading(asks(ready)))
-	mux.Handle("/debug/check", reading(asks(check)))
+	mux.Handle("/debug/check", reading(readers(asks(once))))
 	mux.Handle("/metrics", reading(promhttp.HandlerFor(g, promhttp.HandlerOpts{})))
 	mux.HandleFunc("/", nothingHere)
 }

@@ -96,7 +96,7 @@ func (a *App) serveDevices(p *ports, c *auth.Certs) {
 
 func (a *App) serveBackends(p *ports, c *auth.Certs) {
 	rest := http.NewServeMux()
-	operators(rest, a.ready.Ready, a.Check, a.registry)
+	operators(rest, a.ready.Ready, a.Check, a.backend.Readers, a.registry)
 	h := &http.Server{
 		Handler:           a.backend.Handler(rest),
 		ReadHeaderTimeout: 10 * time.Second,
@@ -112,7 +112,7 @@ func (a *App) serveBackends(p *ports, c *auth.Certs) {
 		return ignoreClosed(h.ServeTLS(p.backends, "", ""))
 	})
 	s := a.grpcServer(a.backend.GRPCOptions(), serverTLS(c, "h2"), "ramen.v1.Backend", a.backend.RegisterGRPC)
-	p.serve("backends_grpc", func() error { return s.Serve(sock.Quiet(p.backendsGRPC)) })
+	p.serve("backends_grpc", func() error { return s.Serve(a.backend.GRPCListener(sock.Quiet(p.backendsGRPC))) })
 	a.onEnd("HTTP of backends", func(ctx context.Context) error { return errors.Join(h.Shutdown(ctx), h.Close()) })
 	a.onEnd("gRPC of backends", func(ctx context.Context) error { return stopGRPC(ctx, s) })
 }

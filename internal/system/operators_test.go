@@ -65,3 +65,17 @@ func TestOperatorsPathsAreReadOnly(t *testing.T) {
 		}
 	}
 }
+
+// The check counts everything and names users: it is no matter of who has no key that may read.
+func TestFix20CheckTakesAKeyThatMayRead(t *testing.T) {
+	t.Parallel()
+	s := serve(t, keysConfig(t))
+	for header, want := range map[string]int{"": 401, "Bearer wrong": 401, "Bearer publisher": 403, "Bearer reader": 200} {
+		if r := s.do("GET", s.backendURL("/debug/check"), "", "Authorization", header); r.status != want {
+			t.Errorf("with %q: %d %s, want %d", header, r.status, r.body, want)
+		}
+	}
+	if r := serve(t, testConfig(t, memory)).backend("GET", "/debug/check", ""); r.status != 200 {
+		t.Errorf("without authentication: %d %s", r.status, r.body)
+	}
+}
