@@ -105,7 +105,7 @@ func (b *mailbox) countLocked(n *counts) {
 		l := b.laneLocked(i)
 		n.waiting[i] += int64(len(l.entries) - l.dead)
 	}
-	n.bytes += b.bytes + int64(b.count)*entryOverhead + b.seen.bytes()
+	n.bytes += b.bytesLocked() + b.unsureBytesLocked()
 	for d := b.devices; d != nil; d = d.next {
 		n.devices++
 		if d.stream != nil {

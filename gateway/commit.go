@@ -30,7 +30,8 @@ type committer struct {
 type job struct {
 	pool  *sync.Pool
 	ops   []op
-	bytes int           // of the messages, overhead included
+	bytes int           // of the messages to write, overhead included
+	held  int64         // of memory that the messages take
 	done  chan struct{} // gets one token once every op has its result
 	after func()        // called then, by who gave the token; may be nil
 }
@@ -56,11 +57,16 @@ func (g *Gateway) newJob() *job {
 }
 
 // commitBytes bounds one write and one job, overhead included, a message more or less: what the store cannot write within the deadline is
-// unknown, and is written again, so that larger pieces might never succeed. queueBytes bounds what waits for a committer.
+// unknown, and is written again, so that larger pieces might never succeed. mostQueued bounds the memory of what waits for a
+// committer, and so does a sixteenth of memory_bytes for all of them.
 const (
 	commitBytes = 2 << 20
-	queueBytes  = 64 << 20
+	mostQueued  = 64 << 20
 )
+
+func (g *Gateway) queueBytes() int64 {
+	return min(mostQueued, max(commitBytes, g.cfg.MemoryBytes/16/int64(len(g.committers))))
+}
 
 // size is the bytes that the job makes the committer write, roughly.
 func (j *job) size() int {
@@ -84,7 +90,7 @@ const (
 // free gives the job back to the pool: its token has been taken, and nobody knows it any more.
 func (j *job) free() {
 	clear(j.ops)
-	j.ops, j.bytes = j.ops[:0], 0
+	j.ops, j.bytes, j.held = j.ops[:0], 0, 0
 	if cap(j.ops) <= keptOps {
 		j.pool.Put(j)
 	}
@@ -101,14 +107,14 @@ func (c *committer) run() {
 // gather takes what else is waiting, up to the bound of one write.
 func (c *committer) gather(first *job) {
 	c.batch = append(c.batch[:0], first)
-	c.queued.Add(-int64(first.bytes))
+	c.queued.Add(-first.held)
 	for n, bytes := len(first.ops), first.size(); n < c.g.cfg.CommitMessages && bytes < commitBytes; {
 		select {
 		case j, ok := <-c.jobs:
 			if !ok {
 				return
 			}
-			c.queued.Add(-int64(j.bytes))
+			c.queued.Add(-j.held)
 			c.batch, n, bytes = append(c.batch, j), n+len(j.ops), bytes+j.size()
 		default:
 			return

@@ -35,6 +35,7 @@ type flow struct {
 	read   protocol.Positions // how far its latest stream has come: pushed, or passed over as not for it
 	sent   []sent             // unacked pushes of its latest stream, in order; their seqs end at pushed.Seq
 	bytes  int                // of payload in sent
+	held   int64              // bytes of memory of sent, as they were counted
 }
 
 var flows = sync.Pool{New: func() any { return new(flow) }}
@@ -60,6 +61,8 @@ func (d *device) restLocked() {
 	if cap(f.sent) > keptSent { // rewound
 		f.sent = nil
 	}
+	d.mb.g.memory.Add(-f.held)
+	f.held = 0 // what a spare one keeps is nobody's
 	flows.Put(f)
 	d.flow = nil
 }
@@ -152,6 +155,12 @@ func (d *device) judgeLocked(e *entry, v verdict) {
 		e.verdicts = make(map[protocol.DeviceID]verdict, 1)
 	}
 	e.verdicts[d.id] = v
+	if n := len(e.verdicts); n == 1 || n > fewInMap {
+		if more := messageBytes(e.msg, e.device, e.where) + verdictsBytes(n) - int64(e.size); more > 0 {
+			e.size += int32(more)
+			d.mb.holdLocked(more)
+		}
+	}
 	if v == unwanted {
 		d.tallyLocked().take(false)
 		d.mb.settleLocked(e, false)
@@ -182,6 +191,7 @@ func (d *device) sendLocked(e *entry) protocol.Push {
 		f.pushed.At[i] = e.pos
 	}
 	f.sent = append(f.sent, sent{pos: e.pos, bytes: int32(len(e.msg.Payload)), lane: uint8(i)})
+	d.weighLocked()
 	f.bytes += len(e.msg.Payload)
 	return protocol.Push{
 		Seq:         f.pushed.Seq,
@@ -226,6 +236,7 @@ func (d *device) ackLocked(c protocol.Cursor) (moved bool) {
 		}
 	}
 	f.drop(acked.At)
+	d.weighLocked()
 	d.mb.trimLocked()
 	return true
 }

@@ -28,7 +28,8 @@ type Gateway struct {
 	shards     []shard
 	committers []*committer
 	metrics    *metrics
-	started    time.Time // with its monotonic reading: the origin of µs
+	admitOf    [protocol.Lanes]func() error // admitMemory of each lane
+	started    time.Time                    // with its monotonic reading: the origin of µs
 
 	saver   saver
 	stalls  stalls
@@ -36,7 +37,8 @@ type Gateway struct {
 	jobs    sync.Pool     // of *job
 	counter atomic.Uint64 // of streams
 	micros  atomic.Uint64 // the last position given
-	memory  atomic.Int64  // bytes of waiting messages, overhead included
+	loads   chan struct{} // one for each load under way
+	memory  atomic.Int64  // bytes that users in memory take (size.go)
 	boxes   atomic.Int64
 	devices atomic.Int64
 	streams atomic.Int64
@@ -67,11 +69,16 @@ func New(cfg Config, deps Deps) (*Gateway, error) {
 		cfg: cfg, log: deps.Log, store: deps.Store, identity: deps.Store.Identity(), lease: deps.Lease,
 		shards: make([]shard, cfg.ShardCount), started: time.Now(),
 	}
+	g.loads = make(chan struct{}, min(mostLoads, max(2, cfg.MemoryBytes/cfg.MailboxBytes)))
 	if g.lease == nil {
 		g.lease = func() bool { return true }
 	}
 	g.sealer = protocol.Sealer{Generation: g.identity.Generation, Key: g.identity.Key}
 	g.metrics = newMetrics(deps.Registerer, g)
+	for i := range g.admitOf {
+		p := protocol.LanePriority(i)
+		g.admitOf[i] = func() error { return g.admitMemory(p) }
+	}
 	g.saver.init(g)
 	g.stalls.init()
 	for i := range g.shards {
@@ -183,15 +190,33 @@ func (g *Gateway) fenced(o store.Owner) {
 
 // admit refuses by priority where memory or the store runs short: low first. PROTOCOL 9.
 func (g *Gateway) admit(p protocol.Priority) error {
-	if used := g.memory.Load(); used > g.cfg.MemoryBytes*memoryShare[p.Lane()]/100 {
-		g.metrics.refused[p.Lane()].Inc()
-		return protocol.Errorf(protocol.CodeUnavailable, "the gateway's memory for waiting messages is nearly full (%d of %d bytes) and takes no %s priority now; retry with backoff", used, g.cfg.MemoryBytes, p)
+	if err := g.admitMemory(p); err != nil {
+		return err
 	}
 	if a, ok := g.store.(store.Admitter); ok {
 		if err := a.Admit(p); err != nil {
 			g.metrics.refused[p.Lane()].Inc()
 			return protocol.Errorf(protocol.CodeUnavailable, "the store takes no %s priority now: %v; retry with backoff", p, err)
 		}
+	}
+	return nil
+}
+
+func (g *Gateway) admitMemory(p protocol.Priority) error {
+	used := g.memory.Load()
+	if used <= g.cfg.MemoryBytes*memoryShare[p.Lane()]/100 {
+		return nil
+	}
+	g.metrics.refused[p.Lane()].Inc()
+	return protocol.Errorf(protocol.CodeUnavailable, "the gateway's memory for waiting messages is nearly full (%d of %d bytes) and takes no %s priority now; retry with backoff", used, g.cfg.MemoryBytes, p)
+}
+
+// admitUser refuses to take anybody into memory while it is full: a mailbox of the store's, or a device that is not known yet. Who
+// is there is served as ever, and so makes room.
+func (g *Gateway) admitUser() error {
+	if used := g.memory.Load(); used > g.cfg.MemoryBytes {
+		g.metrics.turned.Inc()
+		return protocol.Errorf(protocol.CodeUnavailable, "the gateway's memory is full (%d of %d bytes) and takes no more users or devices now; retry with backoff", used, g.cfg.MemoryBytes)
 	}
 	return nil
 }

@@ -18,6 +18,7 @@ type entry struct {
 	device   protocol.DeviceID // empty: every device
 	where    map[string]string
 	verdicts map[protocol.DeviceID]verdict // of where, as far as judged; nil until then
+	size     int32                         // bytes that it holds, as it was counted (size.go)
 	waiting  int32
 	acked    bool // by at least one device
 	killed   bool // by a write that is under way, or unsure
@@ -75,6 +76,7 @@ type lanes struct {
 		place  int
 	}
 	wheres  int    // live entries with where
+	held    int64  // bytes of what is in the lanes, the dead included, and of these themselves
 	changes uint64 // of whom something waits for, and of what is in the lanes
 }
 
@@ -107,10 +109,11 @@ func (l *lane) find(p protocol.Position) *entry {
 // compactAt is how many dead entries behind a live one are borne before a lane is rewritten.
 const compactAt = 64
 
-// trim drops the dead at the head, and all of them where they are many.
-func (l *lane) trim() {
+// trim drops the dead at the head, and all of them where they are many, and says what they held.
+func (l *lane) trim() (bytes int64) {
 	head := 0
 	for head < len(l.entries) && l.entries[head].dead {
+		bytes += int64(l.entries[head].size)
 		l.entries[head] = nil
 		head++
 	}
@@ -121,6 +124,8 @@ func (l *lane) trim() {
 		for _, e := range l.entries {
 			if !e.dead {
 				live = append(live, e)
+			} else {
+				bytes += int64(e.size)
 			}
 		}
 		l.entries, l.dead = live, 0
@@ -128,4 +133,5 @@ func (l *lane) trim() {
 	if len(l.entries) == 0 {
 		l.entries = nil // an idle mailbox holds no buffer
 	}
+	return bytes
 }

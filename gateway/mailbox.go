@@ -80,6 +80,8 @@ func (b *mailbox) makeLanesLocked() *lanes {
 	if b.lanes == nil {
 		b.lanes = spareLanes.Get().(*lanes)
 		b.lanes.beginTallies(b.countDevices())
+		b.lanes.held = 0
+		b.holdLocked(lanesBytes)
 	}
 	return b.lanes
 }
@@ -129,6 +131,7 @@ func (b *mailbox) countDevices() (n int) {
 // insertLocked puts a durable entry at the end of its lane and says for how many known devices it is.
 func (b *mailbox) insertLocked(e *entry) (devices int) {
 	l := b.makeLanesLocked()
+	l.held += int64(e.size)
 	devices = b.tallyEntryLocked(e)
 	in := &l.at[e.msg.Priority.Lane()]
 	in.entries = append(in.entries, e)
@@ -168,7 +171,8 @@ func (b *mailbox) removeLocked(e *entry, why fate) {
 	e.dead, e.ended = true, why
 	i := e.msg.Priority.Lane()
 	b.lanes.at[i].dead++
-	b.releaseLocked(e.msg)
+	b.count--
+	b.bytes -= quotaBytes(e.msg, e.where)
 	b.g.ledger.waiting[i].Add(-1)
 	b.g.ledger.ended[why].Add(1)
 	lazily, ref := why == fateAcked || why == fateExpired, e.ref()
@@ -189,24 +193,22 @@ func (b *mailbox) removeLocked(e *entry, why fate) {
 	}
 }
 
-// reserveLocked takes room for m, or says which bound it meets. freed is what the same write takes out.
-func (b *mailbox) reserveLocked(m *protocol.Message, freed room) error {
-	if count, bytes := b.wouldBe(m, freed); count > b.g.cfg.MailboxMessages || bytes > b.g.cfg.MailboxBytes {
+// reserveLocked takes room for e, or says which bound it meets. freed is what the same write takes out.
+func (b *mailbox) reserveLocked(e *entry, freed room) error {
+	if count, bytes := b.wouldBe(e, freed); count > b.g.cfg.MailboxMessages || bytes > b.g.cfg.MailboxBytes {
 		if nowMS := b.g.nowMS(); b.expiresBy(nowMS) {
 			b.sweepLocked(nowMS) // what is over takes no room
 		}
 	}
 	cfg := &b.g.cfg
-	count, bytes := b.wouldBe(m, freed)
+	count, bytes := b.wouldBe(e, freed)
 	switch {
 	case count > cfg.MailboxMessages:
 		return protocol.Errorf(protocol.CodeResourceExhausted, "the user's mailbox is full: %d messages wait, the most is %d; retry when devices have acked or messages have expired", b.count, cfg.MailboxMessages)
 	case bytes > cfg.MailboxBytes:
-		return protocol.Errorf(protocol.CodeResourceExhausted, "the user's mailbox is full: %d bytes of payload and headers wait, this message has %d, the most is %d; retry when devices have acked or messages have expired", b.bytes, m.Size(), cfg.MailboxBytes)
+		return protocol.Errorf(protocol.CodeResourceExhausted, "the user's mailbox is full: %d bytes of payload, headers and where wait, this message has %d, the most is %d; retry when devices have acked or messages have expired", b.bytes, quotaBytes(e.msg, e.where), cfg.MailboxBytes)
 	}
-	b.count++
-	b.bytes += int64(m.Size())
-	b.g.memory.Add(int64(m.Size()) + entryOverhead)
+	b.enterLocked(e)
 	return nil
 }
 
@@ -216,8 +218,8 @@ type room struct {
 	bytes int64
 }
 
-func (b *mailbox) wouldBe(m *protocol.Message, freed room) (count int, bytes int64) {
-	return int(b.count) + 1 - freed.count, b.bytes + int64(m.Size()) - freed.bytes
+func (b *mailbox) wouldBe(e *entry, freed room) (count int, bytes int64) {
+	return int(b.count) + 1 - freed.count, b.bytes + quotaBytes(e.msg, e.where) - freed.bytes
 }
 
 // expiresBy reports whether something may have expired at nowMS.
@@ -226,13 +228,19 @@ func (b *mailbox) expiresBy(nowMS int64) bool {
 	return next != 0 && next <= nowMS
 }
 
-// entryOverhead is what a waiting message takes in memory beside its payload and headers, in bytes, roughly.
-const entryOverhead = 512
+// enterLocked counts an entry, releaseLocked one that comes into no lane. Of one that leaves a lane the room is counted at once, and
+// the memory when it is trimmed.
+func (b *mailbox) enterLocked(e *entry) {
+	b.count++
+	b.bytes += quotaBytes(e.msg, e.where)
+	e.size = int32(messageBytes(e.msg, e.device, e.where))
+	b.g.memory.Add(int64(e.size))
+}
 
-func (b *mailbox) releaseLocked(m *protocol.Message) {
+func (b *mailbox) releaseLocked(e *entry) {
 	b.count--
-	b.bytes -= int64(m.Size())
-	b.g.memory.Add(-int64(m.Size()) - entryOverhead)
+	b.bytes -= quotaBytes(e.msg, e.where)
+	b.g.memory.Add(-int64(e.size))
 }
 
 // trimLocked drops dead entries from the lanes, and gives these back once nothing is left in any, nor of their keys in the
@@ -246,12 +254,13 @@ func (b *mailbox) trimLocked() {
 		l := &b.lanes.at[i]
 		if l.dead > 0 {
 			b.lanes.changes++
-			l.trim()
+			b.holdLocked(-l.trim())
 		}
 		left += len(l.entries)
 	}
 	if left == 0 && len(b.lanes.leftovers) == 0 {
 		b.lanes.collapse, b.lanes.leftovers = nil, nil
+		b.holdLocked(-b.lanes.held)
 		spareLanes.Put(b.lanes)
 		b.lanes = nil
 	}

@@ -12,6 +12,7 @@ type metrics struct {
 	appendMessages prometheus.Histogram
 	storeErrors    prometheus.Counter
 	refused        [protocol.Lanes]prometheus.Counter
+	turned         prometheus.Counter
 }
 
 func newMetrics(r prometheus.Registerer, g *Gateway) *metrics {
@@ -27,6 +28,9 @@ func newMetrics(r prometheus.Registerer, g *Gateway) *metrics {
 		storeErrors: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "ramen_gateway_store_errors_total", Help: "Calls of the store that failed.",
 		}),
+		turned: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "ramen_gateway_users_refused_total", Help: "Calls refused because memory is full and their user or device is not in it.",
+		}),
 	}
 	refused := prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "ramen_gateway_refused_total", Help: "Publishes refused because memory or the store runs short.",
@@ -37,7 +41,7 @@ func newMetrics(r prometheus.Registerer, g *Gateway) *metrics {
 			ConstLabels: prometheus.Labels{"priority": protocol.LanePriority(i).String()},
 		}, func() float64 { return float64(g.ledger.waiting[i].Load()) })
 	}
-	all := []prometheus.Collector{m.append, m.appendMessages, m.storeErrors, refused}
+	all := []prometheus.Collector{m.append, m.appendMessages, m.storeErrors, m.turned, refused}
 	for i := range m.refused {
 		m.refused[i] = refused.WithLabelValues(protocol.LanePriority(i).String())
 		all = append(all, waiting(i))
@@ -74,6 +78,7 @@ func (g *Gateway) collectors() []prometheus.Collector {
 		gauge("mailboxes", "Users in memory.", g.boxes.Load),
 		gauge("devices", "Known devices of the users in memory.", g.devices.Load),
 		gauge("streams", "Devices with a stream.", g.streams.Load),
-		gauge("waiting_bytes", "Memory of waiting messages, in bytes, overhead included.", g.memory.Load),
+		gauge("waiting_bytes", "Memory of users, their waiting messages, remembered ids, devices and streams, in bytes, overhead included: what gateway.memory_bytes bounds.", g.memory.Load),
+		gauge("memory_limit_bytes", "What gateway.memory_bytes is in effect.", func() int64 { return g.cfg.MemoryBytes }),
 	}
 }

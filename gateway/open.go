@@ -68,6 +68,9 @@ func (b *mailbox) findOrAdd(o link.Open) (d *device, durable bool, err error) {
 		}
 	}
 	if d = b.deviceLocked(o.Device); d == nil {
+		if err := b.g.admitUser(); err != nil {
+			return nil, false, err
+		}
 		if err := b.makeRoomLocked(); err != nil {
 			return nil, false, err
 		}
@@ -99,6 +102,7 @@ func (b *mailbox) makeRoomLocked() error {
 func (b *mailbox) addDeviceLocked(o link.Open) *device {
 	d := &device{mb: b, id: o.Device, context: o.Context, transport: o.Transport, sinceMS: b.g.nowMS()}
 	b.linkLocked(d)
+	b.g.memory.Add(knownBytes(d.id, d.context))
 	b.tallyDeviceLocked(d)
 	b.g.devices.Add(1)
 	return d
@@ -106,6 +110,11 @@ func (b *mailbox) addDeviceLocked(o link.Open) *device {
 
 // forgetDeviceLocked takes a device without a stream off the mailbox. What others have acked no longer waits for it.
 func (b *mailbox) forgetDeviceLocked(d *device) {
+	b.g.memory.Add(-knownBytes(d.id, d.context))
+	if d.flow != nil {
+		b.g.memory.Add(-d.flow.held)
+		d.flow.held = 0
+	}
 	b.untallyDeviceLocked(d)
 	b.unlinkLocked(d)
 	for i := range protocol.Lanes {
@@ -198,6 +207,7 @@ func (b *mailbox) streamLocked(d *device, o link.Open, r link.Receiver, number p
 	d.changeLocked(o.Context)
 	d.sinceMS = b.g.nowMS()
 	b.g.streams.Add(1)
+	b.g.memory.Add(streamBytes)
 	b.g.pin(b)
 	if d.unackedLocked() >= int(s.window) {
 		s.fillLocked()
@@ -252,6 +262,7 @@ func (b *mailbox) reopenLocked(d *device, o link.Open) (beside, known bool) {
 	f.pushed = protocol.Cursor{Seq: o.Seq, At: at}
 	sent := len(f.sent)
 	f.drop(d.acked.At)
+	d.weighLocked()
 	return len(f.sent) < sent, known
 }
 

@@ -35,7 +35,8 @@ func (g *Gateway) Publish(ctx context.Context, batch []link.Publish) []link.Resu
 		}
 		j := jobs[c]
 		j.ops = append(j.ops, op{box: b, publish: p, at: i})
-		if j.bytes += p.Message.Size() + entryOverhead; j.bytes >= commitBytes {
+		j.held += max(publishBytes(p), writtenBytes(p))
+		if j.bytes += int(writtenBytes(p)); j.bytes >= commitBytes {
 			g.submit(g.committers[c], j)
 			submitted, jobs[c] = append(submitted, j), nil
 		}
@@ -70,7 +71,7 @@ func (g *Gateway) admitPublish(ctx context.Context, p *link.Publish) (*mailbox, 
 	if err := ctx.Err(); err != nil { // of a batch whose loads took long: nobody waits for the rest
 		return nil, err
 	}
-	b, err := g.acquire(ctx, p.Route, p.User)
+	b, err := g.acquireIf(ctx, p.Route, p.User, g.admitOf[p.Message.Priority.Lane()])
 	if err != nil {
 		return nil, err
 	}
@@ -103,8 +104,8 @@ func (g *Gateway) enqueue(c *committer, j *job) error {
 	if g.closed {
 		return link.ErrNotOwner
 	}
-	bytes := int64(j.bytes) // j is the committer's once it is sent
-	if queued := c.queued.Add(bytes); queued <= queueBytes || queued == bytes {
+	bytes := j.held // j is the committer's once it is sent
+	if queued := c.queued.Add(bytes); queued <= g.queueBytes() || queued == bytes {
 		select {
 		case c.jobs <- j:
 			return nil

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"encoding/binary"
+	"maps"
 
 	"github.com/dchest/siphash"
 
@@ -31,13 +32,19 @@ func (s *seen) get(h idHash) (untilMS int64, ok bool) {
 	return untilMS, ok
 }
 
-// idOverhead is what a remembered id takes in memory, in bytes, roughly; maxIDs is the most that are remembered of one user.
-const (
-	idOverhead = 64
-	maxIDs     = 1 << 20
-)
+// maxIDs is the most ids that are remembered of one user.
+const maxIDs = 1 << 20
 
-func (s *seen) bytes() int64 { return int64(len(s.until)) * idOverhead }
+func (s *seen) bytes() int64 {
+	switch n := int64(len(s.until)); {
+	case n == 0:
+		return 0
+	case n <= fewInMap:
+		return mapBytes(int(n), idBytes/2)
+	default:
+		return n * idBytes
+	}
+}
 
 func (s *seen) put(h idHash, untilMS int64) {
 	if s.until == nil {
@@ -69,12 +76,18 @@ func (b *mailbox) sweepSeenLocked(nowMS int64) {
 
 // sweep forgets what is over. A message that still waits holds its id: its until is no earlier than its expiry.
 func (s *seen) sweep(nowMS int64) {
+	before := len(s.until)
 	for h, until := range s.until {
 		if until <= nowMS {
 			delete(s.until, h)
 		}
 	}
-	if len(s.until) == 0 {
+	switch n := len(s.until); {
+	case n == 0:
 		s.until = nil
+	case before-n > before/4: // a map keeps the room that it once had
+		left := make(map[idHash]int64, n)
+		maps.Copy(left, s.until)
+		s.until = left
 	}
 }

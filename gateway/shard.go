@@ -35,6 +35,11 @@ func (s *shard) sweepBy(ms int64) {
 
 // acquire finds the user's mailbox, loading it from the store where it is not in memory, and pins it.
 func (g *Gateway) acquire(ctx context.Context, at link.Route, user protocol.UserID) (*mailbox, error) {
+	return g.acquireIf(ctx, at, user, g.admitUser)
+}
+
+// acquireIf is acquire where admit says whether one that is not in memory may come in.
+func (g *Gateway) acquireIf(ctx context.Context, at link.Route, user protocol.UserID, admit func() error) (*mailbox, error) {
 	if int(at.Shard) >= len(g.shards) {
 		return nil, link.ErrNotOwner
 	}
@@ -49,6 +54,10 @@ func (g *Gateway) acquire(ctx context.Context, at link.Route, user protocol.User
 		l := b.loading
 		s.mu.Unlock()
 		return g.await(ctx, b, l)
+	}
+	if err := admit(); err != nil {
+		s.mu.Unlock()
+		return nil, err
 	}
 	b := &mailbox{shard: s, user: user, epoch: at.Epoch, pins: 1, loading: &loading{done: make(chan struct{})}}
 	if s.mailboxes == nil {
@@ -80,12 +89,7 @@ func (g *Gateway) await(ctx context.Context, b *mailbox, l *loading) (*mailbox, 
 func (g *Gateway) load(b *mailbox) error {
 	ctx, cancel := context.WithTimeout(context.Background(), g.cfg.LoadTimeout)
 	defer cancel()
-	kept, err := g.store.Load(ctx, b.owner(), b.user)
-	if err != nil {
-		err = g.storeError(b.owner(), "load", err)
-	} else {
-		err = b.fill(kept)
-	}
+	err := g.loadFrom(ctx, b)
 	s := b.shard
 	s.mu.Lock()
 	l := b.loading
@@ -100,6 +104,24 @@ func (g *Gateway) load(b *mailbox) error {
 	return err
 }
 
+// loadFrom reads b. Mailboxes on their way are in memory twice, and not counted yet: no more at once than there is room for.
+func (g *Gateway) loadFrom(ctx context.Context, b *mailbox) error {
+	select {
+	case g.loads <- struct{}{}:
+		defer func() { <-g.loads }()
+	case <-ctx.Done():
+		return protocol.Errorf(protocol.CodeUnavailable, "too many users are being read from the store; retry with backoff")
+	}
+	kept, err := g.store.Load(ctx, b.owner(), b.user)
+	if err != nil {
+		return g.storeError(b.owner(), "load", err)
+	}
+	return b.fill(kept)
+}
+
+// mostLoads bounds the loads at once where memory is plenty: as many as the embedded store reads at once.
+const mostLoads = 64
+
 // fill makes a mailbox of what the store has: what every device has acked, or time has ended, goes at once.
 func (b *mailbox) fill(kept store.Mailbox) error {
 	b.mu.Lock()
@@ -109,6 +131,7 @@ func (b *mailbox) fill(kept store.Mailbox) error {
 	}
 	b.loaded = true
 	b.g.boxes.Add(1)
+	b.g.memory.Add(b.bytesLocked())
 	nowMS := b.g.nowMS()
 	for i := range kept.Devices {
 		r := &kept.Devices[i]
@@ -118,6 +141,7 @@ func (b *mailbox) fill(kept store.Mailbox) error {
 		}
 		d.flowLocked().pushed = r.Pushed
 		d.restLocked()
+		b.g.memory.Add(knownBytes(d.id, d.context))
 		b.linkLocked(d)
 	}
 	b.g.devices.Add(int64(len(kept.Devices)))
@@ -139,9 +163,7 @@ func (b *mailbox) fill(kept store.Mailbox) error {
 func (b *mailbox) restoreLocked(k *store.Entry) {
 	e := &entry{pos: k.Position, msg: k.Message, device: k.Device, where: k.Where}
 	b.g.ledger.loaded.Add(1)
-	b.count++
-	b.bytes += int64(e.msg.Size())
-	b.g.memory.Add(int64(e.msg.Size()) + entryOverhead)
+	b.enterLocked(e)
 	b.rememberLocked(hashID(&b.g.identity.Key, e.msg.ID), max(e.msg.CreatedMS+b.g.cfg.IDRetention.Milliseconds(), e.msg.ExpiresMS))
 	b.insertLocked(e)
 	lane := e.msg.Priority.Lane()
@@ -189,7 +211,7 @@ func (b *mailbox) unloaded() {
 	g := b.g
 	g.boxes.Add(-1)
 	g.devices.Add(-int64(b.countDevices()))
-	g.memory.Add(-b.bytes - int64(b.count)*entryOverhead - b.seen.bytes())
+	g.memory.Add(-b.bytesLocked())
 	for i := range protocol.Lanes {
 		l := b.laneLocked(i)
 		n := int64(len(l.entries) - l.dead)

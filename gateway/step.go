@@ -65,7 +65,7 @@ func (s *step) publishLocked(o *op) {
 	}
 	e := newEntry(p, nowMS)
 	victim := s.victimLocked(e, nowMS)
-	if err := s.admitLocked(e.msg, victim); err != nil {
+	if err := s.admitLocked(e, victim); err != nil {
 		o.reject(err)
 		return
 	}
@@ -93,21 +93,21 @@ func newEntry(p *link.Publish, nowMS int64) *entry {
 }
 
 // admitLocked takes room in the mailbox, if the store takes more.
-func (s *step) admitLocked(m *protocol.Message, victim *entry) error {
+func (s *step) admitLocked(e, victim *entry) error {
 	if n := s.unsureCount(); n >= maxUnsure || s.box.unsured.Load() >= maxUnsureBytes {
 		return protocol.Errorf(protocol.CodeUnavailable, "the outcome of %d messages for this user is unknown; try again once the store answers", n)
 	}
 	if n := len(s.box.seen.until); n >= maxIDs {
 		return protocol.Errorf(protocol.CodeResourceExhausted, "%d message ids of this user are remembered, the most there may be; publish less often", n)
 	}
-	if err := s.box.g.admit(m.Priority); err != nil {
+	if err := s.box.g.admit(e.msg.Priority); err != nil {
 		return err
 	}
 	freed := s.freed
 	if victim != nil {
 		freed.add(victim)
 	}
-	return s.box.reserveLocked(m, freed)
+	return s.box.reserveLocked(e, freed)
 }
 
 func (s *step) killLocked(e *entry, why fate) {
@@ -118,7 +118,7 @@ func (s *step) killLocked(e *entry, why fate) {
 
 func (r *room) add(e *entry) {
 	r.count++
-	r.bytes += int64(e.msg.Size())
+	r.bytes += quotaBytes(e.msg, e.where)
 }
 
 func (s *step) recallLocked(o *op) {
@@ -291,6 +291,9 @@ func (s *step) goneLocked(err error) {
 	for _, o := range s.ops {
 		o.reject(told)
 	}
+	for _, e := range s.added {
+		s.box.releaseLocked(e)
+	}
 }
 
 // unsureLocked are the writes with an unknown outcome, oldest first.
@@ -316,7 +319,7 @@ func (b *mailbox) sureLocked() {
 	}
 	for _, s := range unsure {
 		for _, e := range s.added {
-			b.releaseLocked(e.msg)
+			b.releaseLocked(e)
 		}
 	}
 	b.trouble.unsure = nil
@@ -343,7 +346,7 @@ func (s *step) failLocked(err error) {
 		}
 		t.unsure = append(slices.Clip(t.unsure), kept) // steps have the old ones
 		for _, e := range kept.added {
-			b.unsured.Add(int32(e.msg.Size()))
+			b.unsured.Add(int32(quotaBytes(e.msg, e.where)))
 		}
 		b.sweepAgain(b.g.nowMS() + 1000)
 		return
@@ -354,7 +357,7 @@ func (s *step) failLocked(err error) {
 	for _, o := range s.ops {
 		if o.publish != nil {
 			b.dropLocked(o.hash)
-			b.releaseLocked(o.entry.msg)
+			b.releaseLocked(o.entry)
 		}
 		o.reject(told)
 	}

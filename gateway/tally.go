@@ -120,6 +120,9 @@ func (b *mailbox) untallyDeviceLocked(d *device) {
 // changeLocked gives d another context. What where has not judged yet may be for it now, or no longer.
 func (d *device) changeLocked(c *protocol.DeviceContext) {
 	same := d.context.Equal(c)
+	if !same {
+		d.mb.g.memory.Add(knownBytes(d.id, c) - knownBytes(d.id, d.context))
+	}
 	d.context = c
 	l := d.mb.lanes
 	if same || l == nil || l.wheres == 0 {

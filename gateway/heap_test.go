@@ -1,0 +1,174 @@
+package gateway
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"ramen/link"
+	"ramen/protocol"
+)
+
+// leastCounted and mostCounted are what is counted for each byte of the heap.
+const (
+	leastCounted = 0.95
+	mostCounted  = 1.5
+)
+
+// What memory_bytes bounds is what the heap holds, whatever messages and users look like. The store here keeps nothing.
+func TestFix17WhatIsCountedIsWhatIsHeld(t *testing.T) {
+	text := func(n, i int) string { return fmt.Sprintf("%0*d", n, i) }
+	texts := func(n, length, i int) map[string]string {
+		m := make(map[string]string)
+		for k := range n {
+			m[text(length, k)] = text(length, i)
+		}
+		return m
+	}
+	publishes := func(n, users int, edit func(p *link.Publish, i int)) func(w *world) {
+		return func(w *world) {
+			for from := 0; from < n; from += 500 {
+				var batch []link.Publish
+				for i := from; i < from+500; i++ {
+					p := link.Publish{User: protocol.UserID(text(20, i%users)), TTLMS: time.Hour.Milliseconds(), Message: &protocol.Message{
+						ID: protocol.MessageID(text(16, i)), Priority: medium, ContentType: protocol.ContentTypeJSON,
+					}}
+					edit(&p, i)
+					p.Route = w.route(p.User)
+					batch = append(batch, p)
+				}
+				for _, r := range w.publish(batch...) {
+					if r.Status != link.StatusAccepted {
+						t.Fatal(r.Err)
+					}
+				}
+			}
+		}
+	}
+	devices := func(n int, edit func(o *link.Open, i int), open bool) func(w *world) {
+		return func(w *world) {
+			for i := range n {
+				o := link.Open{User: protocol.UserID(text(20, i)), Device: protocol.DeviceID(text(20, i)), Transport: protocol.TransportSSE}
+				edit(&o, i)
+				o.Route = w.route(o.User)
+				s, _, err := w.g.Open(context.Background(), o, nothing{})
+				if err != nil {
+					t.Fatal(err)
+				}
+				if !open {
+					s.Close()
+				}
+			}
+		}
+	}
+	for _, c := range []struct {
+		name string
+		most float64
+		fill func(w *world)
+	}{
+		{"tiny messages", mostCounted, publishes(50_000, 10, func(*link.Publish, int) {})},
+		{"one message a user", mostCounted, publishes(20_000, 20_000, func(*link.Publish, int) {})},
+		{"plain messages", mostCounted, publishes(20_000, 100, func(p *link.Publish, i int) { p.Message.Payload = []byte(text(1000, i)) })},
+		{"large payloads", mostCounted, publishes(500, 500, func(p *link.Publish, i int) { p.Message.Payload = []byte(text(64<<10, i)) })},
+		{"long words", mostCounted, publishes(20_000, 10, func(p *link.Publish, i int) {
+			p.Message.ID, p.Message.Type, p.Message.CollapseKey = protocol.MessageID(text(128, i)), text(128, i), text(128, i)
+			p.Device, p.Message.ContentType = protocol.DeviceID(text(128, i)), text(128, i)
+		})},
+		{"huge where", mostCounted, publishes(5000, 10, func(p *link.Publish, i int) { p.Where = map[string]string{"os": text(4000, i)} })},
+		{"huge where with a key", mostCounted, publishes(5000, 10, func(p *link.Publish, i int) {
+			p.Where, p.Message.CollapseKey = map[string]string{"os": text(4000, i)}, text(10, i)
+		})},
+		{"where of many", mostCounted, publishes(5000, 10, func(p *link.Publish, i int) { p.Where = texts(100, 10, i) })},
+		{"some headers", mostCounted, publishes(10_000, 10, func(p *link.Publish, i int) { p.Message.Headers = texts(5, 10, i) })},
+		{"many headers", mostCounted, publishes(1000, 10, func(p *link.Publish, i int) { p.Message.Headers = texts(400, 5, i) })},
+		{"devices", mostCounted, devices(20_000, func(*link.Open, int) {}, false)},
+		{"devices of few users", mostCounted, devices(20_000, func(o *link.Open, i int) { o.User = protocol.UserID(text(20, i%400)) }, false)},
+		{"devices with contexts", mostCounted, devices(10_000, func(o *link.Open, i int) {
+			o.Context = &protocol.DeviceContext{App: text(30, i), OS: text(30, i), Labels: texts(16, 20, i)}
+		}, false)},
+		{"streams", 8, devices(10_000, func(*link.Open, int) {}, true)}, // most of them is the frontend's
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w := heapWorld(t)
+			before := heap()
+			c.fill(w)
+			if err := w.g.saver.flush(context.Background(), false); err != nil {
+				t.Fatal(err)
+			}
+			held, counted := float64(heap()-before), float64(w.g.memory.Load())
+			t.Logf("%.0f bytes are held, %.2f counted for each", held, counted/held)
+			if counted < leastCounted*held || counted > c.most*held {
+				t.Errorf("%.0f bytes are counted, %.0f are held", counted, held)
+			}
+			w.check()
+		})
+	}
+}
+
+// Verdicts of where and pushes that are not acked are counted too, and all is gone with what it was for.
+func TestFix17PushesAndVerdictsAreCounted(t *testing.T) {
+	w := heapWorld(t)
+	w.cfg.DevicesPerUser = 64
+	var all []*recorder
+	for d := range 64 {
+		all = append(all, w.attach(fmt.Sprint("d", d), over(protocol.TransportSSE)))
+	}
+	before, counted := heap(), w.g.memory.Load()
+	for i := range 1000 {
+		w.accept(fmt.Sprint("m", i), medium, where("os", "ios"))
+	}
+	for _, r := range all {
+		r.stream.Credit(plenty)
+	}
+	for _, r := range all { // what the recorders keep is not the gateway's
+		r.mu.Lock()
+		r.pushes = nil
+		r.mu.Unlock()
+	}
+	held, more := float64(heap()-before), float64(w.g.memory.Load()-counted)
+	t.Logf("%.0f bytes are held, %.2f counted for each", held, more/held)
+	if more < 0.9*held || more > 2*held {
+		t.Errorf("%.0f bytes are counted, %.0f are held", more, held)
+	}
+	w.check()
+	for _, r := range all {
+		r.stream.Ack(1000, "")
+	}
+	w.check()
+}
+
+func heapWorld(t *testing.T) *world {
+	w := &world{t: t, cfg: Default(), epoch: 1}
+	w.cfg.ShardCount, w.cfg.OpensPerSecond, w.cfg.PublishesPerSecond, w.cfg.MailboxBytes = testShards, 0, 0, 1<<30
+	g, err := New(w.cfg, Deps{Store: &nullStore{errs: make([]error, 10_000)}, Log: slog.New(slog.NewTextHandler(io.Discard, nil))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.g = g
+	if err := g.Take(context.Background(), []protocol.ShardID{0, 1, 2, 3}, 1); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = g.Close(context.Background()) })
+	w.accept(strings.Repeat("w", 10), medium, user("warm")) // what is made once
+	return w
+}
+
+func heap() int64 {
+	runtime.GC()
+	runtime.GC() // pools are emptied in two turns
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc)
+}
+
+type nothing struct{}
+
+func (nothing) Push([]protocol.Push, bool)     {}
+func (nothing) Acked(protocol.Seq)             {}
+func (nothing) Closed(protocol.Reason, string) {}
+func (nothing) Lost()                          {}

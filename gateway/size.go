@@ -1,0 +1,132 @@
+package gateway
+
+import (
+	"ramen/link"
+	"ramen/protocol"
+)
+
+// What is held in memory, in bytes, as Go's allocator gives it out: with the rest of a size class, the slots of maps that are never
+// all full, and the room that slices grow into. gateway.memory_bytes bounds the sum. TestFix17 holds it against the heap.
+const (
+	boxBytes    = 240  // a mailbox, and its slot in its shard's map
+	deviceBytes = 144  // a device
+	streamBytes = 1024 // a stream, at both ends, with what its connection takes outside of the kernel
+	lanesBytes  = 256  // the lanes of a mailbox in which something waits
+	entryBytes  = 216  // an entry with its message, and its slots in a lane and in the store's lists of what it is to forget
+	keyedBytes  = 112  // the slot of a collapse key in its index
+	sentBytes   = 24   // a push that is not acked
+	idBytes     = 64   // a remembered id
+	fewInMap    = 8    // entries of a map are in one piece
+	contextSize = 112  // a device's context
+)
+
+// textBytes is a text, or a payload, of n bytes.
+func textBytes(n int) int64 {
+	if n == 0 {
+		return 0
+	}
+	return int64((n+15)&^15 + n/16)
+}
+
+// mapBytes is a map of n entries with slots of so many bytes.
+func mapBytes(n, slot int) int64 {
+	switch {
+	case n == 0:
+		return 0
+	case n <= fewInMap:
+		return int64(64 + fewInMap*slot)
+	}
+	return int64(128 + n*slot*2)
+}
+
+// textsBytes is a map of texts.
+func textsBytes(m map[string]string) (bytes int64) {
+	if len(m) == 0 {
+		return 0
+	}
+	for k, v := range m {
+		bytes += textBytes(len(k)) + textBytes(len(v))
+	}
+	return bytes + mapBytes(len(m), 34)
+}
+
+// messageBytes is a message that waits, with whom it is for.
+func messageBytes(m *protocol.Message, device protocol.DeviceID, where map[string]string) int64 {
+	n := entryBytes + textBytes(len(m.ID)) + textBytes(len(m.Type)) + textBytes(len(m.Payload)) + textBytes(len(device)) +
+		textsBytes(m.Headers) + textsBytes(where)
+	if m.ContentType != protocol.ContentTypeJSON { // else it is the constant
+		n += textBytes(len(m.ContentType))
+	}
+	if m.CollapseKey != "" {
+		n += keyedBytes + textBytes(len(m.CollapseKey)) + textBytes(protocol.HeadersSize(where)+2*len(where)) // where, once more as text
+	}
+	return n
+}
+
+// publishBytes is what a publish will take.
+func publishBytes(p *link.Publish) int64 { return messageBytes(p.Message, p.Device, p.Where) }
+
+// writtenBytes is what a publish has the store write, with what each costs beside its text.
+func writtenBytes(p *link.Publish) int64 { return quotaBytes(p.Message, p.Where) + 512 }
+
+// verdictsBytes is what where said of n devices.
+func verdictsBytes(n int) int64 { return mapBytes(n, 25) }
+
+// knownBytes is a known device.
+func knownBytes(id protocol.DeviceID, c *protocol.DeviceContext) int64 {
+	n := deviceBytes + textBytes(len(id))
+	if c == nil {
+		return n
+	}
+	return n + contextSize + textBytes(len(c.App)) + textBytes(len(c.AppVersion)) + textBytes(len(c.OS)) + textBytes(len(c.OSVersion)) +
+		textBytes(len(c.Model)) + textBytes(len(c.Locale)) + textsBytes(c.Labels)
+}
+
+// quotaBytes is what a message counts against mailbox_bytes: payload and headers (PROTOCOL 1), and where, which is as long and as
+// much a publisher's to choose. What else a message takes counts against memory_bytes alone.
+func quotaBytes(m *protocol.Message, where map[string]string) int64 {
+	return int64(m.Size() + protocol.HeadersSize(where))
+}
+
+// bytesLocked is what b holds: the recount of what was added to the gateway's memory for it.
+func (b *mailbox) bytesLocked() int64 {
+	n := boxBytes + textBytes(len(b.user)) + b.seen.bytes()
+	if b.lanes != nil {
+		n += b.lanes.held
+	}
+	for d := b.devices; d != nil; d = d.next {
+		n += knownBytes(d.id, d.context)
+		if d.stream != nil {
+			n += streamBytes
+		}
+		if d.flow != nil {
+			n += d.flow.held
+		}
+	}
+	return n
+}
+
+// holdLocked counts what the lanes hold more, or less.
+func (b *mailbox) holdLocked(bytes int64) {
+	b.lanes.held += bytes
+	b.g.memory.Add(bytes)
+}
+
+// weighLocked counts the room of the unacked pushes of d, where it has changed.
+func (d *device) weighLocked() {
+	f := d.flow
+	if now := int64(cap(f.sent)) * sentBytes; now != f.held {
+		d.mb.g.memory.Add(now - f.held)
+		f.held = now
+	}
+}
+
+// unsureBytesLocked is what of unknown outcome is in no lane.
+func (b *mailbox) unsureBytesLocked() (n int64) {
+	for _, s := range b.unsureLocked() {
+		for _, e := range s.added {
+			n += int64(e.size)
+		}
+	}
+	return n
+}
