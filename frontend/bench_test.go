@@ -105,7 +105,7 @@ func BenchmarkHeartbeat(b *testing.B) {
 // BenchmarkConnect is an open over SSE, hello included, client and all.
 func BenchmarkConnect(b *testing.B) {
 	x := newBench(b, func(_ *Config, d *Deps) { d.Router = &keeper{} })
-	request := []byte("GET /ramen/receive?user=u&device=d&app=rider HTTP/1.1\r\nHost: ramen\r\n\r\n")
+	request := []byte("GET /ramen/receive?user=u&device=d&app=rider HTTP/1.1\r\nHost: localhost\r\n\r\n")
 	buf := make([]byte, 4096)
 	b.ReportAllocs()
 	for range b.N {
@@ -151,8 +151,8 @@ func TestHeartbeatAllocatesNothing(t *testing.T) {
 func TestIdleStreamIsCheap(t *testing.T) {
 	const streams = 1000
 	for _, c := range []struct{ name, head string }{
-		{"sse", "GET /ramen/receive?user=user-%d&device=device-%[1]d&app=rider&token=%[2]s HTTP/1.1\r\nHost: ramen\r\n\r\n"},
-		{"ws", "GET /ramen/ws?user=user-%d&device=device-%[1]d&app=rider&token=%[2]s HTTP/1.1\r\nHost: ramen\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==\r\n\r\n"},
+		{"sse", "GET /ramen/receive?user=user-%d&device=device-%[1]d&app=rider&token=%[2]s HTTP/1.1\r\nHost: localhost\r\n\r\n"},
+		{"ws", "GET /ramen/ws?user=user-%d&device=device-%[1]d&app=rider&token=%[2]s HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==\r\n\r\n"},
 	} {
 		b := newBench(t, func(_ *Config, d *Deps) { d.Router = &keeper{} })
 		token := string(make256())

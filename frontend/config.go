@@ -3,9 +3,9 @@ package frontend
 import (
 	"errors"
 	"fmt"
-	"net/url"
 	"time"
 
+	"ramen/frontend/origin"
 	"ramen/frontend/sock"
 	"ramen/frontend/ws"
 )
@@ -13,7 +13,7 @@ import (
 // Config is how the device side of a frontend behaves.
 type Config struct {
 	// PROTOCOL 3.
-	Origins         []string `yaml:"origins" doc:"Origins of web pages that may read answers and open WebSockets, as a browser names them: https://app.example.com. Empty: none but the gateway's own. \"*\": any."`
+	Origins         []string `yaml:"origins" doc:"Origins of web pages that may read answers and open WebSockets, as a browser names them: https://app.example.com; https://*.example.com for all names under one. Empty: none but the gateway's own. \"*\": any."`
 	LoopbackOrigins bool     `yaml:"loopback_origins" doc:"Adds the origins on localhost and loopback addresses, any port, and null (pages from files). For development; dev sets it."`
 
 	Heartbeat    time.Duration `yaml:"heartbeat" doc:"Interval of the heartbeats of streams whose device asked for none, from 1s to 60s. Longer saves batteries and finds dead connections later: devices give up after 7/4 of it."`
@@ -75,7 +75,9 @@ func (c Config) Validate() error {
 		}
 	}
 	for _, o := range c.Origins {
-		check(validOrigin(o), "origins has %q: use scheme and host, such as https://app.example.com, or *", o)
+		if err := origin.Check(o); err != nil {
+			check(false, "origins has %q, which no page has: %w", o, err)
+		}
 	}
 	check(c.Heartbeat >= minHeartbeat && c.Heartbeat <= maxHeartbeat, "heartbeat is %v: use 1s to 60s", c.Heartbeat)
 	check(c.MaxAge == 0 || c.MaxAge >= time.Second, "max_age is %v: use 0 (never) or at least 1s", c.MaxAge)
@@ -96,12 +98,4 @@ func (c Config) Validate() error {
 	check(c.IdleTimeout > 0, "idle_timeout is %v: use a time over 0, such as 90s", c.IdleTimeout)
 	check(c.MaxHeaderBytes >= 4096 && c.MaxHeaderBytes <= 1<<30, "max_header_bytes is %d: use at least 4096", c.MaxHeaderBytes)
 	return errors.Join(append(errs, c.Sock.Validate(), c.WS.Validate())...)
-}
-
-func validOrigin(o string) bool {
-	if o == "*" || o == "null" {
-		return true
-	}
-	u, err := url.Parse(o)
-	return err == nil && u.Scheme != "" && u.Host != "" && u.Path == "" && u.RawQuery == "" && u.User == nil
 }

@@ -22,8 +22,8 @@ import (
 
 // heads are the requests of BenchmarkConnect and of the count of allocations.
 var plainHeads = map[string]string{
-	"sse": "GET /ramen/receive?user=user-7&device=device-7&app=rider HTTP/1.1\r\nHost: ramen\r\nAuthorization: Bearer abc.def.ghi\r\nAccept: text/event-stream\r\n\r\n",
-	"ws": "GET /ramen/ws?user=user-7&device=device-7&app=rider HTTP/1.1\r\nHost: ramen\r\nAuthorization: Bearer abc.def.ghi\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n" +
+	"sse": "GET /ramen/receive?user=user-7&device=device-7&app=rider HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer abc.def.ghi\r\nAccept: text/event-stream\r\n\r\n",
+	"ws": "GET /ramen/ws?user=user-7&device=device-7&app=rider HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer abc.def.ghi\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n" +
 		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==\r\nSec-WebSocket-Protocol: ramen.v1.json\r\n\r\n",
 }
 
@@ -159,7 +159,7 @@ func TestOpensDoNotWaitForEachOther(t *testing.T) {
 		all.Go(func() {
 			c := dialTCP(t, b)
 			c.SetDeadline(time.Now().Add(20 * time.Second))
-			fmt.Fprintf(c, "GET /ramen/receive?user=u&device=d%d HTTP/1.1\r\nHost: ramen\r\n\r\n", i)
+			fmt.Fprintf(c, "GET /ramen/receive?user=u&device=d%d HTTP/1.1\r\nHost: localhost\r\n\r\n", i)
 			if _, err := c.Read(make([]byte, 1)); err != nil {
 				t.Error(err)
 			}

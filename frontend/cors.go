@@ -1,53 +1,21 @@
 package frontend
 
 import (
+	"log/slog"
 	"net/http"
-	"net/netip"
-	"net/url"
-	"slices"
-	"strings"
+
+	"ramen/frontend/origin"
+	"ramen/protocol"
 )
 
 // origins says which pages may read answers. PROTOCOL 3.
 type origins struct {
-	listed   []string // lower case
-	any      bool
+	origin.Policy
 	loopback bool
 }
 
 func newOrigins(cfg *Config) origins {
-	o := origins{any: slices.Contains(cfg.Origins, "*"), loopback: cfg.LoopbackOrigins}
-	for _, origin := range cfg.Origins {
-		o.listed = append(o.listed, strings.ToLower(origin))
-	}
-	return o
-}
-
-// allows reports whether pages of origin are answered. None at all is no page's.
-func (o *origins) allows(origin string) bool {
-	if origin == "" {
-		return false
-	}
-	if o.any || slices.Contains(o.listed, strings.ToLower(origin)) {
-		return true
-	}
-	return o.loopback && loopbackOrigin(origin)
-}
-
-func loopbackOrigin(origin string) bool {
-	if origin == "null" { // a file, or a sandboxed frame
-		return true
-	}
-	u, err := url.Parse(origin)
-	if err != nil || u.Host == "" {
-		return false
-	}
-	host := strings.ToLower(u.Hostname())
-	if host == "localhost" || strings.HasSuffix(host, ".localhost") {
-		return true
-	}
-	addr, err := netip.ParseAddr(host)
-	return err == nil && addr.Unmap().IsLoopback()
+	return origins{origin.New(cfg.Origins, cfg.LoopbackOrigins), cfg.LoopbackOrigins}
 }
 
 // allowsSocket reports whether a page of r's origin may open a WebSocket: browsers do not hold these to CORS, so the server has
@@ -56,21 +24,48 @@ func (o *origins) allowsSocket(r *http.Request) bool {
 	return o.allowsSocketOf(r.Header.Get("Origin"), r.Host)
 }
 
-func (o *origins) allowsSocketOf(origin, host string) bool {
-	if origin == "" || o.allows(origin) {
-		return true
-	}
-	u, err := url.Parse(origin)
-	if err != nil || u.Host == "" || !strings.EqualFold(u.Host, host) {
-		return false
-	}
-	if !o.loopback {
+func (o *origins) allowsSocketOf(from, host string) bool {
+	if from == "" || o.Allows(from) {
 		return true
 	}
 	// In development a page of any name could be the gateway's own, once it lets that name point here (DNS rebinding).
-	_, err = netip.ParseAddr(u.Hostname())
-	return err == nil
+	return origin.Own(from, host) && (!o.loopback || origin.LocalOrigin(from))
 }
+
+// The ways in which pages are kept out: the closed set of the label reason.
+const (
+	keptFromAnswer = "cors"      // served without the headers that let a page read it
+	keptFromSocket = "websocket" // 403
+	keptByHost     = "host"      // 403: the page's own name may be anybody's
+)
+
+var keptReasons = [...]string{keptFromAnswer, keptFromSocket, keptByHost}
+
+// refusedPage counts a page that was kept out, and tells those who look for the reason.
+func (s *Server) refusedPage(reason, from, host, path string) {
+	s.metrics.pages[reason].Inc()
+	if s.debug() {
+		s.log.LogAttrs(s.ctx, slog.LevelDebug, "frontend: a page was kept out; frontend.origins has the origins that are let in",
+			slog.String("reason", reason), slog.String("origin", from), slog.String("host", host), slog.String("path", path))
+	}
+}
+
+// lookAtPage counts a page that will not be able to read its answer.
+func (s *Server) lookAtPage(from, host, path string) {
+	if from != "" && !s.origins.Allows(from) && !origin.Own(from, host) {
+		s.refusedPage(keptFromAnswer, from, host, path)
+	}
+}
+
+// strangeHost reports a Host that may not be this server's: where there is no authentication, a page on a name that its owner lets
+// point here would be every user (DNS rebinding). Its requests are of its own origin, and those by GET have no Origin. gRPC is left
+// out: browsers cannot speak it in cleartext, and over TLS the certificate is for none of their names.
+func (s *Server) strangeHost(host string) bool {
+	return s.tokens == nil && host != "" && !origin.Local(host)
+}
+
+var errStrangeHost = protocol.Errorf(protocol.CodePermissionDenied,
+	"authentication is off, and the Host is a name that others could let point here: use localhost or an address, or turn authentication on")
 
 // The headers of CORS. No credentials: tokens are no cookies.
 const (
@@ -83,7 +78,7 @@ const (
 // answer gives an answer the headers that a page of origin needs.
 func (o *origins) answer(h http.Header, origin string) {
 	h.Add("Vary", "Origin")
-	if o.allows(origin) {
+	if o.Allows(origin) {
 		h.Set(allowOrigin, origin)
 		h.Set("Access-Control-Expose-Headers", exposeHeaders)
 	}
@@ -93,7 +88,7 @@ func (o *origins) answer(h http.Header, origin string) {
 func (o *origins) preflight(w http.ResponseWriter, r *http.Request, methods string) {
 	h := w.Header()
 	h.Set("Allow", methods)
-	if o.allows(r.Header.Get("Origin")) {
+	if o.Allows(r.Header.Get("Origin")) {
 		h.Set("Access-Control-Allow-Methods", methods)
 		h.Set("Access-Control-Allow-Headers", allowHeaders)
 		h.Set("Access-Control-Max-Age", preflightAge)

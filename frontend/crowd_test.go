@@ -25,12 +25,12 @@ func TestDoorOutlivesTheCrowd(t *testing.T) {
 	b := newBench(t, func(c *Config, _ *Deps) { c.ReadHeaderTimeout, c.MaxStreams = 500*time.Millisecond, 20 })
 	b.get("/healthz", "") // by now its listener is taken from
 	before := open()
-	get := "GET /ramen/receive?user=u&device=%d HTTP/1.1\r\nHost: ramen\r\n"
+	get := "GET /ramen/receive?user=u&device=%d HTTP/1.1\r\nHost: localhost\r\n"
 	heads := []string{
 		get + "\r\n", get + "X.y: z\r\n\r\n", get + "X: " + strings.Repeat("x", 5000) + "\r\n\r\n", get + "Ho", get + "Content-Length: 5\r\n\r\nabcde",
 		strings.ReplaceAll(get+"\r\n", "\r", ""), strings.Replace(get+"\r\n", "1.1", "1.0", 1), get + "\r\n" + get + "\r\n",
 		strings.Replace(plainHeads["ws"], "device-7", "w%d", 1), strings.Replace(plainHeads["ws"], "websocket", "other", 1),
-		"GET /ramen/ws?user=u HTTP/1.1\r\nHost: ramen\r\n\r\n", "GET /healthz HTTP/1.1\r\nHost: ramen\r\n\r\n", "\x00\r\n\r\n", "",
+		"GET /ramen/ws?user=u HTTP/1.1\r\nHost: localhost\r\n\r\n", "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n", "\x00\r\n\r\n", "",
 	}
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)

@@ -170,7 +170,7 @@ func dialTLS(b *bench, v url.Values) device {
 func eventsOver(b *bench, v url.Values, c net.Conn) device {
 	b.tb.Helper()
 	b.tb.Cleanup(func() { c.Close() })
-	resp, _ := dialRaw(b.tb, c, "GET /ramen/receive?"+v.Encode()+" HTTP/1.1\r\nHost: ramen\r\n\r\n")
+	resp, _ := dialRaw(b.tb, c, "GET /ramen/receive?"+v.Encode()+" HTTP/1.1\r\nHost: localhost\r\n\r\n")
 	if resp.StatusCode != 200 || resp.Header.Get("Content-Type") != "text/event-stream" {
 		b.tb.Fatalf("answer is %d %q", resp.StatusCode, resp.Header.Get("Content-Type"))
 	}

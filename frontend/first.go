@@ -23,11 +23,12 @@ func (s *Server) serveKnock(k *knock) bool {
 		wishes.Put(a)
 	}()
 	path, ok := a.read(k.head[:k.end])
-	if !ok {
+	if !ok || s.strangeHost(a.host) {
 		return false
 	}
 	w := &firstWriter{s: s, from: k, origin: a.origin}
 	if path == eventsPath {
+		s.lookAtPage(a.origin, a.host, path)
 		from, refused := s.limits.enterFrom(k.c.Remote.Addr())
 		if x, lk, opened, ok := s.openEvents(s.ctx, w, a, from, refused); ok {
 			x.take(w, a, lk, opened)

@@ -38,7 +38,7 @@ func readChunk(t *testing.T, r *bufio.Reader) string {
 // waysIn are the ways by which a request for a stream of events over HTTP/1 reaches its handler: door.go.
 func waysIn(t *testing.T, b *bench, minor int) map[string]net.Conn {
 	request := func(device string) string {
-		return fmt.Sprintf("GET /ramen/receive?user=u&device=%s&heartbeat_ms=1000 HTTP/1.%d\r\nHost: ramen\r\n\r\n", device, minor)
+		return fmt.Sprintf("GET /ramen/receive?user=u&device=%s&heartbeat_ms=1000 HTTP/1.%d\r\nHost: localhost\r\n\r\n", device, minor)
 	}
 	ways := map[string]net.Conn{"whole": dialTCP(t, b), "pieces": dialTCP(t, b), "tls": nil}
 	c, err := tls.Dial("tcp", b.secure, b.roots.Clone())
@@ -115,7 +115,7 @@ func TestFix05VisibleHeartbeatIsAChunk(t *testing.T) {
 	b := newBench(t, nil)
 	c := dialTCP(t, b)
 	c.SetDeadline(time.Now().Add(20 * time.Second))
-	io.WriteString(c, "GET /ramen/receive?user=u&device=d&heartbeat_ms=1000&heartbeat=event HTTP/1.1\r\nHost: ramen\r\n\r\n")
+	io.WriteString(c, "GET /ramen/receive?user=u&device=d&heartbeat_ms=1000&heartbeat=event HTTP/1.1\r\nHost: localhost\r\n\r\n")
 	r := bufio.NewReader(c)
 	readHeader(t, r)
 	readChunk(t, r)

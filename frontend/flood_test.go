@@ -27,7 +27,7 @@ func TestSocketCutWhileItsFirstBytesAreRead(t *testing.T) {
 	for i := range 300 {
 		c := dialTCP(t, b)
 		var w strings.Builder
-		fmt.Fprintf(&w, "GET /ramen/ws?user=u&device=d%d HTTP/1.1\r\nHost: ramen\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"+
+		fmt.Fprintf(&w, "GET /ramen/ws?user=u&device=d%d HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"+
 			"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==\r\n\r\n", i)
 		w.Write(early)
 		for range 200 {
@@ -44,10 +44,10 @@ func TestSocketCutWhileItsFirstBytesAreRead(t *testing.T) {
 func TestBodyThatNeverComesIsNotWaitedFor(t *testing.T) {
 	b := newBench(t, func(c *Config, _ *Deps) { c.ReadHeaderTimeout = 200 * time.Millisecond })
 	for name, head := range map[string]string{
-		"ack":     "POST /ramen/ack?user=u&device=d&cursor=k-u.d-0 HTTP/1.1\r\nHost: ramen\r\nContent-Length: 1000\r\n\r\nab",
-		"chunks":  "POST /ramen/ack?user=u&device=d&cursor=k-u.d-0 HTTP/1.1\r\nHost: ramen\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nab",
-		"poll":    "GET /ramen/poll?user=u&device=p&wait=0 HTTP/1.1\r\nHost: ramen\r\nContent-Length: 1000\r\n\r\nab",
-		"nothing": "POST /nothing HTTP/1.1\r\nHost: ramen\r\nContent-Length: 1000\r\n\r\nab",
+		"ack":     "POST /ramen/ack?user=u&device=d&cursor=k-u.d-0 HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\nab",
+		"chunks":  "POST /ramen/ack?user=u&device=d&cursor=k-u.d-0 HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nab",
+		"poll":    "GET /ramen/poll?user=u&device=p&wait=0 HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\nab",
+		"nothing": "POST /nothing HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\nab",
 	} {
 		c := dialTCP(t, b)
 		c.SetDeadline(time.Now().Add(5 * time.Second))
@@ -101,49 +101,49 @@ func TestGRPCConnectionIsBounded(t *testing.T) {
 func TestDoorAndNetHTTPAgree(t *testing.T) {
 	b := newBench(t, func(c *Config, _ *Deps) { c.Origins = []string{"*"} })
 	for name, head := range map[string]string{
-		"plain":           "GET /ramen/receive?user=u&device=D HTTP/1.1\r\nHost: ramen\r\n\r\n",
-		"no device":       "GET /ramen/receive?user=u HTTP/1.1\r\nHost: ramen\r\n\r\n",
-		"escapes":         "GET /ramen/receive?user=u&device=%44 HTTP/1.1\r\nHost: ramen\r\n\r\n",
-		"bad escape":      "GET /ramen/receive?user=u&device=%4 HTTP/1.1\r\nHost: ramen\r\n\r\n",
+		"plain":           "GET /ramen/receive?user=u&device=D HTTP/1.1\r\nHost: localhost\r\n\r\n",
+		"no device":       "GET /ramen/receive?user=u HTTP/1.1\r\nHost: localhost\r\n\r\n",
+		"escapes":         "GET /ramen/receive?user=u&device=%44 HTTP/1.1\r\nHost: localhost\r\n\r\n",
+		"bad escape":      "GET /ramen/receive?user=u&device=%4 HTTP/1.1\r\nHost: localhost\r\n\r\n",
 		"lower case":      "GET /ramen/receive?user=u&device=D HTTP/1.1\r\nhost: ramen\r\nlast-event-id: k-u.D-0\r\n\r\n",
-		"bad cursor":      "GET /ramen/receive?user=u&device=D HTTP/1.1\r\nHost: ramen\r\nLast-Event-ID: a b\r\n\r\n",
+		"bad cursor":      "GET /ramen/receive?user=u&device=D HTTP/1.1\r\nHost: localhost\r\nLast-Event-ID: a b\r\n\r\n",
 		"no host":         "GET /ramen/receive?user=u&device=D HTTP/1.1\r\n\r\n",
 		"two hosts":       "GET /ramen/receive?user=u&device=D HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n",
 		"bad host":        "GET /ramen/receive?user=u&device=D HTTP/1.1\r\nHost: a b\r\n\r\n",
-		"control":         "GET /ramen/receive?user=u&device=D HTTP/1.1\r\nHost: ramen\r\nOrigin: a\x01b\r\n\r\n",
-		"bare cr":         "GET /ramen/receive?user=u&device=D HTTP/1.1\r\nHost: ramen\r\nOrigin: a\rX: b\r\n\r\n",
-		"bad name":        "GET /ramen/receive?user=u&device=D HTTP/1.1\r\nHost: ramen\r\nX Y: b\r\n\r\n",
-		"space colon":     "GET /ramen/receive?user=u&device=D HTTP/1.1\r\nHost: ramen\r\nX : b\r\n\r\n",
-		"no colon":        "GET /ramen/receive?user=u&device=D HTTP/1.1\r\nHost: ramen\r\nX\r\n\r\n",
-		"fold":            "GET /ramen/receive?user=u&device=D HTTP/1.1\r\nHost: ramen\r\nX: a\r\n b\r\n\r\n",
-		"fold first":      "GET /ramen/receive?user=u&device=D HTTP/1.1\r\n Host: ramen\r\n\r\n",
+		"control":         "GET /ramen/receive?user=u&device=D HTTP/1.1\r\nHost: localhost\r\nOrigin: a\x01b\r\n\r\n",
+		"bare cr":         "GET /ramen/receive?user=u&device=D HTTP/1.1\r\nHost: localhost\r\nOrigin: a\rX: b\r\n\r\n",
+		"bad name":        "GET /ramen/receive?user=u&device=D HTTP/1.1\r\nHost: localhost\r\nX Y: b\r\n\r\n",
+		"space colon":     "GET /ramen/receive?user=u&device=D HTTP/1.1\r\nHost: localhost\r\nX : b\r\n\r\n",
+		"no colon":        "GET /ramen/receive?user=u&device=D HTTP/1.1\r\nHost: localhost\r\nX\r\n\r\n",
+		"fold":            "GET /ramen/receive?user=u&device=D HTTP/1.1\r\nHost: localhost\r\nX: a\r\n b\r\n\r\n",
+		"fold first":      "GET /ramen/receive?user=u&device=D HTTP/1.1\r\n Host: localhost\r\n\r\n",
 		"1.0":             "GET /ramen/receive?user=u&device=D HTTP/1.0\r\n\r\n",
-		"2.0":             "GET /ramen/receive?user=u&device=D HTTP/2.0\r\nHost: ramen\r\n\r\n",
-		"0.9":             "GET /ramen/receive?user=u&device=D\r\nHost: ramen\r\n\r\n",
-		"two spaces":      "GET /ramen/receive?user=u&device=D  HTTP/1.1\r\nHost: ramen\r\n\r\n",
-		"space inside":    "GET /ramen/receive?user=u&dev ice=D HTTP/1.1\r\nHost: ramen\r\n\r\n",
-		"length":          "GET /ramen/receive?user=u&device=D HTTP/1.1\r\nHost: ramen\r\nContent-Length: 3\r\n\r\nabc",
-		"no length":       "GET /ramen/receive?user=u&device=D HTTP/1.1\r\nHost: ramen\r\nContent-Length: 0\r\n\r\n",
-		"two lengths":     "GET /ramen/receive?user=u&device=D HTTP/1.1\r\nHost: ramen\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\nabc",
-		"bad length":      "GET /ramen/receive?user=u&device=D HTTP/1.1\r\nHost: ramen\r\nContent-Length: +0\r\n\r\n",
-		"chunked":         "GET /ramen/receive?user=u&device=D HTTP/1.1\r\nHost: ramen\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
-		"identity":        "GET /ramen/receive?user=u&device=D HTTP/1.1\r\nHost: ramen\r\nTransfer-Encoding: identity\r\n\r\n",
-		"expect":          "GET /ramen/receive?user=u&device=D HTTP/1.1\r\nHost: ramen\r\nExpect: wonders\r\n\r\n",
-		"bare lf":         "GET /ramen/receive?user=u&device=D HTTP/1.1\nHost: ramen\n\n",
-		"bare lf, more":   "GET /ramen/receive?user=u HTTP/1.1\nHost: ramen\n\nGET /ramen/receive?user=u&device=D HTTP/1.1\r\nHost: ramen\r\n\r\n",
-		"mixed ends":      "GET /ramen/receive?user=u&device=D HTTP/1.1\nHost: ramen\r\n\r\n",
-		"two bearers":     "GET /ramen/receive?user=u&device=D HTTP/1.1\r\nHost: ramen\r\nAuthorization: Bearer a\r\nAuthorization: Bearer b\r\n\r\n",
-		"absolute":        "GET http://other/ramen/receive?user=u&device=D HTTP/1.1\r\nHost: ramen\r\n\r\n",
-		"no handshake":    "GET /ramen/ws?user=u&device=D HTTP/1.1\r\nHost: ramen\r\n\r\n",
-		"handshake":       "GET /ramen/ws?user=u&device=D HTTP/1.1\r\nHost: ramen\r\nConnection: keep-alive, Upgrade\r\nUpgrade: WebSocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==\r\n\r\n",
-		"old handshake":   "GET /ramen/ws?user=u&device=D HTTP/1.1\r\nHost: ramen\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 8\r\nSec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==\r\n\r\n",
-		"bad subprotocol": "GET /ramen/ws?user=u&device=D HTTP/1.1\r\nHost: ramen\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==\r\nSec-WebSocket-Protocol: other\r\n\r\n",
+		"2.0":             "GET /ramen/receive?user=u&device=D HTTP/2.0\r\nHost: localhost\r\n\r\n",
+		"0.9":             "GET /ramen/receive?user=u&device=D\r\nHost: localhost\r\n\r\n",
+		"two spaces":      "GET /ramen/receive?user=u&device=D  HTTP/1.1\r\nHost: localhost\r\n\r\n",
+		"space inside":    "GET /ramen/receive?user=u&dev ice=D HTTP/1.1\r\nHost: localhost\r\n\r\n",
+		"length":          "GET /ramen/receive?user=u&device=D HTTP/1.1\r\nHost: localhost\r\nContent-Length: 3\r\n\r\nabc",
+		"no length":       "GET /ramen/receive?user=u&device=D HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n",
+		"two lengths":     "GET /ramen/receive?user=u&device=D HTTP/1.1\r\nHost: localhost\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\nabc",
+		"bad length":      "GET /ramen/receive?user=u&device=D HTTP/1.1\r\nHost: localhost\r\nContent-Length: +0\r\n\r\n",
+		"chunked":         "GET /ramen/receive?user=u&device=D HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+		"identity":        "GET /ramen/receive?user=u&device=D HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: identity\r\n\r\n",
+		"expect":          "GET /ramen/receive?user=u&device=D HTTP/1.1\r\nHost: localhost\r\nExpect: wonders\r\n\r\n",
+		"bare lf":         "GET /ramen/receive?user=u&device=D HTTP/1.1\nHost: localhost\n\n",
+		"bare lf, more":   "GET /ramen/receive?user=u HTTP/1.1\nHost: localhost\n\nGET /ramen/receive?user=u&device=D HTTP/1.1\r\nHost: localhost\r\n\r\n",
+		"mixed ends":      "GET /ramen/receive?user=u&device=D HTTP/1.1\nHost: localhost\r\n\r\n",
+		"two bearers":     "GET /ramen/receive?user=u&device=D HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer a\r\nAuthorization: Bearer b\r\n\r\n",
+		"absolute":        "GET http://other/ramen/receive?user=u&device=D HTTP/1.1\r\nHost: localhost\r\n\r\n",
+		"no handshake":    "GET /ramen/ws?user=u&device=D HTTP/1.1\r\nHost: localhost\r\n\r\n",
+		"handshake":       "GET /ramen/ws?user=u&device=D HTTP/1.1\r\nHost: localhost\r\nConnection: keep-alive, Upgrade\r\nUpgrade: WebSocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==\r\n\r\n",
+		"old handshake":   "GET /ramen/ws?user=u&device=D HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 8\r\nSec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==\r\n\r\n",
+		"bad subprotocol": "GET /ramen/ws?user=u&device=D HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==\r\nSec-WebSocket-Protocol: other\r\n\r\n",
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			device := strings.ReplaceAll(strings.ReplaceAll(name, " ", "-"), ",", "")
 			door := answerTo(t, b, "", strings.Replace(head, "device=D", "device=a-"+device, 1))
-			other := answerTo(t, b, "GET /healthz HTTP/1.1\r\nHost: ramen\r\n\r\n", strings.Replace(head, "device=D", "device=b-"+device, 1))
+			other := answerTo(t, b, "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n", strings.Replace(head, "device=D", "device=b-"+device, 1))
 			if door != other {
 				t.Errorf("the door answers\n%s\nand net/http\n%s", door, other)
 			}

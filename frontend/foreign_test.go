@@ -37,7 +37,7 @@ func TestFix02ForeignAuthorizationHidesNoToken(t *testing.T) {
 		{"bearer without a token", "u", []string{"Bearer"}, 401},
 		{"basic alone", "", []string{"Basic dTpw"}, 401},
 	} {
-		head := " HTTP/1.1\r\nHost: ramen\r\n"
+		head := " HTTP/1.1\r\nHost: localhost\r\n"
 		for _, h := range c.header {
 			head += "Authorization: " + h + "\r\n"
 		}

@@ -48,7 +48,7 @@ func TestSlowReaderHoldsUpItselfAlone(t *testing.T) {
 func TestResetIsNoticed(t *testing.T) {
 	b := newBench(t, nil)
 	c := dialTCP(t, b)
-	dialRaw(t, c, "GET /ramen/receive?user=u&device=d HTTP/1.1\r\nHost: ramen\r\n\r\n")
+	dialRaw(t, c, "GET /ramen/receive?user=u&device=d HTTP/1.1\r\nHost: localhost\r\n\r\n")
 	w := dialSocket(b, asking("u", "e"), "ramen.v1.json")
 	want(t, w, protocol.ServerHello)
 	b.until("both are open", func() bool { return b.g.streams == 2 })
@@ -61,7 +61,7 @@ func TestResetIsNoticed(t *testing.T) {
 
 func TestBytesBehindAnEventRequestAreBounded(t *testing.T) {
 	b := newBench(t, nil)
-	head := "GET /ramen/receive?user=u&device=d HTTP/1.1\r\nHost: ramen\r\n\r\n"
+	head := "GET /ramen/receive?user=u&device=d HTTP/1.1\r\nHost: localhost\r\n\r\n"
 	c := dialTCP(t, b)
 	dialRaw(t, c, head+strings.Repeat(head, 20)) // pipelined: dropped
 	b.g.publish("u", "d", 1, `1`)
@@ -126,7 +126,7 @@ func TestFramesThatBreakTheContract(t *testing.T) {
 func rawSocket(t *testing.T, b *bench, device string) net.Conn {
 	t.Helper()
 	c := dialTCP(t, b)
-	resp, r := dialRaw(t, c, "GET /ramen/ws?user=u&device="+device+" HTTP/1.1\r\nHost: ramen\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"+
+	resp, r := dialRaw(t, c, "GET /ramen/ws?user=u&device="+device+" HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"+
 		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==\r\n\r\n")
 	if resp.StatusCode != 101 {
 		t.Fatal(resp.Status)
@@ -243,7 +243,7 @@ func TestRequestThatNeverComesIsDropped(t *testing.T) {
 		t.Fatalf("it stayed open: %v", err)
 	}
 	c = dialTCP(t, b)
-	io.WriteString(c, "GET /ramen/receive?"+strings.Repeat("a", 64<<10)+" HTTP/1.1\r\nHost: ramen\r\n\r\n")
+	io.WriteString(c, "GET /ramen/receive?"+strings.Repeat("a", 64<<10)+" HTTP/1.1\r\nHost: localhost\r\n\r\n")
 	c.SetReadDeadline(time.Now().Add(10 * time.Second))
 	if answer, _ := io.ReadAll(c); !strings.Contains(string(answer), "431") {
 		t.Fatalf("answered %q", answer)

@@ -32,7 +32,16 @@ func (s *Server) endpoints() map[string]endpoint {
 
 // ServeHTTP implements http.Handler: PROTOCOL 4 and 5.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	s.origins.answer(w.Header(), r.Header.Get("Origin"))
+	from := r.Header.Get("Origin")
+	if s.strangeHost(r.Host) {
+		s.refusedPage(keptByHost, from, r.Host, r.URL.Path)
+		s.fail(w, errStrangeHost)
+		return
+	}
+	s.origins.answer(w.Header(), from)
+	if r.URL.Path != socketPath {
+		s.lookAtPage(from, r.Host, r.URL.Path)
+	}
 	if r.ContentLength != 0 && r.ProtoMajor == 1 { // nothing here reads a body, but net/http reads it before it goes on
 		http.NewResponseController(w).SetReadDeadline(time.Now().Add(s.cfg.ReadHeaderTimeout))
 	}

@@ -172,7 +172,7 @@ func TestWhereItStandsReachesTheGateway(t *testing.T) {
 func TestLastEventIDWins(t *testing.T) {
 	b := newBench(t, nil)
 	c := dialTCP(t, b)
-	dialRaw(t, c, "GET /ramen/receive?user=u&device=d&cursor=old HTTP/1.1\r\nHost: ramen\r\nLast-Event-ID: new\r\n\r\n")
+	dialRaw(t, c, "GET /ramen/receive?user=u&device=d&cursor=old HTTP/1.1\r\nHost: localhost\r\nLast-Event-ID: new\r\n\r\n")
 	b.g.mu.Lock()
 	defer b.g.mu.Unlock()
 	if got := b.g.opens[0].Cursor; got != "new" {

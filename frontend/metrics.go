@@ -21,6 +21,7 @@ type metrics struct {
 	opens      [transportCount]prometheus.Counter
 	resumed    [transportCount]prometheus.Counter
 	refused    map[protocol.Code]prometheus.Counter
+	pages      map[string]prometheus.Counter
 	ends       [transportCount]map[protocol.Reason]prometheus.Counter
 	pushes     [transportCount]prometheus.Counter
 	bytes      [transportCount]prometheus.Counter
@@ -46,6 +47,7 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 	opens := counter("ramen_frontend_opens_total", "Streams that were opened.", "transport")
 	resumed := counter("ramen_frontend_resumes_total", "Of the opened streams, those that resumed at the device's cursor.", "transport")
 	refused := counter("ramen_frontend_refusals_total", "Streams and acks that were refused, by the code of the error.", "code")
+	pages := counter("ramen_frontend_page_refusals_total", "Requests of web pages that were kept out, by how: cors (served, but the page cannot read it), websocket and host (403).", "reason")
 	ends := counter("ramen_frontend_ends_total", "Streams that ended.", "transport", "reason")
 	pushes := counter("ramen_frontend_pushes_total", "Pushes written to devices, or kept for their sockets.", "transport")
 	bytes := counter("ramen_frontend_pushed_bytes_total", "Bytes of pushes as the transport writes them, before TLS; with a hello that goes out in the same write.", "transport")
@@ -66,7 +68,7 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 		Name: "ramen_frontend_unfinished_bytes", Help: "Bytes held of devices' WebSocket messages whose end has not come.",
 	})
 
-	m := &metrics{late: late, unfinished: unfinished, refused: map[protocol.Code]prometheus.Counter{}, reopens: map[string]prometheus.Counter{}}
+	m := &metrics{late: late, unfinished: unfinished, refused: map[protocol.Code]prometheus.Counter{}, pages: map[string]prometheus.Counter{}, reopens: map[string]prometheus.Counter{}}
 	for _, t := range transports {
 		label := t.String()
 		m.streams[t] = streams.WithLabelValues(label)
@@ -92,10 +94,13 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 	} {
 		m.refused[c] = refused.WithLabelValues(string(c))
 	}
+	for _, reason := range keptReasons {
+		m.pages[reason] = pages.WithLabelValues(reason)
+	}
 	for _, result := range []string{"ok", "unavailable", "superseded", "refused"} {
 		m.reopens[result] = reopens.WithLabelValues(result)
 	}
-	for _, c := range []prometheus.Collector{streams, opens, resumed, refused, ends, pushes, bytes, acks, beats, reopens, late, toPush, toAck, unfinished} {
+	for _, c := range []prometheus.Collector{streams, opens, resumed, refused, pages, ends, pushes, bytes, acks, beats, reopens, late, toPush, toAck, unfinished} {
 		if err := r.Register(c); err != nil {
 			return nil, err
 		}

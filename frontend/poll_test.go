@@ -102,7 +102,7 @@ func TestPollWhoseGatewayIsLostGoesOn(t *testing.T) {
 func TestClientThatLeavesItsPollFreesIt(t *testing.T) {
 	b := newBench(t, nil)
 	c := dialTCP(t, b)
-	if _, err := io.WriteString(c, "GET /ramen/poll?user=u&device=d HTTP/1.1\r\nHost: ramen\r\n\r\n"); err != nil {
+	if _, err := io.WriteString(c, "GET /ramen/poll?user=u&device=d HTTP/1.1\r\nHost: localhost\r\n\r\n"); err != nil {
 		t.Fatal(err)
 	}
 	b.until("the poll waits", func() bool { return b.g.streams == 1 })

@@ -374,7 +374,7 @@ func TestOriginsAreAnswered(t *testing.T) {
 		}
 	}
 	c := dialTCP(t, b)
-	resp, _ := dialRaw(t, c, "GET /ramen/receive?user=u&device=d HTTP/1.1\r\nHost: ramen\r\nOrigin: https://app.example\r\n\r\n")
+	resp, _ := dialRaw(t, c, "GET /ramen/receive?user=u&device=d HTTP/1.1\r\nHost: localhost\r\nOrigin: https://app.example\r\n\r\n")
 	if resp.Header.Get("Access-Control-Allow-Origin") != "https://app.example" || resp.Header.Get("Cache-Control") != "no-cache, no-transform" ||
 		resp.Header.Get("X-Accel-Buffering") != "no" || resp.Header.Get("Vary") != "Origin" {
 		t.Errorf("the stream's head is %v", resp.Header)

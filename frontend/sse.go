@@ -135,7 +135,7 @@ func (s *Server) appendEventHead(b []byte, a *wish) []byte {
 	if a.chunks {
 		b = append(b, "Transfer-Encoding: chunked\r\n"...)
 	}
-	if s.origins.allows(a.origin) {
+	if s.origins.Allows(a.origin) {
 		b = append(b, allowOrigin+": "...)
 		b = append(b, a.origin...)
 		b = append(b, "\r\nAccess-Control-Expose-Headers: "+exposeHeaders+"\r\n"...)

@@ -171,7 +171,7 @@ func (s *Server) upgrade(w http.ResponseWriter, r *http.Request) {
 		if refused == nil {
 			s.limits.exit(from)
 		}
-		s.failHandshake(w, err)
+		s.failHandshake(w, r, err)
 		return
 	}
 	s.serveSocket(r.Context(), &hijacked{s: s, c: c}, wishOf(r), &n, from, refused)
@@ -200,7 +200,7 @@ func (s *Server) serveSocket(ctx context.Context, c taker, a *wish, n *ws.Negoti
 	endUnfinished(over)
 }
 
-func (s *Server) failHandshake(w http.ResponseWriter, err error) {
+func (s *Server) failHandshake(w http.ResponseWriter, r *http.Request, err error) {
 	e, ok := errors.AsType[*ws.HandshakeError](err)
 	if !ok {
 		return // the connection is gone
@@ -208,6 +208,7 @@ func (s *Server) failHandshake(w http.ResponseWriter, err error) {
 	code, text := protocol.CodeInvalidArgument, e.Text
 	switch e.Status {
 	case http.StatusForbidden:
+		s.refusedPage(keptFromSocket, r.Header.Get("Origin"), r.Host, r.URL.Path)
 		code, text = protocol.CodePermissionDenied, "pages of this Origin may not open a WebSocket here: add it to the configured origins"
 	case http.StatusInternalServerError:
 		code = protocol.CodeInternal

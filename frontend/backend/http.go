@@ -20,7 +20,7 @@ func (s *Server) Handler(rest http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		began := time.Now()
 		e := endpoint{call: callOther, serve: unknown}
-		err := s.checkOrigin(r)
+		err := s.checkPage(r)
 		if err == nil {
 			// The escaped path, by hand: a user may have any printable character in it, a slash or two dots too, which
 			// http.ServeMux would clean away.

@@ -249,7 +249,9 @@ func TestKeysAndScopes(t *testing.T) {
 	}
 }
 
-func TestForeignOriginsAreForbidden(t *testing.T) {
+// TestFix04PagesOfOthersAreForbidden: those of another origin, and without authentication those on a name, which its owner may
+// have let point here.
+func TestFix04PagesOfOthersAreForbidden(t *testing.T) {
 	keys, _, _, both := keyring(t)
 	for _, c := range []struct {
 		host, origin string
@@ -258,7 +260,7 @@ func TestForeignOriginsAreForbidden(t *testing.T) {
 		{"", "", 200, 200},
 		{"127.0.0.1:9080", "http://127.0.0.1:9080", 200, 200},
 		{"[::1]:9080", "http://[::1]:9080", 200, 200},
-		{"localhost:9080", "http://LOCALHOST:9080", 403, 200},
+		{"localhost:9080", "http://LOCALHOST:9080", 200, 200},
 		{"localhost:9080", "http://localhost:9080", 200, 200},
 		{"localhost", "http://localhost:80", 200, 200},
 		{"localhost:443", "https://localhost", 200, 200},
@@ -268,6 +270,9 @@ func TestForeignOriginsAreForbidden(t *testing.T) {
 		{"localhost:9080", "null", 403, 403},
 		{"localhost:9080", "", 200, 200},
 		{"localhost:9080", "file://", 403, 403},
+		{"evil.example:9080", "", 403, 200}, // by GET a page of the "same" origin bears none
+		{"evil.example", "http://localhost:9080", 403, 403},
+		{"192.168.7.1:9080", "", 200, 200},
 	} {
 		for _, k := range []bool{false, true} {
 			r, want, headers := newRig(t, nil, nil), c.open, []string{}

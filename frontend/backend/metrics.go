@@ -48,6 +48,7 @@ type metrics struct {
 	seconds             [sideCount][callCount]prometheus.Observer
 	batch               [sideCount]prometheus.Observer
 	unread              prometheus.Counter
+	pages               map[string]prometheus.Counter
 	all                 []prometheus.Collector
 }
 
@@ -73,7 +74,14 @@ func newMetrics() *metrics {
 	unread := prometheus.NewCounter(prometheus.CounterOpts{
 		Name: "ramen_backend_lists_unread_total", Help: "Connections of gRPC that were ended because a list was not read in time.",
 	})
-	m := &metrics{unread: unread, all: []prometheus.Collector{publishes, requests, seconds, batch, unread}}
+	pages := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "ramen_backend_page_refusals_total",
+		Help: "Requests of web pages that were refused (403): of another origin, or by a host name without authentication.",
+	}, []string{"reason"})
+	m := &metrics{unread: unread, pages: map[string]prometheus.Counter{}, all: []prometheus.Collector{publishes, requests, seconds, batch, unread, pages}}
+	for _, reason := range refusedReasons {
+		m.pages[reason] = pages.WithLabelValues(reason)
+	}
 	for s, name := range sideNames {
 		m.accepted[s] = publishes.WithLabelValues(name, "accepted")
 		m.duplicate[s] = publishes.WithLabelValues(name, "duplicate")

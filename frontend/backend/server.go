@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"sync"
 	"time"
 	"unicode"
@@ -35,6 +36,8 @@ const (
 
 // Server answers backends. It is safe for concurrent use.
 type Server struct {
+	Log *slog.Logger // nil: none; set before anything is served
+
 	// immutable
 	cfg      Config
 	router   Router

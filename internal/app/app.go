@@ -106,6 +106,7 @@ func (a *App) start() error {
 	if err != nil {
 		return err
 	}
+	a.backend.Log = log
 	return a.listen()
 }
 

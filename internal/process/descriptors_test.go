@@ -29,7 +29,7 @@ func TestConnectionsLeaveTheStoreItsFiles(t *testing.T) {
 		}
 		defer c.Close()
 		// One that is closed at once may break here: that is no matter.
-		_, _ = fmt.Fprintf(c, "GET /ramen/receive?user=holder-%d&device=d HTTP/1.1\r\nHost: ramen\r\n\r\n", i)
+		_, _ = fmt.Fprintf(c, "GET /ramen/receive?user=holder-%d&device=d HTTP/1.1\r\nHost: localhost\r\n\r\n", i)
 		held = append(held, c)
 	}
 	s.publishBulk(t, 6) // 6 MiB: several flushes
