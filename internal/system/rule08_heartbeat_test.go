@@ -26,7 +26,7 @@ func rawSSE(t *testing.T, s *server, p place) (net.Conn, *bufio.Reader) {
 	if err := c.SetDeadline(time.Now().Add(patience)); err != nil {
 		t.Fatal(err)
 	}
-	fmt.Fprintf(c, "GET /ramen/receive?%s HTTP/1.1\r\nHost: x\r\n\r\n", p.query().Encode())
+	fmt.Fprintf(c, "GET /ramen/receive?%s HTTP/1.1\r\nHost: localhost\r\n\r\n", p.query().Encode())
 	resp, err := http.ReadResponse(bufio.NewReader(c), nil)
 	if err != nil || resp.StatusCode != http.StatusOK {
 		t.Fatalf("open: %v %v", resp, err)

@@ -38,7 +38,7 @@ func raw(t *testing.T, addr, text string) *net.TCPConn {
 
 // handshake is the head of a request for a stream.
 func handshake(path string, p place) string {
-	head := "GET " + path + "?" + p.query().Encode() + " HTTP/1.1\r\nHost: x\r\n"
+	head := "GET " + path + "?" + p.query().Encode() + " HTTP/1.1\r\nHost: localhost\r\n"
 	if path == "/ramen/ws" {
 		head += "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
 	}
@@ -156,8 +156,8 @@ func TestGarbageHarmsNobody(t *testing.T) {
 	r := rand.New(rand.NewPCG(seed, 2))
 	for _, addr := range []string{s.addr.Devices, s.addr.DevicesGRPC, s.addr.Backends, s.addr.BackendsGRPC} {
 		for _, begin := range []string{
-			"", "GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\n", "POST /v1/publish HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n{", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "\x16\x03\x01\x02\x00",
-			"POST /v1/publish HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nffffffffffffffff\r\n", handshake("/ramen/ws", place{user: "g", device: "g"}), handshake("/ramen/receive", place{user: "g", device: "h"}),
+			"", "GET / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\n\r\n", "POST /v1/publish HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000\r\n\r\n{", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "\x16\x03\x01\x02\x00",
+			"POST /v1/publish HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\nffffffffffffffff\r\n", handshake("/ramen/ws", place{user: "g", device: "g"}), handshake("/ramen/receive", place{user: "g", device: "h"}),
 		} {
 			garbage := make([]byte, 512+r.IntN(8192))
 			for i := range garbage {
