@@ -2,10 +2,12 @@ package auth
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -13,6 +15,9 @@ import (
 
 // maxBackends bounds the keys of a file: each call compares with all of them.
 const maxBackends = 256
+
+// emptyKeys are what hashing nothing gives, and a line with nothing in it, as echo writes it.
+var emptyKeys = [][sha256.Size]byte{sha256.Sum256(nil), sha256.Sum256([]byte("\n"))}
 
 // parseKeys reads a file of keys: a YAML list of name, sha256 and scopes. Errors name the line.
 func parseKeys(data []byte) ([]keyEntry, error) {
@@ -81,6 +86,9 @@ func parseKey(n *yaml.Node) (keyEntry, error) {
 		return e, fmt.Errorf("line %d: sha256 of %q should be 64 hex digits", n.Line, e.name)
 	}
 	copy(e.hash[:], raw)
+	if slices.Contains(emptyKeys, e.hash) {
+		return e, fmt.Errorf("line %d: sha256 of %q is the hash of an empty key, as where a variable was not set; make the entry with \"ramen token --backend\"", n.Line, e.name)
+	}
 	return e, nil
 }
 

@@ -141,3 +141,12 @@ func FuzzMaterial(f *testing.F) {
 		}
 	})
 }
+
+func TestFix22HashOfAnEmptyKeyIsRefused(t *testing.T) {
+	for _, key := range []string{"", "\n"} {
+		text := "# keys\n" + KeyLine("orders", key, ScopeRead) + "\n"
+		if _, err := parseKeys([]byte(text)); err == nil || !strings.Contains(err.Error(), `line 2: sha256 of "orders" is the hash of an empty key`) {
+			t.Errorf("%q: %v", key, err)
+		}
+	}
+}
