@@ -1,0 +1,142 @@
+package pebble
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	engine "github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/vfs"
+)
+
+// Check says why Open would refuse cfg's directory, as far as that can be seen without writing: nothing is made or changed, and the
+// journal is not read. It answers ErrInUse where a process has it open.
+func Check(cfg Config) error {
+	if err := check(&cfg); err != nil {
+		return fmt.Errorf("store/pebble: open %s: %w", cfg.Dir, err)
+	}
+	return nil
+}
+
+func check(cfg *Config) error {
+	info, err := os.Stat(cfg.Dir)
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		return canBeMade(cfg.Dir)
+	case err != nil:
+		return err
+	case !info.IsDir():
+		return errors.New("it is a file: name a directory")
+	}
+	if err := access(cfg.Dir); err != nil {
+		return fmt.Errorf("the directory must be this user's to read and to write: %w", err)
+	}
+	if _, err := os.Stat(filepath.Join(cfg.Dir, "LOCK")); errors.Is(err, os.ErrNotExist) {
+		return nil // no process has ever opened it, or a copy left it out: there may be nothing to read
+	}
+	lock, err := lockDir(vfs.Default, cfg.Dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(checkEngine(cfg, lock), lock.Close())
+}
+
+// canBeMade reports whether dir's parents can be.
+func canBeMade(dir string) error {
+	up, err := filepath.Abs(dir)
+	if err != nil {
+		return err
+	}
+	for {
+		up = filepath.Dir(up)
+		info, err := os.Stat(up)
+		if errors.Is(err, os.ErrNotExist) && up != filepath.Dir(up) {
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("make the directory: %w", err)
+		}
+		if !info.IsDir() {
+			return fmt.Errorf("make the directory: %s is a file", up)
+		}
+		if err := access(up); err != nil {
+			return fmt.Errorf("make the directory in %s, which must be this user's to write: %w", up, err)
+		}
+		return nil
+	}
+}
+
+// checkEngine reads what readState would refuse.
+func checkEngine(cfg *Config, lock *engine.Lock) (err error) {
+	db, err := engine.Open(cfg.Dir, &engine.Options{ReadOnly: true, Lock: lock, FormatMajorVersion: engine.FormatNewest, Logger: noLog{}})
+	if errors.Is(err, engine.ErrDBDoesNotExist) {
+		return nil // a new store
+	}
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	s := &Store{cfg: *cfg, db: db}
+	v, err := get(db, keyFormat)
+	switch {
+	case errors.Is(err, engine.ErrNotFound):
+		return checkEmpty(db)
+	case err != nil:
+		return fmt.Errorf("read format: %w", err)
+	}
+	if err := checkFormat(v); err != nil {
+		return err
+	}
+	if err := s.readIdentity(); err != nil {
+		return err
+	}
+	if v, err = get(db, keyShards); err != nil {
+		return nil // none yet: it takes the configuration's
+	}
+	return checkShards(v, cfg.Shards)
+}
+
+// checkEmpty refuses rows in a store without a format: those of a new one are written with it.
+func checkEmpty(db *engine.DB) error {
+	it, err := db.NewIter(nil)
+	if err != nil {
+		return err
+	}
+	used := it.First()
+	if err := it.Close(); err != nil {
+		return err
+	}
+	if used {
+		return errors.New("the directory holds another program's database")
+	}
+	return nil
+}
+
+// checkFormat refuses a store of another release.
+func checkFormat(v []byte) error {
+	if len(v) != 1 || v[0] != formatVersion {
+		return fmt.Errorf("the store is of format %x, this program reads format %02x: start it with the release that wrote it, "+
+			"or name an empty directory", v, formatVersion)
+	}
+	return nil
+}
+
+// checkShards refuses another number of shards than the users are kept under. 0: it does not matter.
+func checkShards(v []byte, shards int) error {
+	if shards == 0 || len(v) == 4 && binary.BigEndian.Uint32(v) == uint32(shards) {
+		return nil
+	}
+	return fmt.Errorf("the users in it are kept under %d shards, and shards is %d: set it to what it was, or name another directory",
+		binary.BigEndian.Uint32(append(v, 0, 0, 0, 0)), shards)
+}
+
+// noLog is the engine's log while it is only looked at.
+type noLog struct{}
+
+func (noLog) Infof(string, ...any)  {}
+func (noLog) Errorf(string, ...any) {}
+func (noLog) Fatalf(format string, args ...any) {
+	panic(fmt.Sprintf("store/pebble: the engine cannot go on: "+format, args...))
+}
