@@ -18,7 +18,8 @@ func configCommand() *cobra.Command {
 		Short: "Print the configuration with comments, or check a file.",
 		Long: "Print the default configuration with comments: a file to begin with.\n\n" +
 			"With --effective, print what serve would go by: the file of --config, and RAMEN_* of the environment, over the defaults.\n" +
-			"With --check, say whether a file is good, and whether the key and certificate files that it names can be read.",
+			"With --check, say whether serve would start with a file: its values, the key and certificate files that it names, the\n" +
+			"folder of its data and its ports are looked at, and nothing is changed.",
 		Example: "  ramen config > ramen.yaml\n  ramen config --check ramen.yaml\n  ramen config --effective --config ramen.yaml",
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -54,9 +55,13 @@ func checkConfig(c *cobra.Command, file string) error {
 	if err != nil {
 		return err
 	}
-	if err := app.CheckFiles(cfg); err != nil {
+	running, err := app.Check(cfg, cfg.Log.NewLogger(c.ErrOrStderr()))
+	if err != nil {
 		return err
 	}
 	fmt.Fprintf(c.OutOrStdout(), "%s: the configuration is good\n", file)
+	if running {
+		fmt.Fprintf(c.OutOrStdout(), "A process is running with its data, %s: ports that are in use were taken for its own, and another one cannot be started beside it.\n", cfg.Data)
+	}
 	return nil
 }

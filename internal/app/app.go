@@ -110,7 +110,7 @@ func (a *App) start() error {
 	return a.listen()
 }
 
-// loadCredentials makes how devices and backends are known: nil in development. A nil watcher reads the files once.
+// loadCredentials makes how devices and backends are known: nil in development.
 func loadCredentials(cfg *Config, w *auth.Watcher) (frontend.Verifier, *auth.Keys, error) {
 	if cfg.Dev {
 		return nil, nil, nil
@@ -121,17 +121,6 @@ func loadCredentials(cfg *Config, w *auth.Watcher) (frontend.Verifier, *auth.Key
 	}
 	keys, err := auth.NewKeys(cfg.Auth.Keys, w)
 	return tokens, keys, err
-}
-
-// CheckFiles reads the key and certificate files that cfg, which must be valid, names, and says what is wrong with them.
-func CheckFiles(cfg Config) error {
-	if err := cfg.checkPresent(); err != nil {
-		return err
-	}
-	_, _, err := loadCredentials(&cfg, nil)
-	_, devices := certs(cfg.TLS.Devices, nil)
-	_, backends := certs(cfg.TLS.Backends, nil)
-	return errors.Join(err, devices, backends)
 }
 
 // Reload looks at the key and certificate files now, and says what is wrong with those that are not in force.

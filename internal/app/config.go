@@ -11,6 +11,7 @@ import (
 	"ramen/frontend/backend"
 	"ramen/frontend/route"
 	"ramen/gateway"
+	"ramen/protocol"
 	"ramen/store/pebble"
 )
 
@@ -125,10 +126,17 @@ func (c *Config) validateSelf() error {
 	if c.ShutdownTime <= c.Frontend.DrainTime {
 		bad("shutdown_time is %v; it must be more than frontend.drain_time, %v", c.ShutdownTime, c.Frontend.DrainTime)
 	}
-	for name, a := range map[string]string{"devices": c.Listen.Devices, "devices_grpc": c.Listen.DevicesGRPC, "backends": c.Listen.Backends, "backends_grpc": c.Listen.BackendsGRPC} {
-		if _, _, err := net.SplitHostPort(a); err != nil {
-			bad("listen.%s is %q; it must be host:port, such as :8080 or 127.0.0.1:8080", name, a)
-		}
+	if err := c.checkListen(); err != nil {
+		errs = append(errs, err)
+	}
+	if most := int64(c.Backend.Publish.MaxPayload); c.Gateway.MailboxBytes < most+protocol.MaxHeaders {
+		bad("gateway.mailbox_bytes is %d; it must hold a message: backend.publish.max_payload, %d, and %d of headers", c.Gateway.MailboxBytes, most, protocol.MaxHeaders)
+	}
+	if most := c.Backend.Publish.MaxPayload; c.Backend.Publish.MaxBody < most {
+		bad("backend.publish.max_body is %d; it must be at least max_payload, %d", c.Backend.Publish.MaxBody, most)
+	}
+	if most := c.Backend.Publish.MaxPayload; c.Frontend.Sock.MaxKept < 2*most {
+		bad("frontend.sock.max_kept is %d; it must hold the largest push: at least twice backend.publish.max_payload, %d", c.Frontend.Sock.MaxKept, 2*most)
 	}
 	if _, err := c.Log.level(); err != nil {
 		bad("log.level is %q; it must be debug, info, warn or error", c.Log.Level)

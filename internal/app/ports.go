@@ -43,28 +43,42 @@ func (a *App) listen() (err error) {
 		return err
 	}
 	a.onEnd("ports", func(context.Context) error { p.serving.Wait(); return nil })
-	for _, l := range []struct {
-		name, addr string
-		to         *net.Listener
-		open       func(context.Context, string) (net.Listener, error)
-		keep       int // descriptors that its connections leave for others
-	}{
-		// Devices leave room for backends, and both for the store.
-		{"devices", a.cfg.Listen.Devices, &p.devices, a.frontend.Listen, sock.ReserveFor()},
-		{"devices_grpc", a.cfg.Listen.DevicesGRPC, &p.devicesGRPC, a.frontend.Listen, sock.ReserveFor()},
-		{"backends", a.cfg.Listen.Backends, &p.backends, listenTCP, sock.ReserveFor() / 2},
-		{"backends_grpc", a.cfg.Listen.BackendsGRPC, &p.backendsGRPC, listenTCP, sock.ReserveFor() / 2},
-	} {
+	to := map[string]*net.Listener{"devices": &p.devices, "devices_grpc": &p.devicesGRPC, "backends": &p.backends, "backends_grpc": &p.backendsGRPC}
+	var before []port
+	for _, l := range a.cfg.ports() {
 		opened, err := l.open(ctx, l.addr)
 		if err != nil {
-			return fmt.Errorf("app: open the port listen.%s: %w", l.name, err)
+			return portError(l, before, err)
 		}
-		*l.to = sock.Reserve(opened, l.keep, a.log)
+		l.listener = opened
+		before = append(before, l)
+		*to[l.name] = sock.Reserve(opened, l.keep, a.log)
 		a.onEnd("listener "+l.name, func(context.Context) error { _ = opened.Close(); return nil })
 	}
 	a.serveDevices(p, deviceTLS)
 	a.serveBackends(p, backendTLS)
 	return nil
+}
+
+// port is one of the four, and how it is opened.
+type port struct {
+	name, addr string
+	open       func(context.Context, string) (net.Listener, error)
+	keep       int          // descriptors that its connections leave for others
+	listener   net.Listener // once it is open
+}
+
+// ports are the four in the order in which they are opened. Devices leave room for backends, and both for the store.
+func (c *Config) ports() []port {
+	devices := func(ctx context.Context, addr string) (net.Listener, error) {
+		return sock.Listen(ctx, addr, c.Frontend.Sock)
+	}
+	return []port{
+		{"devices", c.Listen.Devices, devices, sock.ReserveFor(), nil},
+		{"devices_grpc", c.Listen.DevicesGRPC, devices, sock.ReserveFor(), nil},
+		{"backends", c.Listen.Backends, listenTCP, sock.ReserveFor() / 2, nil},
+		{"backends_grpc", c.Listen.BackendsGRPC, listenTCP, sock.ReserveFor() / 2, nil},
+	}
 }
 
 func listenTCP(ctx context.Context, addr string) (net.Listener, error) {
