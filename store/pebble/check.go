@@ -1,15 +1,19 @@
 package pebble
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
 
 	engine "github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
+
+// ErrInUse is the answer for a directory that a process has open.
+var ErrInUse = errors.New("the directory is in use by another ramen process; give each process its own")
 
 // Check says why Open would refuse cfg's directory, as far as that can be seen without writing: nothing is made or changed, and the
 // journal is not read. It answers ErrInUse where a process has it open.
@@ -36,9 +40,9 @@ func check(cfg *Config) error {
 	if _, err := os.Stat(filepath.Join(cfg.Dir, "LOCK")); errors.Is(err, os.ErrNotExist) {
 		return nil // no process has ever opened it, or a copy left it out: there may be nothing to read
 	}
-	lock, err := lockDir(vfs.Default, cfg.Dir)
+	lock, err := engine.LockDirectory(cfg.Dir, vfs.Default)
 	if err != nil {
-		return err
+		return lockError(err)
 	}
 	return errors.Join(checkEngine(cfg, lock), lock.Close())
 }
@@ -68,6 +72,16 @@ func canBeMade(dir string) error {
 	}
 }
 
+// lockError says whether a process has the directory, or it cannot be locked at all.
+func lockError(err error) error {
+	_, inPath := errors.AsType[*fs.PathError](err)
+	errno, inCall := errors.AsType[syscall.Errno](err)
+	if inPath || inCall && errno != syscall.EAGAIN && errno != syscall.EACCES { // those two of fcntl(2) say that it is held
+		return fmt.Errorf("the directory cannot be locked: %w", err)
+	}
+	return ErrInUse
+}
+
 // checkEngine reads what readState would refuse.
 func checkEngine(cfg *Config, lock *engine.Lock) (err error) {
 	db, err := engine.Open(cfg.Dir, &engine.Options{ReadOnly: true, Lock: lock, FormatMajorVersion: engine.FormatNewest, Logger: noLog{}})
@@ -79,57 +93,16 @@ func checkEngine(cfg *Config, lock *engine.Lock) (err error) {
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
 	s := &Store{cfg: *cfg, db: db}
-	v, err := get(db, keyFormat)
-	switch {
-	case errors.Is(err, engine.ErrNotFound):
-		return checkEmpty(db)
-	case err != nil:
-		return fmt.Errorf("read format: %w", err)
+	if _, err = get(db, keyFormat); errors.Is(err, engine.ErrNotFound) {
+		return nil // one whose making was cut off
 	}
-	if err := checkFormat(v); err != nil {
+	if err := errors.Join(err, s.readFormat(), s.readIdentity()); err != nil {
 		return err
 	}
-	if err := s.readIdentity(); err != nil {
-		return err
-	}
-	if v, err = get(db, keyShards); err != nil {
+	if _, err := get(db, keyShards); err != nil {
 		return nil // none yet: it takes the configuration's
 	}
-	return checkShards(v, cfg.Shards)
-}
-
-// checkEmpty refuses rows in a store without a format: those of a new one are written with it.
-func checkEmpty(db *engine.DB) error {
-	it, err := db.NewIter(nil)
-	if err != nil {
-		return err
-	}
-	used := it.First()
-	if err := it.Close(); err != nil {
-		return err
-	}
-	if used {
-		return errors.New("the directory holds another program's database")
-	}
-	return nil
-}
-
-// checkFormat refuses a store of another release.
-func checkFormat(v []byte) error {
-	if len(v) != 1 || v[0] != formatVersion {
-		return fmt.Errorf("the store is of format %x, this program reads format %02x: start it with the release that wrote it, "+
-			"or name an empty directory", v, formatVersion)
-	}
-	return nil
-}
-
-// checkShards refuses another number of shards than the users are kept under. 0: it does not matter.
-func checkShards(v []byte, shards int) error {
-	if shards == 0 || len(v) == 4 && binary.BigEndian.Uint32(v) == uint32(shards) {
-		return nil
-	}
-	return fmt.Errorf("the users in it are kept under %d shards, and shards is %d: set it to what it was, or name another directory",
-		binary.BigEndian.Uint32(append(v, 0, 0, 0, 0)), shards)
+	return s.readShards()
 }
 
 // noLog is the engine's log while it is only looked at.

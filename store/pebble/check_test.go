@@ -24,7 +24,9 @@ func TestFix03CheckRefusesWhatOpenRefuses(t *testing.T) {
 		{"a store", func(t *testing.T, cfg *Config) { fillStore(t, *cfg) }, ""},
 		{"other shards", func(t *testing.T, cfg *Config) { fillStore(t, *cfg); cfg.Shards = 7 }, "kept under"},
 		{"a file", func(t *testing.T, cfg *Config) { cfg.Dir = touch(t, filepath.Join(cfg.Dir, "f")) }, "file"},
-		{"under a file", func(t *testing.T, cfg *Config) { cfg.Dir = filepath.Join(touch(t, filepath.Join(cfg.Dir, "f")), "data") }, "f"},
+		{"under a file", func(t *testing.T, cfg *Config) {
+			cfg.Dir = filepath.Join(touch(t, filepath.Join(cfg.Dir, "f")), "data")
+		}, "f"},
 		{"lock is a folder", func(t *testing.T, cfg *Config) {
 			if err := os.Mkdir(filepath.Join(cfg.Dir, "LOCK"), 0o700); err != nil {
 				t.Fatal(err)

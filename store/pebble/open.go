@@ -23,9 +23,9 @@ func (s *Store) open(log *slog.Logger) error {
 	if err := makeDir(fs, dir); err != nil {
 		return err
 	}
-	lock, err := lockDir(fs, dir)
+	lock, err := engine.LockDirectory(dir, fs)
 	if err != nil {
-		return err
+		return lockError(err)
 	}
 	if err = s.openEngine(log, lock); err != nil {
 		return errors.Join(err, lock.Close())
@@ -115,14 +115,26 @@ func (s *Store) readFormat() error {
 	if err != nil {
 		return fmt.Errorf("read format: %w", err)
 	}
-	return checkFormat(v)
+	if len(v) != 1 || v[0] != formatVersion {
+		return fmt.Errorf("the store is of format %x, this program reads format %02x: start it with the release that wrote it, "+
+			"or name an empty directory", v, formatVersion)
+	}
+	return nil
 }
 
 // create draws the identity of a new store. Format, identity and the journal's start are one write, on the disk before
 // they are used, and after the journal.
 func (s *Store) create() error {
-	if err := checkEmpty(s.db); err != nil {
+	it, err := s.db.NewIter(nil)
+	if err != nil {
 		return err
+	}
+	used := it.First()
+	if err := it.Close(); err != nil {
+		return err
+	}
+	if used {
+		return errors.New("the directory holds another program's database")
 	}
 	identity := make([]byte, 4+16)
 	rand.Read(identity) // never fails
@@ -169,7 +181,11 @@ func (s *Store) readShards() error {
 	if err != nil {
 		return fmt.Errorf("read the number of shards: %w", err)
 	}
-	return checkShards(v, s.cfg.Shards)
+	if len(v) != 4 || binary.BigEndian.Uint32(v) != uint32(s.cfg.Shards) {
+		return fmt.Errorf("the users in it are kept under %d shards, and shards is %d: set it to what it was, or name another directory",
+			binary.BigEndian.Uint32(append(v, 0, 0, 0, 0)), s.cfg.Shards)
+	}
+	return nil
 }
 
 func get(db *engine.DB, key []byte) ([]byte, error) {
