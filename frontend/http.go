@@ -67,14 +67,24 @@ func (s *Server) healthz(w http.ResponseWriter, _ *http.Request) { plain(w, http
 
 // readyz says whether a load balancer should send new streams here.
 func (s *Server) readyz(w http.ResponseWriter, _ *http.Request) {
+	if err := s.Ready(); err != nil {
+		plain(w, http.StatusServiceUnavailable, err.Error())
+		return
+	}
+	plain(w, http.StatusOK, "ok")
+}
+
+// Ready answers nil while new streams are served, or says why they are not. PROTOCOL 8.
+func (s *Server) Ready() error {
 	switch {
 	case s.draining.Load():
-		plain(w, http.StatusServiceUnavailable, "draining")
-	case s.ready != nil && s.ready() != nil:
-		plain(w, http.StatusServiceUnavailable, "not ready") // no details on this port. PROTOCOL 3
-	default:
-		plain(w, http.StatusOK, "ok")
+		return errors.New("draining")
+	case s.limits.full():
+		return errors.New("as many streams are open as frontend.max_streams allows")
+	case s.ready != nil:
+		return s.ready()
 	}
+	return nil
 }
 
 func plain(w http.ResponseWriter, status int, text string) {

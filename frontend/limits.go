@@ -88,6 +88,13 @@ func (l *limits) enterFrom(remote netip.Addr) (*source, *refusal) {
 	return from, nil
 }
 
+// full reports whether there are as many streams as the process serves.
+func (l *limits) full() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.cfg.MaxStreams > 0 && l.streams >= l.cfg.MaxStreams
+}
+
 // call counts a request that is no stream, such as an ack.
 func (l *limits) call(remote string) *refusal {
 	from := l.parse(remote)

@@ -3,6 +3,7 @@ package frontend
 import (
 	"encoding/json"
 	"errors"
+	"io"
 	"net/http"
 	"net/url"
 	"strings"
@@ -261,6 +262,38 @@ func TestOverloadIsToldByTransport(t *testing.T) {
 	b := newBench(t, func(c *Config, _ *Deps) { c.MaxStreams = 1 })
 	want(t, dialSSE(b, asking("u", "d")), protocol.ServerHello)
 	refusedEverywhere(t, b, protocol.ReasonUnavailable, 503)
+}
+
+// TestFix21DevicesReadyWhileStreamsAreServed, and it says why not.
+func TestFix21DevicesReadyWhileStreamsAreServed(t *testing.T) {
+	var why error
+	b := newBench(t, func(c *Config, d *Deps) { c.MaxStreams, d.Ready = 1, func() error { return why } })
+	ready := func(want string) {
+		t.Helper()
+		resp, err := b.client().Get("http://" + b.plain + "/readyz")
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, _ := io.ReadAll(resp.Body)
+		resp.Body.Close()
+		if (resp.StatusCode == 200) != (want == "ok") || !strings.Contains(string(body), want) {
+			t.Errorf("%s: %s, not %q", resp.Status, body, want)
+		}
+	}
+	ready("ok")
+	why = errors.New("this process owns no users")
+	ready("owns no users")
+	why = nil
+	d := dialSSE(b, asking("u", "d"))
+	want(t, d, protocol.ServerHello)
+	ready("as many streams")
+	d.close()
+	b.until("streams have ended", func() bool { return b.s.limits.len() == 0 })
+	ready("ok")
+	if err := b.s.Drain(t.Context()); err != nil {
+		t.Error(err)
+	}
+	ready("draining")
 }
 
 func TestDrainingServerRefuses(t *testing.T) {

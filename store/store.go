@@ -98,6 +98,13 @@ type Admitter interface {
 	Admit(p protocol.Priority) error
 }
 
+// Readier is a store that can say, without writing and without counting a refusal, whether it takes messages.
+type Readier interface {
+	// Ready answers nil, or an error that says why messages of high priority are not taken now: no room, or a disk that does
+	// not answer. It does not wait.
+	Ready() error
+}
+
 // Ref names an entry of a mailbox.
 type Ref struct {
 	Priority protocol.Priority

@@ -35,6 +35,7 @@ type App struct {
 	backend  *backend.Server
 	gateway  *gateway.Gateway
 	ports    *ports
+	sides    []*side
 	ending   []step // in the order of start; they run from the last to the first
 }
 
@@ -97,7 +98,7 @@ func (a *App) start() error {
 		return err
 	}
 
-	a.frontend, err = frontend.New(cfg.Frontend, frontend.Deps{Router: router, Tokens: tokens, Ready: a.ready.Ready, Logger: log, Metrics: a.registry})
+	a.frontend, err = frontend.New(cfg.Frontend, frontend.Deps{Router: router, Tokens: tokens, Ready: a.devicesReady, Logger: log, Metrics: a.registry})
 	if err != nil {
 		return err
 	}
@@ -177,7 +178,7 @@ func (a *App) Run(ctx context.Context) error {
 	a.log.Info("shutting down", "drain_time", a.cfg.Frontend.DrainTime)
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), a.cfg.ShutdownTime)
 	defer cancel()
-	a.ready.set("draining")
+	a.ready.set(draining)
 	drained := a.drain(ctx)
 	err := errors.Join(failed, drained, a.shutdown(ctx))
 	if err == nil {

@@ -1,13 +1,18 @@
 package app
 
 import (
+	"context"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"sync/atomic"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"golang.org/x/sync/singleflight"
+	"google.golang.org/grpc/health"
+	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 
 	"ramen/frontend/console"
 	"ramen/protocol"
@@ -18,6 +23,9 @@ type readiness struct{ why atomic.Pointer[string] }
 
 func (r *readiness) set(why string) { r.why.Store(&why) }
 
+// draining is why a process that shuts down is not ready.
+const draining = "draining"
+
 // Ready answers nil while the process can serve.
 func (r *readiness) Ready() error {
 	if why := r.why.Load(); why == nil {
@@ -26,6 +34,76 @@ func (r *readiness) Ready() error {
 		return fmt.Errorf("%s", *why)
 	}
 	return nil
+}
+
+// devicesReady answers nil while streams are served: whatever becomes of publishes, devices are. PROTOCOL 8.
+func (a *App) devicesReady() error {
+	if err := a.ready.Ready(); err != nil {
+		return err
+	}
+	return a.gateway.Serving()
+}
+
+// backendsReady answers nil while publishes of high priority are taken. PROTOCOL 8.
+func (a *App) backendsReady() error {
+	if err := a.ready.Ready(); err != nil {
+		return err
+	}
+	return a.gateway.Ready()
+}
+
+// readyEvery is how old what gRPC's health services say of readiness may be.
+const readyEvery = time.Second
+
+// side is one side's readiness, its gRPC service, and what was last told.
+type side struct {
+	service string
+	health  *health.Server
+	ready   func() error
+	was     string // why not; empty: it was ready
+}
+
+// followReadiness tells gRPC's health services and the log what becomes of both sides, until the function that it returns is
+// called. The services are those of the names; the empty one says that the process lives.
+func (a *App) followReadiness(sides []*side) (end func(context.Context) error) {
+	stop, done := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(done)
+		tick := time.NewTicker(readyEvery)
+		defer tick.Stop()
+		for {
+			select {
+			case <-stop:
+				return
+			case <-tick.C:
+			}
+			for _, s := range sides {
+				s.look(a.log)
+			}
+		}
+	}()
+	return func(context.Context) error {
+		close(stop)
+		<-done
+		return nil
+	}
+}
+
+func (s *side) look(log *slog.Logger) {
+	err, why := s.ready(), ""
+	status := healthpb.HealthCheckResponse_SERVING
+	if err != nil {
+		why, status = err.Error(), healthpb.HealthCheckResponse_NOT_SERVING
+	}
+	s.health.SetServingStatus(s.service, status)
+	switch {
+	case why == draining: // the shutdown has its own line
+	case why != "" && s.was == "":
+		log.Warn("not ready", "service", s.service, "why", why)
+	case why == "" && s.was != "":
+		log.Info("ready again", "service", s.service)
+	}
+	s.was = why
 }
 
 // operators adds what operators ask of the backends' port: the console, health, metrics, and a check of the gauges.

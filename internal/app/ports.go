@@ -57,6 +57,7 @@ func (a *App) listen() (err error) {
 	}
 	a.serveDevices(p, deviceTLS)
 	a.serveBackends(p, backendTLS)
+	a.onEnd("readiness", a.followReadiness(a.sides))
 	return nil
 }
 
@@ -103,14 +104,14 @@ func serverTLS(c *auth.Certs, protocols ...string) *tls.Config {
 
 func (a *App) serveDevices(p *ports, c *auth.Certs) {
 	p.serve("devices", func() error { return a.frontend.Serve(p.devices, serverTLS(c, "h2", "http/1.1")) })
-	s := a.grpcServer(a.frontend.GRPCOptions(), serverTLS(c, "h2"), "ramen.v1.Devices", a.frontend.RegisterGRPC)
+	s := a.grpcServer(a.frontend.GRPCOptions(), serverTLS(c, "h2"), "ramen.v1.Devices", a.frontend.Ready, a.frontend.RegisterGRPC)
 	p.serve("devices_grpc", func() error { return s.Serve(sock.Roomy(p.devicesGRPC, a.cfg.Frontend.Sock)) })
 	a.onEnd("gRPC of devices", func(ctx context.Context) error { return stopGRPC(ctx, s) })
 }
 
 func (a *App) serveBackends(p *ports, c *auth.Certs) {
 	rest := http.NewServeMux()
-	operators(rest, a.ready.Ready, a.Check, a.backend.Readers, a.registry)
+	operators(rest, a.backendsReady, a.Check, a.backend.Readers, a.registry)
 	h := &http.Server{
 		Handler:           a.backend.Handler(rest),
 		ReadHeaderTimeout: 10 * time.Second,
@@ -125,7 +126,7 @@ func (a *App) serveBackends(p *ports, c *auth.Certs) {
 		h.TLSConfig = serverTLS(c, "h2", "http/1.1")
 		return ignoreClosed(h.ServeTLS(p.backends, "", ""))
 	})
-	s := a.grpcServer(a.backend.GRPCOptions(), serverTLS(c, "h2"), "ramen.v1.Backend", a.backend.RegisterGRPC)
+	s := a.grpcServer(a.backend.GRPCOptions(), serverTLS(c, "h2"), "ramen.v1.Backend", a.backendsReady, a.backend.RegisterGRPC)
 	p.serve("backends_grpc", func() error { return s.Serve(a.backend.GRPCListener(sock.Quiet(p.backendsGRPC))) })
 	a.onEnd("HTTP of backends", func(ctx context.Context) error { return errors.Join(h.Shutdown(ctx), h.Close()) })
 	a.onEnd("gRPC of backends", func(ctx context.Context) error { return stopGRPC(ctx, s) })
@@ -139,7 +140,7 @@ func ignoreClosed(err error) error {
 }
 
 // grpcServer has the service, and the standard ones for health and reflection. PROTOCOL 3.
-func (a *App) grpcServer(opts []grpc.ServerOption, t *tls.Config, name string, register func(grpc.ServiceRegistrar)) *grpc.Server {
+func (a *App) grpcServer(opts []grpc.ServerOption, t *tls.Config, name string, ready func() error, register func(grpc.ServiceRegistrar)) *grpc.Server {
 	if t != nil {
 		opts = append(opts, grpc.Creds(credentials.NewTLS(t)))
 	}
@@ -148,6 +149,7 @@ func (a *App) grpcServer(opts []grpc.ServerOption, t *tls.Config, name string, r
 	h := health.NewServer()
 	h.SetServingStatus(name, healthpb.HealthCheckResponse_SERVING)
 	healthpb.RegisterHealthServer(s, h)
+	a.sides = append(a.sides, &side{service: name, health: h, ready: ready})
 	a.onEnd("health of "+name, func(context.Context) error { h.Shutdown(); return nil })
 	if a.cfg.GRPC.Reflection {
 		reflection.Register(s)

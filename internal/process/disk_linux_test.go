@@ -44,6 +44,13 @@ func TestANearlyFullDiskRefusesInTime(t *testing.T) {
 	d.awaitRoom()
 
 	d.fill()
+	// Of the two sides, the one that cannot do its work says so, and why. PROTOCOL 8. TestFix21
+	if status, body := d.s.get(t, "/readyz"); status != 503 || !strings.Contains(body, "the disk is nearly full") {
+		t.Errorf("the backends' /readyz is %d: %s", status, body)
+	}
+	if status, body := d.s.getDevices(t, "/readyz"); status != 200 {
+		t.Errorf("the devices' /readyz is %d: %s", status, body)
+	}
 	t.Logf("refused with %d MiB of ballast on %d MiB", d.ballastSize(), diskMiB)
 	if status, body := d.s.get(t, "/healthz"); status != 200 {
 		t.Errorf("/healthz is %d: %s", status, body)
@@ -56,6 +63,9 @@ func TestANearlyFullDiskRefusesInTime(t *testing.T) {
 		t.Fatal(err)
 	}
 	d.awaitRoom()
+	if status, body := d.s.get(t, "/readyz"); status != 200 {
+		t.Errorf("with room again the backends' /readyz is %d: %s", status, body)
+	}
 	d.received(conn, d.accepted[before:])
 
 	d.s.kill()

@@ -143,9 +143,16 @@ func (s *server) wait(t testing.TB) int {
 }
 
 // get asks the backends' port.
-func (s *server) get(t testing.TB, path string) (int, string) {
+func (s *server) get(t testing.TB, path string) (int, string) { return s.fetch(t, s.at.backends, path) }
+
+// getDevices is get of the devices' port.
+func (s *server) getDevices(t testing.TB, path string) (int, string) {
+	return s.fetch(t, s.at.devices, path)
+}
+
+func (s *server) fetch(t testing.TB, at, path string) (int, string) {
 	t.Helper()
-	resp, err := client.Get("http://" + s.at.backends + path)
+	resp, err := client.Get("http://" + at + path)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,6 +3,7 @@ package system
 import (
 	"context"
 	"net/http"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -113,6 +114,55 @@ func TestHealth(t *testing.T) {
 	}
 	if r := s.do("GET", s.deviceURL("/healthz"), ""); r.status != 200 {
 		t.Errorf("/healthz while draining: %d", r.status)
+	}
+}
+
+// TestFix21HealthFollowsReadiness: with the memory full of high priority the backends' side is not ready, and says why, over HTTP and
+// gRPC; the devices' is.
+func TestFix21HealthFollowsReadiness(t *testing.T) {
+	t.Parallel()
+	cfg := testConfig(t, memory)
+	cfg.Gateway.MemoryBytes = 16 << 20
+	cfg.Backend.Publish.MaxPayload = 1 << 20
+	s := serve(t, cfg)
+	payload := strings.Repeat("x", 1<<19)
+	for i := 0; ; i++ {
+		r := s.backend("POST", "/v1/publish", encode(msg{"user": "u" + strconv.Itoa(i), "priority": "high", "payload": payload}))
+		if r.status == 503 {
+			break
+		}
+		if r.status != 200 || i > 64 {
+			t.Fatalf("publish %d: %d %s", i, r.status, r.body)
+		}
+	}
+	if r := s.do("GET", s.backendURL("/readyz"), ""); r.status != 503 || !strings.Contains(r.body, "memory") {
+		t.Errorf("backends: %d %s", r.status, r.body)
+	}
+	if r := s.do("GET", s.deviceURL("/readyz"), ""); r.status != 200 {
+		t.Errorf("devices: %d %s", r.status, r.body)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	for _, p := range []struct {
+		addr, service string
+		want          healthpb.HealthCheckResponse_ServingStatus
+	}{
+		{s.addr.BackendsGRPC, "ramen.v1.Backend", healthpb.HealthCheckResponse_NOT_SERVING},
+		{s.addr.BackendsGRPC, "", healthpb.HealthCheckResponse_SERVING},
+		{s.addr.DevicesGRPC, "ramen.v1.Devices", healthpb.HealthCheckResponse_SERVING},
+	} {
+		cc, err := s.dialer(p.addr, false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer cc.Close()
+		until(t, p.service, func() string {
+			r, err := healthpb.NewHealthClient(cc).Check(ctx, &healthpb.HealthCheckRequest{Service: p.service})
+			if err != nil {
+				return err.Error()
+			}
+			return same("status", r.Status, p.want)
+		})
 	}
 }
 

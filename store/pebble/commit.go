@@ -72,7 +72,8 @@ type committer struct {
 	stop     chan struct{}
 	ended    chan struct{}
 
-	rotate atomic.Bool // the next group goes into the next segment
+	rotate  atomic.Bool               // the next group goes into the next segment
+	writing atomic.Pointer[time.Time] // when the journal's write under way began; nil: there is none
 
 	// owned by run
 	buffer      [][]byte // groups that are not in the journal yet, in their order; recent has them

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"ramen/protocol"
 	"ramen/store/pebble/journal"
@@ -19,6 +20,7 @@ type room struct {
 
 	mu      sync.Mutex
 	behind  chan struct{} // closed when there is a segment again; nil: there is
+	since   time.Time     // of behind
 	starved error         // why the disk has none
 }
 
@@ -35,7 +37,7 @@ func (r *room) prepared(err error) {
 	r.starved = nil
 	if errors.Is(err, journal.ErrBehind) {
 		if r.behind == nil {
-			r.behind = make(chan struct{})
+			r.behind, r.since = make(chan struct{}), time.Now()
 		}
 		return
 	}

@@ -77,6 +77,18 @@ var messagesOf = [protocol.Lanes]string{"high priority", "medium priority", "low
 
 // admit answers whether an entry of priority p may be written, as the last of so many bytes that go together.
 func (s *space) admit(p protocol.Priority, bytes int) error {
+	err := s.refusal(p, bytes)
+	if err != nil {
+		s.metrics.refused[p.Lane()].Inc()
+		if n, ok := s.spoken.next(); ok {
+			s.log.Warn("store: messages are refused", "error", err.Error(), "times", n)
+		}
+	}
+	return err
+}
+
+// refusal is admit's answer, without being counted.
+func (s *space) refusal(p protocol.Priority, bytes int) error {
 	floor := s.floors[p.Lane()]
 	if floor > 0 {
 		floor += uint64(s.debt())
@@ -87,12 +99,6 @@ func (s *space) admit(p protocol.Priority, bytes int) error {
 	}
 	if err == nil && s.isStarved() {
 		err = fmt.Errorf("%w: a compaction waits for room: free or add space in %s", ErrFull, s.dir)
-	}
-	if err != nil {
-		s.metrics.refused[p.Lane()].Inc()
-		if n, ok := s.spoken.next(); ok {
-			s.log.Warn("store: messages are refused", "error", err.Error(), "times", n)
-		}
 	}
 	return err
 }

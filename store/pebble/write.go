@@ -111,7 +111,9 @@ func (c *committer) fits(bytes int) bool {
 func (c *committer) write(ops []byte) (number uint64, err error) {
 	began := time.Now()
 	parts := append(c.buffer, ops)
+	c.writing.Store(&began)
 	number, err = c.journal.Write(parts...)
+	c.writing.Store(nil)
 	took := time.Since(began)
 	c.metrics.commit.Observe(took.Seconds())
 	if took >= slowWrite {
