@@ -5,7 +5,7 @@ VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LDFLAGS := -s -w -X main.version=$(VERSION)
 
 .DEFAULT_GOAL := help
-.PHONY: run test check build load ledger bench fuzz generate format help clean
+.PHONY: run test check build load ledger attack bench fuzz generate format help clean
 
 run: build ## build and start the whole product on its embedded store, without authentication, on loopback
 	$(BIN) serve --dev
@@ -24,6 +24,9 @@ load: build ## measure the product on this machine against its budget, in under 
 
 ledger: $(if $(RACE),,build) ## kill -9 a server 100 times under load, and account for every message by its id, in under 11 minutes; RACE=1, SEED=n
 	$(GO) run ./loadtest/ledger $(if $(RACE),--race,--binary $(BIN)) $(if $(SEED),--seed $(SEED))
+
+attack: build ## flood a server in every known way beside streams and publishes that must go on, in under 10 minutes; ONLY=names
+	$(GO) run ./loadtest/attack --binary $(BIN) $(if $(ONLY),--only $(ONLY))
 
 bench: ## run the micro-benchmarks of the hot paths
 	$(GO) test -run '^$$' -bench . -benchmem ./protocol/... ./gateway/... ./frontend/... ./store/...

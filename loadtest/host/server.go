@@ -262,3 +262,19 @@ func (s *Server) Close() error {
 	}
 	return errors.Join(append(errs, os.RemoveAll(s.dir))...)
 }
+
+// Kill ends the server at once, as kill -9 does, and removes its data.
+func (s *Server) Kill() error {
+	if s.ended {
+		return nil
+	}
+	s.ended = true
+	close(s.done)
+	_ = s.cmd.Process.Kill()
+	s.said.Wait()
+	_ = s.cmd.Wait() // it says that the server was killed
+	return errors.Join(s.log.Close(), os.RemoveAll(s.dir))
+}
+
+// Gone is closed once the server has closed its output: it has ended.
+func (s *Server) Gone() <-chan struct{} { return s.gone }

@@ -1,0 +1,97 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"time"
+
+	"ramen/loadtest/gauge"
+	"ramen/loadtest/host"
+)
+
+// config is how attacks are tried.
+type config struct {
+	Binary string        // ramen
+	Dir    string        // where servers' data goes, in new folders
+	For    time.Duration // of each flood
+	Short  bool          // small attacks
+	Self   []string      // this program, to be the attacker
+}
+
+// try starts a server and its canaries, has it attacked, and tells what came of it.
+func try(ctx context.Context, c config, a attack) *row {
+	r := &row{Attack: a}
+	s, err := host.StartServer(ctx, host.ServerConfig{Binary: c.Binary, Dir: c.Dir, Auth: true, TLS: a.tls, Args: a.flags})
+	if err != nil {
+		r.Err = err
+		return r
+	}
+	defer func() { r.Err = errors.Join(r.Err, s.Kill()) }()
+	t, err := newTarget(s)
+	if err != nil {
+		r.Err = err
+		return r
+	}
+	t.Short = c.Short
+	canaries, err := newChoir(ctx, t)
+	if err != nil {
+		r.Err = err
+		return r
+	}
+	defer canaries.close()
+	if a.prepare != nil {
+		if r.Err = a.prepare(ctx, t); r.Err != nil {
+			return r
+		}
+	}
+	r.flood(ctx, c, s, t, canaries)
+	return r
+}
+
+// newTarget is s as attackers know it.
+func newTarget(s *host.Server) (*target, error) {
+	t := &target{DevicesGRPC: s.DevicesGRPC, BackendsGRPC: s.BackendsGRPC, Secret: []byte(s.Secret), Key: s.Key, CA: s.CA}
+	for at, text := range map[*string]string{&t.Devices: s.Devices, &t.Backends: s.Backends} {
+		u, err := url.Parse(text)
+		if err != nil {
+			return nil, fmt.Errorf("attack: find the server: %w", err)
+		}
+		*at = u.Host
+	}
+	return t, nil
+}
+
+// flood has another process attack, and measures meanwhile.
+func (r *row) flood(ctx context.Context, c config, s *host.Server, t *target, canaries *choir) {
+	if err := forgetPeak(s.PID); err != nil {
+		r.Err = fmt.Errorf("attack: measure the server's memory: %w", err)
+		return
+	}
+	canaries.measure()
+	r.Did, r.Err = runAttacker(ctx, c, r.Attack, t)
+	r.Memory = peak(s.PID)
+	for _, stream := range canaries.streams {
+		silence, ends, last := stream.measured()
+		if silence > r.Silence {
+			r.Silence, r.Silent = silence, fmt.Sprintf("%s, %d ends, the last: %s", stream.transport, ends, last)
+		}
+	}
+	var took gauge.Hist
+	for _, v := range canaries.voices {
+		refused, last := v.measured(&took)
+		if r.Refused += refused; last != "" {
+			r.Why = last
+		}
+	}
+	r.P99 = took.At(99)
+	select {
+	case <-s.Gone():
+		r.Dead = "the server: " + s.Log()
+		return
+	default:
+	}
+	r.Dead = canaries.alive(ctx)
+	r.Memory = max(r.Memory, peak(s.PID))
+}
