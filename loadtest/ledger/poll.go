@@ -23,6 +23,7 @@ func (d *device) polls(ctx context.Context, life time.Duration, drain bool) {
 	for end := time.Now().Add(life); ctx.Err() == nil && time.Now().Before(end); {
 		rec := &judge.Stream{Transport: string(wire.Poll), Opened: d.run.clock.now(), From: d.place}
 		answer := d.poll(ctx, client, rec)
+		rec.Ended = d.run.clock.now()
 		d.dropGhost()
 		if answer == nil {
 			return

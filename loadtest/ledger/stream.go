@@ -51,6 +51,7 @@ func (s *stream) hold(ctx context.Context) {
 
 // leave closes the connection, or forgets it as a phone does that has left the network.
 func (s *stream) leave() {
+	s.rec.Ended = s.d.run.clock.now()
 	s.d.dropGhost()
 	if s.left > 0 || s.drain || s.d.rng.IntN(3) > 0 {
 		_ = s.conn.Close()
@@ -65,6 +66,9 @@ func (s *stream) take(ctx context.Context, f *protocol.ServerFrame) {
 	case protocol.ServerHello:
 		h := &f.Hello
 		s.rec.Greeted, s.rec.Resumed, s.rec.Seq, s.rec.ServerMS, s.rec.Expired = d.run.clock.now(), h.Resumed, uint64(h.Seq), h.TimeMS, h.Expired
+		if h.Cursor != "" && d.rng.IntN(2) == 0 { // the place of a device that processes no push on this stream. PROTOCOL 2.2
+			d.processed(h.Cursor, judge.Place{Stream: s.index})
+		}
 	case protocol.ServerPush:
 		if s.rec.Greeted == 0 {
 			d.fault("over %s: push %s came before hello", s.rec.Transport, f.Push.Message.ID)

@@ -81,19 +81,23 @@ func (d *device) settle(e *entry) {
 	d.checkSkipped(e, got)
 }
 
-// excused says why a message never came.
+// excused says why a message never came: for what happened while the device still looked.
 func (d *device) excused(e *entry) bool {
 	r := d.report
+	var looked Moment
+	for _, s := range d.Streams {
+		looked = max(looked, s.Ended)
+	}
 	reasons := 0
 	count := func(n *int) { reasons++; *n++ }
 	var expired, replaced, recalled int
-	if d.mayExpire(e) < always {
+	if d.mayExpire(e) < looked {
 		count(&expired)
 	}
-	if e.mayBeReplaced < always {
+	if e.mayBeReplaced < looked {
 		count(&replaced)
 	}
-	if e.mayBeRecalled < always {
+	if e.mayBeRecalled < looked {
 		count(&recalled)
 	}
 	switch {

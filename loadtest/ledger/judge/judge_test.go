@@ -32,6 +32,7 @@ type crime struct {
 
 var crimes = []crime{
 	{"a delivery is lost", Missing, loseDelivery},
+	{"a message is lost that would live beyond the run", Missing, loseLongLife},
 	{"a delivery is lost and its message replaced much later", Skipped, skipThenReplace},
 	{"a replaced message comes after a kill", Replaced, returnReplaced},
 	{"a replaced message comes first on an exact cursor's stream", Replaced, returnReplaced},
@@ -135,6 +136,19 @@ func loseDelivery(l *Log) bool {
 	})
 }
 
+// loseLongLife takes away a delivery that could be excused only by an end that has not come.
+func loseLongLife(l *Log) bool {
+	return eachPush(l, func(d *Device, s *Stream, _, pi int) bool {
+		m := l.message(s.Pushes[pi].ID)
+		if !lasting(l, m) {
+			return false
+		}
+		m.TTL = 30 * time.Minute
+		drop(d, m.ID)
+		return true
+	})
+}
+
 // skipThenReplace takes away a message's delivery, though another of its priority came after it, and replaces it at the end.
 func skipThenReplace(l *Log) bool {
 	return eachPush(l, func(d *Device, s *Stream, _, pi int) bool {
@@ -146,6 +160,7 @@ func skipThenReplace(l *Log) bool {
 		m.Key = "late"
 		r := *m
 		r.ID, r.Attempts = "replacement", []Attempt{{Sent: time.Hour, Status: Unknown}}
+		d.Streams[len(d.Streams)-1].Ended = 2 * time.Hour
 		l.Messages = append(l.Messages, &r)
 		return true
 	})

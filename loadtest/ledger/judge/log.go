@@ -110,7 +110,8 @@ type Stream struct {
 	Expired   uint32 // hello's
 	Pushes    []Push
 	Acks      []Ack
-	End       string // why it ended
+	Ended     Moment // the device read no longer
+	End       string // why
 }
 
 // Push is one push as it was received.

@@ -66,6 +66,7 @@ func honestLog(seed uint64, n int) *Log {
 	for _, d := range w.devices {
 		for w.push(d) {
 		}
+		d.Streams[len(d.Streams)-1].Ended = w.tick()
 	}
 	return w.log
 }
@@ -116,6 +117,9 @@ func (w *world) open(d *worldDevice) {
 		d.cover(w.log, from)
 	}
 	s := &Stream{Transport: "ws", Opened: opened, From: from, Greeted: w.tick(), Resumed: from != Nowhere, Seq: d.seq, HasSeq: true, ServerMS: w.log.Began.Add(opened).UnixMilli()}
+	if n := len(d.Streams); n > 0 {
+		d.Streams[n-1].Ended = opened
+	}
 	d.Streams, d.pushed = append(d.Streams, s), make(map[*Message]bool)
 	d.place = from
 }
