@@ -23,11 +23,11 @@ type order struct {
 // attackerEnd is how long after its time an attacker may take to end.
 const attackerEnd = 10 * time.Second
 
-// runAttacker starts this program again as an attacker, and answers what it did.
-func runAttacker(ctx context.Context, c config, a attack, t *target) (did string, err error) {
+// runAttacker starts this program again as an attacker, and answers what it did, and the CPU time that it took.
+func runAttacker(ctx context.Context, c config, a attack, t *target) (did string, used time.Duration, err error) {
 	in, err := json.Marshal(order{a.name, t, c.For})
 	if err != nil {
-		return "", fmt.Errorf("attack: write the order: %w", err)
+		return "", 0, fmt.Errorf("attack: write the order: %w", err)
 	}
 	ctx, cancel := context.WithTimeout(ctx, c.For+attackerEnd)
 	defer cancel()
@@ -38,10 +38,13 @@ func runAttacker(ctx context.Context, c config, a attack, t *target) (did string
 	cmd.WaitDelay = time.Second
 	var said, failed strings.Builder
 	cmd.Stdout, cmd.Stderr = &said, &failed
-	if err := cmd.Run(); err != nil {
-		return said.String(), fmt.Errorf("attack: %s: %w: %.2000s", a.name, err, failed.String())
+	if err = cmd.Run(); err != nil {
+		err = fmt.Errorf("attack: %s: %w: %.2000s", a.name, err, failed.String())
 	}
-	return said.String(), nil
+	if cmd.ProcessState != nil {
+		used = cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()
+	}
+	return said.String(), used, err
 }
 
 // attackerVariable makes a process of this program an attacker.

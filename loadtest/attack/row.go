@@ -21,11 +21,12 @@ type row struct {
 	Silence time.Duration
 	Silent  string // which stream it was, and how often streams ended
 	P99     time.Duration
-	Refused int    // attempts of canaries to publish
-	Why     string // the last of these
-	Dead    string // who did not live on afterwards; empty: all did
-	Did     string // what the attacker did
-	Err     error  // it could not be tried
+	Refused int     // attempts of canaries to publish
+	Why     string  // the last of these
+	Dead    string  // who did not live on afterwards; empty: all did
+	Did     string  // what the attacker did
+	Others  float64 // how many processors processes took that had nothing to do with it
+	Err     error   // it could not be tried
 }
 
 // missed says which bounds were missed.
@@ -47,15 +48,15 @@ func (r *row) missed() string {
 // write prints the table, and reports whether every row is good.
 func write(w io.Writer, rows []*row) bool {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintf(t, "attack\tmemory\tsilence\tpublish p99\tbounds\tthe attacker did\n")
-	fmt.Fprintf(t, "(bound)\t%d MB\t%v\t%v\t\t\n", mostMemory>>20, mostSilence, mostPublish)
+	fmt.Fprintf(t, "attack\tmemory\tsilence\tpublish p99\tbounds\tothers\tthe attacker did\n")
+	fmt.Fprintf(t, "(bound)\t%d MB\t%v\t%v\t\t\t\n", mostMemory>>20, mostSilence, mostPublish)
 	good := true
 	for _, r := range rows {
 		verdict := "kept"
 		if m := r.missed(); m != "" {
 			verdict, good = "MISSED:"+m, false
 		}
-		fmt.Fprintf(t, "%s\t%d MB\t%v\t%v\t%s\t%s\n", r.Attack.name, r.Memory>>20, r.Silence.Round(10*time.Millisecond), r.P99.Round(time.Millisecond), verdict, r.Did)
+		fmt.Fprintf(t, "%s\t%d MB\t%v\t%v\t%s\t%.1f\t%s\n", r.Attack.name, r.Memory>>20, r.Silence.Round(10*time.Millisecond), r.P99.Round(time.Millisecond), verdict, r.Others, r.Did)
 	}
 	_ = t.Flush()
 	for _, r := range rows {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"os"
 	"time"
 
 	"ramen/loadtest/gauge"
@@ -70,7 +71,10 @@ func (r *row) flood(ctx context.Context, c config, s *host.Server, t *target, ca
 		return
 	}
 	canaries.measure()
-	r.Did, r.Err = runAttacker(ctx, c, r.Attack, t)
+	others := countOthers(s.PID)
+	var attacker time.Duration
+	r.Did, attacker, r.Err = runAttacker(ctx, c, r.Attack, t)
+	r.Others = others(attacker)
 	r.Memory = peak(s.PID)
 	for _, stream := range canaries.streams {
 		silence, ends, last := stream.measured()
@@ -94,4 +98,19 @@ func (r *row) flood(ctx context.Context, c config, s *host.Server, t *target, ca
 	}
 	r.Dead = canaries.alive(ctx)
 	r.Memory = max(r.Memory, peak(s.PID))
+}
+
+// countOthers begins to count what processes that have nothing to do with the attack take of the machine; the function that it
+// returns says how many processors that was, given what the attacker took.
+func countOthers(pid int) func(attacker time.Duration) float64 {
+	used := func() time.Duration {
+		busy, stolen := gauge.Busy()
+		server, _ := gauge.OfProcess(pid)
+		self, _ := gauge.OfProcess(os.Getpid())
+		return busy + stolen - server.CPU - self.CPU
+	}
+	began, before := time.Now(), used()
+	return func(attacker time.Duration) float64 {
+		return max(0, (used()-before-attacker).Seconds()/time.Since(began).Seconds())
+	}
 }
