@@ -15,7 +15,7 @@ var controls = []attack{
 	{name: "ping", what: "8 connections send PING and read no answer", flood: frameFlood(true, func(h *h2) error { return h.framer.WritePing(false, [8]byte{1}) })},
 	{name: "empty-data", what: "8 connections send empty DATA on a call", flood: callFlood(func(h *h2, id uint32) error { return h.framer.WriteData(id, false, nil) })},
 	{name: "window-update", much: true, what: "8 connections send WINDOW_UPDATE of 1 byte on a call", flood: callFlood(func(h *h2, id uint32) error { return h.framer.WriteWindowUpdate(id, 1) })},
-	{name: "continuation", what: "8 connections send a head that never ends (CVE-2024-27316)", flood: continuationFlood},
+	{name: "continuation", what: "40 connections send heads that never end (CVE-2024-27316)", flood: continuationFlood},
 }
 
 // grpcPort is one of the two, in turn.
@@ -82,7 +82,7 @@ func continuationFlood(ctx context.Context, t *target) {
 	// A literal field without indexing: name "x", value of 100 bytes (RFC 7541 6.2.2).
 	field := append([]byte{0, 1, 'x', 100}, bytes.Repeat([]byte{'y'}, 100)...)
 	part := bytes.Repeat(field, 150)
-	t.each(ctx, t.n(8, 8), func(ctx context.Context, i int) error {
+	t.each(ctx, t.n(40, 16), func(ctx context.Context, i int) error {
 		addr, _ := grpcPort(t, i)
 		h, err := dialH2(ctx, t, addr, nil, true)
 		if err != nil {

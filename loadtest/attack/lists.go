@@ -13,7 +13,7 @@ var lists = []attack{
 		flood: getFlood(50, "/v1/users/listed/devices")},
 	{name: "lists-messages", much: true, what: "50 callers list the messages of the same user", prepare: fillMailbox(0), flood: getFlood(50, "/v1/users/listed/messages")},
 	{name: "lists-check", what: "8 callers ask for /debug/check beside the same user", prepare: fillMailbox(0), flood: getFlood(8, "/debug/check")},
-	{name: "lists-deaf-grpc", what: "gRPC lists of 30 MB to 40 clients with 10 calls each that do not read", prepare: fillMailbox(3000), flood: deafLists},
+	{name: "lists-deaf-grpc", what: "gRPC lists of 30 MB to 8 clients with 8 calls each that do not read", prepare: fillMailbox(3000), flood: deafLists},
 	{name: "lists-deaf-http", what: "HTTP lists of 30 MB to 200 clients that do not read", prepare: fillMailbox(3000), flood: deafGets},
 }
 
@@ -59,14 +59,14 @@ func getFlood(callers int, path string) func(ctx context.Context, t *target) {
 // deafLists asks and takes no more than the first window.
 func deafLists(ctx context.Context, t *target) {
 	request := append([]byte{0, 0, 0, 0, 8, 10, 6}, "listed"...)
-	t.each(ctx, t.n(40, 8), func(ctx context.Context, _ int) error {
+	t.each(ctx, t.n(8, 4), func(ctx context.Context, _ int) error {
 		h, err := dialH2(ctx, t, t.BackendsGRPC, nil, false)
 		if err != nil {
 			return err
 		}
 		defer h.close()
 		h.stingy = true
-		for range 10 {
+		for range 8 {
 			err := h.write(func() error {
 				id, err := h.openLocked(methodListMessages, t.Key)
 				if err != nil {

@@ -19,14 +19,14 @@ var memoryFloods = []attack{
 	{name: "memory-where", what: "where with values of 4,000 bytes, each another", flags: smallMemory, flood: publishFlood(900, func(i int64, m message) {
 		m["where"] = map[string]string{"label.x": fmt.Sprintf("%d%s", i, strings.Repeat("x", 3980))}
 	})},
-	{name: "memory-where-keys", much: true, what: "where with 400 keys and empty values", flags: smallMemory, flood: publishFlood(400, func(i int64, m message) {
+	{name: "memory-where-keys", much: true, what: "where with 400 keys and empty values", flags: smallMemory, flood: publishFlood(100, func(i int64, m message) {
 		where := make(map[string]string)
 		for k := range 360 {
 			where[fmt.Sprintf("label.%x", int64(k)+i)] = ""
 		}
 		m["where"] = where
 	})},
-	{name: "memory-headers", what: "headers of 4 KiB in 500 entries", flags: smallMemory, flood: publishFlood(400, func(i int64, m message) {
+	{name: "memory-headers", what: "headers of 4 KiB in 500 entries", flags: smallMemory, flood: publishFlood(100, func(i int64, m message) {
 		headers := make(map[string]string)
 		for k := range 500 {
 			headers[fmt.Sprintf("%x", int64(k)+i)] = "x"
@@ -63,9 +63,7 @@ func publishFlood(batch int, fill func(i int64, m message)) func(ctx context.Con
 				fill(i, m)
 				messages = append(messages, m)
 			}
-			accepted, err := t.publish(ctx, c, messages)
-			t.count("accepted", accepted)
-			t.count("not accepted", batch-accepted)
+			_, err := t.publish(ctx, c, messages)
 			return err
 		})
 	}
@@ -73,9 +71,9 @@ func publishFlood(batch int, fill func(i int64, m message)) func(ctx context.Con
 
 func deviceFlood(ctx context.Context, t *target) {
 	var number atomic.Int64
-	c := client(32)
+	c := client(200)
 	query := "&label.x=" + url.QueryEscape(strings.Repeat("x", 900))
-	t.each(ctx, t.n(32, 8), func(ctx context.Context, _ int) error {
+	t.each(ctx, t.n(200, 20), func(ctx context.Context, _ int) error {
 		i := number.Add(1)
 		user, device := fmt.Sprintf("flood-%d", i/50), fmt.Sprintf("device-%d", i)
 		if err := t.poll(ctx, c, user, device, "&device="+device+query); err != nil {
@@ -97,10 +95,7 @@ func verdictFlood(ctx context.Context, t *target) {
 			for k := range 1000 {
 				messages = append(messages, message{"user": user, "priority": "low", "where": map[string]string{"label.x": fmt.Sprint(batch, k)}})
 			}
-			accepted, err := t.publish(ctx, c, messages)
-			t.count("accepted", accepted)
-			t.count("not accepted", len(messages)-accepted)
-			if err != nil {
+			if _, err := t.publish(ctx, c, messages); err != nil {
 				return err
 			}
 			for d := range 64 {

@@ -133,7 +133,7 @@ func client(n int) *http.Client {
 // message is a publish in HTTP's form.
 type message map[string]any
 
-// publish posts a batch and returns how many were accepted.
+// publish posts a batch and returns how many were accepted; why others were not is counted.
 func (t *target) publish(ctx context.Context, c *http.Client, batch []message) (accepted int, err error) {
 	body, err := json.Marshal(map[string]any{"messages": batch})
 	if err != nil {
@@ -157,7 +157,24 @@ func (t *target) publish(ctx context.Context, c *http.Client, batch []message) (
 	if resp.StatusCode != http.StatusOK {
 		return 0, fmt.Errorf("publish: %s: %.200s", resp.Status, text)
 	}
-	return bytes.Count(text, []byte(`"accepted"`)), nil
+	var answer struct {
+		Results []struct {
+			Status string
+			Error  struct{ Code string }
+		}
+	}
+	if err := json.Unmarshal(text, &answer); err != nil {
+		return 0, err
+	}
+	for _, r := range answer.Results {
+		if r.Status == "accepted" {
+			accepted++
+		} else {
+			t.count(r.Status+" "+r.Error.Code, 1)
+		}
+	}
+	t.count("accepted", accepted)
+	return accepted, nil
 }
 
 // poll opens a stream by a poll that does not wait, and so makes a device known.
