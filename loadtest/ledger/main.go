@@ -34,6 +34,9 @@ type config struct {
 	Progress io.Writer
 }
 
+// mostFor is well below the 30 minutes that a message lives whose publisher named no ttl.
+const mostFor = 20 * time.Minute
+
 func defaults() config {
 	return config{
 		Binary: "bin/ramen", Kills: 100, Accept: 300_000, For: 9 * time.Minute, MinLife: 300 * time.Millisecond, MaxLife: 3 * time.Second,
@@ -71,6 +74,9 @@ func main() {
 func ledger(ctx context.Context, c config, out io.Writer) (int, error) {
 	if c.Users < 1 || c.MaxLife < c.MinLife || c.Kills < 0 {
 		return 0, fmt.Errorf("ledger: users are 1 or more, kills 0 or more, and max-life is not below min-life")
+	}
+	if c.For > mostFor {
+		return 0, fmt.Errorf("ledger: for is %v: at most %v, so that no message without a ttl expires", c.For, mostFor)
 	}
 	dir, err := os.MkdirTemp(c.Dir, "ramen-ledger-")
 	if err != nil {

@@ -27,6 +27,8 @@ const (
 	pipelined   = 6           // requests of a PublishStream sent ahead of their answers
 	recentFor   = time.Minute // far below the 5 minutes for which ids are remembered
 	retryPause  = 15 * time.Millisecond
+
+	mostRefusals = 200 // of one message
 )
 
 // item is one message of a request: to one user, or the same to several.
@@ -127,7 +129,7 @@ func (p *publisher) note(batch []item, sent judge.Moment, statuses []judge.Statu
 			case judge.Unknown:
 				retry = retry || len(m.Attempts) > 0 || p.rng.IntN(30) > 0
 			case judge.Refused:
-				a.Answered, retry = answered, true
+				a.Answered, retry = answered, retry || len(m.Attempts) < mostRefusals
 			default:
 				a.Answered = answered
 				p.accepted(m)

@@ -37,10 +37,10 @@ type server struct {
 	kills   []judge.Moment
 	faults  []string
 	slowest time.Duration // of the starts
+	gone    chan struct{} // closed when the process has ended
 
-	mu   sync.Mutex
-	up   chan struct{} // guarded by mu: closed while it serves
-	gone chan struct{} // guarded by mu: closed when the process has ended
+	mu sync.Mutex
+	up chan struct{} // guarded by mu: closed while it serves
 }
 
 // clock gives the moments of a run.
@@ -132,9 +132,7 @@ func (s *server) launch() error {
 		_ = cmd.Wait()
 		close(gone)
 	}()
-	s.mu.Lock()
 	s.gone = gone
-	s.mu.Unlock()
 	return nil
 }
 
