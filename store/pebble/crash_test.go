@@ -226,7 +226,7 @@ func (u *crashUser) save(ctx context.Context, durable bool) error {
 func describe(m store.Mailbox) string {
 	var lines []string
 	for _, e := range m.Entries {
-		lines = append(lines, fmt.Sprintf("entry %s %d %v %d", e.Message.ID, e.Message.Priority, e.Position, len(e.Message.Payload)))
+		lines = append(lines, fmt.Sprintf("entry %s %d %v %d %q %q", e.Message.ID, e.Message.Priority, e.Position, len(e.Message.Payload), e.Message.CollapseKey, e.Where))
 	}
 	for _, s := range m.Seen {
 		lines = append(lines, "seen "+string(s.ID))

@@ -41,7 +41,8 @@ type modelWalk struct {
 	s       *Store
 	at      store.Owner // of a higher epoch after each Open, mostly
 	now     model
-	allowed []model // since the last durable call, that one first
+	allowed []model                // since the last durable call, that one first
+	keyed   map[string][]store.Ref // by user, key and target: every entry there ever was
 	micros  uint64
 	crashes int
 	moved   int
@@ -57,7 +58,8 @@ func TestRandomWalkIsTheModel(t *testing.T) {
 	for range rounds {
 		seed := uint64(time.Now().UnixNano())
 		t.Run(fmt.Sprintf("seed=%d", seed), func(t *testing.T) {
-			w := &modelWalk{t: t, rng: rand.New(rand.NewPCG(seed, 1)), fs: vfs.NewCrashableMem(), now: model{}, at: store.Owner{Shard: 1}}
+			w := &modelWalk{t: t, rng: rand.New(rand.NewPCG(seed, 1)), fs: vfs.NewCrashableMem(), now: model{}, at: store.Owner{Shard: 1},
+				keyed: map[string][]store.Ref{}}
 			for _, u := range []protocol.UserID{"u", "uu", "v", "ü"} {
 				w.now[u] = modelBox{map[store.Ref]store.Entry{}, map[protocol.DeviceID]int64{}, map[protocol.MessageID]bool{}}
 			}
@@ -141,6 +143,25 @@ func (w *modelWalk) some(user protocol.UserID) (refs []store.Ref) {
 	return refs
 }
 
+// hostileTexts are of values that contain what others might put between them.
+var hostileTexts = []string{"", "ios", "ios\x00", "\x00ios", "a\x01os\x00b", "\x1f", "\n", "\x03ios", "=,;|/\"'"}
+
+func (w *modelWalk) text() string { return hostileTexts[w.rng.IntN(len(hostileTexts))] }
+
+// key gives e a key and a target, and kills whatever was ever there of them, as the gateway may: forgotten before or not.
+func (w *modelWalk) key(a *store.Append, e *store.Entry) {
+	e.Message.CollapseKey = "k"
+	if w.rng.IntN(2) == 0 {
+		e.Where = map[string]string{"os": w.text(), "label." + w.text(): w.text()}
+	}
+	target := fmt.Sprintf("%q %q", a.User, e.Where)
+	for _, r := range w.keyed[target] {
+		delete(w.now[a.User].entries, r)
+		a.Kills = append(a.Kills, r)
+	}
+	w.keyed[target] = append(w.keyed[target], placeOf(*e))
+}
+
 // append adds new entries, writes old ones again as the gateway does after an unknown outcome, and kills some.
 func (w *modelWalk) append() {
 	a := store.Append{Owner: w.at, User: w.user()}
@@ -154,13 +175,16 @@ func (w *modelWalk) append() {
 		w.micros += 1 + uint64(w.rng.IntN(5))
 		e := entry(fmt.Sprint("id", w.micros), protocol.LanePriority(w.rng.IntN(protocol.Lanes)), w.micros)
 		e.Position.Epoch, e.Message.Payload = w.at.Epoch, make([]byte, w.rng.IntN(2000))
+		if w.rng.IntN(2) == 0 {
+			w.key(&a, &e)
+		}
 		a.Entries = append(a.Entries, e)
 		box.entries[placeOf(e)], box.seen[e.Message.ID] = e, true
 	}
 	if w.rng.IntN(3) == 0 {
-		a.Kills = w.some(a.User)
-		for _, r := range a.Kills {
+		for _, r := range w.some(a.User) {
 			delete(box.entries, r)
+			a.Kills = append(a.Kills, r)
 		}
 	}
 	if err := w.s.Append(w.t.Context(), []store.Append{a})[0]; err != nil {

@@ -28,6 +28,8 @@ type walk struct {
 	at     store.Owner
 	micros uint64
 	nextID int
+
+	forgotten map[protocol.UserID][]store.Ref
 }
 
 // testModel compares a store with plain maps over random calls.
@@ -39,7 +41,8 @@ func testModel(t *testing.T, cfg Config) {
 	for range rounds {
 		seed := uint64(time.Now().UnixNano())
 		t.Run(fmt.Sprintf("seed=%d", seed), func(t *testing.T) {
-			w := &walk{place: newPlace(t, cfg), rng: rand.New(rand.NewPCG(seed, 1)), boxes: map[protocol.UserID]*model{}, at: epoch1}
+			w := &walk{place: newPlace(t, cfg), rng: rand.New(rand.NewPCG(seed, 1)), boxes: map[protocol.UserID]*model{}, at: epoch1,
+				forgotten: map[protocol.UserID][]store.Ref{}}
 			for _, u := range []protocol.UserID{"u", "uu", "v", "ü"} {
 				w.boxes[u] = &model{map[store.Ref]store.Entry{}, map[protocol.DeviceID]store.Device{}, map[protocol.MessageID]int64{}}
 			}
@@ -81,6 +84,9 @@ func (w *walk) appendSome() {
 			continue
 		}
 		a := store.Append{Owner: w.at, User: u, Kills: w.some(w.boxes[u], 4)}
+		if n := len(w.forgotten[u]); n > 0 && w.rng.IntN(2) == 0 { // as what replaced it would
+			a.Kills = append(a.Kills, w.forgotten[u][w.rng.IntN(n)])
+		}
 		for range w.rng.IntN(3) {
 			a.Entries = append(a.Entries, w.newEntry())
 		}
@@ -119,7 +125,8 @@ func (w *walk) newEntry() store.Entry {
 		e.Message.Payload[i] = byte(w.rng.Uint32())
 	}
 	if w.rng.IntN(4) == 0 {
-		e.Where = map[string]string{"os": "ios"}
+		e.Where = map[string]string{"os": "ios\x00label.\x01\x1f\n", "label.\x00": "\x01os\x00ios", "label.": ""}
+		e.Message.CollapseKey = "k"
 		e.Message.Headers = map[string]string{"a": "1", "b": "2"}
 	}
 	return e
@@ -135,6 +142,7 @@ func (w *walk) forgetSome() {
 		for _, r := range f.Refs {
 			delete(w.boxes[f.User].entries, r)
 		}
+		w.forgotten[f.User] = append(w.forgotten[f.User], f.Refs...)
 	}
 }
 
