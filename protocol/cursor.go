@@ -35,7 +35,8 @@ const (
 var cursorText = base64.RawURLEncoding.Strict()
 
 // The text is 'k' and unpadded base64url of: generation, seq, then epoch and µs a lane, each a uvarint (a lane without
-// a position is one zero), then 8 bytes of SipHash-2-4 over user, 0, device, 0 and all that came before.
+// a position is one zero), then 8 bytes of SipHash-2-4 over user, 0, device, 0 and all that came before. No user or device
+// contains a zero (CheckUser, CheckDevice), so what is hashed for one is never that for another.
 
 // Seal is the text of c for device of user.
 func (s *Sealer) Seal(user UserID, device DeviceID, c Cursor) string {

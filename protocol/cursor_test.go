@@ -56,6 +56,25 @@ func TestCursorOpensAsItWasSealed(t *testing.T) {
 	}
 }
 
+// What a cursor's tag is made over is joined by zeros.
+func TestFix15NamesContainNoSeparator(t *testing.T) {
+	for c := range byte(0x80) {
+		if c > ' ' && c != 0x7f {
+			continue
+		}
+		name := "a" + string(rune(c)) + "b"
+		for what, err := range map[string]error{"user": CheckUser(name), "device": CheckDevice(name), "id": CheckMessageID(name), "collapse key": CheckCollapseKey(name)} {
+			if err == nil {
+				t.Errorf("%s %q is taken", what, name)
+			}
+		}
+	}
+	s := testSealer()
+	for _, other := range [][2]string{{"a", "bc"}, {"abc", ""}, {"a.b", "c"}, {"a", "b.c"}, {"ab", "d"}, {"c", "ab"}} {
+		wantForeign(t, s, UserID(other[0]), DeviceID(other[1]), s.Seal("ab", "c", testCursor()))
+	}
+}
+
 func TestLongestNamesAndCursorFit(t *testing.T) {
 	s := testSealer()
 	s.Generation = math.MaxUint32
