@@ -2,7 +2,6 @@ package gateway
 
 import (
 	"encoding/binary"
-	"maps"
 	"slices"
 
 	"ramen/protocol"
@@ -33,8 +32,15 @@ func whereText(where map[string]string) string {
 	if len(where) == 0 {
 		return ""
 	}
-	var b []byte
-	for _, k := range slices.Sorted(maps.Keys(where)) {
+	var few [8]string
+	keys := few[:0]
+	for k := range where {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	var room [256]byte
+	b := room[:0]
+	for _, k := range keys {
 		for _, s := range [...]string{k, where[k]} {
 			b = append(binary.AppendUvarint(b, uint64(len(s))), s...)
 		}
@@ -106,33 +112,16 @@ func (s *step) carryLocked(e *entry) {
 	}
 }
 
-// dropReplacedLocked takes the entries out of what was loaded that were replaced: all but the newest of each key. Positions of
-// a user grow over all lanes.
+// dropReplacedLocked takes the entries out of what was loaded that were replaced: all but the newest of each key.
 func (b *mailbox) dropReplacedLocked(loaded []store.Entry) (left []store.Entry) {
-	newest := make(map[collapseKey]protocol.Position)
-	keyOf := func(k *store.Entry) collapseKey {
-		return collapseKey{k.Message.CollapseKey, k.Device, whereText(k.Where)}
-	}
-	keyed := 0
-	for i := range loaded {
-		if k := &loaded[i]; k.Message.CollapseKey != "" {
-			keyed++
-			if key := keyOf(k); newest[key].Less(k.Position) {
-				newest[key] = k.Position
-			}
-		}
-	}
+	newest, keyed := newestOfKeys(loaded)
 	if len(newest) == keyed {
 		return loaded
 	}
 	for i := range loaded {
 		k := &loaded[i]
-		if k.Message.CollapseKey == "" {
-			left = append(left, *k)
-			continue
-		}
 		key := keyOf(k)
-		if newest[key] == k.Position {
+		if k.Message.CollapseKey == "" || newest[key] == k.Position {
 			left = append(left, *k)
 			continue
 		}
@@ -143,4 +132,26 @@ func (b *mailbox) dropReplacedLocked(loaded []store.Entry) (left []store.Entry) 
 		b.leftLocked(key, ref)
 	}
 	return left
+}
+
+// newestOfKeys is the last position of each key, and how many entries have one. Positions of a user grow over all lanes.
+func newestOfKeys(all []store.Entry) (newest map[collapseKey]protocol.Position, keyed int) {
+	for i := range all {
+		k := &all[i]
+		if k.Message.CollapseKey == "" {
+			continue
+		}
+		if newest == nil {
+			newest = make(map[collapseKey]protocol.Position)
+		}
+		keyed++
+		if key := keyOf(k); newest[key].Less(k.Position) {
+			newest[key] = k.Position
+		}
+	}
+	return newest, keyed
+}
+
+func keyOf(k *store.Entry) collapseKey {
+	return collapseKey{k.Message.CollapseKey, k.Device, whereText(k.Where)}
 }
