@@ -54,7 +54,7 @@ type leftover struct {
 	ref store.Ref
 }
 
-// leftLocked notes that e, which has a key, is forgotten lazily.
+// leftLocked notes an entry of key that has left memory, and that the store forgets a little later.
 func (b *mailbox) leftLocked(key collapseKey, ref store.Ref) {
 	l := b.makeLanesLocked()
 	if l.leftovers == nil {
@@ -65,7 +65,7 @@ func (b *mailbox) leftLocked(key collapseKey, ref store.Ref) {
 	u.leftovers = append(u.leftovers, leftover{key, ref})
 }
 
-// leftoverGoneLocked notes that the store does not have it any more, or never will again.
+// leftoverGoneLocked notes that the store has forgotten x, or that an append has killed it.
 func (b *mailbox) leftoverGoneLocked(x leftover) {
 	if b.lanes == nil {
 		return
