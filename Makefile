@@ -5,7 +5,7 @@ VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LDFLAGS := -s -w -X main.version=$(VERSION)
 
 .DEFAULT_GOAL := help
-.PHONY: run test check build load ledger attack bench fuzz generate format help clean
+.PHONY: run test browser check build load ledger attack bench fuzz generate format help clean
 
 run: build ## build and start the whole product on its embedded store, without authentication, on loopback
 	$(BIN) serve --dev
@@ -18,6 +18,9 @@ check: ## format, vet, staticcheck, import arrows, generated code, go.mod
 
 build: ## build bin/ramen
 	$(GO) build -trimpath -ldflags "$(LDFLAGS)" -o $(BIN) ./cmd/ramen
+
+browser: ## run the page in a real browser behind real proxies, at length: ROUNDS=n (default 5), eight tabs
+	RAMEN_TEST_ROUNDS=$(or $(ROUNDS),5) PACKAGES=./internal/proxied TESTFLAGS="-v -count=1 -run Fix11Page" ./scripts/test.sh
 
 load: build ## measure the product on this machine against its budget, in under 10 minutes; JSON=file and HTML=file write reports
 	$(BIN) load run loadtest/budget.yaml --table $(if $(JSON),--json $(JSON)) $(if $(HTML),--html $(HTML))

@@ -1,0 +1,189 @@
+package proxied
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"io/fs"
+	"math/big"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// kind is a proxy, and how the file that deploy/ hands out is put into a test: addresses, certificates and folders are replaced,
+// nothing else.
+type kind struct {
+	name, file string
+	replace    func(p *proxy) []string // old, new, …: each old must be there
+	args       func(p *proxy) []string
+}
+
+var kinds = []kind{
+	{
+		name: "nginx", file: "nginx.conf",
+		replace: func(p *proxy) []string {
+			temporary := ""
+			for _, what := range []string{"client_body", "proxy", "fastcgi", "uwsgi", "scgi"} {
+				temporary += "\n\t" + what + "_temp_path " + p.in(what) + ";"
+			}
+			return []string{
+				"http {", "http {" + temporary, // those of the package belong to root
+				"listen 443 ", "listen " + p.addr + " ",
+				"/etc/nginx/push.example.com.crt", p.in("cert.pem"), "/etc/nginx/push.example.com.key", p.in("key.pem"),
+				"/var/log/nginx", p.dir, "/run/nginx.pid", p.in("nginx.pid"),
+				"worker_rlimit_nofile 1048576", "worker_rlimit_nofile 4096", "worker_connections 262144", "worker_connections 2048",
+				"127.0.0.1:8080", p.server.devices, "127.0.0.1:8081", p.server.grpc,
+			}
+		},
+		args: func(p *proxy) []string { return []string{"-p", p.dir, "-c", p.in("nginx.conf"), "-g", "daemon off;"} },
+	},
+	{
+		name: "haproxy", file: "haproxy.cfg",
+		replace: func(p *proxy) []string {
+			return []string{
+				"bind :443", "bind " + p.addr, "/etc/haproxy/push.example.com.pem", p.in("both.pem"), "maxconn 250000", "maxconn 1000",
+				"127.0.0.1:8080", p.server.devices, "127.0.0.1:8081", p.server.grpc,
+			}
+		},
+		args: func(p *proxy) []string { return []string{"-W", "-f", p.in("haproxy.cfg")} },
+	},
+	{
+		name: "caddy", file: "Caddyfile",
+		replace: func(p *proxy) []string {
+			return []string{
+				"\n{\n", "\n{\n\tadmin unix/" + p.in("admin.sock") + "\n\tauto_https disable_redirects\n",
+				"push.example.com {", "https://" + p.addr + " {\n\ttls " + p.in("cert.pem") + " " + p.in("key.pem"),
+				"127.0.0.1:8080", p.server.devices, "127.0.0.1:8081", p.server.grpc,
+			}
+		},
+		args: func(p *proxy) []string {
+			return []string{"run", "--config", p.in("Caddyfile"), "--adapter", "caddyfile"}
+		},
+	},
+}
+
+// proxy is a real one in front of a server.
+type proxy struct {
+	*process
+	kind
+	t      testing.TB
+	path   string
+	dir    string
+	addr   string
+	server *server
+	said   []*process // those of before a restart, too
+}
+
+func (p *proxy) in(file string) string { return filepath.Join(p.dir, file) }
+
+// behind starts a proxy in front of s.
+func behind(t testing.TB, k kind, s *server) *proxy {
+	t.Helper()
+	p := &proxy{kind: k, t: t, path: needs(t, k.name), dir: t.TempDir(), addr: freePort(t), server: s}
+	shipped, err := os.ReadFile(filepath.Join("../../deploy", k.file))
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := string(shipped)
+	pairs := k.replace(p)
+	for i := 0; i < len(pairs); i += 2 {
+		if !strings.Contains(text, pairs[i]) {
+			t.Fatalf("deploy/%s has no %q, which this test replaces", k.file, pairs[i])
+		}
+		text = strings.ReplaceAll(text, pairs[i], pairs[i+1])
+	}
+	p.write(k.file, text)
+	cert, key := certificate(t)
+	p.write("cert.pem", cert)
+	p.write("key.pem", key)
+	p.write("both.pem", cert+key)
+	p.start()
+	return p
+}
+
+func (p *proxy) write(file, text string) {
+	p.t.Helper()
+	if err := os.WriteFile(p.in(file), []byte(text), 0o600); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+func (p *proxy) start() {
+	p.t.Helper()
+	p.process = begin(p.t, []string{"XDG_DATA_HOME=" + p.dir, "XDG_CONFIG_HOME=" + p.dir, "HOME=" + p.dir}, p.path, p.args(p)...)
+	p.said = append(p.said, p.process)
+	p.accepts(p.t, p.addr)
+}
+
+// restart kills the proxy and starts it again.
+func (p *proxy) restart() {
+	p.t.Helper()
+	p.kill()
+	p.start()
+}
+
+// keepsNoToken fails where anything that the proxy has written has a token in it. Tokens begin alike.
+func (p *proxy) keepsNoToken() {
+	p.t.Helper()
+	check := func(where, text string) {
+		if at := strings.Index(text, "eyJ"); at >= 0 {
+			p.t.Errorf("%s: %s has a token: %s", p.name, where, text[max(0, at-300):min(len(text), at+40)])
+		}
+	}
+	for _, said := range p.said {
+		check("its output", said.said())
+	}
+	lines := 0
+	err := filepath.WalkDir(p.dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || !d.Type().IsRegular() {
+			return err
+		}
+		text, err := os.ReadFile(path)
+		check(path, string(text))
+		lines += strings.Count(string(text), "/ramen/")
+		return err
+	})
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	for _, said := range p.said {
+		lines += strings.Count(said.said(), "/ramen/")
+	}
+	if lines < 10 {
+		p.t.Errorf("%s has logged %d requests: what is not logged shows nothing", p.name, lines)
+	}
+}
+
+// trust accepts the certificates of certificate.
+func trust() *tls.Config { return &tls.Config{InsecureSkipVerify: true} }
+
+// certificate makes one for loopback.
+func certificate(t testing.TB) (cert, key string) {
+	t.Helper()
+	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: "localhost"},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour),
+		DNSNames: []string{"localhost"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &private.PublicKey, private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	raw, err := x509.MarshalPKCS8PrivateKey(private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})), string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: raw}))
+}
