@@ -12,8 +12,10 @@ import (
 	"math/big"
 	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -24,6 +26,8 @@ type kind struct {
 	name, file string
 	replace    func(p *proxy) []string // old, new, …: each old must be there
 	args       func(p *proxy) []string
+	reload     func(p *proxy)
+	cuts       bool // streams at a reload
 }
 
 var kinds = []kind{
@@ -43,7 +47,8 @@ var kinds = []kind{
 				"127.0.0.1:8080", p.server.devices, "127.0.0.1:8081", p.server.grpc,
 			}
 		},
-		args: func(p *proxy) []string { return []string{"-p", p.dir, "-c", p.in("nginx.conf"), "-g", "daemon off;"} },
+		args:   func(p *proxy) []string { return []string{"-p", p.dir, "-c", p.in("nginx.conf"), "-g", "daemon off;"} },
+		reload: func(p *proxy) { p.signal(p.t, syscall.SIGHUP) },
 	},
 	{
 		name: "haproxy", file: "haproxy.cfg",
@@ -53,7 +58,8 @@ var kinds = []kind{
 				"127.0.0.1:8080", p.server.devices, "127.0.0.1:8081", p.server.grpc,
 			}
 		},
-		args: func(p *proxy) []string { return []string{"-W", "-f", p.in("haproxy.cfg")} },
+		args:   func(p *proxy) []string { return []string{"-W", "-f", p.in("haproxy.cfg")} },
+		reload: func(p *proxy) { p.signal(p.t, syscall.SIGUSR2) },
 	},
 	{
 		name: "caddy", file: "Caddyfile",
@@ -67,6 +73,13 @@ var kinds = []kind{
 		args: func(p *proxy) []string {
 			return []string{"run", "--config", p.in("Caddyfile"), "--adapter", "caddyfile"}
 		},
+		reload: func(p *proxy) {
+			out, err := exec.Command(p.path, "reload", "--force", "--config", p.in("Caddyfile"), "--adapter", "caddyfile", "--address", "unix/"+p.in("admin.sock")).CombinedOutput()
+			if err != nil {
+				p.t.Fatalf("caddy reload: %v\n%s", err, out)
+			}
+		},
+		cuts: true,
 	},
 }
 
@@ -101,12 +114,34 @@ func behind(t testing.TB, k kind, s *server) *proxy {
 		text = strings.ReplaceAll(text, pairs[i], pairs[i+1])
 	}
 	p.write(k.file, text)
-	cert, key := certificate(t)
+	p.certify()
+	p.start()
+	return p
+}
+
+// certify writes a new certificate and answers its serial number.
+func (p *proxy) certify() (serial string) {
+	p.t.Helper()
+	cert, key, serial := certificate(p.t)
 	p.write("cert.pem", cert)
 	p.write("key.pem", key)
 	p.write("both.pem", cert+key)
-	p.start()
-	return p
+	return serial
+}
+
+// renew makes the proxy take up a new certificate, as once in a while.
+func (p *proxy) renew() {
+	p.t.Helper()
+	serial := p.certify()
+	p.reload(p)
+	until(p.t, p.name+" shows its new certificate", func() bool {
+		c, err := tls.Dial("tcp", p.addr, trust())
+		if err != nil {
+			return false
+		}
+		defer c.Close()
+		return c.ConnectionState().PeerCertificates[0].SerialNumber.String() == serial
+	})
 }
 
 func (p *proxy) write(file, text string) {
@@ -166,7 +201,7 @@ func (p *proxy) keepsNoToken() {
 func trust() *tls.Config { return &tls.Config{InsecureSkipVerify: true} }
 
 // certificate makes one for loopback.
-func certificate(t testing.TB) (cert, key string) {
+func certificate(t testing.TB) (cert, key, serial string) {
 	t.Helper()
 	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -185,5 +220,5 @@ func certificate(t testing.TB) (cert, key string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})), string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: raw}))
+	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})), string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: raw})), template.SerialNumber.String()
 }

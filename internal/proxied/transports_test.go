@@ -108,6 +108,18 @@ func TestFix12EachTransportWorksBehindEachProxy(t *testing.T) {
 			s.stop(t)
 			s.start()
 			more()
+			streams := func() (n uint64) {
+				for _, l := range all {
+					n += l.device.Stats().Streams
+				}
+				return n
+			}
+			before := streams()
+			p.renew()
+			more()
+			if n := streams(); n != before && !k.cuts {
+				t.Errorf("a reload has cut %d streams", n-before)
+			}
 			p.restart()
 			more()
 			for range 10 {
