@@ -269,12 +269,12 @@ func TestFirstSavesShareAnFsync(t *testing.T) {
 func TestOldFormatIsRefusedInWords(t *testing.T) {
 	cfg := testConfig(t, nil)
 	s := mustOpen(t, cfg)
-	setFormat(t, s, 1)
+	putFormat(t, s, 1)
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
 	_, err := Open(cfg, quiet(), nil)
-	if err == nil || !strings.Contains(err.Error(), "format 01, this program reads format 02") {
+	if err == nil || !strings.Contains(err.Error(), "format 01, this program reads formats 02 to 03") {
 		t.Errorf("open: %v", err)
 	}
 }

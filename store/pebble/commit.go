@@ -23,6 +23,8 @@ const (
 	maxParts = 256
 	// keptOps is what the memory that groups are written into may have between them.
 	keptOps = 1 * miB
+	// markAfter is how long nothing was written before the journal's last record is proven by a mark.
+	markAfter = time.Second
 	// slowWrite is what a write may take before an operator is told.
 	slowWrite = 5 * time.Second
 )
@@ -80,6 +82,7 @@ type committer struct {
 	bufferBytes int
 	spare       []byte // for the next group's ops
 	left        error  // of the last write at close; set before ended is closed
+	wroteAt     time.Time
 
 	mu      sync.Mutex
 	ops     ops    // writes the open group

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"ramen/store/pebble/journal"
 )
 
 const (
@@ -50,7 +52,8 @@ type Config struct {
 	// Now is the clock. Nil: time.Now.
 	Now func() time.Time `yaml:"-"`
 
-	noSync bool // tests: break promise 1, to see that the crash suite finds out
+	salvage func(journal.Note) // Open goes on behind what is damaged in the journal, and tells of it
+	noSync  bool               // tests: break promise 1, to see that the crash suite finds out
 }
 
 // Default is the configuration of a store in dir "data".

@@ -46,7 +46,7 @@ func (l lazyf) LogValue() slog.Value { return slog.StringValue(fmt.Sprintf(l.for
 // listener watches the engine for what an operator must know.
 func listener(log *slog.Logger, space *space) *engine.EventListener {
 	m := space.metrics
-	background, slow, stall := &sparse{}, &sparse{}, &sparse{}
+	background, slow, stall, damage := &sparse{}, &sparse{}, &sparse{}, &sparse{}
 	return &engine.EventListener{
 		BackgroundError: func(err error) {
 			m.backgroundErrors.Inc()
@@ -57,7 +57,9 @@ func listener(log *slog.Logger, space *space) *engine.EventListener {
 		// Fatal by default. A block that cannot be read fails the loads that need it, and those alone.
 		DataCorruption: func(info engine.DataCorruptionInfo) {
 			m.backgroundErrors.Inc()
-			log.Error("store: a file is damaged", "detail", info.String())
+			if n, ok := damage.next(); ok {
+				log.Error("store: a file is damaged", "detail", info.String(), "times", n)
+			}
 		},
 		CompactionEnd: func(info engine.CompactionInfo) {
 			if info.Err == nil {

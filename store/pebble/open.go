@@ -14,8 +14,12 @@ import (
 	"ramen/store"
 )
 
-// formatVersion is of rows and journal: 2 since there is a journal. A store of another is refused.
-const formatVersion = 2
+// formatVersion is of rows and journal: 2 since there is a journal, 3 since its segments tell their size and end. One of
+// oldestFormat on is read, and made one of this by Open; another is refused.
+const (
+	formatVersion = 3
+	oldestFormat  = 2
+)
 
 // open opens the files, and reads what is kept in memory.
 func (s *Store) open(log *slog.Logger) error {
@@ -115,10 +119,11 @@ func (s *Store) readFormat() error {
 	if err != nil {
 		return fmt.Errorf("read format: %w", err)
 	}
-	if len(v) != 1 || v[0] != formatVersion {
-		return fmt.Errorf("the store is of format %x, this program reads format %02x: start it with the release that wrote it, "+
-			"or name an empty directory", v, formatVersion)
+	if len(v) != 1 || v[0] < oldestFormat || v[0] > formatVersion {
+		return fmt.Errorf("the store is of format %x, this program reads formats %02x to %02x: start it with the release that wrote it, "+
+			"or name an empty directory", v, oldestFormat, formatVersion)
 	}
+	s.format = v[0]
 	return nil
 }
 
@@ -136,6 +141,7 @@ func (s *Store) create() error {
 	if used {
 		return errors.New("the directory holds another program's database")
 	}
+	s.format = formatVersion
 	identity := make([]byte, 4+16)
 	rand.Read(identity) // never fails
 	if err := s.openJournal(0, identity); err != nil {
@@ -148,6 +154,13 @@ func (s *Store) create() error {
 	_ = b.Set(keyJournal, binary.BigEndian.AppendUint64(nil, 1), nil)
 	if err := errors.Join(b.Commit(engine.NoSync), s.db.Flush()); err != nil {
 		return fmt.Errorf("write identity: %w", err)
+	}
+	return nil
+}
+
+func (s *Store) setFormat() error {
+	if err := errors.Join(s.db.Set(keyFormat, []byte{formatVersion}, engine.NoSync), s.db.Flush()); err != nil {
+		return fmt.Errorf("write format: %w", err)
 	}
 	return nil
 }

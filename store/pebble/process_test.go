@@ -191,7 +191,7 @@ func TestSecondOpenIsRefused(t *testing.T) {
 func TestForeignFilesAreRefused(t *testing.T) {
 	cfg := testConfig(t, nil)
 	s := mustOpen(t, cfg)
-	setFormat(t, s, 99)
+	putFormat(t, s, 99)
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -200,7 +200,7 @@ func TestForeignFilesAreRefused(t *testing.T) {
 	}
 }
 
-func setFormat(t *testing.T, s *Store, version byte) {
+func putFormat(t *testing.T, s *Store, version byte) {
 	t.Helper()
 	if err := errors.Join(s.db.Set(keyFormat, []byte{version}, engine.NoSync), s.db.Flush()); err != nil {
 		t.Fatal(err)

@@ -3,6 +3,7 @@ package pebble
 import (
 	"crypto/sha256"
 	"encoding/binary"
+	"errors"
 	"fmt"
 
 	"ramen/store/pebble/journal"
@@ -15,13 +16,29 @@ func (s *Store) openJournal(first uint64, identity []byte) error {
 	j, err := journal.Open(journal.Config{
 		FS: s.cfg.fs(), Dir: s.cfg.Dir, Secret: binary.LittleEndian.Uint32(sum[:]),
 		SegmentBytes: s.room.whole, MaxSegments: maxSegments, Admit: s.space.admitJournal, NoSync: s.cfg.noSync,
+		Lenient: s.format < formatVersion, Warn: s.told, Salvage: s.cfg.salvage != nil,
 	}, first, s.replayRecord)
+	if errors.Is(err, journal.ErrDamaged) {
+		err = fmt.Errorf("%w; restore a backup, or see what can be saved: ramen store verify --repair %s", err, s.cfg.Dir)
+	}
 	if err != nil {
 		return err
+	}
+	if found := j.Found(); found.Segments > 0 && !found.Ended && s.format == formatVersion {
+		s.log.Info("store: the last process did not stop in order; what it accepted was read from the journal", "records", found.Records, "segments", found.Segments)
 	}
 	s.journal = j
 	s.room.journal.Store(j)
 	return nil
+}
+
+// told passes on what the journal left out.
+func (s *Store) told(n journal.Note) {
+	if s.cfg.salvage != nil {
+		s.cfg.salvage(n)
+		return
+	}
+	s.log.Warn("store: the end of the journal", "segment", n.Segment, "record", n.Record, "byte", n.At, "found", n.Text)
 }
 
 // replay brings the store to where the last process left it: what its journal has is put into the engine, and the
@@ -45,6 +62,12 @@ func (s *Store) replay() error {
 			return fmt.Errorf("checkpoint what the journal has: %w", err)
 		}
 		s.journal.Release(last)
+	}
+	if s.format < formatVersion { // before the first record that an older release cannot read
+		if err := s.setFormat(); err != nil {
+			return err
+		}
+		s.log.Info("store: the directory is of a newer format from now on; older releases refuse it", "was", s.format, "is", formatVersion)
 	}
 	s.recent.old = s.epochs.highest()
 	if s.room.whole <= journal.FirstBytes { // on a small disk: with two segments it needs no more of it to go on

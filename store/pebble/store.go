@@ -28,6 +28,7 @@ type Store struct {
 	space    *space
 	opened   time.Time
 	maxScan  int
+	format   byte  // that the directory was found with
 	memTable int64 // bytes
 	journal  *journal.Journal
 	recent   *recent

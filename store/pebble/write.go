@@ -17,6 +17,9 @@ func (c *committer) run() {
 	lazy, armed := time.NewTimer(c.lazySync), false // armed: since the oldest write that is not in the journal
 	lazy.Stop()
 	defer lazy.Stop()
+	idle, waiting := time.NewTimer(markAfter), false // waiting: to mark the journal
+	idle.Stop()
+	defer idle.Stop()
 	for {
 		select {
 		case <-c.wake:
@@ -25,6 +28,10 @@ func (c *committer) run() {
 		case <-lazy.C:
 			armed = false
 			_ = c.sync()
+		case <-idle.C:
+			if waiting = false; time.Since(c.wroteAt) >= markAfter {
+				c.mark()
+			}
 		case <-c.stop:
 			c.drain()
 			return
@@ -36,6 +43,17 @@ func (c *committer) run() {
 				lazy.Stop()
 			}
 		}
+		if !waiting && c.journal.Unproven() {
+			waiting = true
+			idle.Reset(markAfter)
+		}
+	}
+}
+
+// mark proves the last record.
+func (c *committer) mark() {
+	if err := c.journal.Mark(); err != nil {
+		c.fatal(err)
 	}
 }
 
@@ -75,7 +93,9 @@ func (c *committer) drain() {
 // commit writes g, and all that is buffered before it; a group that is not durable joins the buffer.
 func (c *committer) commit(g *group) {
 	if c.rotate.Swap(false) {
-		c.journal.Rotate()
+		if _, err := c.journal.Rotate(); err != nil {
+			c.fatal(err)
+		}
 	}
 	if g.empty && len(c.buffer) == 0 {
 		c.finish(g, nil)
@@ -115,6 +135,7 @@ func (c *committer) write(ops []byte) (number uint64, err error) {
 	number, err = c.journal.Write(parts...)
 	c.writing.Store(nil)
 	took := time.Since(began)
+	c.wroteAt = began
 	c.metrics.commit.Observe(took.Seconds())
 	if took >= slowWrite {
 		c.slow(took)

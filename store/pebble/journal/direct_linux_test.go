@@ -22,7 +22,7 @@ func directJournal(t *testing.T, cfg Config) *Journal {
 	}
 	o, ok := j.current.out.(*fdOutput)
 	if ok = ok && o.direct >= 0 && j.writing.waits(); ok { // tmpfs and overlays open it, and refuse then
-		err = j.writing.write(o.direct, j.current.file, [][]byte{zeros[:pageSize]}, 0) // as it is
+		err = j.writing.write(o.direct, j.current.file, [][]byte{zeros[:pageSize]}, pageSize) // as it is
 		ok = !errors.Is(err, datasync.ErrUnsupported)
 	}
 	if !ok {

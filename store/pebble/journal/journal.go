@@ -33,6 +33,12 @@ type Config struct {
 	MaxSegments int
 	// Admit answers nil where the disk can spare so many bytes. Nil: always.
 	Admit func(bytes int64) error
+	// Lenient is of a directory whose last process wrote segments without sizes and seals: what those would tell is not missed.
+	Lenient bool
+	// Warn is told what Open found and left out, a line each. Nil: nobody is.
+	Warn func(Note)
+	// Salvage has Open go on behind what is damaged or missing, and tell it to Warn, where it would fail.
+	Salvage bool
 	// NoSync breaks invariant 1: for tests that must see what is lost then.
 	NoSync bool
 }
@@ -40,14 +46,12 @@ type Config struct {
 // Journal is an open journal. Make one with Open.
 type Journal struct {
 	cfg Config // immutable
+	was Found  // immutable
 
 	// owned by the writer
-	heads  [2 * headerSize]byte
-	head   [headSize]byte
-	parts  [][]byte
-	before place // of the segment before the current one
+	unproven bool // the last record has nothing behind it
 
-	writing, making syncer // the writer's, and that of who calls Prepare
+	writing, making pen // the writer's, and that of who calls Prepare
 
 	room  atomic.Int64 // bytes in the current segment and the next
 	used  atomic.Int64 // bytes in the current segment
@@ -76,30 +80,10 @@ func (j *Journal) Write(parts ...[]byte) (number uint64, err error) {
 	if err != nil {
 		return 0, err
 	}
-	all, used, records := j.parts[:0], s.length, s.records
-	if records == 0 {
-		putHead(j.head[:], j.before)
-		putHeader(j.heads[headerSize:], j.cfg.Secret, s.number, 0, j.head[:])
-		all = append(all, j.heads[headerSize:], j.head[:])
-		used, records = headRecord, 1
+	if err := j.put(&j.writing, s, s.length, false, parts...); err != nil {
+		return 0, err
 	}
-	putHeader(j.heads[:], j.cfg.Secret, s.number, records, parts...)
-	all = append(append(all, j.heads[:headerSize]), parts...)
-	end := used + headerSize + int64(n)
-	if page := (end + pageSize - 1) &^ (pageSize - 1); page <= s.size {
-		all = append(all, zeros[:page-end])
-	}
-	disk := &j.writing
-	if j.cfg.NoSync {
-		disk = nil
-	}
-	err = s.out.write(all, s.length, disk)
-	clear(all)
-	j.parts = all[:0]
-	if err != nil {
-		return 0, fmt.Errorf("journal: write record %d of %s at %d: %w", records, s.name, s.length, err)
-	}
-	s.place = place{length: used + recordSize(n), records: records + 1}
+	j.unproven = true
 	if n := s.length&^(pageSize-1) - s.kept; n >= fillStep {
 		s.out.unneeded(s.kept, n)
 		s.kept += n
@@ -108,19 +92,109 @@ func (j *Journal) Write(parts ...[]byte) (number uint64, err error) {
 	return s.number, nil
 }
 
+// pen is what one goroutine writes records with.
+type pen struct {
+	syncer
+	header  [headerSize]byte
+	control [controlSize]byte
+	parts   [][]byte
+}
+
+// put writes a record at off, behind all others of s, and zeros to the end of its page. Nil means that it is on the disk.
+func (j *Journal) put(p *pen, s *segment, off int64, control bool, parts ...[]byte) error {
+	putHeader(p.header[:], j.cfg.Secret, s.number, s.records, control, parts...)
+	all := append(append(p.parts[:0], p.header[:]), parts...)
+	n := int64(0)
+	for _, b := range all {
+		n += int64(len(b))
+	}
+	end := off + n
+	if page := wholePages(end); page <= s.size {
+		all = append(all, zeros[:page-end])
+	}
+	disk := &p.syncer
+	if j.cfg.NoSync {
+		disk = nil
+	}
+	err := s.out.write(all, off, disk)
+	clear(all)
+	p.parts = all[:0]
+	if err != nil {
+		return fmt.Errorf("journal: write record %d of %s at %d: %w", s.records, s.name, off, err)
+	}
+	s.place = place{length: off + padded(n), records: s.records + 1}
+	return nil
+}
+
+// tell writes a control record at off of the current segment.
+func (j *Journal) tell(off int64, c control, value int64) error {
+	putControl(j.writing.control[:], c, value)
+	if err := j.put(&j.writing, j.current, off, true, j.writing.control[:]); err != nil {
+		return err
+	}
+	j.count(j.current)
+	return nil
+}
+
+// Mark proves the last record by one behind it, so that damage to it is known from a write that was cut off: in a page of its own,
+// or where the segment is full by its seal. It is the writer's.
+func (j *Journal) Mark() error {
+	if !j.unproven {
+		return nil
+	}
+	at := wholePages(j.current.length)
+	if at+controlRecord+reserved > j.current.told {
+		if rotated, err := j.Rotate(); rotated || err != nil {
+			return err
+		}
+		at = j.current.length
+	}
+	j.unproven = false
+	if at+controlRecord+reserved > j.current.told {
+		return nil // hardly ever: the next record proves it
+	}
+	return j.tell(at, marked, 0)
+}
+
+// Unproven reports that Mark has something to do. It is the writer's.
+func (j *Journal) Unproven() bool { return j.unproven }
+
+// end leaves the mark of an orderly stop.
+func (j *Journal) end() error {
+	at := wholePages(j.current.length)
+	if at+controlRecord > j.current.told {
+		at = j.current.length
+	}
+	return j.tell(at, ended, 0)
+}
+
 // fit is a segment with room for n bytes: the current one, else the next, else one that is made larger.
 func (j *Journal) fit(n int64) (*segment, error) {
+	n += reserved
 	s := j.current
-	if s.length+headRecord+n > s.size && j.Rotate() {
+	if s.length+n > s.size {
+		if _, err := j.Rotate(); err != nil {
+			return nil, err
+		}
 		s = j.current
 	}
-	if need := s.length + headRecord + n; need > s.size {
-		err := j.grow(s, max(need, min(s.size+fillStep, j.cfg.SegmentBytes)), &j.writing, nil)
+	need := s.length + n
+	if need > s.told {
+		need += controlRecord
+	}
+	if need > s.size {
+		err := j.grow(s, max(need, min(s.size+fillStep, j.cfg.SegmentBytes)), &j.writing.syncer, nil)
 		if err != nil && !isNoRoom(err) { // a sync that failed, say: of a file that has records
 			return nil, fmt.Errorf("journal: make %s %d bytes large: %w", s.name, need, err)
 		}
 		if s.size < need {
 			return nil, fmt.Errorf("%w: make %s %d bytes large: %v", ErrNoRoom, s.name, need, err)
+		}
+	}
+	if s.length+n > s.told { // told before it is used: what a cut takes from there on is missed
+		s.told = s.size
+		if err := j.tell(s.length, grown, s.size); err != nil {
+			return nil, err
 		}
 	}
 	return s, nil
@@ -146,19 +220,26 @@ func isNoRoom(err error) bool {
 	return errors.Is(err, ErrNoRoom) || errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
 }
 
-// Rotate goes on in the next segment, where there is one and the current one has records.
-func (j *Journal) Rotate() bool {
+// Rotate goes on in the next segment, where there is one and the current one has records. An error leaves open what is on
+// the disk, as one of Write does. It is the writer's.
+func (j *Journal) Rotate() (bool, error) {
+	j.mu.Lock()
+	s, next := j.current, j.next
+	j.mu.Unlock()
+	if next == nil || s.records <= 1 {
+		return false, nil
+	}
+	if err := j.tell(s.length, sealed, next.told); err != nil {
+		return false, err
+	}
+	j.unproven = false
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	s := j.current
-	if j.next == nil || s.records == 0 {
-		return false
-	}
 	s.sealed = time.Now()
 	j.sealed = append(j.sealed, s)
-	j.before, j.current, j.next = s.place, j.next, nil
-	j.countLocked(j.current)
-	return true
+	j.current, j.next = next, nil
+	j.countLocked(next)
+	return true, nil
 }
 
 func (j *Journal) count(s *segment) {
@@ -170,7 +251,7 @@ func (j *Journal) count(s *segment) {
 func (j *Journal) countLocked(s *segment) {
 	room := s.size - s.length
 	if j.next != nil {
-		room += j.next.size
+		room += j.next.size - j.next.length
 	}
 	j.used.Store(s.length)
 	j.size.Store(s.size)
@@ -210,7 +291,7 @@ func (j *Journal) Fits(n int) bool {
 	if next := j.room.Load() - left; next > 0 {
 		left = next // a larger record may go on there, and then find no room
 	}
-	return left >= headRecord+recordSize(n)
+	return left >= recordSize(n)+reserved+controlRecord
 }
 
 // Oldest is the first segment that is full and not released, and since when; 0: none.
@@ -238,7 +319,7 @@ func (j *Journal) Prepare(pause func()) error {
 		return err
 	}
 	if err == nil {
-		err = j.make(s, number, size, pause)
+		err = j.make(s, number, size, head{before: place{length: j.used.Load()}}, pause)
 	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -247,7 +328,7 @@ func (j *Journal) Prepare(pause func()) error {
 		return fmt.Errorf("journal: make %s: %w", segmentName(number), err)
 	}
 	j.next = s
-	j.room.Add(s.size)
+	j.room.Add(s.size - s.length)
 	return nil
 }
 
@@ -259,30 +340,43 @@ func (j *Journal) spare() (s *segment, number uint64, size int64, err error) {
 		return nil, 0, 0, nil
 	}
 	number = j.current.number + 1
-	size = min(4*max(j.size.Load(), FirstBytes), j.cfg.SegmentBytes)
+	size = max(j.size.Load(), FirstBytes)
+	if j.used.Load() >= j.size.Load()/4 { // else it is made for its age
+		size *= 4
+	}
+	size = min(size, j.cfg.SegmentBytes)
 	if n := len(j.free); n > 0 {
 		s, j.free = j.free[n-1], j.free[:n-1]
+		s.reused = true
 		return s, number, size, nil
 	}
 	if j.files >= j.cfg.MaxSegments {
 		return nil, 0, 0, ErrBehind
 	}
 	j.files++
-	s, err = openSegment(j.cfg.FS, j.cfg.Dir, number)
+	s, err = openSegment(j.cfg.FS, j.cfg.Dir, number, false)
 	return s, number, size, err
 }
 
-// make makes s a segment that can be written to.
-func (j *Journal) make(s *segment, number uint64, size int64, pause func()) error {
+// make makes s a segment that can be written to: its name and its whole length are on the disk before its head is, and its head
+// before anything tells of it.
+func (j *Journal) make(s *segment, number uint64, size int64, h head, pause func()) error {
 	if err := s.rename(j.cfg.FS, j.cfg.Dir, number); err != nil {
 		return err
 	}
-	if err := j.grow(s, size, &j.making, pause); err != nil && s.size < min(size, FirstBytes) {
-		if err = j.grow(s, min(size, FirstBytes), &j.making, pause); err != nil {
+	if err := j.grow(s, size, &j.making.syncer, pause); err != nil && s.size < min(size, FirstBytes) {
+		if err = j.grow(s, min(size, FirstBytes), &j.making.syncer, pause); err != nil {
 			return err
 		}
 	}
-	return syncDir(j.cfg.FS, j.cfg.Dir)
+	if err := syncDir(j.cfg.FS, j.cfg.Dir); err != nil {
+		return err
+	}
+	h.size, h.reused = s.size, s.reused
+	s.told = s.size
+	payload := make([]byte, headSize2)
+	putHead(payload, h)
+	return j.put(&j.making, s, 0, false, payload)
 }
 
 // dropLocked gives a file up.
@@ -312,8 +406,10 @@ func (j *Journal) Release(number uint64) {
 	}
 }
 
-// Close closes the files. What was written is on the disk already.
-func (j *Journal) Close() error {
+// Close leaves the mark of an orderly stop, and closes the files. What was written is on the disk already.
+func (j *Journal) Close() error { return errors.Join(j.end(), j.closeFiles()) }
+
+func (j *Journal) closeFiles() error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	all := append(append([]*segment{j.current}, j.sealed...), j.free...)

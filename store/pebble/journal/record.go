@@ -12,13 +12,25 @@ const (
 	headerSize = 4 + 4 + 8 + 8
 	align      = 8
 
-	headMagic = "ramenjn1"
-	headSize  = len(headMagic) + 8 + 8
-	// headRecord is what the first record of a segment takes.
-	headRecord = int64(headerSize + headSize)
+	magicSize = 8
+	magic1    = "ramenjn1" // of format 2 of the store: without sizes and control records
+	magic2    = "ramenjn2"
 
-	// maxPayload bounds a record: the length has 32 bits, and Open holds a segment in memory.
+	headSize1 = magicSize + 8 + 8
+	headSize2 = magicSize + 8 + 8 + 8 + 8
+	// headRecord is what the first record of a segment takes.
+	headRecord = int64(headerSize + headSize2)
+
+	controlSize = 8 + 8
+	// controlRecord is what a control record takes, and reserved what every segment keeps free for one of each that must have
+	// its place: grown, sealed, ended.
+	controlRecord = int64(headerSize + controlSize)
+	reserved      = 3 * controlRecord
+
+	// maxPayload bounds a record: Open holds a segment in memory.
 	maxPayload = 1 << 30
+	// controlBit in a length says that the record is the journal's own.
+	controlBit = 1 << 31
 )
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
@@ -32,13 +44,34 @@ type place struct {
 	records uint64 // the head among them
 }
 
+// control is what a control record is about.
+type control uint64
+
+const (
+	grown  control = 'g' // the segment has the value's size from now on
+	sealed control = 's' // the last record: the journal goes on in the next segment, which has the value's size
+	marked control = 'm' // the record before it was there
+	ended  control = 'e' // as marked, at an orderly stop
+)
+
+// parsed is what readRecord reads.
+type parsed struct {
+	number  uint64
+	payload []byte
+	control bool
+}
+
 // putHeader writes the header of a record of parts into h.
-func putHeader(h []byte, secret uint32, segment, number uint64, parts ...[]byte) {
+func putHeader(h []byte, secret uint32, segment, number uint64, control bool, parts ...[]byte) {
 	n := 0
 	for _, p := range parts {
 		n += len(p)
 	}
-	binary.LittleEndian.PutUint32(h[4:], uint32(n))
+	length := uint32(n)
+	if control {
+		length |= controlBit
+	}
+	binary.LittleEndian.PutUint32(h[4:], length)
 	binary.LittleEndian.PutUint64(h[8:], segment)
 	binary.LittleEndian.PutUint64(h[16:], number)
 	crc := crc32.Update(secret, castagnoli, h[4:headerSize])
@@ -48,20 +81,21 @@ func putHeader(h []byte, secret uint32, segment, number uint64, parts ...[]byte)
 	binary.LittleEndian.PutUint32(h, crc)
 }
 
-// readRecord reads the record that b begins with; payload aliases b.
-func readRecord(b []byte, secret uint32, segment uint64) (number uint64, payload []byte, err error) {
+// readRecord reads the record that b begins with; its payload aliases b.
+func readRecord(b []byte, secret uint32, segment uint64) (parsed, error) {
 	if len(b) < headerSize || binary.LittleEndian.Uint64(b[8:]) != segment {
-		return 0, nil, errNoRecord
+		return parsed{}, errNoRecord
 	}
-	n := binary.LittleEndian.Uint32(b[4:])
+	length := binary.LittleEndian.Uint32(b[4:])
+	n := length &^ controlBit
 	if n > maxPayload || int(n) > len(b)-headerSize {
-		return 0, nil, errNoRecord
+		return parsed{}, errNoRecord
 	}
 	whole := b[:headerSize+int(n)]
 	if crc32.Update(secret, castagnoli, whole[4:]) != binary.LittleEndian.Uint32(whole) {
-		return 0, nil, errNoRecord
+		return parsed{}, errNoRecord
 	}
-	return binary.LittleEndian.Uint64(b[16:]), whole[headerSize:], nil
+	return parsed{binary.LittleEndian.Uint64(b[16:]), whole[headerSize:], length&controlBit != 0}, nil
 }
 
 // recordSize is what a record of n bytes takes.
@@ -69,17 +103,63 @@ func recordSize(n int) int64 { return padded(headerSize + int64(n)) }
 
 func padded(n int64) int64 { return (n + align - 1) &^ (align - 1) }
 
-func putHead(b []byte, before place) {
-	copy(b, headMagic)
-	binary.LittleEndian.PutUint64(b[len(headMagic):], uint64(before.length))
-	binary.LittleEndian.PutUint64(b[len(headMagic)+8:], before.records)
+// wholePages is n up to the end of a page.
+func wholePages(n int64) int64 { return (n + pageSize - 1) &^ (pageSize - 1) }
+
+// head is what a segment says of itself and of the one before it.
+type head struct {
+	version int  // 0: it cannot be read
+	reused  bool // the file had records of an earlier life when the segment was begun
+	exact   bool // before is all that there is of the segment before; else it is the least, and a seal has the rest
+	size    int64
+	before  place
 }
 
-func readHead(payload []byte) (before place, err error) {
-	if len(payload) != headSize || !bytes.HasPrefix(payload, []byte(headMagic)) {
-		return before, fmt.Errorf("head %x is of another format than %q", payload, headMagic)
+const (
+	headExact  = 1 << 0
+	headReused = 1 << 1
+)
+
+func putHead(b []byte, h head) {
+	copy(b, magic2)
+	flags := uint64(0)
+	if h.exact {
+		flags |= headExact
 	}
-	before.length = int64(binary.LittleEndian.Uint64(payload[len(headMagic):]))
-	before.records = binary.LittleEndian.Uint64(payload[len(headMagic)+8:])
-	return before, nil
+	if h.reused {
+		flags |= headReused
+	}
+	for i, v := range [...]uint64{flags, uint64(h.size), uint64(h.before.length), h.before.records} {
+		binary.LittleEndian.PutUint64(b[magicSize+8*i:], v)
+	}
+}
+
+func readHead(payload []byte) (head, error) {
+	at := func(i int) uint64 { return binary.LittleEndian.Uint64(payload[magicSize+8*i:]) }
+	switch {
+	case len(payload) == headSize1 && bytes.HasPrefix(payload, []byte(magic1)):
+		return head{version: 1, reused: true, exact: true, before: place{int64(at(0)), at(1)}}, nil
+	case len(payload) == headSize2 && bytes.HasPrefix(payload, []byte(magic2)):
+		flags := at(0)
+		return head{version: 2, reused: flags&headReused != 0, exact: flags&headExact != 0,
+			size: int64(at(1)), before: place{int64(at(2)), at(3)}}, nil
+	}
+	return head{}, fmt.Errorf("head %.64x is of another format than %q and %q", payload, magic1, magic2)
+}
+
+func putControl(b []byte, c control, value int64) {
+	binary.LittleEndian.PutUint64(b, uint64(c))
+	binary.LittleEndian.PutUint64(b[8:], uint64(value))
+}
+
+func readControl(payload []byte) (c control, value int64, err error) {
+	if len(payload) != controlSize {
+		return 0, 0, fmt.Errorf("control record of %d bytes, not %d", len(payload), controlSize)
+	}
+	c, value = control(binary.LittleEndian.Uint64(payload)), int64(binary.LittleEndian.Uint64(payload[8:]))
+	switch c {
+	case grown, sealed, marked, ended:
+		return c, value, nil
+	}
+	return c, value, fmt.Errorf("control record of an unknown kind %d", c)
 }

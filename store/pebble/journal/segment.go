@@ -33,6 +33,8 @@ type segment struct {
 	file   vfs.File
 	out    output
 	size   int64 // bytes that are there to be written over
+	told   int64 // the size that its records tell: what lies behind is not used before they do
+	reused bool  // it had records of an earlier life
 	kept   int64 // up to there memory was given back
 	place        // what is written
 	sealed time.Time
@@ -49,9 +51,15 @@ func parseName(name string) (number uint64, ok bool) {
 	return number, err == nil && number > 0 && segmentName(number) == name
 }
 
-func openSegment(fs vfs.FS, dir string, number uint64) (*segment, error) {
+func openSegment(fs vfs.FS, dir string, number uint64, readOnly bool) (*segment, error) {
 	s := &segment{number: number, name: fs.PathJoin(dir, segmentName(number))}
-	f, err := fs.OpenReadWrite(s.name, category)
+	var f vfs.File
+	var err error
+	if readOnly {
+		f, err = fs.Open(s.name)
+	} else {
+		f, err = fs.OpenReadWrite(s.name, category)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -72,7 +80,7 @@ func (s *segment) rename(fs vfs.FS, dir string, number uint64) error {
 			return err
 		}
 	}
-	s.number, s.name, s.place, s.kept = number, name, place{}, 0
+	s.number, s.name, s.place, s.kept, s.told = number, name, place{}, 0, 0
 	return nil
 }
 
