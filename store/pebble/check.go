@@ -3,17 +3,12 @@ package pebble
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
-	"syscall"
 
 	engine "github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
-
-// ErrInUse is the answer for a directory that a process has open.
-var ErrInUse = errors.New("the directory is in use by another ramen process; give each process its own")
 
 // Check says why Open would refuse cfg's directory, as far as that can be seen without writing: nothing is made or changed, and the
 // journal is not read. It answers ErrInUse where a process has it open.
@@ -40,11 +35,11 @@ func check(cfg *Config) error {
 	if _, err := os.Stat(filepath.Join(cfg.Dir, "LOCK")); errors.Is(err, os.ErrNotExist) {
 		return nil // no process has ever opened it, or a copy left it out: there may be nothing to read
 	}
-	lock, err := engine.LockDirectory(cfg.Dir, vfs.Default)
+	lock, err := lockDir(vfs.Default, cfg.Dir)
 	if err != nil {
-		return lockError(err)
+		return err
 	}
-	return errors.Join(checkEngine(cfg, lock), lock.Close())
+	return errors.Join(checkEngine(cfg, lock.file), lock.close())
 }
 
 // canBeMade reports whether dir's parents can be.
@@ -70,16 +65,6 @@ func canBeMade(dir string) error {
 		}
 		return nil
 	}
-}
-
-// lockError says whether a process has the directory, or it cannot be locked at all.
-func lockError(err error) error {
-	_, inPath := errors.AsType[*fs.PathError](err)
-	errno, inCall := errors.AsType[syscall.Errno](err)
-	if inPath || inCall && errno != syscall.EAGAIN && errno != syscall.EACCES { // those two of fcntl(2) say that it is held
-		return fmt.Errorf("the directory cannot be locked: %w", err)
-	}
-	return ErrInUse
 }
 
 // checkEngine reads what readState would refuse.

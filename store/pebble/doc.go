@@ -26,7 +26,11 @@
 //     need, in order of priority (space.go), or the journal has no room and cannot have more (room.go). Where checkpoints do not
 //     keep up, calls wait. The process ends where the journal cannot be written for another reason than room, or the engine
 //     its manifest: what is on the disk is not known then.
-//  9. A row or record that cannot be read is an error that names it; it is never skipped, and never a panic.
+//  9. A directory is made a store only where it is empty, or its making was cut off (dir.go). What has data, and lacks a part of
+//     it, is refused. While a process has it, it is locked twice: by LOCK, and by itself.
+//  10. A store that was set back (restored, or repaired with a loss) has another generation, and goes on at epochs beyond all that
+//     may have been: no cursor that is out covers what is accepted from then on.
+//  11. A row or record that cannot be read is an error that names it; it is never skipped, and never a panic.
 //
 // Goroutines: the committer; the keeper, who makes segments and checkpoints; one for each read under way, at most
 // Config.MaxReads; and the engine's own. Lock order: committer.mu, then any of epochs.mu, orphans.mu, room.mu; keeper.turning,
@@ -34,7 +38,8 @@
 //
 // Rows (numbers big-endian, so that keys sort; a user ends with a zero byte, which no user contains):
 //
-//	'a' name                                    format, identity, shards, the journal's first segment that is needed
+//	'a' name                                    format, identity, shards, the journal's first segment that is needed; of a
+//	                                            store that was set back: its generation, and the least that epochs are above
 //	'e' shard:4                                 epoch:8
 //	'i' end:8 shard:4 user 0 segment:8          (length id accepted ms:8)...   ids that came with a segment, in buckets that
 //	                                            end at a time (ms)

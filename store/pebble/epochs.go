@@ -38,6 +38,13 @@ func (e *epochs) load(db *engine.DB) error {
 	return it.Close()
 }
 
+// raise has the highest epoch be at at least.
+func (e *epochs) raise(at protocol.Epoch) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.last = max(e.last, at)
+}
+
 // replay takes over the claims that the journal has.
 func (e *epochs) replay(claims map[protocol.ShardID]recentClaim) {
 	for shard, c := range claims {

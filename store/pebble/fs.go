@@ -40,6 +40,11 @@ func (f guardFS) Create(name string, category vfs.DiskWriteCategory) (vfs.File, 
 		if err := syncDir(f.FS, f.PathDir(name)); err != nil {
 			return nil, err
 		}
+		file, err := f.FS.Create(name, category)
+		if err == nil {
+			_, _ = file.Write([]byte(markerText)) // its name alone counts
+		}
+		return file, err
 	case category == compactionFile:
 		if !f.space.awaitCompaction() {
 			return nil, fmt.Errorf("%w: a compaction waits for room", ErrFull)

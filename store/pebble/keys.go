@@ -31,6 +31,9 @@ var (
 	keyIdentity = []byte{spaceMeta, 'i'}
 	keyShards   = []byte{spaceMeta, 's'}
 	keyJournal  = []byte{spaceMeta, 'j'}
+	// Of a store that was set back (manifest.go).
+	keyGeneration = []byte{spaceMeta, 'g'}
+	keyFloor      = []byte{spaceMeta, 'l'}
 )
 
 func appendEpochKey(b []byte, shard protocol.ShardID) []byte {

@@ -27,16 +27,23 @@ func (s *Store) open(log *slog.Logger) error {
 	if err := makeDir(fs, dir); err != nil {
 		return err
 	}
-	lock, err := engine.LockDirectory(dir, fs)
+	lock, err := lockDir(fs, dir)
 	if err != nil {
-		return lockError(err)
+		return err
 	}
-	if err = s.openEngine(log, lock); err != nil {
-		return errors.Join(err, lock.Close())
+	fresh, err := s.prepareDir()
+	if err == nil {
+		err = s.openEngine(log, lock.file, fresh)
+	}
+	if err != nil {
+		return errors.Join(err, lock.close())
 	}
 	s.lock = lock
 	if err = s.readState(); err == nil {
 		err = s.replay()
+	}
+	if err == nil {
+		err = s.settle()
 	}
 	if err != nil {
 		s.metrics.unregister(s.registry)
@@ -44,14 +51,14 @@ func (s *Store) open(log *slog.Logger) error {
 		if s.journal != nil {
 			err = errors.Join(err, s.journal.Close())
 		}
-		return errors.Join(err, lock.Close())
+		return errors.Join(err, lock.close())
 	}
 	s.keeper = newKeeper(s, log)
 	s.commits = newCommitter(s)
 	return nil
 }
 
-func (s *Store) openEngine(log *slog.Logger, lock *engine.Lock) error {
+func (s *Store) openEngine(log *slog.Logger, lock *engine.Lock, fresh bool) error {
 	var total uint64
 	if usage, err := s.cfg.fs().GetDiskUsage(s.cfg.Dir); err == nil {
 		total = usage.TotalBytes
@@ -70,10 +77,10 @@ func (s *Store) openEngine(log *slog.Logger, lock *engine.Lock) error {
 	s.metrics, s.space.metrics = m, m
 	s.memTable = memTable
 	o := options(&s.cfg, memTable, log, s.space)
-	o.Lock = lock
+	o.Lock, o.ErrorIfNotExists = lock, !fresh
 	if s.db, err = engine.Open(s.cfg.Dir, o); err != nil {
 		m.unregister(s.registry)
-		return err
+		return fmt.Errorf("open the tables: %w; where a file is missing or damaged, restore a backup (ramen store verify %s says what is wrong)", err, s.cfg.Dir)
 	}
 	return nil
 }
@@ -106,6 +113,9 @@ func (s *Store) readState() error {
 		return err
 	}
 	if err := s.epochs.load(s.db); err != nil {
+		return err
+	}
+	if err := s.readRenewed(); err != nil {
 		return err
 	}
 	return s.buckets.load(s.db, s.cfg.IDRetention)
@@ -141,10 +151,23 @@ func (s *Store) create() error {
 	if used {
 		return errors.New("the directory holds another program's database")
 	}
+	if !s.creating { // an older release was cut off here
+		l, err := list(s.cfg.fs(), s.cfg.Dir)
+		if err == nil {
+			err = s.journalIsBlank(&l)
+		}
+		if err == nil {
+			err = s.beginCreating()
+		}
+		if err != nil {
+			return err
+		}
+	}
 	s.format = formatVersion
 	identity := make([]byte, 4+16)
 	rand.Read(identity) // never fails
-	if err := s.openJournal(0, identity); err != nil {
+	s.secret = journalSecret(identity)
+	if err := s.openJournal(0); err != nil {
 		return err
 	}
 	b := s.db.NewBatch()
@@ -173,6 +196,7 @@ func (s *Store) readIdentity() error {
 	if len(v) != 4+16 {
 		return fmt.Errorf("read identity: %d bytes, not 20", len(v))
 	}
+	s.secret = journalSecret(v)
 	s.identity = store.Identity{Generation: binary.BigEndian.Uint32(v), Key: [16]byte(v[4:])}
 	return nil
 }

@@ -9,12 +9,17 @@ import (
 	"ramen/store/pebble/journal"
 )
 
-// openJournal opens the journal from segment first on (0: a new one), and takes over what it has.
-func (s *Store) openJournal(first uint64, identity []byte) error {
+// journalSecret is where the journal's checksums start: of the identity that the store was made with.
+func journalSecret(identity []byte) uint32 {
 	sum := sha256.Sum256(append([]byte("ramen journal "), identity...))
+	return binary.LittleEndian.Uint32(sum[:])
+}
+
+// openJournal opens the journal from segment first on (0: a new one), and takes over what it has.
+func (s *Store) openJournal(first uint64) error {
 	s.room.whole = segmentBytes(&s.cfg, s.memTable)
 	j, err := journal.Open(journal.Config{
-		FS: s.cfg.fs(), Dir: s.cfg.Dir, Secret: binary.LittleEndian.Uint32(sum[:]),
+		FS: s.cfg.fs(), Dir: s.cfg.Dir, Secret: s.secret,
 		SegmentBytes: s.room.whole, MaxSegments: maxSegments, Admit: s.space.admitJournal, NoSync: s.cfg.noSync,
 		Lenient: s.format < formatVersion, Warn: s.told, Salvage: s.cfg.salvage != nil,
 	}, first, s.replayRecord)
@@ -35,6 +40,7 @@ func (s *Store) openJournal(first uint64, identity []byte) error {
 // told passes on what the journal left out.
 func (s *Store) told(n journal.Note) {
 	if s.cfg.salvage != nil {
+		s.renewing = s.renewing || n.Lost
 		s.cfg.salvage(n)
 		return
 	}
@@ -49,8 +55,7 @@ func (s *Store) replay() error {
 		if err != nil {
 			return err
 		}
-		identity := append(binary.BigEndian.AppendUint32(nil, s.identity.Generation), s.identity.Key[:]...)
-		if err := s.openJournal(first, identity); err != nil {
+		if err := s.openJournal(first); err != nil {
 			return err
 		}
 	}
@@ -68,6 +73,11 @@ func (s *Store) replay() error {
 			return err
 		}
 		s.log.Info("store: the directory is of a newer format from now on; older releases refuse it", "was", s.format, "is", formatVersion)
+	}
+	if s.renewing {
+		if err := s.renew(); err != nil {
+			return err
+		}
 	}
 	s.recent.old = s.epochs.highest()
 	if s.room.whole <= journal.FirstBytes { // on a small disk: with two segments it needs no more of it to go on

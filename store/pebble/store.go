@@ -20,7 +20,7 @@ type Store struct {
 	// immutable
 	cfg      Config
 	db       *engine.DB
-	lock     *engine.Lock
+	lock     *dirLock
 	identity store.Identity
 	metrics  *metrics
 	registry prometheus.Registerer
@@ -28,6 +28,9 @@ type Store struct {
 	space    *space
 	opened   time.Time
 	maxScan  int
+	creating bool // the directory is new
+	renewing bool // it was set back
+	secret   uint32
 	format   byte  // that the directory was found with
 	memTable int64 // bytes
 	journal  *journal.Journal
@@ -125,7 +128,7 @@ func (s *Store) closeFiles(over <-chan time.Time) error {
 	ended := make(chan error, 1)
 	go func() { // outlives Close where the disk hangs
 		<-s.keeper.ended
-		ended <- errors.Join(s.commits.left, s.journal.Close(), s.db.Close(), s.lock.Close())
+		ended <- errors.Join(s.commits.left, s.journal.Close(), s.db.Close(), s.lock.close())
 	}()
 	select {
 	case err := <-ended:

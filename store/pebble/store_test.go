@@ -159,7 +159,7 @@ func TestCloseIsBoundedOnAStuckDisk(t *testing.T) {
 	release()
 	<-s.commits.ended
 	<-s.keeper.ended
-	if err := errors.Join(s.journal.Close(), s.db.Close(), s.lock.Close()); err != nil {
+	if err := errors.Join(s.journal.Close(), s.db.Close(), s.lock.close()); err != nil {
 		t.Fatal(err)
 	}
 }

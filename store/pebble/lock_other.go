@@ -1,0 +1,7 @@
+//go:build !unix
+
+package pebble
+
+import "io"
+
+func lockSelf(string) (io.Closer, error) { return nil, nil }
