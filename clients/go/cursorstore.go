@@ -45,7 +45,7 @@ func (f FileCursor) Load(context.Context) (string, error) {
 		return "", fmt.Errorf("ramen: load cursor: %w", err)
 	}
 	cursor := strings.Trim(string(b), " \t\r\n\x00") // a power cut may leave zeros
-	if cursor != "" && (len(b) > maxCursorFile || !protocol.ValidCursor(cursor)) {
+	if len(b) > maxCursorFile || (cursor != "" && !protocol.ValidCursor(cursor)) {
 		return "", fmt.Errorf("ramen: load cursor: %s holds something else than a cursor: remove it, or name another file", string(f))
 	}
 	return cursor, nil
