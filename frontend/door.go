@@ -162,7 +162,8 @@ func (d *door) first(c net.Conn) {
 	defer d.wg.Done()
 	buf := heads.Get().(*[doorHead]byte)
 	defer heads.Put(buf)
-	c.SetReadDeadline(time.Now().Add(d.s.cfg.ReadHeaderTimeout))
+	by := time.Now().Add(d.s.cfg.ReadHeaderTimeout)
+	c.SetReadDeadline(by)
 	n, end, err := readHead(c, buf[:])
 	d.leave(c)
 	if err != nil {
@@ -174,7 +175,7 @@ func (d *door) first(c net.Conn) {
 		return
 	}
 	select {
-	case d.other <- &replayed{Conn: bare(c), b: bytes.Clone(buf[:n])}:
+	case d.other <- &replayed{Conn: bare(c), b: bytes.Clone(buf[:n]), by: by}:
 	case <-d.done:
 		c.Close()
 	}

@@ -107,3 +107,43 @@ func TestConnectionThatIsPassedOnTwiceIsBareAgain(t *testing.T) {
 		t.Errorf("it is a %T", bare(passed))
 	}
 }
+
+// deadlines is a connection that notes the deadlines of its reads.
+type deadlines struct {
+	net.Conn
+	set []time.Time
+}
+
+func (d *deadlines) SetReadDeadline(t time.Time) error {
+	d.set = append(d.set, t)
+	return nil
+}
+
+// TestFix22HeadHasItsTimeOnce: what the door has used of it, net/http does not give again; once the head is there, all is as before.
+func TestFix22HeadHasItsTimeOnce(t *testing.T) {
+	d := newDoor(&Server{cfg: Default()}, nil)
+	mine, peer := net.Pipe()
+	defer peer.Close()
+	defer mine.Close()
+	under := &deadlines{Conn: mine}
+	c := &replayed{Conn: under, b: []byte("GET /healthz HTTP/1.1\r\n")}
+	d.enter(c)
+	go d.first(c)
+	passed, err := d.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.wg.Wait()
+	by := under.set[0]
+	later := by.Add(time.Minute)
+	for _, c := range []struct{ set, want time.Time }{
+		{later, by}, // a head's time from now on
+		{by.Add(-time.Second), by.Add(-time.Second)}, // sooner is sooner
+		{time.Time{}, time.Time{}},                   // the head is there
+		{later, later},                               // that of the next
+	} {
+		if passed.SetReadDeadline(c.set); !under.set[len(under.set)-1].Equal(c.want) {
+			t.Errorf("deadline %v became %v, not %v", c.set, under.set[len(under.set)-1], c.want)
+		}
+	}
+}

@@ -2,7 +2,9 @@ package frontend
 
 import (
 	"bytes"
+	"errors"
 	"net"
+	"time"
 )
 
 // A head ends with an empty line. One that ends with a bare LF is rare, and left to net/http. RFC 9112 2.2.
@@ -44,7 +46,28 @@ func opensStream(b []byte) bool {
 // replayed is a connection of which something was read already.
 type replayed struct {
 	net.Conn
-	b []byte
+	b  []byte
+	by time.Time // when its first head must be whole, however often the reader changes; zero: that is over
+}
+
+// SetReadDeadline implements net.Conn. net/http gives a head all its time, and then none: what was used before it came counts.
+func (r *replayed) SetReadDeadline(t time.Time) error {
+	switch {
+	case r.by.IsZero():
+	case t.IsZero():
+		r.by = t
+	case t.After(r.by):
+		t = r.by
+	}
+	return r.Conn.SetReadDeadline(t)
+}
+
+// CloseWrite ends this side.
+func (r *replayed) CloseWrite() error {
+	if half, ok := r.Conn.(interface{ CloseWrite() error }); ok {
+		return half.CloseWrite()
+	}
+	return errors.ErrUnsupported
 }
 
 // Read implements net.Conn.
@@ -61,6 +84,9 @@ func (r *replayed) Read(p []byte) (int, error) {
 
 // bare is the connection itself once everything was read again, so that a socket loop knows it.
 func bare(c net.Conn) net.Conn {
+	if w, ok := c.(interface{ Unwrap() net.Conn }); ok { // net/http's way in
+		c = w.Unwrap()
+	}
 	if r, ok := c.(*replayed); ok && len(r.b) == 0 {
 		return r.Conn
 	}

@@ -15,6 +15,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"ramen/frontend/httpconn"
 	"ramen/frontend/sock"
 	"ramen/link"
 	"ramen/protocol"
@@ -122,7 +123,6 @@ func (s *Server) Serve(l net.Listener, tlsConfig *tls.Config) error {
 	}
 	if tlsConfig != nil {
 		protocols.SetHTTP2(true)
-		h.TLSConfig = tlsConfig.Clone()
 	}
 	s.mu.Lock()
 	if s.closed {
@@ -135,7 +135,7 @@ func (s *Server) Serve(l net.Listener, tlsConfig *tls.Config) error {
 
 	var err error
 	if tlsConfig != nil {
-		err = h.ServeTLS(sock.Roomy(l, s.cfg.Sock), "", "")
+		err = httpconn.Serve(h, sock.Roomy(l, s.cfg.Sock), tlsConfig)
 	} else {
 		err = s.serveDoor(h, l)
 	}
@@ -149,7 +149,7 @@ func (s *Server) serveDoor(h *http.Server, l net.Listener) error {
 	d := newDoor(s, l)
 	d.wg.Add(1)
 	go d.run()
-	err := h.Serve(d)
+	err := httpconn.Serve(h, d, nil)
 	d.Close()
 	d.wg.Wait()
 	d.openers.wg.Wait()

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"path"
 	"sync/atomic"
 	"time"
 
@@ -121,6 +122,18 @@ func operators(mux *http.ServeMux, ready, check func() error, readers func(http.
 	mux.Handle("/debug/check", reading(readers(asks(once))))
 	mux.Handle("/metrics", reading(promhttp.HandlerFor(g, promhttp.HandlerOpts{})))
 	mux.HandleFunc("/", nothingHere)
+}
+
+// exact leaves to mux only the paths that it has: it answers others by itself, by a page that sends the client elsewhere, say, which
+// is no answer of the contract.
+func exact(mux *http.ServeMux) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if p := r.URL.Path; p == "" || r.RequestURI == "*" || path.Clean(p) != p {
+			nothingHere(w, r)
+			return
+		}
+		mux.ServeHTTP(w, r)
+	})
 }
 
 // reading takes no method but those that read. PROTOCOL 4.

@@ -18,6 +18,7 @@ import (
 	"google.golang.org/grpc/reflection"
 
 	"ramen/frontend/auth"
+	"ramen/frontend/httpconn"
 	"ramen/frontend/sock"
 )
 
@@ -113,18 +114,14 @@ func (a *App) serveBackends(p *ports, c *auth.Certs) {
 	rest := http.NewServeMux()
 	operators(rest, a.backendsReady, a.Check, a.backend.Readers, a.registry)
 	h := &http.Server{
-		Handler:           a.backend.Handler(rest),
+		Handler:           a.backend.Handler(exact(rest)),
 		ReadHeaderTimeout: 10 * time.Second,
 		ReadTimeout:       time.Minute,
 		IdleTimeout:       2 * time.Minute,
 		ErrorLog:          slog.NewLogLogger(a.log.Handler(), slog.LevelDebug),
 	}
 	p.serve("backends", func() error {
-		if c == nil {
-			return ignoreClosed(h.Serve(p.backends))
-		}
-		h.TLSConfig = serverTLS(c, "h2", "http/1.1")
-		return ignoreClosed(h.ServeTLS(p.backends, "", ""))
+		return ignoreClosed(httpconn.Serve(h, p.backends, serverTLS(c, "h2", "http/1.1")))
 	})
 	s := a.grpcServer(a.backend.GRPCOptions(), serverTLS(c, "h2"), "ramen.v1.Backend", a.backendsReady, a.backend.RegisterGRPC)
 	p.serve("backends_grpc", func() error { return s.Serve(a.backend.GRPCListener(sock.Quiet(p.backendsGRPC))) })

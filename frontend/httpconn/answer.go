@@ -1,0 +1,66 @@
+package httpconn
+
+import (
+	"bytes"
+	"fmt"
+	"net/http"
+	"strconv"
+	"time"
+
+	"ramen/protocol"
+)
+
+// net/http writes these answers itself, each in one call, straight to the connection: a status line, which may say more, then
+// exactly cannedHead, then text. An answer of a handler has a Date, and so is never taken for one.
+var (
+	statusLine = []byte("HTTP/1.1 ")
+	cannedHead = []byte("\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\n")
+	// expectation is the one that goes the way of a handler's answer, without a body. No handler here gives this status.
+	expectation = []byte("HTTP/1.1 417 ")
+)
+
+// rewrite is what stands for b where it is an answer of net/http's own; nil where it is not.
+func rewrite(b []byte, maxHeader int) []byte {
+	if !bytes.HasPrefix(b, statusLine) {
+		return nil
+	}
+	if bytes.HasPrefix(b, expectation) {
+		return answer(http.StatusExpectationFailed, protocol.Invalidf("the header Expect asks for what this server does not know: it must be 100-continue, or left out"))
+	}
+	head, rest := b, []byte(nil)
+	if end := bytes.IndexByte(b, '\r'); end >= 0 {
+		head, rest = b[:end], b[end:]
+	}
+	if !bytes.HasPrefix(rest, cannedHead) || len(head) < len(statusLine)+3 {
+		return nil
+	}
+	status, err := strconv.Atoi(string(head[len(statusLine) : len(statusLine)+3]))
+	if err != nil {
+		return nil
+	}
+	_, why, _ := bytes.Cut(head, []byte(": "))
+	return answer(status, refusal(status, string(why), maxHeader))
+}
+
+// refusal is what a status of net/http's means; why is what net/http says of it.
+func refusal(status int, why string, maxHeader int) *protocol.Error {
+	switch status {
+	case http.StatusRequestHeaderFieldsTooLarge:
+		return protocol.Errorf(protocol.CodeTooLarge, "the request's head is too large: at most %d bytes are taken", maxHeader)
+	case http.StatusNotImplemented:
+		return protocol.Invalidf("the Transfer-Encoding is none that is known: it must be chunked, or there must be a Content-Length")
+	case http.StatusHTTPVersionNotSupported:
+		return protocol.Invalidf("the version of HTTP is none that is served here: it must be HTTP/1.1, or HTTP/2 over TLS")
+	}
+	if why == "" {
+		why = "its head is malformed"
+	}
+	return protocol.Invalidf("the request cannot be read: %s: it must be HTTP/1.1 as in RFC 9112", why)
+}
+
+// answer is a whole answer, after which the connection ends.
+func answer(status int, e *protocol.Error) []byte {
+	body := append(protocol.AppendErrorJSON(nil, e), '\n')
+	return fmt.Appendf(nil, "HTTP/1.1 %d %s\r\nCache-Control: no-store\r\nConnection: close\r\nContent-Length: %d\r\nContent-Type: application/json\r\nDate: %s\r\n\r\n%s",
+		status, http.StatusText(status), len(body), time.Now().UTC().Format(http.TimeFormat), body)
+}
