@@ -78,14 +78,14 @@ func (s *stream) Ack(seq protocol.Seq, cursor string) {
 	b.mu.Lock()
 	if !s.detached() {
 		if err := s.ackLocked(seq, cursor); err != nil {
-			s.endLocked(protocol.ReasonInvalidArgument, err.Error())
+			s.endLocked(protocol.ReasonOf(err.Code), err.Message)
 		}
 	}
 	b.mu.Unlock()
 	s.deliver()
 }
 
-func (s *stream) ackLocked(seq protocol.Seq, cursor string) error {
+func (s *stream) ackLocked(seq protocol.Seq, cursor string) *protocol.Error {
 	d := s.d
 	switch {
 	case seq > d.pushedLocked().Seq:

@@ -2,6 +2,7 @@ package system
 
 import (
 	"net/http"
+	"strings"
 	"testing"
 
 	"google.golang.org/grpc/codes"
@@ -33,6 +34,9 @@ func expectEnd(t testing.TB, transport string, e *ending, reason string) {
 	}
 	if got := e.goaway.Reason.String(); got != reason {
 		t.Fatalf("%s: goaway has the reason %q, want %q: %v", transport, got, reason, e)
+	}
+	if strings.HasPrefix(e.goaway.Detail, reason) || strings.Count(e.text, reason+":") > 1 {
+		t.Errorf("%s: the reason is told twice: %q, %q", transport, e.goaway.Detail, e.text)
 	}
 	moves := reason == "drain" || reason == "rebalance"
 	if moves != (e.goaway.ReconnectMS > 0) {

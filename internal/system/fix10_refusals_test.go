@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+
+	"ramen/protocol"
 )
 
 // TestFix10EveryRefusalHasAnErrorsBody, on both HTTP ports, whoever refuses: net/http, the door of the devices' port, or a handler.
@@ -56,6 +58,24 @@ func TestFix10EveryRefusalHasAnErrorsBody(t *testing.T) {
 				t.Errorf("%s: the message repeats the code: %s", name, body)
 			}
 			c.Close()
+		}
+	}
+}
+
+// TestFix10EndsSayTheirReasonOnce: the detail of an end is what was wrong, without the reason that stands beside it.
+func TestFix10EndsSayTheirReasonOnce(t *testing.T) {
+	t.Parallel()
+	s := serve(t, testConfig(t, memory))
+	for _, transport := range twoWay {
+		for _, f := range []protocol.DeviceFrame{
+			{Kind: protocol.FrameAck, Seq: 99}, {Kind: protocol.FrameAck, Cursor: "forged"}, {Kind: protocol.FrameAck, Cursor: "no/cursor"},
+			{Kind: protocol.FrameRefresh, Context: &protocol.DeviceContext{App: strings.Repeat("a", 2000)}},
+		} {
+			c := s.open(t, transport, place{user: "u", device: transport})
+			if err := c.send(f); err != nil {
+				t.Fatal(err)
+			}
+			expectEnd(t, transport, c.end(), "invalid_argument") // looks at it
 		}
 	}
 }

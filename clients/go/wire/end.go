@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/gorilla/websocket"
@@ -33,11 +34,16 @@ func (e *EndError) Error() string {
 	if e.Detail != "" {
 		s += ": " + e.Detail
 	}
-	var said *protocol.Error // by the server, in the words of Detail
-	if e.Err != nil && (e.Detail == "" || !errors.As(e.Err, &said)) {
+	if e.Err != nil && (e.Detail == "" || !e.saidBefore()) {
 		s += ": " + e.Err.Error()
 	}
 	return s
+}
+
+// saidBefore reports that the cause is what the server said, in the words of Detail: once is enough.
+func (e *EndError) saidBefore() bool {
+	var said *protocol.Error
+	return errors.As(e.Err, &said) || strings.Contains(e.Err.Error(), e.Detail)
 }
 
 func (e *EndError) Unwrap() error { return e.Err }
@@ -141,5 +147,6 @@ func endOfGRPC(err error) *EndError {
 	case codes.ResourceExhausted:
 		e.Reason = protocol.ReasonResourceExhausted
 	}
+	e.Detail = strings.TrimPrefix(e.Detail, e.Reason.String()+": ") // which the status begins with
 	return e
 }

@@ -16,6 +16,8 @@ import (
 
 	"github.com/gorilla/websocket"
 	"go.uber.org/goleak"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"ramen/protocol"
 )
@@ -226,5 +228,21 @@ func TestNetIsTheWayToTheServer(t *testing.T) {
 		if err == nil || asked != "tcp 192.0.2.1:1" {
 			t.Errorf("%s: asked for %q, %v", transport, asked, err)
 		}
+	}
+}
+
+// TestFix10EndsSayTheirReasonOnce: an end's text repeats neither the reason nor what the server said.
+func TestFix10EndsSayTheirReasonOnce(t *testing.T) {
+	for _, e := range []*EndError{
+		endOfGRPC(status.Error(codes.InvalidArgument, "invalid_argument: ack of seq 9 is beyond the last push")),
+		endOfWS(&websocket.CloseError{Code: 4400, Text: "ack of seq 9 is beyond the last push"}),
+		{Reason: protocol.ReasonInvalidArgument, Detail: "ack of seq 9 is beyond the last push", Err: protocol.Invalidf("ack of seq 9 is beyond the last push")},
+	} {
+		if want := "wire: stream ended: invalid_argument: ack of seq 9 is beyond the last push"; e.Error() != want {
+			t.Errorf("%q, not %q", e, want)
+		}
+	}
+	if e := cut(io.ErrUnexpectedEOF); e.Error() != "wire: stream ended: unexpected EOF" {
+		t.Errorf("%q", e)
 	}
 }
