@@ -1,0 +1,152 @@
+package h2
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"google.golang.org/grpc/peer"
+)
+
+// Conn is a connection of a gRPC port, whose frames are followed. It is also what grpc knows as the peer's authentication: so calls
+// find it.
+type Conn struct {
+	net.Conn // what grpc reads and writes: raw, or TLS over it; set under out.mu
+
+	// immutable
+	guard *Guard
+	raw   net.Conn
+
+	known   atomic.Bool
+	over    atomic.Bool   // it is ended by this side
+	waiting atomic.Int32  // calls that were let in while it was unknown, and have not ended
+	sent    atomic.Uint32 // DATA and HEADERS frames to the peer
+	last    atomic.Uint32 // the highest stream that the peer has opened
+
+	// owned by the goroutine that reads
+	in     inbound
+	counts counts
+
+	out outbound
+
+	mu      sync.Mutex // guards what follows; a leaf
+	partial map[uint32]*message
+	pending int      // bytes of partial
+	swept   bool     // is among guard.partial
+	gone    bool     // is closed
+	ended   []uint32 // streams that this side has reset last, a ring
+	endedAt int
+
+	// guarded by guard.mu
+	prev, next *Conn // of unknown connections
+	since      uint32
+	listed     bool
+}
+
+// AuthType implements credentials.AuthInfo.
+func (*Conn) AuthType() string { return "ramen" }
+
+// From is the connection of a call; nil where its port is not guarded.
+func From(ctx context.Context) *Conn {
+	if p, ok := peer.FromContext(ctx); ok {
+		c, _ := p.AuthInfo.(*Conn)
+		return c
+	}
+	return nil
+}
+
+// Known says that the call of ctx bears a good token or key: its connection may open as many as the port has.
+func Known(ctx context.Context) { From(ctx).setKnown() }
+
+// Left says that a call of ctx, of the port's Service, has ended.
+func Left(ctx context.Context) {
+	if c := From(ctx); c != nil {
+		c.waiting.Add(-1)
+	}
+}
+
+func (c *Conn) setKnown() {
+	if c == nil || c.known.Load() {
+		return
+	}
+	c.guard.become(c)
+}
+
+// errCalm is what grpc reads of a connection that was ended.
+var errCalm = errors.New("frontend/h2: the peer asked for too much")
+
+// Read implements net.Conn.
+func (c *Conn) Read(b []byte) (int, error) {
+	if c.over.Load() {
+		return 0, errCalm
+	}
+	n, err := c.Conn.Read(b)
+	if n > 0 {
+		if why := c.arrived(b[:n]); why != fine {
+			c.calm(why)
+			return 0, errCalm
+		}
+	}
+	return n, err
+}
+
+// Write implements net.Conn.
+func (c *Conn) Write(b []byte) (int, error) {
+	c.out.mu.Lock()
+	defer c.out.mu.Unlock()
+	return c.writeLocked(b)
+}
+
+// Close implements net.Conn.
+func (c *Conn) Close() error {
+	c.guard.forget(c)
+	return c.Conn.Close()
+}
+
+// end ends c from outside of its reading goroutine.
+func (c *Conn) end(why reason) {
+	if c.over.Swap(true) {
+		return
+	}
+	c.guard.metrics.ended[why].Inc()
+	c.goAway(why)
+	c.raw.SetReadDeadline(time.Unix(1, 0)) // grpc's reading fails, and it closes
+}
+
+// calm ends c, whose Read this is. It is not read for a moment, in which the peer can read why: it costs nothing, and slows down one
+// that would come back at once.
+func (c *Conn) calm(why reason) {
+	if c.over.Swap(true) {
+		return
+	}
+	c.guard.metrics.ended[why].Inc()
+	c.goAway(why)
+	timer := time.NewTimer(linger)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-c.guard.done:
+	}
+}
+
+// goAway writes GOAWAY, where that can be done at once.
+func (c *Conn) goAway(why reason) {
+	if !c.out.mu.TryLock() {
+		return
+	}
+	defer c.out.mu.Unlock()
+	if !c.out.began || !c.out.scan.between() {
+		return
+	}
+	text := why.text()
+	frame := appendHead(nil, 8+len(text), typeGoAway, 0, 0)
+	frame = binary.BigEndian.AppendUint32(frame, c.last.Load())
+	frame = binary.BigEndian.AppendUint32(frame, enhanceYourCalm)
+	frame = append(frame, text...)
+	c.raw.SetWriteDeadline(time.Now().Add(linger))
+	c.Conn.Write(frame)
+}
