@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"ramen/frontend/h2"
 	"ramen/frontend/origin"
 	"ramen/frontend/sock"
 	"ramen/frontend/ws"
@@ -29,12 +30,13 @@ type Config struct {
 
 	UnfinishedBytes int `yaml:"unfinished_bytes" unit:"bytes" doc:"Most bytes that the WebSockets of all devices hold of messages whose end has not come; beyond it those that hold the most are ended. At least 256KiB."`
 
-	MaxStreams              int `yaml:"max_streams" doc:"Most streams of this process, polls included; beyond it a new one is told that the server is overloaded. 0: as many as open files allow."`
+	MaxStreams              int `yaml:"max_streams" doc:"Most streams of this process, polls included; beyond it a new one is told that the server is overloaded. 0: as many as open files allow, over every transport together."`
 	OpensPerSecond          int `yaml:"opens_per_second" doc:"Most streams opened a second, with a burst of as many. 0: no limit."`
 	MaxStreamsPerSource     int `yaml:"max_streams_per_source" doc:"Most streams of one source address (IPv6: of one /64). 0: no limit. Leave it so behind a proxy, which is the source of all."`
 	OpensPerSecondPerSource int `yaml:"opens_per_second_per_source" doc:"Most streams opened a second from one source address; polls and acks count. 0: no limit. Leave it so behind a proxy."`
 
-	GRPCStreams int `yaml:"grpc_streams" doc:"Most streams of one gRPC connection, 1 or more; further ones wait in the client. A proxy of many devices opens more connections."`
+	GRPCStreams int       `yaml:"grpc_streams" doc:"Most streams of one gRPC connection, 1 or more; further ones wait in the client. A proxy of many devices opens more connections."`
+	GRPC        h2.Config `yaml:"grpc" doc:"What the peers of the gRPC port may ask for."`
 
 	ReadHeaderTimeout time.Duration `yaml:"read_header_timeout" doc:"How long a request's head may take."`
 	IdleTimeout       time.Duration `yaml:"idle_timeout" doc:"How long a connection without a request stays open. Above the wait of any poll, 60s."`
@@ -58,6 +60,7 @@ func Default() Config {
 		PollBytes:         1 << 20,
 		UnfinishedBytes:   16 << 20,
 		GRPCStreams:       1000,
+		GRPC:              h2.Default(),
 		ReadHeaderTimeout: 10 * time.Second,
 		IdleTimeout:       90 * time.Second,
 		MaxHeaderBytes:    32 << 10,
@@ -97,5 +100,5 @@ func (c Config) Validate() error {
 	check(c.ReadHeaderTimeout > 0, "read_header_timeout is %v: use a time over 0, such as 10s", c.ReadHeaderTimeout)
 	check(c.IdleTimeout > 0, "idle_timeout is %v: use a time over 0, such as 90s", c.IdleTimeout)
 	check(c.MaxHeaderBytes >= 4096 && c.MaxHeaderBytes <= 1<<30, "max_header_bytes is %d: use at least 4096", c.MaxHeaderBytes)
-	return errors.Join(append(errs, c.Sock.Validate(), c.WS.Validate())...)
+	return errors.Join(append(errs, c.GRPC.Validate(), c.Sock.Validate(), c.WS.Validate())...)
 }

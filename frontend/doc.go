@@ -18,8 +18,8 @@
 //
 // Goroutines: one for the wheel; up to Config.Reopens while streams look for an owner; a plain listener (door)
 // has one that accepts, one a stream that is being opened, up to 64 that wait for the next, and one a connection whose first
-// head did not come in one piece; those of net/http and grpc; one a gRPC stream while it has frames to send; those of package
-// sock.
+// head did not come in one piece; those of net/http and grpc; one a gRPC stream while it has frames to send; those of packages
+// sock and h2.
 //
 // Lock order: stream.mu, then one of sock's, grpcConn.mu or wheel.mu; limits.mu, reopens.mu and openers.mu are taken alone.
 // grpcConn.mu, then one of grpc's, then grpcConn.loan.

@@ -1,10 +1,13 @@
 package frontend
 
 import (
+	"crypto/tls"
 	"errors"
 	"io"
+	"net"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	_ "google.golang.org/grpc/encoding/gzip" // servers accept gzip. PROTOCOL 7
@@ -15,18 +18,20 @@ import (
 	"google.golang.org/grpc/status"
 
 	"ramen/frontend/auth"
+	"ramen/frontend/h2"
 	"ramen/frontend/sock"
 	"ramen/protocol"
 	"ramen/protocol/ramenpb"
 )
 
 const (
-	maxDeviceFrame = 64<<10 + 1<<10 // bytes: a device's frame may hold 64 KiB, and protobuf around it
-	pingsAtLeast   = 3 * time.Second
-	grpcWindow     = 64 << 10 // bytes that a device may have sent and this side not read; the least that there is
-	grpcWrites     = 4 << 10  // bytes; shared by the connections, which hold none while idle
-	grpcReads      = 512      // bytes, held by each connection: a device's frames are acks and echoes
-	grpcHeaders    = 0        // bytes of earlier headers that a connection remembers: a device opens a stream on it, seldom two
+	maxDeviceFrame = 64<<10 + 1<<10  // bytes: a device's frame may hold 64 KiB, and protobuf around it
+	pingsAtLeast   = 2 * time.Second // clients may ping every 4 s (PROTOCOL 7), and networks move pings together
+	prefaceTime    = 5 * time.Second // at most, for TLS and the first frame
+	grpcWindow     = 64 << 10        // bytes that a device may have sent and this side not read; the least that there is
+	grpcWrites     = 4 << 10         // bytes; shared by the connections, which hold none while idle
+	grpcReads      = 512             // bytes, held by each connection: a device's frames are acks and echoes
+	grpcHeaders    = 0               // bytes of earlier headers that a connection remembers: a device opens a stream on it, seldom two
 )
 
 // devices is the gRPC service of port 8081.
@@ -40,22 +45,43 @@ func (s *Server) RegisterGRPC(r grpc.ServiceRegistrar) {
 	ramenpb.RegisterDevicesServer(r, &devices{s: s})
 }
 
-// GRPCOptions are what the Devices service needs of its grpc.Server. Devices keep their connection alive with pings every 4 s.
-func (s *Server) GRPCOptions() []grpc.ServerOption {
-	return []grpc.ServerOption{
+// GRPCListener is l, as a server that was made with GRPCOptions is to serve it.
+func (s *Server) GRPCListener(l net.Listener) net.Listener {
+	return s.guard.Listener(sock.Roomy(l, s.cfg.Sock))
+}
+
+// GRPCOptions are what the Devices service needs of its grpc.Server; t is its TLS, nil for cleartext. Devices keep their connection
+// alive with pings every 4 s.
+func (s *Server) GRPCOptions(t *tls.Config) []grpc.ServerOption {
+	return append(s.guard.ServerOptions(t),
 		grpc.ForceServerCodecV2(newRawCodec()),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: pingsAtLeast, PermitWithoutStream: true}),
 		grpc.KeepaliveParams(keepalive.ServerParameters{MaxConnectionIdle: s.cfg.IdleTimeout, Time: 15 * time.Second, Timeout: 10 * time.Second}),
 		grpc.MaxRecvMsgSize(maxDeviceFrame),
 		grpc.MaxHeaderListSize(uint32(s.cfg.MaxHeaderBytes)),
-		grpc.MaxConcurrentStreams(uint32(s.cfg.GRPCStreams)),
 		grpc.StaticStreamWindowSize(grpcWindow), // or it grows to megabytes for a device that sends fast
 		grpc.StaticConnWindowSize(grpcWindow),
 		grpc.WriteBufferSize(grpcWrites),
 		grpc.ReadBufferSize(grpcReads),
 		grpc.HeaderTableSize(grpcHeaders),
-		grpc.ConnectionTimeout(s.cfg.ReadHeaderTimeout),
-	}
+		grpc.ConnectionTimeout(min(s.cfg.ReadHeaderTimeout, prefaceTime)),
+	)
+}
+
+// Bounds of the port, package h2 has what they are for.
+const (
+	grpcUnfinished   = 8 << 20 // bytes of frames of devices that have not come to their end; one has 64 KiB at most
+	grpcUnknownGrace = 2 * time.Second
+	grpcLeastOpens   = 100 // a second that one connection may have, however few streams it may have at once
+)
+
+// newGuard is what stands before the gRPC port.
+func newGuard(cfg *Config, r prometheus.Registerer) (*h2.Guard, error) {
+	return h2.New(cfg.GRPC, h2.Port{
+		Name: "devices", Opens: ramenpb.Devices_Stream_FullMethodName,
+		Calls: cfg.GRPCStreams, CallsPerSecond: max(cfg.GRPCStreams, grpcLeastOpens),
+		Unfinished: grpcUnfinished, Grace: grpcUnknownGrace,
+	}, r)
 }
 
 // finisher ends a stream from the server's side while its handler is in RecvMsg, which then returns: the status goes out behind
@@ -111,6 +137,7 @@ var _ sock.Handler = (*grpcStream)(nil)
 
 // Stream serves one device.
 func (d *devices) Stream(rpc ramenpb.Devices_StreamServer) error {
+	defer h2.Left(rpc.Context())
 	end, ok := grpc.ServerTransportStreamFromContext(rpc.Context()).(finisher)
 	if !ok {
 		return status.Error(codes.Internal, "this transport's streams cannot be ended by the server")
@@ -141,8 +168,11 @@ func (d *devices) open(rpc ramenpb.Devices_StreamServer, g *grpcStream, from *so
 	timer := time.AfterFunc(d.s.cfg.OpenTimeout, func() {
 		g.conn.end.WriteStatus(status.New(codes.InvalidArgument, "no frame came in time: send open first"))
 	})
+	var wait h2.Wait
+	wait.Begin(rpc.Context())
 	var in rawIn
 	err := rpc.RecvMsg(&in)
+	wait.End()
 	timer.Stop()
 	switch {
 	case errors.Is(err, io.EOF):
@@ -158,6 +188,7 @@ func (d *devices) open(rpc ramenpb.Devices_StreamServer, g *grpcStream, from *so
 	if err != nil {
 		return d.s.refuseError(rpc, err)
 	}
+	h2.Known(rpc.Context())
 	g.stream.init(d.s, q, protocol.TransportGRPC, grpcOutlet{g}, from)
 	lk, opened, err := g.stream.ask(rpc.Context(), q)
 	if err != nil {

@@ -162,6 +162,9 @@ func (c *grpcConn) dropLocked() {
 // shutdownTime is how long a device may take to read what was said before the end.
 const shutdownTime = 5 * time.Second
 
+// stalledTime is how long a device may have taken nothing when its stream ends, and be waited for still.
+const stalledTime = time.Second
+
 // finish ends the stream with st: behind what is queued, within shutdownTime, or now.
 func (c *grpcConn) finish(st *status.Status, now bool) {
 	c.mu.Lock()
@@ -171,7 +174,7 @@ func (c *grpcConn) finish(st *status.Status, now bool) {
 	}
 	c.over = st
 	switch {
-	case now || !c.sending:
+	case now || !c.sending || time.Since(c.since) >= stalledTime:
 		c.dropLocked()
 		c.end.WriteStatus(st) // SendMsg and RecvMsg return, so the handler does
 	default:

@@ -59,9 +59,9 @@ func newBench(tb testing.TB, change func(c *Config, d *Deps)) *bench {
 	b.roots = client
 	b.plain = b.serve(func(l net.Listener) error { return s.Serve(l, nil) })
 	b.secure = b.serve(func(l net.Listener) error { return s.Serve(l, server) })
-	b.grpcs = grpc.NewServer(s.GRPCOptions()...)
+	b.grpcs = grpc.NewServer(s.GRPCOptions(nil)...)
 	s.RegisterGRPC(b.grpcs)
-	b.grpc = b.serve(b.grpcs.Serve)
+	b.grpc = b.serve(func(l net.Listener) error { return b.grpcs.Serve(s.GRPCListener(l)) })
 	tb.Cleanup(b.close)
 	return b
 }

@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"sync"
 
+	"ramen/frontend/sock"
 	"ramen/protocol"
 )
 
@@ -12,6 +13,7 @@ import (
 type limits struct {
 	cfg   *Config
 	clock clock
+	most  int // streams
 
 	mu       sync.Mutex
 	streams  int    // opening ones included
@@ -45,7 +47,11 @@ type refusal struct {
 }
 
 func newLimits(cfg *Config, c clock) *limits {
-	return &limits{cfg: cfg, clock: c, empty: make(chan struct{}), sources: map[netip.Addr]*source{}}
+	most := cfg.MaxStreams
+	if most == 0 { // gRPC and HTTP/2 have many streams to an open file: without this they would have no bound
+		most = sock.MostConnections()
+	}
+	return &limits{cfg: cfg, clock: c, most: most, empty: make(chan struct{}), sources: map[netip.Addr]*source{}}
 }
 
 // enter counts a new stream, or refuses it. remote is host:port.
@@ -68,7 +74,7 @@ func (l *limits) enterFrom(remote netip.Addr) (*source, *refusal) {
 	switch {
 	case l.draining:
 		return nil, &refusal{protocol.ReasonDrain, protocol.Errorf(protocol.CodeUnavailable, "this server goes away: come back a little later, to another")}
-	case l.cfg.MaxStreams > 0 && l.streams >= l.cfg.MaxStreams:
+	case l.streams >= l.most:
 		return nil, &refusal{protocol.ReasonUnavailable, protocol.Errorf(protocol.CodeUnavailable, "this server has as many streams as it serves: come back a little later")}
 	}
 	from, refused := l.sourceLocked(remote, now, 1)

@@ -7,6 +7,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"ramen/frontend/sock"
 	"ramen/protocol"
 )
 
@@ -68,7 +69,7 @@ func address(i int) string { return fmt.Sprintf("10.%d.%d.%d:1", i>>16, i>>8&255
 // A server with more devices than the table has room for idle sources counts each device's address by itself.
 func TestEverySourceWithAStreamHasItsOwnCount(t *testing.T) {
 	cfg := Default()
-	cfg.MaxStreamsPerSource = 1
+	cfg.MaxStreamsPerSource, cfg.MaxStreams = 1, 2*maxSources
 	l := newLimits(&cfg, newClock())
 	var all []*source
 	for i := range maxSources + 1000 {
@@ -105,5 +106,19 @@ func TestConfigSaysAllThatIsWrong(t *testing.T) {
 	err := c.Validate()
 	if err == nil || strings.Count(err.Error(), "frontend: check configuration") != 4 {
 		t.Fatalf("%v", err)
+	}
+}
+
+// Without max_streams there are as many streams as open files allow, whatever their transport: gRPC has many to a file.
+func TestFix16DefaultOfMaxStreamsBoundsEveryTransport(t *testing.T) {
+	cfg := Default()
+	l := newLimits(&cfg, newClock())
+	for i := range sock.MostConnections() {
+		if _, refused := l.enter("10.0.0.1:1"); refused != nil {
+			t.Fatalf("stream %d: %v", i, refused.err)
+		}
+	}
+	if _, refused := l.enter("10.0.0.1:1"); refused == nil || refused.reason != protocol.ReasonUnavailable {
+		t.Errorf("one more: %+v", refused)
 	}
 }

@@ -15,6 +15,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"ramen/frontend/h2"
 	"ramen/frontend/httpconn"
 	"ramen/frontend/sock"
 	"ramen/link"
@@ -52,6 +53,7 @@ type Server struct {
 	date     *dates
 	loop     *sock.Loop
 	limits   *limits
+	guard    *h2.Guard // of the gRPC port
 	wheel    *wheel
 	reopens  *reopens
 	ctx      context.Context // over when the server closes
@@ -80,11 +82,16 @@ func New(cfg Config, d Deps) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("frontend: register metrics: %w", err)
 	}
+	guard, err := newGuard(&cfg, d.Metrics)
+	if err != nil {
+		return nil, err
+	}
 	loop, err := sock.NewLoop(cfg.Sock)
 	if err != nil {
+		guard.Close()
 		return nil, fmt.Errorf("frontend: start socket loop: %w", err)
 	}
-	s := &Server{cfg: cfg, router: d.Router, tokens: d.Tokens, ready: d.Ready, log: d.Logger, metrics: m, loop: loop, clock: newClock(), date: new(dates)}
+	s := &Server{cfg: cfg, router: d.Router, tokens: d.Tokens, ready: d.Ready, log: d.Logger, metrics: m, loop: loop, guard: guard, clock: newClock(), date: new(dates)}
 	s.origins = newOrigins(&s.cfg)
 	s.encoders = newWSEncoders(cfg.WS)
 	s.paths = s.endpoints()
@@ -216,6 +223,7 @@ func (s *Server) Close() error {
 	s.cancel()
 	s.turning.Wait()
 	s.reopens.close()
+	s.guard.Close()
 	var errs []error
 	for _, h := range servers {
 		errs = append(errs, h.Close())

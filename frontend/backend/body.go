@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"os"
 	"strings"
 
 	"github.com/klauspost/compress/gzip"
@@ -14,7 +15,7 @@ import (
 
 const (
 	keptBuffer = 256 << 10 // bytes: a larger buffer is not kept for the next request
-	firstRead  = 32 << 10  // bytes that a body's length is believed for; the rest is room made as it comes
+	firstRead  = 8 << 10   // bytes that a body's length is believed for; the rest is room made as it comes
 	drained    = 8         // bodies' worth of a refused body that are read and dropped
 )
 
@@ -32,33 +33,70 @@ func (s *Server) release(b *bytes.Buffer) {
 	}
 }
 
-// hold takes the memory that r may need at most, until give.
-func (s *Server) hold(r *http.Request) (int64, *protocol.Error) {
-	most := int64(s.cfg.Publish.MaxBody)
-	if n := r.ContentLength; n >= 0 && n < most && r.Header.Get("Content-Encoding") == "" {
-		most = n
-	}
-	return most, s.take(most)
-}
-
-// readBody reads the body of r, decompressed, into a buffer that is to be released. Its content type is not looked at:
-// what is no JSON is told so at its first byte, and curl's own default for -d names another.
-func (s *Server) readBody(r *http.Request) (*bytes.Buffer, *protocol.Error) {
+// readBody reads the body of r, decompressed, into a buffer that is to be released. What has come is held as it comes, and on
+// success stays so, as of a request that is whole, until give. Its content type is not looked at: what is no JSON is told so at its
+// first byte, and curl's own default for -d names another.
+func (s *Server) readBody(w http.ResponseWriter, r *http.Request) (*bytes.Buffer, *protocol.Error) {
 	limit := int64(s.cfg.Publish.MaxBody)
 	if r.ContentLength > limit {
 		s.drain(r)
 		return nil, s.bodyTooLarge()
 	}
-	in := http.MaxBytesReader(nil, r.Body, limit) // nil: the connection goes on once the body is drained
 	b := s.buffer()
 	b.Grow(int(min(max(r.ContentLength, 0), firstRead)) + bytes.MinRead)
-	err := s.decompress(b, in, r.Header.Get("Content-Encoding"))
+	whole, err := s.readAtOnce(b, r)
+	if err == nil && !whole {
+		err = s.readSlowly(b, w, r)
+	}
 	if err != nil {
 		s.release(b)
-		s.drain(r)
 		return nil, err
 	}
 	return b, nil
+}
+
+// readAtOnce reads a body that is there as a whole, as nearly all are. whole: there is no more.
+func (s *Server) readAtOnce(b *bytes.Buffer, r *http.Request) (whole bool, _ *protocol.Error) {
+	if r.ContentLength < 0 || r.ContentLength > firstRead || r.Header.Get("Content-Encoding") != "" {
+		return false, nil
+	}
+	var err error
+	if r.ContentLength > 0 {
+		room := b.AvailableBuffer()
+		var n int
+		n, err = r.Body.Read(room[:cap(room)])
+		b.Write(room[:n])
+	}
+	switch {
+	case int64(b.Len()) == r.ContentLength:
+		return true, s.take(r.ContentLength)
+	case err != nil:
+		return false, s.readError(err)
+	}
+	return false, nil
+}
+
+// readSlowly reads what has not come at once; b may have the beginning.
+func (s *Server) readSlowly(b *bytes.Buffer, w http.ResponseWriter, r *http.Request) *protocol.Error {
+	in := &slowBody{body: http.MaxBytesReader(nil, r.Body, int64(s.cfg.Publish.MaxBody)), // nil: the connection goes on once the body is drained
+		control: http.NewResponseController(w), ctx: r.Context(), began: clock()}
+	in.holder = s.room.join(r.RemoteAddr, 0, in.cut)
+	err := s.readError(in.hold(int64(b.Len())))
+	if err == nil {
+		err = s.decompress(b, in, r.Header.Get("Content-Encoding"))
+	}
+	late := in.done()
+	if err != nil {
+		in.holder.leave(0)
+		if late {
+			w.Header().Set("Connection", "close")
+		} else {
+			s.drain(r)
+		}
+		return err
+	}
+	in.holder.leave(in.held)
+	return nil
 }
 
 // drain reads on in a body that was refused, for a while: a client that writes its whole request before it reads, as most
@@ -72,18 +110,17 @@ func (s *Server) drain(r *http.Request) {
 	}
 }
 
-func (s *Server) decompress(b *bytes.Buffer, in io.Reader, encoding string) *protocol.Error {
+func (s *Server) decompress(b *bytes.Buffer, in *slowBody, encoding string) *protocol.Error {
+	limit := int64(s.cfg.Publish.MaxBody)
 	switch strings.ToLower(encoding) {
 	case "", "identity":
-		_, err := b.ReadFrom(in)
-		return s.readError(err)
+		return s.readError(in.into(b, in, limit+1))
 	case "gzip":
 		z, err := gzip.NewReader(in)
 		if err != nil {
 			return s.readError(err)
 		}
-		limit := int64(s.cfg.Publish.MaxBody)
-		if _, err := b.ReadFrom(io.LimitReader(z, limit+1)); err != nil {
+		if err := in.into(b, z, limit+1); err != nil {
 			return s.readError(err)
 		}
 		if int64(b.Len()) > limit {
@@ -100,6 +137,12 @@ func (s *Server) readError(err error) *protocol.Error {
 	}
 	if _, over := errors.AsType[*http.MaxBytesError](err); over {
 		return s.bodyTooLarge()
+	}
+	if errors.Is(err, errNoRoom) {
+		return s.noRoom()
+	}
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return protocol.Errorf(protocol.CodeUnavailable, "the body came too slowly: send it at %d KiB a second or more; nothing of it was taken", bodyRate>>10)
 	}
 	return protocol.Invalidf("the body could not be read to its end: %v", err)
 }

@@ -7,8 +7,9 @@
 //     its own memory.
 //  3. Bodies, batches, the bytes of all publishes under way and the requests of a PublishStream are bounded; at the
 //     bounds a request is refused (too_large, invalid_argument, unavailable), and a PublishStream is no longer read.
+//     What waits for its client, which may never go on, has half of these bytes and a bound each (room.go).
 //  4. The messages of one PublishStream are asked for in the order in which they came, and answered in it.
 //
 // Goroutines: two a PublishStream, grpc's own, which publishes and answers, and one that reads, and outlives it by a
-// moment; Drain waits for the latter, and has one itself that ends with them.
+// moment; Drain waits for the latter, and has one itself that ends with them. That of package h2.
 package backend

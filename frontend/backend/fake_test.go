@@ -141,7 +141,7 @@ func newRig(t testing.TB, change func(*Config), keys *auth.Keys) *rig {
 	if err != nil {
 		t.Fatal(err)
 	}
-	gs := grpc.NewServer(s.GRPCOptions()...)
+	gs := grpc.NewServer(s.GRPCOptions(nil)...)
 	s.RegisterGRPC(gs)
 	served := make(chan error, 1)
 	go func() { served <- gs.Serve(s.GRPCListener(lis)) }()
@@ -150,7 +150,7 @@ func newRig(t testing.TB, change func(*Config), keys *auth.Keys) *rig {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { conn.Close(); gs.Stop(); <-served; s.Drain(context.Background()) })
+	t.Cleanup(func() { conn.Close(); gs.Stop(); <-served; s.Drain(context.Background()); s.Close() })
 	return &rig{gateway: g, server: s, reg: reg, url: serve(t, s.Handler(nil)), grpc: ramenpb.NewBackendClient(conn), conn: conn}
 }
 

@@ -2,36 +2,102 @@ package backend
 
 import (
 	"context"
+	"crypto/tls"
+	"net"
 	"slices"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
+	"google.golang.org/grpc/tap"
 	"google.golang.org/protobuf/proto"
 
 	"ramen/frontend/auth"
+	"ramen/frontend/h2"
 	"ramen/protocol"
 	"ramen/protocol/ramenpb"
 )
 
-// GRPCOptions are what a grpc.Server needs to serve Backend: its codec and the bound of requests. PROTOCOL 7.
-func (s *Server) GRPCOptions() []grpc.ServerOption {
-	return []grpc.ServerOption{
+// GRPCListener is l, as a server that was made with GRPCOptions is to serve it.
+func (s *Server) GRPCListener(l net.Listener) net.Listener { return s.guard.Listener(l) }
+
+// GRPCOptions are what a grpc.Server needs to serve Backend: its codec and the bounds of connections and requests; t is its TLS,
+// nil for cleartext. PROTOCOL 7.
+func (s *Server) GRPCOptions(t *tls.Config) []grpc.ServerOption {
+	return append(s.guard.ServerOptions(t),
 		grpc.ForceServerCodecV2(newCodec()),
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: pingsAtLeast, PermitWithoutStream: true}),
+		grpc.KeepaliveParams(keepalive.ServerParameters{Time: deadAfter, Timeout: deadAfter / 2}),
+		grpc.ConnectionTimeout(prefaceTime),
+		grpc.MaxHeaderListSize(maxHeaders),
 		grpc.MaxRecvMsgSize(s.cfg.Publish.MaxBody), // over it: RESOURCE_EXHAUSTED, by grpc itself
 		grpc.StaticStreamWindowSize(streamWindow),
 		grpc.StaticConnWindowSize(connWindow),
-	}
+	)
 }
 
-// streamWindow and connWindow are what a backend may send ahead of what was read, in bytes. With a fixed window grpc-go does
-// not measure what the way there takes, which is a ping to answer for every batch that comes; 1 MiB is 10 MiB/s at 100 ms.
 const (
-	streamWindow = 1 << 20
+	pingsAtLeast = 2 * time.Second  // clients may ping every 4 s (PROTOCOL 7), and networks move pings together
+	deadAfter    = 40 * time.Second // without a byte a connection is pinged: it may have died without a word
+	prefaceTime  = 5 * time.Second  // for TLS and the first frame
+	maxHeaders   = 32 << 10         // bytes of a call's metadata
+)
+
+// streamWindow and connWindow are what a backend may send ahead of what was read, in bytes: of calls that are not read it is memory.
+// With a fixed window grpc-go does not measure what the way there takes, which is a ping to answer for every batch that comes;
+// 256 KiB is 250 MiB/s at 1 ms, and 2.5 MiB/s at 100 ms. A message that is longer gets the window that it needs.
+const (
+	streamWindow = 256 << 10
 	connWindow   = 4 << 20
 )
+
+// Bounds of the port; package h2 has what they are for.
+const (
+	unfinishedBytes = 64 << 20
+	unknownGrace    = 250 * time.Millisecond
+)
+
+// newGuard is what stands before the gRPC port.
+func (s *Server) newGuard(reg prometheus.Registerer) (*h2.Guard, error) {
+	return h2.New(s.cfg.GRPC, h2.Port{
+		Name: "backends", Calls: s.cfg.GRPCStreams,
+		Unfinished: max(unfinishedBytes, 2*s.cfg.Publish.MaxBody), Grace: unknownGrace, Admit: s.admit,
+	}, reg)
+}
+
+// methods are the calls and what they need.
+var methods = map[string]struct {
+	call  call
+	scope auth.Scope
+}{
+	ramenpb.Backend_Publish_FullMethodName:       {callPublish, auth.ScopePublish},
+	ramenpb.Backend_PublishStream_FullMethodName: {callPublishStream, auth.ScopePublish},
+	ramenpb.Backend_ListDevices_FullMethodName:   {callDevices, auth.ScopeRead},
+	ramenpb.Backend_ListMessages_FullMethodName:  {callMessages, auth.ScopeRead},
+	ramenpb.Backend_Recall_FullMethodName:        {callRecall, auth.ScopePublish},
+	ramenpb.Backend_Disconnect_FullMethodName:    {callDisconnect, auth.ScopePublish},
+}
+
+// admit refuses calls without a good key before grpc makes anything of them. A key without the scope is good: its call is told so.
+func (s *Server) admit(_ context.Context, in *tap.Info) (known bool, _ error) {
+	m, ok := methods[in.FullMethodName]
+	if !ok {
+		return false, nil
+	}
+	key := ""
+	if values := in.Header.Get("authorization"); len(values) > 0 {
+		key = values[0]
+	}
+	began := time.Now()
+	if err := s.allow(key, m.scope); err != nil && err.Code != protocol.CodePermissionDenied {
+		return false, s.done(m.call, began, err)
+	}
+	return true, nil
+}
 
 // RegisterGRPC adds the Backend service to r, a grpc.Server made with GRPCOptions.
 func (s *Server) RegisterGRPC(r grpc.ServiceRegistrar) {
@@ -41,6 +107,7 @@ func (s *Server) RegisterGRPC(r grpc.ServiceRegistrar) {
 		if desc.Methods[i].MethodName == "Publish" {
 			desc.Methods[i].Handler = publishHandler
 		}
+		desc.Methods[i].Handler = s.counted(desc.Methods[i].Handler)
 	}
 	desc.Streams = append([]grpc.StreamDesc(nil), desc.Streams...)
 	for _, list := range []grpc.StreamDesc{
@@ -61,6 +128,23 @@ func (s *Server) RegisterGRPC(r grpc.ServiceRegistrar) {
 }
 
 func newOf[T any]() *T { return new(T) }
+
+// counted is a handler whose calls are counted, and waited for no longer than others' (package h2) until they are whole.
+func (s *Server) counted(handle grpc.MethodHandler) grpc.MethodHandler {
+	return func(srv any, ctx context.Context, decode func(any) error, interceptor grpc.UnaryServerInterceptor) (any, error) {
+		s.calls.Add(1)
+		defer s.calls.Add(-1)
+		return handle(srv, ctx, func(in any) error {
+			var wait h2.Wait
+			wait.Begin(ctx)
+			defer wait.End()
+			return decode(in)
+		}, interceptor)
+	}
+}
+
+// Calls is how many gRPC calls are served just now, PublishStreams left out.
+func (s *Server) Calls() int { return int(s.calls.Load()) }
 
 // service is the gRPC side of a Server. Publish and PublishStream do not go through the generated types.
 type service struct {

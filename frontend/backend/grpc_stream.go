@@ -3,9 +3,12 @@ package backend
 import (
 	"context"
 	"io"
+	"sync"
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
 
 	"ramen/frontend/auth"
@@ -34,30 +37,64 @@ func (g *service) publishStream(stream grpc.ServerStream) error {
 	}
 	ctx, cancel := context.WithCancel(stream.Context())
 	defer cancel()
+	h := s.room.join(remote(ctx), mostStreams, func() { endUnread(stream) })
+	if h == nil {
+		return s.done(callPublishStream, time.Now(), protocol.Errorf(protocol.CodeResourceExhausted, "the connection has %d publish streams: send more over each, or open another", mostStreams))
+	}
+	watch := h.watch()
+	defer watch.Stop()
 	q := &publishQueue{requests: make(chan *batch, s.cfg.StreamRequests)}
 	ended := make(chan struct{})
 	defer close(ended)
 	reading := s.read(func() {
-		q.end = s.readPublishes(ctx, stream, q.requests)
+		defer h.leave(0)
+		q.end = s.readPublishes(ctx, stream, h, q.requests)
 		close(q.requests)
 		<-ended // what the answering goroutine has left is answered no more
-		for b := range q.requests {
-			s.give(b.bytes)
-		}
 	})
 	if !reading {
+		h.leave(0)
 		return s.done(callPublishStream, time.Now(), errDraining())
 	}
-	err := s.answerPublishes(ctx, stream, q, key)
-	if q.first != nil {
-		s.give(q.first.bytes)
-	}
-	return err
+	return s.answerPublishes(ctx, stream, h, q, key)
 }
 
-// readPublishes reads requests until the stream ends or one is wrong as a whole. A full queue, and too many bytes under
-// way in the process, stop the reading, and so, by HTTP/2's flow control, the client.
-func (s *Server) readPublishes(ctx context.Context, stream grpc.ServerStream, to chan<- *batch) error {
+// remote is the address of a call's client.
+func remote(ctx context.Context) string {
+	if p, ok := peer.FromContext(ctx); ok {
+		return p.Addr.String()
+	}
+	return ""
+}
+
+// endUnread ends a stream whose client does not read, from outside of its goroutines.
+func endUnread(stream grpc.ServerStream) {
+	if s, ok := grpc.ServerTransportStreamFromContext(stream.Context()).(interface{ WriteStatus(*status.Status) error }); ok {
+		s.WriteStatus(status.New(codes.ResourceExhausted, "the answers are not read: read them while you send; what is not answered may be sent again, with the same ids"))
+	}
+}
+
+// watch ends a stream that takes no answer for answersTaken. It is to be stopped.
+func (h *holder) watch() *time.Timer {
+	var timer *time.Timer
+	var mu sync.Mutex // until timer is set
+	mu.Lock()
+	defer mu.Unlock()
+	timer = time.AfterFunc(answersTaken, func() {
+		mu.Lock()
+		defer mu.Unlock()
+		if left := answersTaken - h.waited(); left > 0 {
+			timer.Reset(left)
+			return
+		}
+		h.room.endOne(h)
+	})
+	return timer
+}
+
+// readPublishes reads requests until the stream ends or one is wrong as a whole. A full queue, and too many bytes under way, of the
+// stream, its connection or the process, stop the reading, and so, by HTTP/2's flow control, the client.
+func (s *Server) readPublishes(ctx context.Context, stream grpc.ServerStream, h *holder, to chan<- *batch) error {
 	for {
 		in := &publishRequest{server: s}
 		if err := stream.RecvMsg(in); err == io.EOF {
@@ -69,20 +106,19 @@ func (s *Server) readPublishes(ctx context.Context, stream grpc.ServerStream, to
 			return s.done(callPublishStream, time.Now(), in.err)
 		}
 		in.batch.began = time.Now()
-		if err := s.underWay.Acquire(ctx, in.batch.bytes); err != nil {
+		if err := h.hold(ctx, in.batch.bytes, streamWindow); err != nil {
 			return status.FromContextError(err).Err()
 		}
 		select {
 		case to <- in.batch:
 		case <-ctx.Done():
-			s.give(in.batch.bytes)
 			return status.FromContextError(ctx.Err()).Err()
 		}
 	}
 }
 
 // answerPublishes answers requests in their order, until no more is read or the server drains.
-func (s *Server) answerPublishes(ctx context.Context, stream grpc.ServerStream, q *publishQueue, key string) error {
+func (s *Server) answerPublishes(ctx context.Context, stream grpc.ServerStream, h *holder, q *publishQueue, key string) error {
 	for {
 		more, err := s.nextPublishes(ctx, q)
 		if !more {
@@ -93,17 +129,19 @@ func (s *Server) answerPublishes(ctx context.Context, stream grpc.ServerStream, 
 			s.publish(ctx, sideGRPC, q.group...)
 		}
 		for _, b := range q.group {
-			s.give(b.bytes)
+			h.give(b.bytes)
 		}
 		if refused != nil {
 			return s.done(callPublishStream, time.Now(), refused)
 		}
+		h.waits()
 		for _, b := range q.group {
 			if err := stream.SendMsg(&publishResponse{b.results}); err != nil {
 				return err
 			}
 			s.done(callPublishStream, b.began, nil)
 		}
+		h.goesOn()
 	}
 }
 

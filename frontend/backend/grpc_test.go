@@ -264,7 +264,7 @@ func TestPublishStreamReadsAheadWithinBounds(t *testing.T) {
 	if _, err := stream.Recv(); err != io.EOF {
 		t.Fatal(err)
 	}
-	if !r.server.underWay.TryAcquire(r.server.cfg.BytesUnderWay) {
+	if n := r.server.room.usedNow(); n != 0 {
 		t.Error("bytes are under way after the last answer")
 	}
 }
@@ -288,7 +288,7 @@ func TestCutPublishStreamLeavesNothingUnderWay(t *testing.T) {
 	if err := r.server.Drain(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if !r.server.underWay.TryAcquire(r.server.cfg.BytesUnderWay) {
+	if n := r.server.room.usedNow(); n != 0 {
 		t.Error("bytes of a stream that is gone are under way")
 	}
 }

@@ -2,18 +2,16 @@ package backend
 
 import (
 	"context"
-	"net"
 	"net/http"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/mem"
-	"google.golang.org/grpc/peer"
 	"google.golang.org/protobuf/proto"
 
 	"ramen/frontend/auth"
+	"ramen/frontend/h2"
 	"ramen/link"
 	"ramen/protocol"
 )
@@ -92,9 +90,15 @@ func listHandler[In any](c call, request func() In, list func(*service, context.
 		if err := g.server.allow(authorization(ctx), auth.ScopeRead); err != nil {
 			return g.server.done(c, began, err)
 		}
+		g.server.calls.Add(1)
+		defer g.server.calls.Add(-1)
 		in := request()
-		if err := stream.RecvMsg(in); err != nil {
-			return err
+		var wait h2.Wait
+		wait.Begin(ctx)
+		received := stream.RecvMsg(in)
+		wait.End()
+		if received != nil {
+			return received
 		}
 		bytes, answer, err := list(g, ctx, in)
 		if err != nil {
@@ -121,7 +125,7 @@ func listHandler[In any](c call, request func() In, list func(*service, context.
 func (s *Server) sendList(stream grpc.ServerStream, a *listAnswer, bytes int64) error {
 	ctx := stream.Context()
 	_ = grpc.SetSendCompressor(ctx, "identity") // a compressed copy would be another's to hold
-	conn := connOf(ctx)
+	conn := h2.From(ctx)
 	if err := stream.SendMsg(a); err != nil {
 		return err
 	}
@@ -134,7 +138,7 @@ func (s *Server) sendList(stream grpc.ServerStream, a *listAnswer, bytes int64) 
 		select {
 		case <-a.gone:
 			return nil
-		case <-conn.closed:
+		case <-conn.Gone():
 			return ctx.Err()
 		case <-draining:
 			draining = nil
@@ -144,51 +148,4 @@ func (s *Server) sendList(stream grpc.ServerStream, a *listAnswer, bytes int64) 
 			_ = conn.Close()
 		}
 	}
-}
-
-// GRPCListener is l, as a server made with GRPCOptions is to serve it: calls find their connection.
-func (s *Server) GRPCListener(l net.Listener) net.Listener { return findable{l} }
-
-type findable struct{ net.Listener }
-
-// Accept implements net.Listener.
-func (l findable) Accept() (net.Conn, error) {
-	c, err := l.Listener.Accept()
-	if err != nil {
-		return nil, err
-	}
-	return &foundConn{Conn: c, closed: make(chan struct{})}, nil
-}
-
-// foundConn is a connection that is found by its address, which is all of it that grpc hands on, with TLS over it too.
-type foundConn struct {
-	net.Conn
-	over   atomic.Bool
-	closed chan struct{}
-}
-
-type foundAddr struct {
-	net.Addr
-	conn *foundConn
-}
-
-// RemoteAddr implements net.Conn.
-func (c *foundConn) RemoteAddr() net.Addr { return foundAddr{c.Conn.RemoteAddr(), c} }
-
-// Close implements net.Conn.
-func (c *foundConn) Close() error {
-	if !c.over.Swap(true) {
-		close(c.closed)
-	}
-	return c.Conn.Close()
-}
-
-// connOf is the connection of a call; nil where its listener is another's.
-func connOf(ctx context.Context) *foundConn {
-	if p, ok := peer.FromContext(ctx); ok {
-		if a, ok := p.Addr.(foundAddr); ok {
-			return a.conn
-		}
-	}
-	return nil
 }

@@ -8,16 +8,12 @@ import (
 
 // servePublish is POST /v1/publish.
 func (s *Server) servePublish(w http.ResponseWriter, r *http.Request, _, _ string) *protocol.Error {
-	held, err := s.hold(r)
+	body, err := s.readBody(w, r)
 	if err != nil {
-		s.drain(r)
 		return err
 	}
+	held := int64(body.Len())
 	defer s.give(held)
-	body, err := s.readBody(r)
-	if err != nil {
-		return err
-	}
 	b, alone, err := s.prepareJSON(body.Bytes())
 	s.release(body)
 	if err != nil {
@@ -112,10 +108,11 @@ func (s *Server) serveRecall(w http.ResponseWriter, r *http.Request, user, id st
 
 // serveDisconnect is POST /v1/users/{user}/disconnect.
 func (s *Server) serveDisconnect(w http.ResponseWriter, r *http.Request, user, _ string) *protocol.Error {
-	body, err := s.readBody(r)
+	body, err := s.readBody(w, r)
 	if err != nil {
 		return err
 	}
+	defer s.give(int64(body.Len()))
 	device, detail, bad := protocol.DecodeDisconnectJSON(body.Bytes())
 	s.release(body)
 	if bad != nil {

@@ -49,6 +49,7 @@ type metrics struct {
 	batch               [sideCount]prometheus.Observer
 	unread              prometheus.Counter
 	pages               map[string]prometheus.Counter
+	impatient           prometheus.Counter
 	all                 []prometheus.Collector
 }
 
@@ -71,6 +72,10 @@ func newMetrics() *metrics {
 		Help:    "Messages of a publish request, users counted one by one.",
 		Buckets: []float64{1, 2, 5, 10, 20, 50, 100, 200, 500, 1000},
 	}, []string{"side"})
+	impatient := prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "ramen_backend_waited_for_total",
+		Help: "Bodies and publish streams that were ended because their client was waited for (to send, to read its answers) for too long, or while others needed the room.",
+	})
 	unread := prometheus.NewCounter(prometheus.CounterOpts{
 		Name: "ramen_backend_lists_unread_total", Help: "Connections of gRPC that were ended because a list was not read in time.",
 	})
@@ -78,7 +83,7 @@ func newMetrics() *metrics {
 		Name: "ramen_backend_page_refusals_total",
 		Help: "Requests of web pages that were refused (403): of another origin, or by a host name without authentication.",
 	}, []string{"reason"})
-	m := &metrics{unread: unread, pages: map[string]prometheus.Counter{}, all: []prometheus.Collector{publishes, requests, seconds, batch, unread, pages}}
+	m := &metrics{impatient: impatient, unread: unread, pages: map[string]prometheus.Counter{}, all: []prometheus.Collector{publishes, requests, seconds, batch, impatient, unread, pages}}
 	for _, reason := range refusedReasons {
 		m.pages[reason] = pages.WithLabelValues(reason)
 	}

@@ -132,17 +132,6 @@ func fill(r *protocol.PublishResult, a link.Result) {
 	}
 }
 
-// take reserves the memory of a request; give returns it. At the bound requests are refused: memory is bounded, and
-// their publishers have to wait in any case.
-func (s *Server) take(bytes int64) *protocol.Error {
-	if s.underWay.TryAcquire(bytes) {
-		return nil
-	}
-	return protocol.Errorf(protocol.CodeUnavailable, "%d bytes of publishes are under way already: nothing of this one was taken; try again", s.cfg.BytesUnderWay)
-}
-
-func (s *Server) give(bytes int64) { s.underWay.Release(bytes) }
-
 // borrow is room for the messages of a request, until back.
 func (s *Server) borrow() *[]protocol.Publish {
 	if room, ok := s.scratch.Get().(*[]protocol.Publish); ok {

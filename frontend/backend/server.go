@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 	"unicode"
 	"unicode/utf8"
@@ -15,6 +16,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"ramen/frontend/auth"
+	"ramen/frontend/h2"
 	"ramen/link"
 	"ramen/protocol"
 )
@@ -44,10 +46,13 @@ type Server struct {
 	keys     *auth.Keys // nil: authentication is off
 	metrics  *metrics
 	limiter  *rate.Limiter // nil: no limit
-	underWay *semaphore.Weighted
+	room     *room
+	guard    *h2.Guard           // of the gRPC port
 	lists    *semaphore.Weighted // bytes that clients are reading
 	listTime time.Duration
 	draining chan struct{}
+
+	calls atomic.Int64 // of gRPC that are served, PublishStreams left out
 
 	scratch sync.Pool // of *[]protocol.Publish
 	buffers sync.Pool // of *bytes.Buffer
@@ -63,17 +68,26 @@ func New(cfg Config, r Router, keys *auth.Keys, reg prometheus.Registerer) (*Ser
 		return nil, err
 	}
 	s := &Server{cfg: cfg, router: r, keys: keys, metrics: newMetrics(),
-		underWay: semaphore.NewWeighted(cfg.BytesUnderWay), lists: semaphore.NewWeighted(cfg.ListBytes), listTime: listTime, draining: make(chan struct{})}
+		room: newRoom(&cfg), lists: semaphore.NewWeighted(cfg.ListBytes), listTime: listTime, draining: make(chan struct{})}
 	if cfg.PublishesPerSecond > 0 {
 		s.limiter = rate.NewLimiter(rate.Limit(cfg.PublishesPerSecond), cfg.PublishBurst)
 	}
+	s.room.longWaited = s.metrics.impatient.Inc
+	s.metrics.all = append(s.metrics.all, prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "ramen_backend_under_way_bytes", Help: "Bytes of publishes that are not answered yet.",
+	}, func() float64 { return float64(s.room.usedNow()) }))
 	for _, c := range s.metrics.all {
 		if err := reg.Register(c); err != nil {
 			return nil, fmt.Errorf("backend: register metrics: %w", err)
 		}
 	}
-	return s, nil
+	var err error
+	s.guard, err = s.newGuard(reg)
+	return s, err
 }
+
+// Close ends what New has started. Its listeners are closed before.
+func (s *Server) Close() { s.guard.Close() }
 
 // Drain ends every PublishStream, once what it had read is answered, with UNAVAILABLE, and answers when all have ended
 // or ctx has. Other requests are served as before: their listeners wait for them.
@@ -86,11 +100,17 @@ func (s *Server) Drain(ctx context.Context) error {
 	s.mu.Unlock()
 	ended := make(chan struct{})
 	go func() { s.readers.Wait(); close(ended) }()
-	select {
-	case <-ended:
-		return nil
-	case <-ctx.Done():
-		return fmt.Errorf("backend: drain: publish streams are still open: %w", ctx.Err())
+	again := time.NewTicker(lookAgain)
+	defer again.Stop()
+	for {
+		select {
+		case <-ended:
+			return nil
+		case <-again.C:
+			s.room.endWaiting(impatience) // or the process would wait for clients that do not read
+		case <-ctx.Done():
+			return fmt.Errorf("backend: drain: publish streams are still open: %w", ctx.Err())
+		}
 	}
 }
 

@@ -35,10 +35,11 @@ type Conn struct {
 
 	mu      sync.Mutex // guards what follows; a leaf
 	partial map[uint32]*message
-	pending int      // bytes of partial
-	swept   bool     // is among guard.partial
-	gone    bool     // is closed
-	ended   []uint32 // streams that this side has reset last, a ring
+	pending int           // bytes of partial
+	swept   bool          // is among guard.partial
+	gone    bool          // is closed
+	closed  chan struct{} // what Gone has answered
+	ended   []uint32      // streams that this side has reset last, a ring
 	endedAt int
 
 	// guarded by guard.mu
@@ -105,6 +106,19 @@ func (c *Conn) Write(b []byte) (int, error) {
 func (c *Conn) Close() error {
 	c.guard.forget(c)
 	return c.Conn.Close()
+}
+
+// Gone is closed when c is.
+func (c *Conn) Gone() <-chan struct{} {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed == nil {
+		c.closed = make(chan struct{})
+		if c.gone {
+			close(c.closed)
+		}
+	}
+	return c.closed
 }
 
 // end ends c from outside of its reading goroutine.

@@ -123,7 +123,11 @@ func (c *Conn) drop(stream uint32) {
 func (c *Conn) dropAll() {
 	c.mu.Lock()
 	c.guard.bytes.Add(-int64(c.pending))
-	c.partial, c.pending, c.gone = nil, 0, true
+	c.partial, c.pending = nil, 0
+	if c.closed != nil && !c.gone {
+		close(c.closed)
+	}
+	c.gone = true
 	c.mu.Unlock()
 }
 

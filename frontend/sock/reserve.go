@@ -23,6 +23,14 @@ func Reserve(l net.Listener, keep int, log *slog.Logger) net.Listener {
 // ReserveFor is how many descriptors are worth keeping for the rest of a process: an eighth of all, 128 to 1,024.
 func ReserveFor() int { return min(max(descriptors()/8, 128), 1024) }
 
+// MostConnections is how many connections the process's open files allow beside those that are kept for the rest of it.
+func MostConnections() int {
+	if most := descriptors(); most > 0 {
+		return max(most-ReserveFor(), 1)
+	}
+	return 1 << 20 // no such limit is known
+}
+
 // reserved is a listener that leaves descriptors for others.
 type reserved struct {
 	net.Listener

@@ -108,6 +108,7 @@ func (a *App) start() error {
 		return err
 	}
 	a.backend.Log = log
+	a.onEnd("backends", func(context.Context) error { a.backend.Close(); return nil })
 	return a.listen()
 }
 

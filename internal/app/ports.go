@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/health"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/reflection"
@@ -105,9 +104,9 @@ func serverTLS(c *auth.Certs, protocols ...string) *tls.Config {
 
 func (a *App) serveDevices(p *ports, c *auth.Certs) {
 	p.serve("devices", func() error { return a.frontend.Serve(p.devices, serverTLS(c, "h2", "http/1.1")) })
-	s := a.grpcServer(a.frontend.GRPCOptions(), serverTLS(c, "h2"), "ramen.v1.Devices", a.frontend.Ready, a.frontend.RegisterGRPC)
-	p.serve("devices_grpc", func() error { return s.Serve(sock.Roomy(p.devicesGRPC, a.cfg.Frontend.Sock)) })
-	a.onEnd("gRPC of devices", func(ctx context.Context) error { return stopGRPC(ctx, s) })
+	s := a.grpcServer(a.frontend.GRPCOptions(serverTLS(c, "h2")), "ramen.v1.Devices", a.frontend.Ready, a.frontend.RegisterGRPC)
+	p.serve("devices_grpc", func() error { return s.Serve(a.frontend.GRPCListener(p.devicesGRPC)) })
+	a.onEnd("gRPC of devices", func(ctx context.Context) error { return stopGRPC(ctx, s, func() int { return 0 }) })
 }
 
 func (a *App) serveBackends(p *ports, c *auth.Certs) {
@@ -123,10 +122,10 @@ func (a *App) serveBackends(p *ports, c *auth.Certs) {
 	p.serve("backends", func() error {
 		return ignoreClosed(httpconn.Serve(h, p.backends, serverTLS(c, "h2", "http/1.1")))
 	})
-	s := a.grpcServer(a.backend.GRPCOptions(), serverTLS(c, "h2"), "ramen.v1.Backend", a.backendsReady, a.backend.RegisterGRPC)
+	s := a.grpcServer(a.backend.GRPCOptions(serverTLS(c, "h2")), "ramen.v1.Backend", a.backendsReady, a.backend.RegisterGRPC)
 	p.serve("backends_grpc", func() error { return s.Serve(a.backend.GRPCListener(sock.Quiet(p.backendsGRPC))) })
 	a.onEnd("HTTP of backends", func(ctx context.Context) error { return errors.Join(h.Shutdown(ctx), h.Close()) })
-	a.onEnd("gRPC of backends", func(ctx context.Context) error { return stopGRPC(ctx, s) })
+	a.onEnd("gRPC of backends", func(ctx context.Context) error { return stopGRPC(ctx, s, a.backend.Calls) })
 }
 
 func ignoreClosed(err error) error {
@@ -137,10 +136,7 @@ func ignoreClosed(err error) error {
 }
 
 // grpcServer has the service, and the standard ones for health and reflection. PROTOCOL 3.
-func (a *App) grpcServer(opts []grpc.ServerOption, t *tls.Config, name string, ready func() error, register func(grpc.ServiceRegistrar)) *grpc.Server {
-	if t != nil {
-		opts = append(opts, grpc.Creds(credentials.NewTLS(t)))
-	}
+func (a *App) grpcServer(opts []grpc.ServerOption, name string, ready func() error, register func(grpc.ServiceRegistrar)) *grpc.Server {
 	s := grpc.NewServer(opts...)
 	register(s)
 	h := health.NewServer()
@@ -154,11 +150,31 @@ func (a *App) grpcServer(opts []grpc.ServerOption, t *tls.Config, name string, r
 	return s
 }
 
-// stopGRPC lets calls under way end, and cuts them where there is no time left.
-func stopGRPC(ctx context.Context, s *grpc.Server) error {
-	cut := context.AfterFunc(ctx, s.Stop)
-	defer cut()
-	s.GracefulStop()
+// flushTime is how long a client may take to read the end of its last call.
+const flushTime = time.Second
+
+// stopGRPC lets calls under way end, and cuts them where there is no time left. Once none is served any more, what is left are
+// clients that do not read (grpc would wait for them), and calls that never end by themselves, such as those that watch health.
+func stopGRPC(ctx context.Context, s *grpc.Server, calls func() int) error {
+	stopped := make(chan struct{})
+	go func() { s.GracefulStop(); close(stopped) }()
+	again := time.NewTicker(flushTime / 20)
+	defer again.Stop()
+	for quiet := time.Now(); time.Since(quiet) < flushTime; {
+		select {
+		case <-stopped:
+			return nil
+		case <-again.C:
+			if calls() > 0 {
+				quiet = time.Now()
+			}
+			continue
+		case <-ctx.Done():
+		}
+		break
+	}
+	s.Stop()
+	<-stopped
 	return nil
 }
 

@@ -13,6 +13,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/encoding/gzip"
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
 	"ramen/protocol/ramenpb"
@@ -27,6 +28,9 @@ func (s *server) backends(t *testing.T) (ramenpb.BackendClient, context.Context)
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	t.Cleanup(func() { cancel(); cc.Close() })
+	if s.key != "" {
+		ctx = metadata.AppendToOutgoingContext(ctx, "authorization", "Bearer "+s.key)
+	}
 	return ramenpb.NewBackendClient(cc), ctx
 }
 
