@@ -32,6 +32,7 @@ type job struct {
 	ops   []op
 	bytes int           // of the messages to write, overhead included
 	held  int64         // of memory that the messages take
+	lane  int           // the highest of its messages; that of recalls and what is written again is the first
 	done  chan struct{} // gets one token once every op has its result
 	after func()        // called then, by who gave the token; may be nil
 }
@@ -58,15 +59,19 @@ func (g *Gateway) newJob() *job {
 
 // commitBytes bounds one write and one job, overhead included, a message more or less: what the store cannot write within the deadline is
 // unknown, and is written again, so that larger pieces might never succeed. mostQueued bounds the memory of what waits for a
-// committer, and so does a sixteenth of memory_bytes for all of them.
+// committer, and so does an eighth of memory_bytes for all of them.
 const (
 	commitBytes = 2 << 20
 	mostQueued  = 64 << 20
 )
 
-func (g *Gateway) queueBytes() int64 {
-	return min(mostQueued, max(commitBytes, g.cfg.MemoryBytes/16/int64(len(g.committers))))
+// queueBytes is what may wait for a committer before a job of that lane: the less, the lower it is.
+func (g *Gateway) queueBytes(lane int) int64 {
+	most := min(mostQueued, max(2*commitBytes, g.cfg.MemoryBytes/8/int64(len(g.committers))))
+	return most * queueShare[lane] / 100
 }
+
+var queueShare = [protocol.Lanes]int64{100, 80, 60}
 
 // size is the bytes that the job makes the committer write, roughly.
 func (j *job) size() int {
@@ -90,7 +95,7 @@ const (
 // free gives the job back to the pool: its token has been taken, and nobody knows it any more.
 func (j *job) free() {
 	clear(j.ops)
-	j.ops, j.bytes, j.held = j.ops[:0], 0, 0
+	j.ops, j.bytes, j.held, j.lane = j.ops[:0], 0, 0, 0
 	if cap(j.ops) <= keptOps {
 		j.pool.Put(j)
 	}

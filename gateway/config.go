@@ -11,7 +11,7 @@ import (
 type Config struct {
 	MailboxMessages int   `yaml:"mailbox_messages" doc:"Most messages that wait for one user; then publishes to that user are resource_exhausted."`
 	MailboxBytes    int64 `yaml:"mailbox_bytes" doc:"Most bytes of payloads, headers and where that wait for one user; then the same. At least 1MiB. Ids, types, keys and overhead count against memory_bytes alone."`
-	MemoryBytes     int64 `yaml:"memory_bytes" doc:"Most bytes of memory for users: waiting messages with all that belongs to them, remembered ids, devices, streams (1KiB each). Then publishes are unavailable, low priority from 80 % on, medium from 90 %; and so is who is not in memory yet. Where the process may not use so much (a cgroup, GOMEMLIMIT, the machine), it is less in effect: the log says it at the start."`
+	MemoryBytes     int64 `yaml:"memory_bytes" doc:"Most bytes of memory for users: waiting messages with all that belongs to them, remembered ids, devices, streams (1KiB each, over gRPC 32KiB). Then publishes are unavailable, low priority from 80 % on, medium from 90 %; and so is who is not in memory yet. Where the process may not use so much (a cgroup, GOMEMLIMIT, the machine), it is less in effect: the log says it at the start."`
 
 	DevicesPerUser int           `yaml:"devices_per_user" doc:"Most known devices of one user; for a new one the longest unseen without a stream is forgotten. 1 to 1024."`
 	DeviceUnseen   time.Duration `yaml:"device_unseen" doc:"A device not seen for so long is forgotten."`

@@ -214,15 +214,19 @@ func (g *Gateway) admitMemory(p protocol.Priority) error {
 // admitUser refuses to take anybody into memory while it is full: a mailbox of the store's, or a device that is not known yet. Who
 // is there is served as ever, and so makes room.
 func (g *Gateway) admitUser() error {
-	if used := g.memory.Load(); used > g.cfg.MemoryBytes {
+	if used := g.memory.Load(); used > g.cfg.MemoryBytes*userShare/100 {
 		g.metrics.turned.Inc()
-		return protocol.Errorf(protocol.CodeUnavailable, "the gateway's memory is full (%d of %d bytes) and takes no more users or devices now; retry with backoff", used, g.cfg.MemoryBytes)
+		return protocol.Errorf(protocol.CodeUnavailable, "the gateway's memory is nearly full (%d of %d bytes) and takes no more users or devices now; retry with backoff", used, g.cfg.MemoryBytes)
 	}
 	return nil
 }
 
 // memoryShare is the percentage of the memory up to which each lane is taken.
 var memoryShare = [protocol.Lanes]int64{100, 90, 80}
+
+// userShare is the same for who comes without a publish: devices come, and make room, when no message of medium priority is taken
+// any more; and what they take is not that of high priority.
+const userShare = 95
 
 func (g *Gateway) holdsLease() bool { return g.lease() }
 

@@ -207,7 +207,7 @@ func (b *mailbox) streamLocked(d *device, o link.Open, r link.Receiver, number p
 	d.changeLocked(o.Context)
 	d.sinceMS = b.g.nowMS()
 	b.g.streams.Add(1)
-	b.g.memory.Add(streamBytes)
+	b.g.memory.Add(streamBytes(d.transport))
 	b.g.pin(b)
 	if d.unackedLocked() >= int(s.window) {
 		s.fillLocked()

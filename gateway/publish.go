@@ -30,13 +30,16 @@ func (g *Gateway) Publish(ctx context.Context, batch []link.Publish) []link.Resu
 			continue
 		}
 		c := g.committerIndex(b.shard)
+		lane := p.Message.Priority.Lane()
 		if jobs[c] == nil {
 			jobs[c] = g.newJob()
+			jobs[c].lane = lane
 		}
 		j := jobs[c]
+		j.lane = min(j.lane, lane)
 		j.ops = append(j.ops, op{box: b, publish: p, at: i})
 		j.held += max(publishBytes(p), writtenBytes(p))
-		if j.bytes += int(writtenBytes(p)); j.bytes >= commitBytes {
+		if j.bytes += int(writtenBytes(p)); j.bytes >= commitBytes || j.held >= commitBytes {
 			g.submit(g.committers[c], j)
 			submitted, jobs[c] = append(submitted, j), nil
 		}
@@ -105,7 +108,7 @@ func (g *Gateway) enqueue(c *committer, j *job) error {
 		return link.ErrNotOwner
 	}
 	bytes := j.held // j is the committer's once it is sent
-	if queued := c.queued.Add(bytes); queued <= g.queueBytes() || queued == bytes {
+	if queued := c.queued.Add(bytes); queued <= g.queueBytes(j.lane) || queued == bytes {
 		select {
 		case c.jobs <- j:
 			return nil

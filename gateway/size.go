@@ -8,17 +8,24 @@ import (
 // What is held in memory, in bytes, as Go's allocator gives it out: with the rest of a size class, the slots of maps that are never
 // all full, and the room that slices grow into. gateway.memory_bytes bounds the sum. TestFix17 holds it against the heap.
 const (
-	boxBytes    = 240  // a mailbox, and its slot in its shard's map
-	deviceBytes = 144  // a device
-	streamBytes = 1024 // a stream, at both ends, with what its connection takes outside of the kernel
-	lanesBytes  = 256  // the lanes of a mailbox in which something waits
-	entryBytes  = 216  // an entry with its message, and its slots in a lane and in the store's lists of what it is to forget
-	keyedBytes  = 112  // the slot of a collapse key in its index
-	sentBytes   = 24   // a push that is not acked
-	idBytes     = 64   // a remembered id
-	fewInMap    = 8    // entries of a map are in one piece
-	contextSize = 112  // a device's context
+	boxBytes    = 240 // a mailbox, and its slot in its shard's map
+	deviceBytes = 144 // a device
+	lanesBytes  = 256 // the lanes of a mailbox in which something waits
+	entryBytes  = 216 // an entry with its message, and its slots in a lane and in the store's lists of what it is to forget
+	keyedBytes  = 112 // the slot of a collapse key in its index
+	sentBytes   = 24  // a push that is not acked
+	idBytes     = 64  // a remembered id
+	fewInMap    = 8   // entries of a map are in one piece
+	contextSize = 112 // a device's context
 )
+
+// streamBytes is a stream, at both ends, with what its connection takes outside of the kernel: over gRPC that is goroutines and buffers.
+func streamBytes(t protocol.Transport) int64 {
+	if t == protocol.TransportGRPC {
+		return 32 << 10
+	}
+	return 1 << 10
+}
 
 // textBytes is a text, or a payload, of n bytes.
 func textBytes(n int) int64 {
@@ -97,7 +104,7 @@ func (b *mailbox) bytesLocked() int64 {
 	for d := b.devices; d != nil; d = d.next {
 		n += knownBytes(d.id, d.context)
 		if d.stream != nil {
-			n += streamBytes
+			n += streamBytes(d.transport)
 		}
 		if d.flow != nil {
 			n += d.flow.held

@@ -185,7 +185,7 @@ func (s *stream) detachLocked(end endKind) {
 	if d.stream == s {
 		d.nextLocked(d.mb.g.nowMS()) // what was the next was judged by what the device was
 		d.stream = nil
-		d.mb.g.memory.Add(-streamBytes)
+		d.mb.g.memory.Add(-streamBytes(d.transport))
 		d.sinceMS = d.mb.g.nowMS()
 		d.mb.g.saver.dirtyLocked(d)
 	}

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"runtime/debug"
 	"strings"
 	"syscall"
 
@@ -51,6 +52,9 @@ func serveCommand() *cobra.Command {
 		}
 		if !cfg.Dev { // there, closing the terminal ends it
 			defer reloadOnHangup(a, log)()
+		}
+		if os.Getenv("GOMEMLIMIT") == "" {
+			debug.SetMemoryLimit(a.GoMemory())
 		}
 		defer tuneCollector()()
 		logStart(log, cfg, a.Addresses())

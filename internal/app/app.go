@@ -16,6 +16,7 @@ import (
 	"ramen/frontend/backend"
 	"ramen/frontend/route"
 	"ramen/gateway"
+	"ramen/internal/memlimit"
 	"ramen/link"
 	"ramen/protocol"
 	"ramen/store"
@@ -29,6 +30,7 @@ type App struct {
 	cfg      Config
 	log      *slog.Logger
 	registry *prometheus.Registry
+	memory   memoryPlan
 	ready    readiness
 	watcher  *auth.Watcher
 	frontend *frontend.Server
@@ -57,6 +59,8 @@ func Start(cfg Config, log *slog.Logger) (*App, error) {
 		return nil, err
 	}
 	a := &App{cfg: cfg, log: log, registry: prometheus.NewRegistry()}
+	a.memory = a.cfg.fit(memlimit.Read())
+	a.memory.tell(log)
 	a.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	if err := a.start(); err != nil {
 		ctx, cancel := context.WithTimeout(context.Background(), cfg.ShutdownTime)

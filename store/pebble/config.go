@@ -30,6 +30,10 @@ type Config struct {
 	// Shards is how many shards the users are kept under; a store that was made with another number is refused. 0: it does not matter.
 	Shards int `yaml:"-"`
 
+	// MemoryBytes is what the store should take in memory at most, CacheBytes left out: it makes a memtable that follows the disk
+	// smaller. 0: there is plenty.
+	MemoryBytes int64 `yaml:"-"`
+
 	MemTableBytes   int64         `yaml:"memtable_bytes" doc:"Bytes that checkpoints keep in memory before they are flushed into a file. 0: by the size of the disk, from 256KiB for one of up to 128MiB to 32MiB from 16GiB on. Twice that is in use at times, four times while the disk is slow."`
 	SegmentBytes    int64         `yaml:"segment_bytes" doc:"Bytes of a segment of the journal, of which there are up to four. What is acked before its segment is full, and checkpoint_delay over, is never written a second time. 0: twice memtable_bytes."`
 	CheckpointEvery time.Duration `yaml:"checkpoint_every" doc:"How old a segment of the journal gets before the next is begun."`

@@ -15,15 +15,31 @@ const (
 	manifestBytes = 16 * miB
 )
 
-// memTableBytes is the configured size, or one that leaves the engine room on a disk of total bytes (0: unknown).
+// memTableBytes is the configured size, or one that leaves the engine room on a disk of total bytes (0: unknown), and in memory.
 func memTableBytes(cfg *Config, total uint64) int64 {
 	if cfg.MemTableBytes != 0 {
 		return cfg.MemTableBytes
 	}
-	if total == 0 {
-		return bigMemTable
+	most := int64(bigMemTable)
+	if cfg.MemoryBytes != 0 {
+		most = min(most, max(cfg.MemoryBytes/memoryTables, minMemTable))
 	}
-	return int64(min(max(total/diskPerTable, minMemTable), bigMemTable))
+	if total == 0 {
+		return most
+	}
+	return min(max(int64(total/diskPerTable), minMemTable), most)
+}
+
+// memoryTables is how many memtables' bytes the store takes in memory at worst: the segments of the journal, each twice a memtable,
+// whose rows take up to three times their bytes where messages are tiny; the memtables themselves; what waits for the write under
+// way, and is written.
+const memoryTables = maxSegments*2*3 + stopWrites + 2*2
+
+// MostMemory is the bytes that the store takes in memory at worst, and how many of them are not of Go's heap: the engine's memtables
+// and cache. On a small disk it is less.
+func (c Config) MostMemory() (all, outside int64) {
+	table := memTableBytes(&c, 0)
+	return memoryTables*table - maxSegments*2*3*table + maxSegments*3*segmentBytes(&c, table) + c.CacheBytes, stopWrites*table + c.CacheBytes
 }
 
 // segmentBytes is how large a segment of the journal gets.
