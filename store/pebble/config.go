@@ -34,7 +34,7 @@ type Config struct {
 	// smaller. 0: there is plenty.
 	MemoryBytes int64 `yaml:"-"`
 
-	MemTableBytes   int64         `yaml:"memtable_bytes" doc:"Bytes that checkpoints keep in memory before they are flushed into a file. 0: by the size of the disk, from 256KiB for one of up to 128MiB to 32MiB from 16GiB on. Twice that is in use at times, four times while the disk is slow."`
+	MemTableBytes   int64         `yaml:"memtable_bytes" doc:"Bytes that checkpoints keep in memory before they are flushed into a file. 0: by the size of the disk, from 256KiB for one of up to 128MiB to 32MiB from 16GiB on, and less where memory is small. Twice that is in use at times, four times while the disk is slow; with the journal the store takes 12 times that as a rule, 32 times at worst."`
 	SegmentBytes    int64         `yaml:"segment_bytes" doc:"Bytes of a segment of the journal, of which there are up to four. What is acked before its segment is full, and checkpoint_delay over, is never written a second time. 0: twice memtable_bytes."`
 	CheckpointEvery time.Duration `yaml:"checkpoint_every" doc:"How old a segment of the journal gets before the next is begun."`
 	CheckpointDelay time.Duration `yaml:"checkpoint_delay" doc:"How long a full segment is left alone before what is still needed of it is put into tables: longer than gateway.save_interval, or acks come too late to spare it."`
