@@ -10,7 +10,7 @@ import (
 // Config is what an operator may set of a gateway. Default gives the values of PROTOCOL.
 type Config struct {
 	MailboxMessages int   `yaml:"mailbox_messages" doc:"Most messages that wait for one user; then publishes to that user are resource_exhausted."`
-	MailboxBytes    int64 `yaml:"mailbox_bytes" doc:"Most bytes of payloads, headers and where that wait for one user; then the same. At least 1MiB. Ids, types, keys and overhead count against memory_bytes alone."`
+	MailboxBytes    int64 `yaml:"mailbox_bytes" doc:"Most bytes of payloads, headers and where that wait for one user; then the same. At least 1MiB. With ids, types, keys and overhead, as memory_bytes counts, it is at most a quarter of that."`
 	MemoryBytes     int64 `yaml:"memory_bytes" doc:"Most bytes of memory for users: waiting messages with all that belongs to them, remembered ids, devices, streams (1KiB each, over gRPC 32KiB). Then publishes are unavailable, low priority from 80 % on, medium from 90 %; and so is who is not in memory yet. Where the process may not use so much (a cgroup, GOMEMLIMIT, the machine), it is less in effect: the log says it at the start."`
 
 	DevicesPerUser int           `yaml:"devices_per_user" doc:"Most known devices of one user; for a new one the longest unseen without a stream is forgotten. 1 to 1024."`

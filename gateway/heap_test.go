@@ -172,3 +172,63 @@ func (nothing) Push([]protocol.Push, bool)     {}
 func (nothing) Acked(protocol.Seq)             {}
 func (nothing) Closed(protocol.Reason, string) {}
 func (nothing) Lost()                          {}
+
+// While memory is full, nobody is taken into it who is not there, and who is there makes room.
+func TestFix17FullMemoryTakesNobodyIn(t *testing.T) {
+	edit := func(c *Config) { c.PublishesPerSecond, c.MemoryBytes = 0, 16<<20 }
+	bubble(t, edit, func(t *testing.T, w *world) {
+		w.accept("before", high, user("stored"))
+		w.unloadAll()
+		d := w.open("d")
+		for i := 0; ; i++ {
+			p := w.message(fmt.Sprint("m", i), high, payload(60<<10), user(fmt.Sprint("u", i)))
+			if i%8 == 0 {
+				p = w.message(fmt.Sprint("m", i), high, payload(60<<10))
+			}
+			if r := w.publish(p)[0]; r.Status != link.StatusAccepted {
+				wantCode(t, r.Err, protocol.CodeUnavailable)
+				break
+			}
+		}
+		_, err := w.tryOpen("d", ofUser("nobody"))
+		wantCode(t, err, protocol.CodeUnavailable)
+		_, err = w.tryOpen("d", ofUser("stored"))
+		wantCode(t, err, protocol.CodeUnavailable)
+		_, err = w.tryOpen("new")
+		wantCode(t, err, protocol.CodeUnavailable)
+		_, err = w.g.Messages(context.Background(), w.route("stored"), "stored")
+		wantCode(t, err, protocol.CodeUnavailable)
+		cursor := d.last()
+		d = w.open("d", at(cursor)) // who is there comes back
+		d.ackAll()
+		w.check()
+		if _, err := w.tryOpen("d", ofUser("stored")); err != nil {
+			t.Errorf("once there is room: %v", err)
+		}
+	})
+}
+
+// One user's messages take a part of the memory at most, whatever they are made of: they come from the store as a whole.
+func TestFix17OneUserTakesAPartOfTheMemory(t *testing.T) {
+	edit := func(c *Config) { c.PublishesPerSecond, c.MemoryBytes = 0, 16<<20 }
+	bubble(t, edit, func(t *testing.T, w *world) {
+		headers := func(p *link.Publish) {
+			p.Message.Headers = map[string]string{}
+			for i := range 400 {
+				p.Message.Headers[fmt.Sprint(i)] = ""
+			}
+		}
+		n := 0
+		for ; n < 1000; n++ {
+			if r := w.publish(w.message(fmt.Sprint("m", n), low, headers, key(fmt.Sprint("k", n))))[0]; r.Status != link.StatusAccepted {
+				wantCode(t, r.Err, protocol.CodeResourceExhausted)
+				break
+			}
+		}
+		if held := w.g.memory.Load(); n == 1000 || held > 6<<20 {
+			t.Errorf("%d messages of 400 headers are taken, %d bytes", n, held)
+		}
+		w.accept("again", low, headers, key("k0")) // it replaces as much
+		w.accept("other", low, headers, user("bob"))
+	})
+}

@@ -208,14 +208,22 @@ func (b *mailbox) reserveLocked(e *entry, freed room) error {
 	case bytes > cfg.MailboxBytes:
 		return protocol.Errorf(protocol.CodeResourceExhausted, "the user's mailbox is full: %d bytes of payload, headers and where wait, this message has %d, the most is %d; retry when devices have acked or messages have expired", b.bytes, quotaBytes(e.msg, e.where), cfg.MailboxBytes)
 	}
+	if held := b.heldLocked() - freed.held; held > cfg.MemoryBytes/userParts {
+		return protocol.Errorf(protocol.CodeResourceExhausted, "the user's mailbox is full: what waits takes %d bytes of memory with its headers, where and ids, the most is %d; retry when devices have acked or messages have expired", held, cfg.MemoryBytes/userParts)
+	}
 	b.enterLocked(e)
 	return nil
 }
 
+// userParts is the part of the gateway's memory that the messages of one user may take: a mailbox comes from the store as a whole, and
+// several at once must have room.
+const userParts = 4
+
 // room is a part of a mailbox.
 type room struct {
 	count int
-	bytes int64
+	bytes int64 // as mailbox_bytes counts
+	held  int64 // of memory
 }
 
 func (b *mailbox) wouldBe(e *entry, freed room) (count int, bytes int64) {
@@ -260,6 +268,7 @@ func (b *mailbox) trimLocked() {
 	}
 	if left == 0 && len(b.lanes.leftovers) == 0 {
 		b.lanes.collapse, b.lanes.leftovers = nil, nil
+		b.lanes.last.device = nil
 		b.holdLocked(-b.lanes.held)
 		spareLanes.Put(b.lanes)
 		b.lanes = nil

@@ -97,10 +97,7 @@ func quotaBytes(m *protocol.Message, where map[string]string) int64 {
 
 // bytesLocked is what b holds: the recount of what was added to the gateway's memory for it.
 func (b *mailbox) bytesLocked() int64 {
-	n := boxBytes + textBytes(len(b.user)) + b.seen.bytes()
-	if b.lanes != nil {
-		n += b.lanes.held
-	}
+	n := boxBytes + textBytes(len(b.user)) + b.seen.bytes() + b.heldLocked()
 	for d := b.devices; d != nil; d = d.next {
 		n += knownBytes(d.id, d.context)
 		if d.stream != nil {
@@ -111,6 +108,14 @@ func (b *mailbox) bytesLocked() int64 {
 		}
 	}
 	return n
+}
+
+// heldLocked is what the lanes hold.
+func (b *mailbox) heldLocked() int64 {
+	if b.lanes == nil {
+		return 0
+	}
+	return b.lanes.held
 }
 
 // holdLocked counts what the lanes hold more, or less.

@@ -119,6 +119,7 @@ func (s *step) killLocked(e *entry, why fate) {
 func (r *room) add(e *entry) {
 	r.count++
 	r.bytes += quotaBytes(e.msg, e.where)
+	r.held += int64(e.size)
 }
 
 func (s *step) recallLocked(o *op) {
