@@ -38,8 +38,12 @@ func (g *Gateway) Publish(ctx context.Context, batch []link.Publish) []link.Resu
 		j := jobs[c]
 		j.lane = min(j.lane, lane)
 		j.ops = append(j.ops, op{box: b, publish: p, at: i})
-		j.held += max(publishBytes(p), writtenBytes(p))
-		if j.bytes += int(writtenBytes(p)); j.bytes >= commitBytes || j.held >= commitBytes {
+		written := writtenBytes(p)
+		j.bytes += int(written)
+		if len(p.Message.Headers)+len(p.Where) > 0 { // else it is about as much
+			written = max(written, publishBytes(p))
+		}
+		if j.held += written; j.bytes >= commitBytes || j.held >= commitBytes {
 			g.submit(g.committers[c], j)
 			submitted, jobs[c] = append(submitted, j), nil
 		}

@@ -167,12 +167,43 @@ func TestFix17FloodsInASmallCgroupAreRefused(t *testing.T) {
 		}},
 	} {
 		t.Run(f.name, func(t *testing.T) {
-			s := startIn(t, newCgroup(t), append(anyPorts.flags(), "--dev", "--data", filepath.Join(t.TempDir(), "data"))...)
+			procs, args := newCgroup(t), append(anyPorts.flags(), "--dev", "--data", filepath.Join(t.TempDir(), "data"))
+			s := startIn(t, procs, args...)
 			if !strings.Contains(s.stderr.String(), "gateway.memory_bytes=") {
 				t.Error("the start does not say that gateway.memory_bytes is less in effect")
 			}
 			f.run(t, s)
+			s.kill()
+			<-s.ended
+			comesBack(t, startIn(t, procs, args...))
 		})
+	}
+}
+
+// comesBack has a server that was killed full take its users into memory again: all of whom it may.
+func comesBack(t *testing.T, s *server) {
+	var all sync.WaitGroup
+	var served atomic.Int64
+	for first := range 8 {
+		all.Go(func() {
+			for n := first; n < 400; n += 8 {
+				res, err := client.Get(fmt.Sprintf("http://%s/v1/users/u%d/devices", s.at.backends, n))
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				res.Body.Close()
+				if res.StatusCode == http.StatusOK {
+					served.Add(1)
+				}
+			}
+		})
+	}
+	all.Wait()
+	peak := s.status(t, "VmHWM")
+	t.Logf("after a restart %d users of 400 are in memory, at most %d MiB resident", served.Load(), peak>>20)
+	if served.Load() == 0 || peak > cgroupBytes*15/16 {
+		t.Errorf("%d users are in memory, %d MiB were resident of %d", served.Load(), peak>>20, cgroupBytes>>20)
 	}
 }
 
