@@ -19,6 +19,7 @@ type entry struct {
 	where    map[string]string
 	verdicts map[protocol.DeviceID]verdict // of where, as far as judged; nil until then
 	size     int32                         // bytes that it holds, as it was counted (size.go)
+	quota    int32                         // bytes that count against mailbox_bytes
 	waiting  int32
 	acked    bool // by at least one device
 	killed   bool // by a write that is under way, or unsure

@@ -172,7 +172,7 @@ func (b *mailbox) removeLocked(e *entry, why fate) {
 	i := e.msg.Priority.Lane()
 	b.lanes.at[i].dead++
 	b.count--
-	b.bytes -= quotaBytes(e.msg, e.where)
+	b.bytes -= int64(e.quota)
 	b.g.ledger.waiting[i].Add(-1)
 	b.g.ledger.ended[why].Add(1)
 	lazily, ref := why == fateAcked || why == fateExpired, e.ref()
@@ -206,7 +206,7 @@ func (b *mailbox) reserveLocked(e *entry, freed room) error {
 	case count > cfg.MailboxMessages:
 		return protocol.Errorf(protocol.CodeResourceExhausted, "the user's mailbox is full: %d messages wait, the most is %d; retry when devices have acked or messages have expired", b.count, cfg.MailboxMessages)
 	case bytes > cfg.MailboxBytes:
-		return protocol.Errorf(protocol.CodeResourceExhausted, "the user's mailbox is full: %d bytes of payload, headers and where wait, this message has %d, the most is %d; retry when devices have acked or messages have expired", b.bytes, quotaBytes(e.msg, e.where), cfg.MailboxBytes)
+		return protocol.Errorf(protocol.CodeResourceExhausted, "the user's mailbox is full: %d bytes of payload, headers and where wait, this message has %d, the most is %d; retry when devices have acked or messages have expired", b.bytes, e.quota, cfg.MailboxBytes)
 	}
 	if held := b.heldLocked() - freed.held; held > cfg.MemoryBytes/userParts {
 		return protocol.Errorf(protocol.CodeResourceExhausted, "the user's mailbox is full: what waits takes %d bytes of memory with its headers, where and ids, the most is %d; retry when devices have acked or messages have expired", held, cfg.MemoryBytes/userParts)
@@ -227,7 +227,7 @@ type room struct {
 }
 
 func (b *mailbox) wouldBe(e *entry, freed room) (count int, bytes int64) {
-	return int(b.count) + 1 - freed.count, b.bytes + quotaBytes(e.msg, e.where) - freed.bytes
+	return int(b.count) + 1 - freed.count, b.bytes + int64(e.quota) - freed.bytes
 }
 
 // expiresBy reports whether something may have expired at nowMS.
@@ -240,14 +240,14 @@ func (b *mailbox) expiresBy(nowMS int64) bool {
 // the memory when it is trimmed.
 func (b *mailbox) enterLocked(e *entry) {
 	b.count++
-	b.bytes += quotaBytes(e.msg, e.where)
+	b.bytes += int64(e.quota)
 	e.size = int32(messageBytes(e.msg, e.device, e.where))
 	b.g.memory.Add(int64(e.size))
 }
 
 func (b *mailbox) releaseLocked(e *entry) {
 	b.count--
-	b.bytes -= quotaBytes(e.msg, e.where)
+	b.bytes -= int64(e.quota)
 	b.g.memory.Add(-int64(e.size))
 }
 

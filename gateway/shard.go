@@ -161,7 +161,7 @@ func (b *mailbox) fill(kept store.Mailbox) error {
 
 // restoreLocked puts an entry of the store's back into its lane.
 func (b *mailbox) restoreLocked(k *store.Entry) {
-	e := &entry{pos: k.Position, msg: k.Message, device: k.Device, where: k.Where}
+	e := &entry{pos: k.Position, msg: k.Message, device: k.Device, where: k.Where, quota: int32(quotaBytes(k.Message, k.Where))}
 	b.g.ledger.loaded.Add(1)
 	b.enterLocked(e)
 	b.rememberLocked(hashID(&b.g.identity.Key, e.msg.ID), max(e.msg.CreatedMS+b.g.cfg.IDRetention.Milliseconds(), e.msg.ExpiresMS))

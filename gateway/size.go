@@ -92,7 +92,11 @@ func knownBytes(id protocol.DeviceID, c *protocol.DeviceContext) int64 {
 // quotaBytes is what a message counts against mailbox_bytes: payload and headers (PROTOCOL 1), and where, which is as long and as
 // much a publisher's to choose. What else a message takes counts against memory_bytes alone.
 func quotaBytes(m *protocol.Message, where map[string]string) int64 {
-	return int64(m.Size() + protocol.HeadersSize(where))
+	n := len(m.Payload)
+	if len(m.Headers)+len(where) > 0 { // a map costs as much to walk where it is empty
+		n += protocol.HeadersSize(m.Headers) + protocol.HeadersSize(where)
+	}
+	return int64(n)
 }
 
 // bytesLocked is what b holds: the recount of what was added to the gateway's memory for it.

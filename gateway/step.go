@@ -88,7 +88,7 @@ func newEntry(p *link.Publish, nowMS int64) *entry {
 		message protocol.Message
 	}{message: *p.Message}
 	both.message.CreatedMS, both.message.ExpiresMS = nowMS, nowMS+p.TTLMS
-	both.entry = entry{msg: &both.message, device: p.Device, where: p.Where}
+	both.entry = entry{msg: &both.message, device: p.Device, where: p.Where, quota: int32(quotaBytes(&both.message, p.Where))}
 	return &both.entry
 }
 
@@ -118,7 +118,7 @@ func (s *step) killLocked(e *entry, why fate) {
 
 func (r *room) add(e *entry) {
 	r.count++
-	r.bytes += quotaBytes(e.msg, e.where)
+	r.bytes += int64(e.quota)
 	r.held += int64(e.size)
 }
 
@@ -347,7 +347,7 @@ func (s *step) failLocked(err error) {
 		}
 		t.unsure = append(slices.Clip(t.unsure), kept) // steps have the old ones
 		for _, e := range kept.added {
-			b.unsured.Add(int32(quotaBytes(e.msg, e.where)))
+			b.unsured.Add(e.quota)
 		}
 		b.sweepAgain(b.g.nowMS() + 1000)
 		return
