@@ -22,6 +22,7 @@ import (
 	"ramen/store"
 	"ramen/store/memory"
 	"ramen/store/pebble"
+	"ramen/store/pebble/control"
 	"ramen/topology"
 )
 
@@ -87,6 +88,7 @@ func (a *App) start() error {
 		return err
 	}
 	a.onEnd("store", func(context.Context) error { return kept.Close() })
+	a.answerCommands(kept)
 
 	a.gateway, err = gateway.New(cfg.Gateway, gateway.Deps{Store: kept, Log: log, Registerer: a.registry})
 	if err != nil {
@@ -138,6 +140,20 @@ func (a *App) openStore() (store.Store, error) {
 		return memory.New(), nil
 	}
 	return pebble.Open(a.cfg.Store.Pebble, a.log, a.registry)
+}
+
+// answerCommands lets ramen store reach the store. Without it the process serves all the same.
+func (a *App) answerCommands(kept store.Store) {
+	s, ok := kept.(control.Backuper)
+	if !ok {
+		return
+	}
+	c, err := control.Listen(a.cfg.Data, s, a.log)
+	if err != nil {
+		a.log.Warn("there are no backups while this process runs", "cause", err.Error())
+		return
+	}
+	a.onEnd("control socket", func(context.Context) error { return c.Close() })
 }
 
 // takeAll owns every shard, at an epoch that no earlier process had.

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
@@ -155,7 +156,10 @@ func TestFix22RemovingTheLockLetsNobodyIn(t *testing.T) {
 	if err := os.Remove(filepath.Join(cfg.Dir, lockName)); err != nil {
 		t.Fatal(err)
 	}
-	out, err := child(t, "append", cfg.Dir).CombinedOutput()
+	c := child(t, "append", cfg.Dir)
+	end := time.AfterFunc(30*time.Second, func() { _ = c.Process.Kill() }) // one that got in would go on
+	defer end.Stop()
+	out, err := c.CombinedOutput()
 	var exit *exec.ExitError
 	if !errors.As(err, &exit) || exit.ExitCode() != 7 || !strings.Contains(string(out), "in use by another ramen process") {
 		t.Fatalf("child: %v\n%s", err, out)

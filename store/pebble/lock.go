@@ -12,7 +12,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
-// ErrInUse is the answer for a directory that a process has open.
+// ErrInUse is the answer where another process has the directory.
 var ErrInUse = errors.New("the directory is in use by another ramen process: end that one, or give each process its own directory")
 
 // dirLock keeps other processes out of a directory.

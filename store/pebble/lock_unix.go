@@ -27,3 +27,9 @@ func lockSelf(dir string) (io.Closer, error) {
 	}
 	return nil, nil
 }
+
+// sameDisk reports that two directories are on one file system, as far as is known.
+func sameDisk(a, b string) bool {
+	var one, other unix.Stat_t
+	return unix.Stat(a, &one) == nil && unix.Stat(b, &other) == nil && one.Dev == other.Dev
+}

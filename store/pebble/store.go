@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"time"
 
 	engine "github.com/cockroachdb/pebble/v2"
@@ -46,6 +47,7 @@ type Store struct {
 	scans   scans
 	room    room
 	slow    sparse
+	backups sync.Mutex // held by the one under way
 }
 
 var (

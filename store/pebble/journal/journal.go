@@ -56,6 +56,7 @@ type Journal struct {
 	room  atomic.Int64 // bytes in the current segment and the next
 	used  atomic.Int64 // bytes in the current segment
 	size  atomic.Int64 // of the current segment
+	told  atomic.Int64 // of it, what its records tell
 	bytes atomic.Int64 // of all files
 
 	mu sync.Mutex
@@ -255,6 +256,7 @@ func (j *Journal) countLocked(s *segment) {
 	}
 	j.used.Store(s.length)
 	j.size.Store(s.size)
+	j.told.Store(s.told)
 	j.room.Store(room)
 }
 

@@ -28,6 +28,7 @@ func (n Note) String() string {
 // Found is what Open or Inspect found.
 type Found struct {
 	Segments, Records int
+	Last              uint64 // the segment to go on in: what is behind it was not used
 	// Ended: the last process stopped in order.
 	Ended bool
 }
@@ -162,7 +163,7 @@ func (o *opener) read(first uint64) error {
 		if s != nil { // where it tells its size, all of that is there: begun anew, it keeps its head until it has another
 			size := max(s.size, padded(r.length), min(r.size, r.fileSize))
 			o.bytes.Add(size - s.size)
-			s.size = size
+			s.size, s.told = size, r.size
 		}
 		if (s == nil || r.unused()) && !o.more(number) {
 			break
@@ -180,6 +181,7 @@ func (o *opener) read(first uint64) error {
 		o.was = Found{Segments: len(o.sealed), Records: o.was.Records + r.data, Ended: r.ended}
 		delete(o.found, number)
 	}
+	o.was.Last = o.last
 	if !o.cfg.Salvage || first == 0 {
 		if err := o.nothingBehind(first); err != nil {
 			return err

@@ -42,6 +42,9 @@ type segment struct {
 
 func segmentName(number uint64) string { return fmt.Sprintf("%s%0*d", namePrefix, nameDigits, number) }
 
+// Number is the number of the segment in the file of that name, if it is one.
+func Number(name string) (number uint64, ok bool) { return parseName(name) }
+
 func parseName(name string) (number uint64, ok bool) {
 	digits, found := strings.CutPrefix(name, namePrefix)
 	if !found || len(digits) < nameDigits {

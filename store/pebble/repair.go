@@ -1,0 +1,191 @@
+package pebble
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"regexp"
+	"strconv"
+	"strings"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"ramen/store/pebble/journal"
+)
+
+// Repaired is what Repair did, a line each.
+type Repaired struct {
+	Did  []string // all that was done; none: there was nothing to do
+	Lost []string // what could not be saved
+	Copy string   // where the files lie as they were; empty: nothing was changed
+}
+
+// Repair makes the store in dir one that opens: it gives it the markers that it has lost, where other files say what they were,
+// puts segments of the journal back under their names, and goes on behind records that cannot be read. What it changes it copies
+// aside before. Damaged tables it cannot mend: the error says so.
+func Repair(dir string, log *slog.Logger) (Repaired, error) {
+	cfg := Default()
+	cfg.Dir = dir
+	cfg.fill()
+	r := Repaired{}
+	err := r.repair(cfg, log)
+	if err != nil {
+		return r, fmt.Errorf("store/pebble: repair %s: %w", dir, err)
+	}
+	return r, nil
+}
+
+func (r *Repaired) repair(cfg Config, log *slog.Logger) error {
+	l, err := list(vfs.Default, cfg.Dir)
+	if err != nil {
+		return err
+	}
+	if l.has[backupName] {
+		return errors.New("it is a backup: copy it to where the data is to be, and repair the copy, should it need it")
+	}
+	lock, err := lockDir(vfs.Default, cfg.Dir)
+	if err != nil {
+		return err
+	}
+	err = r.prepare(cfg, &l)
+	if err = errors.Join(err, lock.close()); err != nil || r.Copy == "" {
+		return err
+	}
+	cfg.salvage = func(n journal.Note) {
+		if n.Lost {
+			r.Lost = append(r.Lost, n.String())
+		} else {
+			r.Did = append(r.Did, n.String())
+		}
+	}
+	s, err := Open(cfg, log, nil)
+	if err != nil {
+		return err
+	}
+	return s.Close()
+}
+
+// prepare does what is to be done before the store can be opened.
+func (r *Repaired) prepare(cfg Config, l *listing) error {
+	_, wrong := verify(cfg)
+	if wrong == nil || len(l.data()) == 0 || l.has[creatingName] {
+		return nil // the next start sees to the rest
+	}
+	markers, err := lostMarkers(cfg.Dir, l)
+	if err != nil {
+		return err
+	}
+	if err := r.copyAside(cfg, l); err != nil {
+		return err
+	}
+	for _, name := range markers {
+		if err := writeSynced(vfs.Default, cfg.Dir, name, []byte(markerText)); err != nil {
+			return err
+		}
+		r.Did = append(r.Did, "made "+name+" anew: other files say what it was")
+	}
+	return r.renameSegments(cfg)
+}
+
+// copyAside copies what a repair may change: the journal, and small files.
+func (r *Repaired) copyAside(cfg Config, l *listing) error {
+	aside := vfs.Default.PathJoin(cfg.Dir, damagedPrefix+cfg.Now().UTC().Format("20060102-150405"))
+	if err := vfs.Default.MkdirAll(aside, 0o750); err != nil {
+		return err
+	}
+	names := append(append([]string{}, l.journal...), l.engine...)
+	for _, name := range names {
+		in, err := vfs.Default.Open(vfs.Default.PathJoin(cfg.Dir, name))
+		if err != nil {
+			return err
+		}
+		out, err := vfs.Default.Create(vfs.Default.PathJoin(aside, name), vfs.WriteCategoryUnspecified)
+		if err == nil {
+			_, err = io.Copy(out, in)
+			err = errors.Join(err, out.Sync(), out.Close())
+		}
+		if err = errors.Join(err, in.Close()); err != nil {
+			return fmt.Errorf("copy %s aside: %w", name, err)
+		}
+	}
+	r.Copy = aside
+	return errors.Join(syncDir(vfs.Default, aside), syncDir(vfs.Default, cfg.Dir))
+}
+
+var formatOption = regexp.MustCompile(`(?m)^\s*format_major_version=(\d{1,3})\s*$`)
+
+// lostMarkers is the markers that are missing, where there is no doubt what they were. The engine makes a file of options once its
+// marker names the manifest that it has begun: the newest manifest counts if it is the only one, or has such a file behind it.
+// The engine's format stands in each such file.
+func lostMarkers(dir string, l *listing) (names []string, err error) {
+	manifest, manifests, options, formats := 0, 0, 0, map[string]bool{}
+	for _, name := range l.engine {
+		if n, ok := fileNumber(name, "MANIFEST-"); ok {
+			manifest, manifests = max(manifest, n), manifests+1
+		}
+		n, ok := fileNumber(name, "OPTIONS-")
+		if !ok {
+			continue
+		}
+		options = max(options, n)
+		b, err := readWhole(vfs.Default.PathJoin(dir, name))
+		if err != nil {
+			return nil, err
+		}
+		if m := formatOption.FindSubmatch(b); m != nil {
+			formats[string(m[1])] = true
+		}
+	}
+	if !l.marked(manifestMarker) {
+		if manifests == 0 || manifests > 1 && options < manifest {
+			return nil, fmt.Errorf("%s* is missing, and of %d MANIFEST files nobody knows which counts: restore a backup", manifestMarker, manifests)
+		}
+		names = append(names, fmt.Sprintf("%s000001.MANIFEST-%06d", manifestMarker, manifest))
+	}
+	if !l.marked(formatMarker) {
+		if len(formats) != 1 {
+			return nil, fmt.Errorf("%s* is missing, and the OPTIONS files name %d formats, not one: restore a backup", formatMarker, len(formats))
+		}
+		for format := range formats {
+			names = append(names, fmt.Sprintf("%s000001.%03s", formatMarker, format))
+		}
+	}
+	return names, nil
+}
+
+func fileNumber(name, prefix string) (int, bool) {
+	digits, ok := strings.CutPrefix(name, prefix)
+	if !ok {
+		return 0, false
+	}
+	n, err := strconv.Atoi(digits)
+	return n, err == nil
+}
+
+func readWhole(path string) ([]byte, error) {
+	f, err := vfs.Default.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	b, err := io.ReadAll(f)
+	return b, errors.Join(err, f.Close())
+}
+
+// renameSegments puts segments of the journal back under their own names.
+func (r *Repaired) renameSegments(cfg Config) error {
+	s, err := openToRead(cfg)
+	if err != nil {
+		return fmt.Errorf("%w: tables cannot be repaired; restore a backup", err)
+	}
+	first, err := s.journalStart()
+	if err == nil {
+		err = s.readIdentity()
+	}
+	if err = errors.Join(err, s.db.Close()); err != nil {
+		return err
+	}
+	moved, err := journal.PutBack(journal.Config{FS: vfs.Default, Dir: cfg.Dir, Secret: s.secret}, first)
+	r.Did = append(r.Did, moved...)
+	return err
+}
