@@ -174,6 +174,26 @@ func TestFix07RestoredStoreForgetsCursors(t *testing.T) {
 	}
 }
 
+// TestFix07FolderMayBeSaidToBeRestored, where it was set back by other means.
+func TestFix07FolderMayBeSaidToBeRestored(t *testing.T) {
+	cfg := filled(t)
+	writeFile(t, filepath.Join(cfg.Dir, restoredName), nil)
+	r, err := Verify(cfg.Dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		s := mustOpen(t, cfg)
+		if s.Identity().Generation == r.Generation {
+			t.Error("cursors count on")
+		}
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	wantMessages(t, cfg.Dir, 2)
+}
+
 // TestFix07VerifyChangesNothing, and finds what is wrong in tables, too.
 func TestFix07VerifyChangesNothing(t *testing.T) {
 	cfg := filled(t)
