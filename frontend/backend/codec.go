@@ -62,6 +62,13 @@ func (c codec) Marshal(v any) (mem.BufferSlice, error) {
 // responseOverhead is more than the tags, lengths and numbers of a result or an error take, in bytes.
 const responseOverhead = 32
 
+// heldRequest and heldEach are what a request and each of its messages (users counted one by one) hold beside their bytes, roughly:
+// of small ones that wait in a PublishStream it is nearly all.
+const (
+	heldRequest = 256
+	heldEach    = 512
+)
+
 // prepareProto decodes and checks the bytes of a PublishRequest.
 func (s *Server) prepareProto(b []byte) (*batch, *protocol.Error) {
 	room := s.borrow()
@@ -70,7 +77,7 @@ func (s *Server) prepareProto(b []byte) (*batch, *protocol.Error) {
 		return nil, asError(err)
 	}
 	prepared := s.prepare(messages)
-	prepared.bytes = int64(len(b))
+	prepared.bytes = min(int64(len(b))+heldRequest+heldEach*int64(len(prepared.results)), int64(s.cfg.Publish.MaxBody)) // one always has room
 	s.back(room, messages)
 	return prepared, nil
 }

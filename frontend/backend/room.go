@@ -66,9 +66,9 @@ const (
 )
 
 func newRoom(cfg *Config) *room {
-	one := int64(cfg.Publish.MaxBody)
+	one := int64(cfg.Publish.MaxBody) + 1 // a body that is too long is read so far
 	return &room{
-		most: cfg.BytesUnderWay, ofHolders: max(cfg.BytesUnderWay/2, one), ofOne: max(cfg.BytesUnderWay/16, one), ofOneConn: max(cfg.BytesUnderWay/8, one),
+		most: max(cfg.BytesUnderWay, one), ofHolders: max(cfg.BytesUnderWay/2, one), ofOne: max(cfg.BytesUnderWay/16, one), ofOneConn: max(cfg.BytesUnderWay/8, one),
 		longWaited: func() {}, holders: make(map[*holder]struct{}), conns: make(map[string]*connHeld),
 	}
 }

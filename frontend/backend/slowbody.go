@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -62,31 +63,68 @@ func (b *slowBody) done() (late bool) {
 	return b.late.Load() || b.timedOut
 }
 
+// piece is what a long body is read into until it is whole, in bytes: a buffer that doubles would hold twice what has come, and leave
+// as much behind.
+const piece = 64 << 10
+
+var pieces = sync.Pool{New: func() any { return new([piece]byte) }}
+
 // into reads from, which is b or decompresses it, into to, up to limit bytes, and holds room for them.
 func (b *slowBody) into(to *bytes.Buffer, from io.Reader, limit int64) error {
+	var all []*[piece]byte
+	var used int // bytes of the last piece
+	defer func() {
+		for _, p := range all {
+			pieces.Put(p)
+		}
+	}()
+	room := func() []byte {
+		if len(all) == 0 && to.Len() < piece {
+			to.Grow(bytes.MinRead)
+			return to.AvailableBuffer()[:to.Available()]
+		}
+		if len(all) == 0 || used == piece {
+			all, used = append(all, pieces.Get().(*[piece]byte)), 0
+		}
+		return all[len(all)-1][used:]
+	}
 	for b.held < limit {
-		to.Grow(bytes.MinRead)
-		room := to.AvailableBuffer()
-		room = room[:min(int64(cap(room)), limit-b.held)]
-		n, err := from.Read(room)
-		if n > 0 {
-			if failed := b.hold(int64(n)); failed != nil {
-				return failed
-			}
-			to.Write(room[:n])
+		part := room()
+		part = part[:min(int64(len(part)), limit-b.held)]
+		n, err := from.Read(part)
+		if failed := b.hold(int64(n)); failed != nil {
+			return failed
+		}
+		if len(all) == 0 {
+			to.Write(part[:n])
+		} else {
+			used += n
 		}
 		if err == io.EOF {
-			return nil
+			break
 		}
 		if err != nil {
 			return err
 		}
 	}
+	join(to, all, used)
 	return nil
 }
 
+// join puts pieces behind what is in to; of the last one so many bytes are used.
+func join(to *bytes.Buffer, all []*[piece]byte, used int) {
+	if len(all) == 0 {
+		return
+	}
+	to.Grow((len(all)-1)*piece + used)
+	for _, p := range all[:len(all)-1] {
+		to.Write(p[:])
+	}
+	to.Write(all[len(all)-1][:used])
+}
+
 func (b *slowBody) hold(n int64) error {
-	if !b.holder.try(n) {
+	if n > 0 && !b.holder.try(n) {
 		ctx, cancel := context.WithTimeout(b.ctx, roomWait)
 		defer cancel()
 		if b.holder.hold(ctx, n, 0) != nil {
