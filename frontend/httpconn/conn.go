@@ -69,8 +69,8 @@ const (
 
 // linger ends this side, and reads on for a moment.
 func linger(c net.Conn) {
-	if half, ok := c.(interface{ CloseWrite() error }); !ok || half.CloseWrite() != nil {
-		return
+	if half, ok := c.(interface{ CloseWrite() error }); ok {
+		_ = half.CloseWrite()
 	}
 	_ = c.SetReadDeadline(time.Now().Add(lingerTime))
 	_, _ = io.CopyN(io.Discard, c, lingerBytes)

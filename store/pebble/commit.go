@@ -74,8 +74,9 @@ type committer struct {
 	stop     chan struct{}
 	ended    chan struct{}
 
-	rotate  atomic.Bool               // the next group goes into the next segment
-	writing atomic.Pointer[time.Time] // when the journal's write under way began; nil: there is none
+	rotate  atomic.Bool  // the next group goes into the next segment
+	started time.Time    // immutable: the origin of writing
+	writing atomic.Int64 // ns since started at which the journal's write under way began; 0: there is none
 
 	// owned by run
 	buffer      [][]byte // groups that are not in the journal yet, in their order; recent has them
@@ -102,7 +103,7 @@ func newCommitter(s *Store) *committer {
 		maxBytes: int(min(s.cfg.MaxPendingBytes, 2*s.memTable)),
 		maxCalls: s.cfg.MaxOverdue,
 		wake:     make(chan struct{}, 1), hurry: make(chan struct{}, 1),
-		stop: make(chan struct{}), ended: make(chan struct{}),
+		stop: make(chan struct{}), ended: make(chan struct{}), started: time.Now(),
 	}
 }
 

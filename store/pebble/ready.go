@@ -29,10 +29,10 @@ func (s *Store) Ready() error {
 // underWay is how long the journal's present write has taken; 0 where there is none.
 func (c *committer) underWay() time.Duration {
 	began := c.writing.Load()
-	if began == nil {
+	if began == 0 {
 		return 0
 	}
-	return time.Since(*began)
+	return time.Since(c.started) - time.Duration(began)
 }
 
 // holds is how long checkpoints have been behind, where calls are held for them; 0 where they are not.

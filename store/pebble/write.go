@@ -131,9 +131,9 @@ func (c *committer) fits(bytes int) bool {
 func (c *committer) write(ops []byte) (number uint64, err error) {
 	began := time.Now()
 	parts := append(c.buffer, ops)
-	c.writing.Store(&began)
+	c.writing.Store(max(1, int64(began.Sub(c.started))))
 	number, err = c.journal.Write(parts...)
-	c.writing.Store(nil)
+	c.writing.Store(0)
 	took := time.Since(began)
 	c.wroteAt = began
 	c.metrics.commit.Observe(took.Seconds())
