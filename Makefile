@@ -20,7 +20,7 @@ build: ## build bin/ramen
 	$(GO) build -trimpath -ldflags "$(LDFLAGS)" -o $(BIN) ./cmd/ramen
 
 browser: ## run the page in a real browser behind real proxies, at length: ROUNDS=n (default 5), eight tabs
-	RAMEN_TEST_ROUNDS=$(or $(ROUNDS),5) PACKAGES=./internal/proxied TESTFLAGS="-v -count=1 -run Fix11Page" ./scripts/test.sh
+	BROWSER_ROUNDS=$(or $(ROUNDS),5) PACKAGES=./internal/proxied TESTFLAGS="-v -count=1 -run Fix11Page" ./scripts/test.sh
 
 load: build ## measure the product on this machine against its budget, in under 10 minutes; JSON=file and HTML=file write reports
 	$(BIN) load run loadtest/budget.yaml --table $(if $(JSON),--json $(JSON)) $(if $(HTML),--html $(HTML))

@@ -14,7 +14,7 @@ import (
 	"ramen/protocol"
 )
 
-// CursorStore keeps one device's place: the cursor of the last push that it has processed. A cursor that was lost, or is
+// CursorStore keeps one device's place: the cursor of the last push that it has processed, or of hello before one. One that was lost, or is
 // older than the last, costs duplicates and never a message, so it may be kept as cheaply as the app likes.
 type CursorStore interface {
 	// Load answers the cursor that was saved last; empty: none.

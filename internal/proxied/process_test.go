@@ -3,7 +3,9 @@ package proxied
 import (
 	"bytes"
 	"net"
+	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -37,7 +39,7 @@ func (p *process) said() string {
 func begin(t testing.TB, env []string, name string, args ...string) *process {
 	t.Helper()
 	p := &process{cmd: exec.Command(name, args...), ended: make(chan struct{})}
-	p.cmd.Env = append(p.cmd.Environ(), env...)
+	p.cmd.Env = append(cleanEnv(), env...)
 	p.cmd.Stdout, p.cmd.Stderr = p, p
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := p.cmd.Start(); err != nil {
@@ -54,6 +56,11 @@ func begin(t testing.TB, env []string, name string, args ...string) *process {
 		}
 	})
 	return p
+}
+
+// cleanEnv is the environment of the test without what would configure the binary.
+func cleanEnv() []string {
+	return slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "RAMEN_") })
 }
 
 // tail is the end of what the program said.

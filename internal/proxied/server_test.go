@@ -69,7 +69,7 @@ func ramenCommand(t testing.TB, args ...string) string {
 	t.Helper()
 	var errOut bytes.Buffer
 	cmd := exec.Command(binary, args...)
-	cmd.Stderr = &errOut
+	cmd.Env, cmd.Stderr = cleanEnv(), &errOut
 	out, err := cmd.Output()
 	if err != nil {
 		t.Fatalf("ramen %v: %v\n%s", args, err, &errOut)
