@@ -77,7 +77,11 @@ func (s *Store) snapshot(ctx context.Context, scratch string) error {
 	defer s.reads.end()
 	s.keeper.turning.Lock()
 	defer s.keeper.turning.Unlock()
+	defer s.keeper.poke() // it may have been waited for
 	if err := s.checkpointAll(); err != nil {
+		return err
+	}
+	if err := s.space.admitJournal(s.journal.Bytes()); err != nil { // at most
 		return err
 	}
 	if err := s.db.Checkpoint(scratch); err != nil {

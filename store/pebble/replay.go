@@ -59,6 +59,11 @@ func (s *Store) replay() error {
 			return err
 		}
 	}
+	if s.renewing { // a repair finds out here: before what it leaves out is gone for good
+		if err := writeSynced(s.cfg.fs(), s.cfg.Dir, restoredName, []byte(markerText)); err != nil {
+			return fmt.Errorf("write %s: %w", restoredName, err)
+		}
+	}
 	s.epochs.replay(s.recent.claims)
 	if number, _ := s.journal.Oldest(); number > 0 {
 		last := s.journal.Current() - 1

@@ -306,8 +306,10 @@ func (o *opener) checkBefore(r *scanned, number uint64, before *scanned) error {
 
 // start begins segment number, of a file that was found if there is one.
 func (o *opener) start(number uint64) error {
-	if len(o.sealed) == 0 {
+	if n := len(o.sealed); n == 0 {
 		o.before = place{}
+	} else if err := o.sealed[n-1].file.SyncData(); err != nil { // what a killed process wrote may be in the kernel alone
+		return fmt.Errorf("journal: sync %s: %w", o.sealed[n-1].name, err)
 	}
 	s := o.found[number]
 	delete(o.found, number)
