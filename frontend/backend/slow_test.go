@@ -56,7 +56,9 @@ func TestFix18StreamsThatReadNothingStopNobody(t *testing.T) {
 		}
 		go h.Flush()
 	}
-	until(t, "they hold room", func() bool { return r.server.room.usedNow() > 1<<20 })
+	until(t, "they hold room, or have been ended for it", func() bool {
+		return r.server.room.usedNow() > 1<<20 || r.counter(t, "ramen_backend_waited_for_total", nil) > 0
+	})
 	for range 20 {
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 		defer cancel()
