@@ -32,14 +32,40 @@ func check(cfg *Config) error {
 	if err := access(cfg.Dir); err != nil {
 		return fmt.Errorf("the directory must be this user's to read and to write: %w", err)
 	}
-	if _, err := os.Stat(filepath.Join(cfg.Dir, "LOCK")); errors.Is(err, os.ErrNotExist) {
-		return nil // no process has ever opened it, or a copy left it out: there may be nothing to read
+	var lock *dirLock
+	if _, err = os.Stat(filepath.Join(cfg.Dir, lockName)); errors.Is(err, os.ErrNotExist) {
+		lock = &dirLock{} // its file would have to be made
+		if lock.self, err = lockSelf(cfg.Dir); err != nil {
+			return lockError(err)
+		}
+	} else if lock, err = lockDir(vfs.Default, cfg.Dir); err != nil {
+		return err
 	}
-	lock, err := lockDir(vfs.Default, cfg.Dir)
+	return errors.Join(checkLocked(cfg, lock.file), lock.close())
+}
+
+// checkLocked looks at what is in the directory, and reads it where it can be without a file being made.
+func checkLocked(cfg *Config, lock *engine.Lock) error {
+	l, err := list(vfs.Default, cfg.Dir)
 	if err != nil {
 		return err
 	}
-	return errors.Join(checkEngine(cfg, lock.file), lock.close())
+	if l.has[backupName] {
+		m, err := readManifest(vfs.Default, cfg.Dir)
+		if err == nil {
+			err = m.check(vfs.Default, cfg.Dir, &l)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if l.has[creatingName] {
+		return nil
+	}
+	if err := l.complete(cfg.Dir); err != nil || lock == nil || len(l.data()) == 0 {
+		return err
+	}
+	return checkEngine(cfg, lock)
 }
 
 // canBeMade reports whether dir's parents can be.

@@ -22,6 +22,25 @@ func TestFix03CheckRefusesWhatOpenRefuses(t *testing.T) {
 		{"new", func(_ *testing.T, cfg *Config) { cfg.Dir = filepath.Join(cfg.Dir, "a", "b") }, ""},
 		{"empty", func(*testing.T, *Config) {}, ""},
 		{"a store", func(t *testing.T, cfg *Config) { fillStore(t, *cfg) }, ""},
+		{"a store without markers", func(t *testing.T, cfg *Config) {
+			fillStore(t, *cfg)
+			markers, err := filepath.Glob(filepath.Join(cfg.Dir, "marker.*"))
+			if err != nil || len(markers) == 0 {
+				t.Fatal(markers, err)
+			}
+			for _, m := range markers {
+				if err := os.Remove(m); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}, "lacks marker."},
+		{"other files", func(t *testing.T, cfg *Config) { touch(t, filepath.Join(cfg.Dir, "letter.txt")) }, "nothing of a store"},
+		{"without LOCK", func(t *testing.T, cfg *Config) {
+			fillStore(t, *cfg)
+			if err := os.Remove(filepath.Join(cfg.Dir, "LOCK")); err != nil {
+				t.Fatal(err)
+			}
+		}, ""},
 		{"other shards", func(t *testing.T, cfg *Config) { fillStore(t, *cfg); cfg.Shards = 7 }, "kept under"},
 		{"a file", func(t *testing.T, cfg *Config) { cfg.Dir = touch(t, filepath.Join(cfg.Dir, "f")) }, "file"},
 		{"under a file", func(t *testing.T, cfg *Config) {

@@ -105,16 +105,27 @@ func (s *Store) prepareDir() (fresh bool, err error) {
 		return false, nil
 	case s.creating:
 		return true, s.clearHalfMade(&l)
-	case len(l.data()) == 0 && len(l.foreign) > 0:
-		return false, fmt.Errorf("the directory has %s, and nothing of a store: name the store's directory, or an empty one", some(l.foreign))
-	case len(l.data()) == 0:
+	}
+	if err := l.complete(dir); err != nil {
+		return false, err
+	}
+	if len(l.data()) == 0 {
 		return true, s.beginCreating()
 	}
-	if missing := l.missing(); len(missing) > 0 {
-		return false, fmt.Errorf("the directory has data (%s), and lacks %s, without which nobody knows what of it counts: "+
-			"restore a backup, or see what can be saved: ramen store verify --repair %s", some(l.data()), strings.Join(missing, " and "), dir)
-	}
 	return false, nil
+}
+
+// complete refuses what is neither a store nor a place for one. One that is being made is no matter of it.
+func (l *listing) complete(dir string) error {
+	data := l.data()
+	if len(data) == 0 && len(l.foreign) > 0 {
+		return fmt.Errorf("the directory has %s, and nothing of a store: name the store's directory, or an empty one", some(l.foreign))
+	}
+	if missing := l.missing(); len(data) > 0 && len(missing) > 0 {
+		return fmt.Errorf("the directory has data (%s), and lacks %s, without which nobody knows what of it counts: "+
+			"restore a backup, or see what can be saved: ramen store verify --repair %s", some(data), strings.Join(missing, " and "), dir)
+	}
+	return nil
 }
 
 // some names the first of many.
