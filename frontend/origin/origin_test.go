@@ -140,12 +140,21 @@ func TestFix03OwnOriginMayNameTheDefaultPort(t *testing.T) {
 func TestFix04LocalIsWhatNobodyElseCanGiveOut(t *testing.T) {
 	for host, want := range map[string]bool{
 		"localhost": true, "LOCALHOST:8080": true, "localhost.": true, "a.localhost:1": true, "127.0.0.1": true, "127.0.0.1:8080": true, "192.168.1.7:9080": true,
-		"[::1]": true, "[::1]:8080": true, "[fe80::1]:8080": true,
+		"[::1]": true, "[::1]:8080": true, "::1": true, "[::1]evil.example": false, "[evil.example]": false, "127.0.0.1:": true, "[fe80::1]:8080": true,
 		"evil.example": false, "evil.example:8080": false, "localhost.evil.example": false, "127.0.0.1.evil.example": false, "notlocalhost": false,
 		"127.1": false, "2130706433": false, "ramen": false, "": false, "1.2.3.4.": false,
 	} {
 		if Local(host) != want {
 			t.Errorf("%q: %v", host, !want)
+		}
+	}
+}
+
+// TestLocalAllocatesNothing: every connect without authentication comes by.
+func TestLocalAllocatesNothing(t *testing.T) {
+	for _, host := range []string{"localhost", "localhost:8080", "127.0.0.1:8080", "[::1]:8080", "192.168.1.7"} {
+		if n := testing.AllocsPerRun(100, func() { Local(host) }); n != 0 {
+			t.Errorf("%s: %v allocations", host, n)
 		}
 	}
 }

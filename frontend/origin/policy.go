@@ -1,7 +1,6 @@
 package origin
 
 import (
-	"net"
 	"net/netip"
 	"strings"
 )
@@ -105,10 +104,19 @@ func Own(origin, host string) bool {
 // Local reports whether the host of a Host header or an origin is localhost or an address: nobody else can give such a name out. A
 // name that is another's may be made to point at this machine (DNS rebinding), and pages on it are then of the server's own origin.
 func Local(host string) bool {
-	if h, _, err := net.SplitHostPort(host); err == nil {
-		host = h
-	}
+	host = withoutPort(host)
 	return localhost(host) || isAddress(host)
+}
+
+// withoutPort does not allocate, which net.SplitHostPort does where there is no port: each connect comes by.
+func withoutPort(host string) string {
+	if end := strings.IndexByte(host, ']'); end >= 0 && strings.HasPrefix(host, "[") && (end+1 == len(host) || host[end+1] == ':') {
+		return host[:end+1]
+	}
+	if at := strings.IndexByte(host, ':'); at >= 0 && strings.IndexByte(host[at+1:], ':') < 0 {
+		return host[:at]
+	}
+	return host // a name, or an IPv6 address without brackets
 }
 
 // localhost is a name that never leaves the machine. RFC 6761 6.3.
