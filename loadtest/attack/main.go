@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -61,6 +62,9 @@ func run(ctx context.Context, c config, only string) (good bool, err error) {
 		r := try(ctx, c, a)
 		rows = append(rows, r)
 		fmt.Fprintf(os.Stderr, "%-22s %4d MB  %6v  %6v %s\n", a.name, r.Memory>>20, r.Silence.Round(10*time.Millisecond), r.P99.Round(time.Millisecond), r.missed())
+	}
+	if len(rows) == 0 {
+		return false, errors.Join(fmt.Errorf("attack: no attack's name begins with one of %q", only), ctx.Err())
 	}
 	good = write(os.Stdout, rows)
 	fmt.Printf("\n%d attacks of %v each in %v\n", len(rows), c.For, time.Since(began).Round(time.Second))

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"io"
+	"slices"
 	"text/tabwriter"
 	"time"
 )
@@ -13,6 +15,9 @@ const (
 	mostSilence = 5 * time.Second
 	mostPublish = 500 * time.Millisecond
 )
+
+// busyOthers is how many processors others may take before times mean little.
+const busyOthers = 0.3
 
 // row is what came of one attack.
 type row struct {
@@ -59,6 +64,9 @@ func write(w io.Writer, rows []*row) bool {
 		fmt.Fprintf(t, "%s\t%d MB\t%v\t%v\t%s\t%.1f\t%s\n", r.Attack.name, r.Memory>>20, r.Silence.Round(10*time.Millisecond), r.P99.Round(time.Millisecond), verdict, r.Others, r.Did)
 	}
 	_ = t.Flush()
+	if most := slices.MaxFunc(rows, func(a, b *row) int { return cmp.Compare(a.Others, b.Others) }).Others; most > busyOthers {
+		fmt.Fprintf(w, "\nOther processes took up to %.1f processors: silence and p99 are theirs as much as the server's.\n", most)
+	}
 	for _, r := range rows {
 		if r.missed() == "" {
 			continue
