@@ -196,7 +196,7 @@ func TestCommandOfAScenarioAsksForTheSame(t *testing.T) {
 func TestLoadFailsWhereAPromiseIsBroken(t *testing.T) {
 	at := serving(t)
 	t.Setenv(asMain, "1")
-	out, errOut, status := command(t, "", "load", "replay", "-n", "3", "--messages", "2", "--ttl", "1s", "--for", "1200ms", "--wait", "200ms", "--backends-grpc", at.BackendsGRPC)
+	out, errOut, status := command(t, "", "load", "replay", "-n", "3", "--messages", "2", "--ttl", "1s", "--for", "1200ms", "--wait", "2s", "--backends-grpc", at.BackendsGRPC)
 	if status != statusFailed || !strings.Contains(errOut, "did not keep its promises") {
 		t.Errorf("status %d: %s", status, errOut)
 	}
