@@ -78,7 +78,8 @@ type secureListener struct {
 func (l *secureListener) run() {
 	for pause := time.Duration(0); ; {
 		c, err := l.Listener.Accept()
-		if ne, ok := errors.AsType[net.Error](err); ok && ne.Temporary() { //nolint:staticcheck // as net/http does: out of descriptors, say
+		//lint:ignore SA1019 as net/http does: out of descriptors, say
+		if ne, ok := errors.AsType[net.Error](err); ok && ne.Temporary() {
 			pause = min(max(2*pause, 5*time.Millisecond), time.Second)
 			select {
 			case <-time.After(pause):
