@@ -65,7 +65,7 @@ const (
 func (s *Server) newGuard(reg prometheus.Registerer) (*h2.Guard, error) {
 	return h2.New(s.cfg.GRPC, h2.Port{
 		Name: "backends", Calls: s.cfg.GRPCStreams,
-		Unfinished: max(unfinishedBytes, 2*s.cfg.Publish.MaxBody), Grace: unknownGrace, Admit: s.admit,
+		Unfinished: max(min(unfinishedBytes, int(s.cfg.BytesUnderWay)), 2*s.cfg.Publish.MaxBody), Grace: unknownGrace, Admit: s.admit,
 	}, reg)
 }
 

@@ -14,9 +14,11 @@ import (
 const (
 	programBytes = 32 << 20 // the program, its goroutines, an idle store
 	leastGateway = 16 << 20
-	shareStore   = 3 // a third, and so on
+	shareStore   = 4 // a quarter, and so on
 	shareCache   = 32
-	shareUnder   = 16 // publishes under way, which take twice as much, and lists
+	shareUnder   = 20 // publishes under way, which take twice as much; and once more what is not whole
+	shareLists   = 32 // twice as much, too
+	shareFrames  = 32 // of devices, over WebSockets, that are not whole
 	shareRest    = 8  // connections, and garbage
 )
 
@@ -32,7 +34,8 @@ func (c *Config) need() (all, outside int64) {
 	if c.Store.Kind == kindPebble {
 		all, outside = c.Store.Pebble.MostMemory()
 	}
-	return all + programBytes + c.Gateway.MemoryBytes + 2*c.Backend.BytesUnderWay + 2*c.Backend.ListBytes, outside
+	backend := 3*c.Backend.BytesUnderWay + 2*c.Backend.ListBytes // what is under way twice, and what is not whole
+	return all + programBytes + c.Gateway.MemoryBytes + backend + int64(c.Frontend.UnfinishedBytes), outside
 }
 
 // fit makes the configuration smaller where the process may not use as much memory as it allows: publishes are refused in time then,
@@ -69,7 +72,10 @@ func (c *Config) shrink(m *memoryPlan, room int64) {
 		p.MemoryBytes = room / shareStore
 	}
 	less("backend.bytes_under_way", &c.Backend.BytesUnderWay, max(room/shareUnder, int64(c.Backend.Publish.MaxBody)))
-	less("backend.list_bytes", &c.Backend.ListBytes, max(room/shareUnder, 1<<20))
+	less("backend.list_bytes", &c.Backend.ListBytes, max(room/shareLists, 1<<20))
+	frames := int64(c.Frontend.UnfinishedBytes)
+	less("frontend.unfinished_bytes", &frames, max(room/shareFrames, 1<<20))
+	c.Frontend.UnfinishedBytes = int(frames)
 	others, _ := c.need()
 	others -= programBytes + c.Gateway.MemoryBytes
 	less("gateway.memory_bytes", &c.Gateway.MemoryBytes, max(room-others-room/shareRest, leastGateway))
