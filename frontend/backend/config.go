@@ -14,7 +14,7 @@ type Config struct {
 	PublishesPerSecond float64 `yaml:"publishes_per_second" doc:"Messages a second that this process takes, users counted one by one; beyond it they are resource_exhausted. 0: no limit."`
 	// With less than publish.max_batch a full batch could never pass.
 	PublishBurst   int   `yaml:"publish_burst" doc:"How many may come at once under publishes_per_second; at least publish.max_batch."`
-	BytesUnderWay  int64 `yaml:"bytes_under_way" unit:"bytes" doc:"Most bytes of all publishes that are not answered yet; beyond it they are unavailable. Memory is about twice that at worst. Half of it is for what waits for its client: bodies that are still coming, and streams whose answers are not read; of that one stream may have a sixteenth, a connection an eighth."`
+	BytesUnderWay  int64 `yaml:"bytes_under_way" unit:"bytes" doc:"Most bytes of all publishes that are not answered yet; beyond it they are unavailable. Memory is about twice that at worst. Half of it is for what waits for its client: bodies that are still coming, and streams whose answers are not read; of all of it one stream may have a thirty-second, a connection an eighth."`
 	ListBytes      int64 `yaml:"list_bytes" unit:"bytes" doc:"Most bytes of all lists (of messages, of devices) that their clients are reading just now; beyond it lists are refused, to be asked for again. One alone may be larger. At least 1MiB."`
 	StreamRequests int   `yaml:"stream_requests" doc:"Requests of one PublishStream that are read ahead of the answers; then it is not read until some are answered."`
 	GRPCStreams    int   `yaml:"grpc_streams" doc:"Most calls at once of one gRPC connection, 1 or more; further ones wait in the client."`

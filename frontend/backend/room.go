@@ -17,7 +17,7 @@ type room struct {
 	// immutable
 	most       int64 // of all
 	ofHolders  int64
-	ofOne      int64
+	ofOne      int64 // PublishStream; the first request may be larger
 	ofOneConn  int64
 	longWaited func() // counts one that was ended
 
@@ -38,9 +38,10 @@ type connHeld struct {
 // holder is one body or PublishStream.
 type holder struct {
 	// immutable
-	room *room
-	conn string
-	end  func() // ends it, from outside
+	room   *room
+	conn   string
+	stream bool   // a PublishStream; a body's bound is its own
+	end    func() // ends it, from outside
 
 	// guarded by room.mu
 	bytes  int64
@@ -68,7 +69,7 @@ const (
 func newRoom(cfg *Config) *room {
 	one := int64(cfg.Publish.MaxBody) + 1 // a body that is too long is read so far
 	return &room{
-		most: max(cfg.BytesUnderWay, one), ofHolders: max(cfg.BytesUnderWay/2, one), ofOne: max(cfg.BytesUnderWay/16, one), ofOneConn: max(cfg.BytesUnderWay/8, one),
+		most: max(cfg.BytesUnderWay, one), ofHolders: max(cfg.BytesUnderWay/2, one), ofOne: cfg.BytesUnderWay / 32, ofOneConn: max(cfg.BytesUnderWay/8, one),
 		longWaited: func() {}, holders: make(map[*holder]struct{}), conns: make(map[string]*connHeld),
 	}
 }
@@ -108,7 +109,7 @@ func (r *room) freedLocked() {
 
 // join makes a holder of the connection; nil where that has most already, unless most is 0.
 func (r *room) join(conn string, most int, end func()) *holder {
-	h := &holder{room: r, conn: conn, end: end}
+	h := &holder{room: r, conn: conn, stream: most > 0, end: end}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	c := r.conns[conn]
@@ -160,7 +161,7 @@ func (h *holder) fitsLocked(n int64) bool {
 	case h.bytes+n <= smallBody && h.unread == 0:
 		return true
 	}
-	return r.held+n-h.unread <= r.ofHolders && (h.bytes == 0 || h.bytes+n <= r.ofOne)
+	return r.held+n-h.unread <= r.ofHolders && (h.bytes == 0 || !h.stream || h.bytes+n <= r.ofOne)
 }
 
 // try takes n more for h where there is room.
@@ -199,11 +200,11 @@ func (h *holder) hold(ctx context.Context, n, unread int64) error {
 			r.mu.Unlock()
 			return nil
 		}
-		if h.unread == 0 {
-			h.unread = unread
-			r.held += unread
+		if h.unread == 0 && unread > 0 {
+			h.unread = unread + n // what waits here is decoded already
+			r.held += h.unread
 		}
-		if r.used+n > r.most || r.held+n-h.unread > r.ofHolders {
+		if r.used+n > r.most || r.held > r.ofHolders || h.unread == 0 && r.held+n > r.ofHolders {
 			old = r.longestLocked(impatience)
 		}
 		if r.freed == nil {
