@@ -22,12 +22,13 @@ type listener struct {
 	ids []string // guarded by mu
 }
 
+// listen starts one. Its window is so small that each push is acked at once: SSE would wait for others otherwise.
 func listen(t testing.TB, p *proxy, transport ramen.Transport) *listener {
 	t.Helper()
 	l := &listener{transport: transport}
 	d, err := ramen.New(ramen.DeviceConfig{
 		URL: "https://" + p.addr, GRPC: p.addr, TLS: trust(), Transports: []ramen.Transport{transport},
-		Device: string(transport), Window: 20, Heartbeat: time.Second, Wait: 5 * time.Second, Cursors: new(ramen.MemoryCursor),
+		Device: string(transport), Window: 2, Heartbeat: time.Second, Wait: 5 * time.Second, Cursors: new(ramen.MemoryCursor),
 		Token: func(context.Context) (string, error) { return token(t, "alice", time.Hour), nil },
 		Handler: func(_ context.Context, m *ramen.Message) error {
 			l.mu.Lock()
@@ -72,61 +73,78 @@ func TestFix12EachTransportWorksBehindEachProxy(t *testing.T) {
 		t.Run(k.name, func(t *testing.T) {
 			t.Parallel()
 			needs(t, k.name)
-			s := serve(t, "")
-			p := behind(t, k, s)
-			var all []*listener
-			for _, transport := range []ramen.Transport{ramen.SSE, ramen.WSProto, ramen.WSJSON, ramen.GRPC, ramen.Poll} {
-				all = append(all, listen(t, p, transport))
-			}
-			for _, l := range all {
-				until(t, string(l.transport)+" is online", func() bool { return l.device.Stats().Streams > 0 })
-			}
-			to := 0
-			more := func() {
-				s.publish(to+1, to+20)
-				to += 20
-				began := time.Now()
-				for _, l := range all {
-					l.wants(t, to)
-					t.Logf("%s: message %d after %v", l.transport, to, time.Since(began).Round(time.Millisecond))
-				}
-				s.untilEmpty()
-				t.Logf("the mailbox is empty after %v", time.Since(began).Round(time.Millisecond))
-			}
-			more()
-			heartbeatsOfSSE(t, p)
-			for _, l := range all {
-				if l.transport != ramen.Poll && l.transport != ramen.SSE {
-					before := l.device.Stats().Heartbeats
-					until(t, string(l.transport)+" has heartbeats", func() bool { return l.device.Stats().Heartbeats >= before+2 })
-				}
-			}
-			s.kill()
-			askWith(t, p, "token="+token(t, "bob", time.Hour)) // it is answered by the proxy, and may be logged as an error
-			s.start()
-			more()
-			s.stop(t)
-			s.start()
-			more()
-			streams := func() (n uint64) {
-				for _, l := range all {
-					n += l.device.Stats().Streams
-				}
-				return n
-			}
-			before := streams()
-			p.renew()
-			more()
-			if n := streams(); n != before && !k.cuts {
-				t.Errorf("a reload has cut %d streams", n-before)
-			}
-			p.restart()
-			more()
-			for range 10 {
-				askWith(t, p, "token="+token(t, "bob", time.Hour)+"&device=asking")
-			}
-			p.keepsNoToken()
+			testTransports(t, k)
 		})
+	}
+}
+
+func testTransports(t *testing.T, k kind) {
+	s := serve(t, "")
+	p := behind(t, k, s)
+	var all listeners
+	for _, transport := range []ramen.Transport{ramen.SSE, ramen.WSProto, ramen.WSJSON, ramen.GRPC, ramen.Poll} {
+		all = append(all, listen(t, p, transport))
+	}
+	for _, l := range all {
+		until(t, string(l.transport)+" is online", func() bool { return l.device.Stats().Streams > 0 })
+	}
+	published := 0
+	more := func(what string) {
+		t.Helper()
+		began := time.Now()
+		s.publish(published+1, published+20)
+		published += 20
+		for _, l := range all {
+			l.wants(t, published)
+		}
+		s.untilEmpty()
+		t.Logf("%s: all have %d messages, and have acked them, after %.1f s", what, published, time.Since(began).Seconds())
+	}
+	more("at the start")
+	heartbeatsOfSSE(t, p)
+	all.heartbeats(t)
+
+	asPage := "token=" + token(t, "bob", time.Hour)
+	s.kill()
+	askWith(t, p, asPage) // it is answered by the proxy, and may be logged as an error
+	s.start()
+	more("after a kill")
+	s.stop(t)
+	s.start()
+	more("after a restart")
+	before := all.streams()
+	p.renew()
+	more("after a reload of the proxy")
+	if n := all.streams(); n != before && !k.cuts {
+		t.Errorf("a reload has cut %d streams", n-before)
+	}
+	p.restart()
+	more("after a restart of the proxy")
+	for range 10 {
+		askWith(t, p, asPage+"&device=asking")
+	}
+	p.keepsNoToken()
+}
+
+// listeners are a device over each transport.
+type listeners []*listener
+
+// streams is how many they have had in all.
+func (all listeners) streams() (n uint64) {
+	for _, l := range all {
+		n += l.device.Stats().Streams
+	}
+	return n
+}
+
+// heartbeats waits for two on each transport on which they are frames.
+func (all listeners) heartbeats(t testing.TB) {
+	t.Helper()
+	for _, l := range all {
+		if l.transport != ramen.Poll && l.transport != ramen.SSE {
+			before := l.device.Stats().Heartbeats
+			until(t, string(l.transport)+" has heartbeats", func() bool { return l.device.Stats().Heartbeats >= before+2 })
+		}
 	}
 }
 
