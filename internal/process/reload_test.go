@@ -96,7 +96,7 @@ func TestTokensOpenStreams(t *testing.T) {
 		if _, errOut, status = run(t, nil, "", append(args, "--user", "alice")...); status != 1 || !strings.Contains(errOut, "does not accept the credentials") {
 			t.Errorf("%s without a token: exit status %d: %s", transport, status, errOut)
 		}
-		if _, errOut, status = run(t, []string{"RAMEN_TOKEN=" + token("alice", "another")}, "", args...); status != 1 || !strings.Contains(errOut, "the token is not accepted: ") {
+		if _, errOut, status = run(t, []string{"RAMEN_TOKEN=" + token("alice", "another")}, "", args...); status != 1 || !strings.Contains(errOut, "the token is not for this user or device: ") {
 			t.Errorf("%s with another's token: exit status %d: %s", transport, status, errOut)
 		}
 	}
