@@ -60,7 +60,13 @@ func (g *Guard) Close() {
 
 // Listener is l, with connections that are followed.
 func (g *Guard) Listener(l net.Listener) net.Listener {
-	g.start.Do(func() { g.sweeping.Go(g.run) })
+	g.start.Do(func() {
+		g.mu.Lock() // a Close meanwhile waits for run, or keeps it from starting
+		defer g.mu.Unlock()
+		if !g.closed {
+			g.sweeping.Go(g.run)
+		}
+	})
 	return &listener{l, g}
 }
 
