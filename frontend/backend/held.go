@@ -24,6 +24,7 @@ const (
 	listDraining = time.Second      // to read it once the server drains
 	listRetry    = time.Second      // after which a client may ask again that was refused
 
+	listPiece     = 32 << 10 // bytes of a list that are written at once
 	listedMessage = 512 // bytes that a message takes in a list while it is made, beside its payload and headers, roughly
 	listedDevice  = 512
 )
@@ -37,6 +38,13 @@ func (s *Server) holdList(bytes int64, code protocol.Code) (release func(), _ *p
 		return nil, e
 	}
 	return func() { s.lists.Release(bytes) }, nil
+}
+
+// encode encodes a piece of a list by f, as one of few: callers of lists who took every processor would hold up publishes.
+func (s *Server) encode(f func()) {
+	s.encoders <- struct{}{}
+	defer func() { <-s.encoders }()
+	f()
 }
 
 func (s *Server) timeFor(bytes int64) time.Duration {
@@ -109,7 +117,9 @@ func listHandler[In any](c call, request func() In, list func(*service, context.
 			return g.server.done(c, began, err)
 		}
 		defer release()
-		encoded, bad := proto.Marshal(answer())
+		var encoded []byte
+		var bad error
+		g.server.encode(func() { encoded, bad = proto.Marshal(answer()) })
 		if bad != nil {
 			return g.server.done(c, began, asError(bad))
 		}

@@ -72,22 +72,24 @@ func (s *Server) serveMessages(w http.ResponseWriter, r *http.Request, user, _ s
 		return err
 	}
 	defer release()
-	s.withDeadline(w, bytes, func() { writeMessages(w, messages) })
+	s.withDeadline(w, bytes, func() { s.writeMessages(w, messages) })
 	return nil
 }
 
-func writeMessages(w http.ResponseWriter, messages []*protocol.Message) {
+func (s *Server) writeMessages(w http.ResponseWriter, messages []*protocol.Message) {
 	w.Header()["Content-Type"], w.Header()["Cache-Control"] = typeJSON, noStore
-	b := append(make([]byte, 0, 4<<10), `{"messages":[`...)
-	for i, m := range messages {
-		if i > 0 {
-			b = append(b, ',')
-		}
-		if b = appendMessage(b, m); len(b) >= 32<<10 {
-			if _, err := w.Write(b); err != nil {
-				return // the client has gone away, or does not read
+	b := append(make([]byte, 0, listPiece), `{"messages":[`...)
+	for rest := messages; len(rest) > 0; b = b[:0] {
+		s.encode(func() {
+			for ; len(rest) > 0 && len(b) < listPiece; rest = rest[1:] {
+				if len(rest) < len(messages) {
+					b = append(b, ',')
+				}
+				b = appendMessage(b, rest[0])
 			}
-			b = b[:0]
+		})
+		if _, err := w.Write(b); err != nil {
+			return // the client has gone away, or does not read
 		}
 	}
 	w.Write(append(b, "]}\n"...))

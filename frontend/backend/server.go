@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -49,6 +50,7 @@ type Server struct {
 	room     *room
 	guard    *h2.Guard           // of the gRPC port
 	lists    *semaphore.Weighted // bytes that clients are reading
+	encoders chan struct{}       // a token a list that is being encoded
 	listTime time.Duration
 	draining chan struct{}
 
@@ -68,7 +70,7 @@ func New(cfg Config, r Router, keys *auth.Keys, reg prometheus.Registerer) (*Ser
 		return nil, err
 	}
 	s := &Server{cfg: cfg, router: r, keys: keys, metrics: newMetrics(),
-		room: newRoom(&cfg), lists: semaphore.NewWeighted(cfg.ListBytes), listTime: listTime, draining: make(chan struct{})}
+		room: newRoom(&cfg), lists: semaphore.NewWeighted(cfg.ListBytes), encoders: make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2)), listTime: listTime, draining: make(chan struct{})}
 	if cfg.PublishesPerSecond > 0 {
 		s.limiter = rate.NewLimiter(rate.Limit(cfg.PublishesPerSecond), cfg.PublishBurst)
 	}

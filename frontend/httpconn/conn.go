@@ -128,6 +128,8 @@ func remember(ctx context.Context, c net.Conn) context.Context {
 		return context.WithValue(ctx, connKey{}, c)
 	case secure:
 		return context.WithValue(ctx, connKey{}, c.conn)
+	case *tls.Conn:
+		return context.WithValue(ctx, resetsKey{}, &resets{conn: c})
 	}
 	return ctx
 }
@@ -136,6 +138,9 @@ func remember(ctx context.Context, c net.Conn) context.Context {
 // notice, so that the lines are counted as they come. RFC 9112 6.1, 6.3.
 func ending(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if x, ok := r.Context().Value(resetsKey{}).(*resets); ok {
+			defer x.served(r.Context(), time.Now())
+		}
 		if c, ok := r.Context().Value(connKey{}).(*conn); ok {
 			if r.Header["Content-Length"] != nil {
 				c.shown.Add(1)

@@ -61,7 +61,7 @@ func TestNonsenseIsRefused(t *testing.T) {
 		{"bad variable", []string{"RAMEN_FRONTEND_HEARTBEAT=1ms"}, []string{"--dev"}, []string{"heartbeat is 1ms", "1s to 60s"}},
 		{"bad address", nil, []string{"--dev", "--listen.devices", "8080"}, []string{"listen.devices", `"8080"`, ":8080"}},
 		{"bad level", nil, []string{"--dev", "--log.level", "loud"}, []string{"log.level", "debug, info, warn or error"}},
-		{"occupied port", nil, []string{"--dev", "--data", dir, "--listen.backends", taken.Addr().String()}, []string{"listen.backends", taken.Addr().String(), "address already in use"}},
+		{"occupied port", nil, []string{"--dev", "--data", t.TempDir(), "--listen.backends", taken.Addr().String()}, []string{"listen.backends", taken.Addr().String(), "address already in use"}},
 		{"data under a file", nil, []string{"--dev", "--data", filepath.Join(file, "data")}, []string{filepath.Join(file, "data"), "not a directory"}},
 		{"data is a file", nil, []string{"--dev", "--data", file}, []string{file, "not a directory"}},
 		{"an argument", nil, []string{"--dev", "now"}, []string{"now"}},

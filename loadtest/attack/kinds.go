@@ -10,6 +10,7 @@ type attack struct {
 	name  string
 	what  string   // in a line
 	flags []string // of the server, beside the common ones
+	small bool     // the server may use 256 MiB, as in a small container
 	tls   bool     // the devices' ports speak it
 	much  bool     // so like another that the tests leave it out
 	// prepare makes what the flood needs, before anything is measured. May be nil.

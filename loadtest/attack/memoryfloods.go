@@ -8,38 +8,35 @@ import (
 	"sync/atomic"
 )
 
-// smallMemory is what the floods of memory have configured.
-var smallMemory = []string{"--gateway.memory-bytes", "64MiB"}
-
 // memoryFloods fill memory with what waits, by publishers with a key and devices with tokens.
 var memoryFloods = []attack{
-	{name: "memory-plain", what: "payloads of 4 KB, with 64 MiB of gateway.memory_bytes", flags: smallMemory, flood: publishFlood(900, func(_ int64, m message) {
+	{name: "memory-plain", what: "payloads of 4 KB, in 256 MiB, of which 66 MiB are for messages", small: true, flood: publishFlood(100, func(_ int64, m message) {
 		m["payload"] = strings.Repeat("x", 4000)
 	})},
-	{name: "memory-where", what: "where with values of 4,000 bytes, each another", flags: smallMemory, flood: publishFlood(900, func(i int64, m message) {
+	{name: "memory-where", what: "where with values of 4,000 bytes, each another", small: true, flood: publishFlood(100, func(i int64, m message) {
 		m["where"] = map[string]string{"label.x": fmt.Sprintf("%d%s", i, strings.Repeat("x", 3980))}
 	})},
-	{name: "memory-where-keys", much: true, what: "where with 400 keys and empty values", flags: smallMemory, flood: publishFlood(100, func(i int64, m message) {
+	{name: "memory-where-keys", much: true, what: "where with 400 keys and empty values", small: true, flood: publishFlood(100, func(i int64, m message) {
 		where := make(map[string]string)
 		for k := range 360 {
 			where[fmt.Sprintf("label.%x", int64(k)+i)] = ""
 		}
 		m["where"] = where
 	})},
-	{name: "memory-headers", what: "headers of 4 KiB in 500 entries", flags: smallMemory, flood: publishFlood(100, func(i int64, m message) {
+	{name: "memory-headers", what: "headers of 4 KiB in 500 entries", small: true, flood: publishFlood(100, func(i int64, m message) {
 		headers := make(map[string]string)
 		for k := range 500 {
 			headers[fmt.Sprintf("%x", int64(k)+i)] = "x"
 		}
 		m["headers"] = headers
 	})},
-	{name: "memory-words", what: "no payload, but ids, types and keys of 128 bytes", flags: smallMemory, flood: publishFlood(1000, func(i int64, m message) {
+	{name: "memory-words", what: "no payload, but ids, types and keys of 128 bytes", small: true, flood: publishFlood(1000, func(i int64, m message) {
 		m["id"], m["type"], m["collapse_key"] = long("i", i), long("t", i), long("k", i)
 	})},
-	{name: "memory-tiny", much: true, what: "messages with nothing in them", flags: smallMemory, flood: publishFlood(1000, func(int64, message) {})},
-	{name: "memory-users", what: "each message to another user", flags: smallMemory, flood: publishFlood(1000, func(i int64, m message) { m["user"] = fmt.Sprintf("user-%d", i) })},
-	{name: "memory-devices", what: "each poll by another device, with a context of 1 KiB", flags: smallMemory, flood: deviceFlood},
-	{name: "memory-verdicts", what: "64 devices a user, none of which any where fits", flags: smallMemory, flood: verdictFlood},
+	{name: "memory-tiny", much: true, what: "messages with nothing in them", small: true, flood: publishFlood(1000, func(int64, message) {})},
+	{name: "memory-users", what: "each message to another user", small: true, flood: publishFlood(1000, func(i int64, m message) { m["user"] = fmt.Sprintf("user-%d", i) })},
+	{name: "memory-devices", what: "each poll by another device, with a context of 1 KiB", small: true, flood: deviceFlood},
+	{name: "memory-verdicts", what: "64 devices a user, none of which any where fits", small: true, flood: verdictFlood},
 }
 
 func long(prefix string, i int64) string {

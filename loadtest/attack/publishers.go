@@ -16,7 +16,7 @@ import (
 
 // slowPublishers take the server's room for publishes that are under way, and do not give it back.
 var slowPublishers = []attack{
-	{name: "publish-streams-deaf", what: "16 PublishStreams with a key that send and never read their answers", flood: deafStreams},
+	{name: "publish-streams-deaf", small: true, what: "16 PublishStreams with a key that send and never read their answers", flood: deafStreams},
 	{name: "bodies-declared", what: "64 bodies of 4 MiB that are declared and come byte by byte", flood: slowBodies(0)},
 	{name: "bodies-unfinished", what: "64 bodies of 4 MiB of which the last byte never comes", flood: slowBodies(4<<20 - 1)},
 }

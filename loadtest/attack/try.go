@@ -21,10 +21,18 @@ type config struct {
 	Self   []string      // this program, to be the attacker
 }
 
+// smallLimit is what a server may use that is attacked by publishers with a key: whatever they publish is accepted and kept, up to the
+// limits that follow from it.
+const smallLimit = "256MiB"
+
 // try starts a server and its canaries, has it attacked, and tells what came of it.
 func try(ctx context.Context, c config, a attack) *row {
 	r := &row{Attack: a}
-	s, err := host.StartServer(ctx, host.ServerConfig{Binary: c.Binary, Dir: c.Dir, Auth: true, TLS: a.tls, Args: a.flags})
+	var env []string
+	if a.small {
+		env = append(env, "GOMEMLIMIT="+smallLimit)
+	}
+	s, err := host.StartServer(ctx, host.ServerConfig{Binary: c.Binary, Dir: c.Dir, Auth: true, TLS: a.tls, Args: a.flags, Env: env})
 	if err != nil {
 		r.Err = err
 		return r

@@ -31,6 +31,7 @@ type ServerConfig struct {
 	TLS        bool     // devices' ports speak it, with a certificate of our own
 	Floor      bool     // a floor (package floor) instead of RAMEN: it has no data, and nothing else of this
 	Args       []string // more flags of ramen serve
+	Env        []string // more variables, NAME=VALUE
 
 	// For a server in another network namespace; nil: it is in ours. Enter puts the thread there that it is started from, which
 	// is not used again; Dial reaches its backends' port.
@@ -82,6 +83,9 @@ func (s *Server) start(ctx context.Context, cfg *ServerConfig) error {
 	}
 	s.cmd = exec.Command(cfg.Binary, args...)
 	s.cmd.Stderr = s.log
+	if len(cfg.Env) > 0 {
+		s.cmd.Env = append(os.Environ(), cfg.Env...)
+	}
 	s.cmd.SysProcAttr = OwnGroup()
 	out, err := s.cmd.StdoutPipe()
 	if err != nil {

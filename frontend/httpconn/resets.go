@@ -1,0 +1,47 @@
+package httpconn
+
+import (
+	"context"
+	"net"
+	"sync"
+	"time"
+)
+
+// Requests that a client of HTTP/2 resets as soon as it has opened them cost it nothing, and the server a head and a handler each.
+// net/http ends such a connection only where the handlers are slower than the resets (CVE-2023-44487).
+const (
+	mostResets = 200         // a connection and second
+	young      = time.Second // a request that lived for longer was a stream, and its end is no abuse
+)
+
+type resetsKey struct{}
+
+// resets counts the requests of a connection of HTTP/2 that its client has reset while they were young.
+type resets struct {
+	conn net.Conn
+
+	mu    sync.Mutex
+	since time.Time // guarded by mu: when counting began
+	n     int       // guarded by mu
+}
+
+// served counts a request that began at began and whose handler has returned. It ends the connection over the bound.
+func (x *resets) served(ctx context.Context, began time.Time) {
+	if ctx.Err() == nil {
+		return
+	}
+	now := time.Now()
+	if now.Sub(began) > young {
+		return
+	}
+	x.mu.Lock()
+	if now.Sub(x.since) > time.Second {
+		x.since, x.n = now, 0
+	}
+	x.n++
+	over := x.n > mostResets
+	x.mu.Unlock()
+	if over {
+		_ = x.conn.Close()
+	}
+}
