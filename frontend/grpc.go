@@ -137,7 +137,6 @@ var _ sock.Handler = (*grpcStream)(nil)
 
 // Stream serves one device.
 func (d *devices) Stream(rpc ramenpb.Devices_StreamServer) error {
-	defer h2.Left(rpc.Context())
 	end, ok := grpc.ServerTransportStreamFromContext(rpc.Context()).(finisher)
 	if !ok {
 		return status.Error(codes.Internal, "this transport's streams cannot be ended by the server")

@@ -98,7 +98,7 @@ func (l *limits) enterFrom(remote netip.Addr) (*source, *refusal) {
 func (l *limits) full() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.cfg.MaxStreams > 0 && l.streams >= l.cfg.MaxStreams
+	return l.streams >= l.most
 }
 
 // call counts a request that is no stream, such as an ack.

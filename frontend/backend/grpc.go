@@ -88,10 +88,7 @@ func (s *Server) admit(_ context.Context, in *tap.Info) (known bool, _ error) {
 	if !ok {
 		return false, nil
 	}
-	key := ""
-	if values := in.Header.Get("authorization"); len(values) > 0 {
-		key = values[0]
-	}
+	key := auth.Credential(in.Header.Get("authorization"))
 	began := time.Now()
 	if err := s.allow(key, m.scope); err != nil && err.Code != protocol.CodePermissionDenied {
 		return false, s.done(m.call, began, err)

@@ -25,7 +25,7 @@ const (
 	listRetry    = time.Second      // after which a client may ask again that was refused
 
 	listPiece     = 32 << 10 // bytes of a list that are written at once
-	listedMessage = 512 // bytes that a message takes in a list while it is made, beside its payload and headers, roughly
+	listedMessage = 512      // bytes that a message takes in a list while it is made, beside its payload and headers, roughly
 	listedDevice  = 512
 )
 
@@ -144,16 +144,23 @@ func (s *Server) sendList(stream grpc.ServerStream, a *listAnswer, bytes int64) 
 	}
 	late := time.NewTimer(s.timeFor(bytes))
 	defer late.Stop()
+	over, turn := ctx.Done(), uint32(0)
 	for draining := s.draining; ; {
 		select {
 		case <-a.gone:
 			return nil
 		case <-conn.Gone():
 			return ctx.Err()
+		case <-over: // grpc forgets the answer, without a word, unless a write of it is stuck
+			over, turn = nil, conn.Turn()
+			late.Reset(listDraining)
 		case <-draining:
 			draining = nil
 			late.Reset(listDraining)
 		case <-late.C:
+			if over == nil && (turn%2 == 0 || conn.Turn() != turn) {
+				return ctx.Err()
+			}
 			s.metrics.unread.Inc()
 			_ = conn.Close()
 		}

@@ -45,7 +45,7 @@ func (s *Server) Handler(rest http.Handler) http.Handler {
 // Readers serves h to who may read: with authentication, to keys with that scope.
 func (s *Server) Readers(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if err := s.allow(r.Header.Get("Authorization"), auth.ScopeRead); err != nil {
+		if err := s.allow(auth.Credential(r.Header["Authorization"]), auth.ScopeRead); err != nil {
 			writeError(w, err)
 			return
 		}

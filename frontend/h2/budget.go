@@ -42,6 +42,7 @@ type limits struct {
 	calls   allowance // HEADERS that open a stream
 	resets  allowance // RST_STREAM
 	nothing allowance // frames that carry nothing; what is sent to the peer earns more
+	small   allowance // DATA frames with a short message; a rate of 0: they are among nothing
 }
 
 // Frames that carry nothing are PING, SETTINGS, WINDOW_UPDATE, PRIORITY, CONTINUATION, unknown ones, and DATA of a few bytes. Good
@@ -49,8 +50,9 @@ type limits struct {
 const (
 	nothingRate  = 200
 	nothingBurst = 4000
-	earnedByOne  = 4  // for each DATA or HEADERS frame that is sent to the peer
-	fewBytes     = 64 // DATA below it carries nothing: grpc keeps some 100 bytes for each
+	earnedByOne  = 4     // for each DATA or HEADERS frame that is sent to the peer
+	smallRate    = 20000 // of a pipelined PublishStream: what grpc keeps for them is some 4 MB a connection at most
+	fewBytes     = 64    // DATA below it carries nothing: grpc keeps some 100 bytes for each
 )
 
 func knownLimits(c *Config, p *Port) limits {
@@ -59,6 +61,7 @@ func knownLimits(c *Config, p *Port) limits {
 		calls:   allowance{float32(p.CallsPerSecond), 2 * float32(p.CallsPerSecond)},
 		resets:  allowance{resets, max(10*resets, 2*float32(p.Calls))}, // all calls of a proxy may be cancelled at once
 		nothing: allowance{nothingRate, nothingBurst},
+		small:   allowance{smallRate, 2 * smallRate},
 	}
 }
 

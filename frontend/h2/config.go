@@ -35,7 +35,7 @@ func (c Config) Validate() error {
 // Port is what its owner knows of a port.
 type Port struct {
 	Name  string // the label of its metrics: devices or backends
-	Opens string // the full method whose calls show a token in their first message, such as /ramen.v1.Devices/Stream; its handler calls Known and Left
+	Opens string // the full method whose calls show a token in their first message, such as /ramen.v1.Devices/Stream; its handler calls Known
 
 	Calls          int // most calls at once of a known connection, as grpc announces it
 	CallsPerSecond int // that a known connection may open, with a burst of twice as many; 0: no limit

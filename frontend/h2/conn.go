@@ -25,6 +25,7 @@ type Conn struct {
 	over    atomic.Bool   // it is ended by this side
 	waiting atomic.Int32  // calls that were let in while it was unknown, and have not ended
 	sent    atomic.Uint32 // DATA and HEADERS frames to the peer
+	turns   atomic.Uint32 // of Write, two each: odd while one is under way
 	last    atomic.Uint32 // the highest stream that the peer has opened
 
 	// owned by the goroutine that reads
@@ -63,13 +64,6 @@ func From(ctx context.Context) *Conn {
 // Known says that the call of ctx bears a good token or key: its connection may open as many as the port has.
 func Known(ctx context.Context) { From(ctx).setKnown() }
 
-// Left says that a call of ctx, of the port's Service, has ended.
-func Left(ctx context.Context) {
-	if c := From(ctx); c != nil {
-		c.waiting.Add(-1)
-	}
-}
-
 func (c *Conn) setKnown() {
 	if c == nil || c.known.Load() {
 		return
@@ -80,10 +74,17 @@ func (c *Conn) setKnown() {
 // errCalm is what grpc reads of a connection that was ended.
 var errCalm = errors.New("frontend/h2: the peer asked for too much")
 
+// unknownRead is how much of an unknown connection is read at once, in bytes: a client may send what it likes behind its preface,
+// before it has seen how many calls it may open.
+const unknownRead = 2 << 10
+
 // Read implements net.Conn.
 func (c *Conn) Read(b []byte) (int, error) {
 	if c.over.Load() {
 		return 0, errCalm
+	}
+	if len(b) > unknownRead && !c.known.Load() {
+		b = b[:unknownRead] // so that grpc has seen a token before all that came with it is counted
 	}
 	n, err := c.Conn.Read(b)
 	if n > 0 {
@@ -99,8 +100,13 @@ func (c *Conn) Read(b []byte) (int, error) {
 func (c *Conn) Write(b []byte) (int, error) {
 	c.out.mu.Lock()
 	defer c.out.mu.Unlock()
+	c.turns.Add(1)
+	defer c.turns.Add(1)
 	return c.writeLocked(b)
 }
+
+// Turn tells what Write does: two answers that are the same and odd say that one write has been under way all the time between.
+func (c *Conn) Turn() uint32 { return c.turns.Load() }
 
 // Close implements net.Conn.
 func (c *Conn) Close() error {
@@ -138,7 +144,12 @@ func (c *Conn) calm(why reason) {
 		return
 	}
 	c.guard.metrics.ended[why].Inc()
-	c.goAway(why)
+	for range goAwayTries { // grpc may be writing answers to what came before
+		if c.goAway(why) {
+			break
+		}
+		time.Sleep(goAwayPause)
+	}
 	timer := time.NewTimer(linger)
 	defer timer.Stop()
 	select {
@@ -147,14 +158,20 @@ func (c *Conn) calm(why reason) {
 	}
 }
 
-// goAway writes GOAWAY, where that can be done at once.
-func (c *Conn) goAway(why reason) {
+// How often, and after which pause each, calm tries to write GOAWAY.
+const (
+	goAwayTries = 20
+	goAwayPause = 5 * time.Millisecond
+)
+
+// goAway writes GOAWAY, and reports whether that could be done at once.
+func (c *Conn) goAway(why reason) bool {
 	if !c.out.mu.TryLock() {
-		return
+		return false
 	}
 	defer c.out.mu.Unlock()
 	if !c.out.began || !c.out.scan.between() {
-		return
+		return false
 	}
 	text := why.text()
 	frame := appendHead(nil, 8+len(text), typeGoAway, 0, 0)
@@ -163,4 +180,5 @@ func (c *Conn) goAway(why reason) {
 	frame = append(frame, text...)
 	c.raw.SetWriteDeadline(time.Now().Add(linger))
 	c.Conn.Write(frame)
+	return true
 }

@@ -13,7 +13,7 @@ const unread = -1
 
 // counts are what a connection may still do.
 type counts struct {
-	calls, resets, nothing budget
+	calls, resets, nothing, small budget
 
 	known bool   // as what it was counted last
 	sent  uint32 // frames to the peer when they earned last
@@ -22,6 +22,7 @@ type counts struct {
 func (k *counts) fill(l *limits) {
 	now := nowMS()
 	k.calls, k.resets, k.nothing = budget{l.calls.burst, now}, budget{l.resets.burst, now}, budget{l.nothing.burst, now}
+	k.small = budget{l.small.burst, now}
 }
 
 // arrived follows what was read.
@@ -67,6 +68,9 @@ func (c *Conn) begin() reason {
 		c.dataBegin()
 		if h.length >= fewBytes || h.flags&flagEndStream != 0 {
 			return fine
+		}
+		if l.small.rate > 0 && h.length > messageHead {
+			return within(c.counts.small.spend(l.small, c.earned), manyNothings)
 		}
 	case typeHeaders:
 		if h.stream > c.last.Load() {

@@ -75,11 +75,10 @@ func (c *Conn) dataEnd() reason {
 		}
 		return fine
 	}
-	more := c.keep(id, m)
-	if more == 0 {
+	if c.keep(id, m) == 0 {
 		return fine
 	}
-	return c.guard.unfinished(c, more)
+	return c.guard.unfinished(c)
 }
 
 // keep keeps what has come of a message, and answers by how many bytes that is more than before.
@@ -104,6 +103,7 @@ func (c *Conn) keep(id uint32, m message) (more int) {
 	}
 	*kept = m
 	c.pending += more
+	c.guard.bytes.Add(int64(more)) // under mu, as what takes it off
 	return more
 }
 

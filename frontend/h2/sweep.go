@@ -57,10 +57,10 @@ func (c *Conn) grow() (some, late bool) {
 	return true, late
 }
 
-// unfinished counts so many bytes more of unfinished messages of c. Over the bound the connection with the oldest of all ends: a
+// unfinished looks at what unfinished messages hold, once there is more of c. Over the bound the connection with the oldest of all ends: a
 // good client's message takes a moment, those of an attacker stay.
-func (g *Guard) unfinished(c *Conn, more int) reason {
-	if g.watch(c) && g.bytes.Add(int64(more)) > int64(g.port.Unfinished) {
+func (g *Guard) unfinished(c *Conn) reason {
+	if g.watch(c) && g.bytes.Load() > int64(g.port.Unfinished) {
 		return g.relieve(c)
 	}
 	return fine
@@ -117,4 +117,11 @@ func (c *Conn) oldest() int {
 		age = max(age, m.age)
 	}
 	return age
+}
+
+// coming reports whether c has an unfinished message.
+func (c *Conn) coming() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.partial) > 0
 }

@@ -111,6 +111,10 @@ func (q *waits) sweep() (late []context.Context) {
 	defer q.mu.Unlock()
 	for w := q.first; w != nil; {
 		next := w.next
+		if c := From(w.ctx); c != nil && c.coming() {
+			w = next // its message may be on the way: whether it comes too slowly is seen by its bytes
+			continue
+		}
 		if w.age++; w.age > slowAfter {
 			late = append(late, w.ctx)
 			q.removeLocked(w)

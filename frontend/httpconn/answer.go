@@ -15,8 +15,9 @@ import (
 var (
 	statusLine = []byte("HTTP/1.1 ")
 	cannedHead = []byte("\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\n")
-	// expectation is the one that goes the way of a handler's answer, without a body. No handler here gives this status.
-	expectation = []byte("HTTP/1.1 417 ")
+	// expectation is the one that goes the way of a handler's answer, without a body. No handler here gives this status, and no body has
+	// its line: JSON has no CR as it is.
+	expectation = []byte("HTTP/1.1 417 Expectation Failed\r\n")
 )
 
 // rewrite is what stands for b where it is an answer of net/http's own; nil where it is not.

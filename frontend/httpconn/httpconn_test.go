@@ -14,6 +14,7 @@ import (
 	"math/big"
 	"net"
 	"net/http"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -21,7 +22,9 @@ import (
 	"go.uber.org/goleak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("net/http.(*conn).closeWriteAndWait"))
+}
 
 // patience bounds every wait of these tests.
 const patience = 20 * time.Second
@@ -291,6 +294,30 @@ func FuzzLineCounter(f *testing.F) {
 		}
 		if want := strings.Count(string(lower), "\ncontent-length"); l.n.Load() != int64(want) {
 			t.Fatalf("%d lines are counted, not %d", l.n.Load(), want)
+		}
+	})
+}
+
+// TestFix10TextOfAPayloadIsNoAnswer: a body that is written in parts may have any text at the head of a part.
+func TestFix10TextOfAPayloadIsNoAnswer(t *testing.T) {
+	both(t, func(t *testing.T, secure bool) {
+		for _, text := range []string{"HTTP/1.1 417 ", "HTTP/1.1 400 Bad Request", "HTTP/1.1 431 "} {
+			for pad := range len(text) {
+				want := `"` + strings.Repeat("x", pad) + strings.Repeat(text, 900) + `"`
+				dial := serve(t, &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+					w.Header().Set("Content-Length", strconv.Itoa(len(want)))
+					io.WriteString(w, want)
+				})}, secure)
+				c := dial()
+				io.WriteString(c, "GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+				resp, err := http.ReadResponse(bufio.NewReader(c), nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if body, err := io.ReadAll(resp.Body); err != nil || string(body) != want {
+					t.Errorf("%q behind %d: %d bytes, %v", text, pad, len(body), err)
+				}
+			}
 		}
 	})
 }

@@ -254,3 +254,48 @@ func TestFix22ShutdownWaitsForNobodyWhoDoesNotRead(t *testing.T) {
 		t.Errorf("the shutdown took %v", took)
 	}
 }
+
+// TestFix16PipelinedShortMessagesAreServed: what PublishStream is for is no flood.
+func TestFix16PipelinedShortMessagesAreServed(t *testing.T) {
+	s := secured(t)
+	backends, ctx := s.backends(t)
+	const n = 20000
+	rpc, err := backends.PublishStream(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sent := make(chan error, 1)
+	go func() {
+		for i := range n {
+			m := &ramenpb.Publish{User: fmt.Sprint("u", i%100), TtlMs: 1000, Payload: []byte("{}")}
+			if err := rpc.Send(&ramenpb.PublishRequest{Messages: []*ramenpb.Publish{m}}); err != nil {
+				sent <- err
+				return
+			}
+		}
+		sent <- rpc.CloseSend()
+	}()
+	for i := range n {
+		if _, err := rpc.Recv(); err != nil {
+			t.Fatalf("answer %d: %v", i, err)
+		}
+	}
+	if err := <-sent; err != nil {
+		t.Error(err)
+	}
+}
+
+// TestFix16CallsRightBehindThePrefaceAreServed: a client that bears a good key may send before it has seen the server's settings.
+func TestFix16CallsRightBehindThePrefaceAreServed(t *testing.T) {
+	s := secured(t)
+	backends, ctx := s.backends(t)
+	var calls sync.WaitGroup
+	for range 300 { // on a connection that is made for the first of them
+		calls.Go(func() {
+			if _, err := backends.Publish(ctx, &ramenpb.PublishRequest{Messages: []*ramenpb.Publish{{User: "u", TtlMs: 1000}}}); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	calls.Wait()
+}

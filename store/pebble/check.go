@@ -95,7 +95,8 @@ func canBeMade(dir string) error {
 
 // checkEngine reads what readState would refuse.
 func checkEngine(cfg *Config, lock *engine.Lock) (err error) {
-	db, err := engine.Open(cfg.Dir, &engine.Options{ReadOnly: true, Lock: lock, FormatMajorVersion: engine.FormatNewest, Logger: noLog{}})
+	db, err := engine.Open(cfg.Dir, &engine.Options{ReadOnly: true, Lock: lock, FormatMajorVersion: engine.FormatNewest, Logger: noLog{},
+		EventListener: &engine.EventListener{DataCorruption: func(engine.DataCorruptionInfo) {}}}) // else it ends the process
 	if errors.Is(err, engine.ErrDBDoesNotExist) {
 		return nil // a new store
 	}

@@ -4,11 +4,15 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
+	"os"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
+	engine "github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"ramen/store/pebble/journal"
@@ -67,7 +71,7 @@ func (r *Repaired) repair(cfg Config, log *slog.Logger) error {
 }
 
 // prepare does what is to be done before the store can be opened.
-func (r *Repaired) prepare(cfg Config, l *listing) error {
+func (r *Repaired) prepare(cfg Config, l *listing) (err error) {
 	_, wrong := verify(cfg)
 	if wrong == nil || len(l.data()) == 0 || l.has[creatingName] {
 		return nil // the next start sees to the rest
@@ -79,23 +83,44 @@ func (r *Repaired) prepare(cfg Config, l *listing) error {
 	if err := r.copyAside(cfg, l); err != nil {
 		return err
 	}
+	defer func() {
+		if err != nil { // what was derived may be wrong: another try must not take it for what was there
+			err = errors.Join(err, removeFiles(cfg.Dir, markers))
+		}
+	}()
 	for _, name := range markers {
 		if err := writeSynced(vfs.Default, cfg.Dir, name, []byte(markerText)); err != nil {
 			return err
 		}
 		r.Did = append(r.Did, "made "+name+" anew: other files say what it was")
 	}
-	return r.renameSegments(cfg)
+	var tables []string
+	if len(markers) > 0 {
+		tables = l.tables
+	}
+	return r.renameSegments(cfg, tables)
 }
 
-// copyAside copies what a repair may change: the journal, and small files.
+func removeFiles(dir string, names []string) error {
+	var errs []error
+	for _, name := range names {
+		if err := vfs.Default.Remove(vfs.Default.PathJoin(dir, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(append(errs, syncDir(vfs.Default, dir))...)
+}
+
+// copyAside copies what a repair may change: the journal and small files. Tables, which the engine may drop once it is open, are linked.
 func (r *Repaired) copyAside(cfg Config, l *listing) error {
-	aside := vfs.Default.PathJoin(cfg.Dir, damagedPrefix+cfg.Now().UTC().Format("20060102-150405"))
-	if err := vfs.Default.MkdirAll(aside, 0o750); err != nil {
+	aside, err := makeAside(vfs.Default.PathJoin(cfg.Dir, damagedPrefix+cfg.Now().UTC().Format("20060102-150405")))
+	if err != nil {
 		return err
 	}
-	names := append(append([]string{}, l.journal...), l.engine...)
-	for _, name := range names {
+	for _, name := range slices.Concat(l.journal, l.engine, l.markers, l.tables) {
+		if slices.Contains(l.tables, name) && vfs.Default.Link(vfs.Default.PathJoin(cfg.Dir, name), vfs.Default.PathJoin(aside, name)) == nil {
+			continue // tables are never written to
+		}
 		in, err := vfs.Default.Open(vfs.Default.PathJoin(cfg.Dir, name))
 		if err != nil {
 			return err
@@ -111,6 +136,20 @@ func (r *Repaired) copyAside(cfg Config, l *listing) error {
 	}
 	r.Copy = aside
 	return errors.Join(syncDir(vfs.Default, aside), syncDir(vfs.Default, cfg.Dir))
+}
+
+// makeAside makes a directory that was not there: an earlier repair's copy is not written over.
+func makeAside(name string) (string, error) {
+	for n := 1; ; n++ {
+		aside := name
+		if n > 1 {
+			aside = fmt.Sprintf("%s-%d", name, n)
+		}
+		err := os.Mkdir(aside, 0o750)
+		if err == nil || !errors.Is(err, fs.ErrExist) {
+			return aside, err
+		}
+	}
 }
 
 var formatOption = regexp.MustCompile(`(?m)^\s*format_major_version=(\d{1,3})\s*$`)
@@ -172,13 +211,18 @@ func readWhole(path string) ([]byte, error) {
 	return b, errors.Join(err, f.Close())
 }
 
-// renameSegments puts segments of the journal back under their own names.
-func (r *Repaired) renameSegments(cfg Config) error {
+// renameSegments puts segments of the journal back under their own names. Tables, where they are given, must all be named by the
+// manifest: one that names not all of them may be older than the one that counted, and the engine would drop the others.
+func (r *Repaired) renameSegments(cfg Config, tables []string) error {
 	s, err := openToRead(cfg)
 	if err != nil {
 		return fmt.Errorf("%w: tables cannot be repaired; restore a backup", err)
 	}
-	first, err := s.journalStart()
+	err = namesAll(s.db, tables)
+	var first uint64
+	if err == nil {
+		first, err = s.journalStart()
+	}
 	if err == nil {
 		err = s.readIdentity()
 	}
@@ -188,4 +232,27 @@ func (r *Repaired) renameSegments(cfg Config) error {
 	moved, err := journal.PutBack(journal.Config{FS: vfs.Default, Dir: cfg.Dir, Secret: s.secret}, first)
 	r.Did = append(r.Did, moved...)
 	return err
+}
+
+// namesAll reports which of the tables the opened engine knows nothing of.
+func namesAll(db *engine.DB, tables []string) error {
+	if len(tables) == 0 {
+		return nil
+	}
+	levels, err := db.SSTables()
+	if err != nil {
+		return err
+	}
+	known := make(map[string]bool)
+	for _, level := range levels {
+		for _, t := range level {
+			known[fmt.Sprintf("%06d.sst", uint64(t.FileNum))] = true
+		}
+	}
+	for _, name := range tables {
+		if !known[name] {
+			return fmt.Errorf("the MANIFEST that seems to count does not name the table %s, so it may not be the one that counted: restore a backup, or put the missing files back", name)
+		}
+	}
+	return nil
 }

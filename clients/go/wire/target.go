@@ -18,18 +18,12 @@ type GRPCTarget struct {
 }
 
 // ParseGRPCTarget reads the address of a gRPC port: host:port, which speaks TLS where cfg is set; https://host[:port], which always
-// does (with the system's roots where cfg is nil); http://host:port, which never does; or grpc-go's own names dns:///host:port and
-// unix:path. The error says what would be right.
+// does (with the system's roots where cfg is nil); http://host:port, which never does; or a name of grpc-go's own resolvers, such as
+// dns:///host:port and unix:path. The error says what would be right.
 func ParseGRPCTarget(addr string, cfg *tls.Config) (GRPCTarget, error) {
-	scheme, rest, found := strings.Cut(addr, "://")
+	found := strings.Contains(addr, "://")
 	switch {
-	case strings.HasPrefix(addr, "unix:"):
-		return GRPCTarget{Addr: addr, TLS: cfg}, nil
-	case found && scheme == "dns":
-		_, rest, _ = strings.Cut(rest, "/") // dns://resolver/host:port
-		if err := checkHostPort(rest); err != nil {
-			return GRPCTarget{}, fmt.Errorf("wire: gRPC address %q: %w", addr, err)
-		}
+	case resolved(addr):
 		return GRPCTarget{Addr: addr, TLS: cfg}, nil
 	case found:
 		return parseGRPCURL(addr, cfg)
@@ -39,6 +33,18 @@ func ParseGRPCTarget(addr string, cfg *tls.Config) (GRPCTarget, error) {
 	}
 	return GRPCTarget{Addr: addr, TLS: cfg}, nil
 }
+
+// resolved reports whether addr is a name for a resolver that grpc-go has.
+func resolved(addr string) bool {
+	for _, scheme := range []string{"dns:", "passthrough:", "unix:", "unix-abstract:", "vsock:", "xds:"} {
+		if rest, ok := strings.CutPrefix(addr, scheme); ok && !allDigits(rest) { // dns:8081 is a host and a port
+			return true
+		}
+	}
+	return false
+}
+
+func allDigits(s string) bool { return strings.Trim(s, "0123456789") == "" }
 
 func parseGRPCURL(addr string, cfg *tls.Config) (GRPCTarget, error) {
 	u, err := url.Parse(addr)
@@ -71,8 +77,8 @@ func parseGRPCURL(addr string, cfg *tls.Config) (GRPCTarget, error) {
 }
 
 func checkHostPort(addr string) error {
-	host, port, err := net.SplitHostPort(addr)
-	if err != nil || host == "" || port == "" {
+	_, port, err := net.SplitHostPort(addr)
+	if err != nil || port == "" { // no host is this machine
 		return fmt.Errorf("use host:port, as in push.example.com:8081 or [::1]:8081; https://host:port for TLS")
 	}
 	return nil

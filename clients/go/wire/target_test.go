@@ -23,6 +23,9 @@ func TestFix08GRPCAddressSaysHowToSpeak(t *testing.T) {
 		{"https://[::1]", nil, "[::1]:443", true},
 		{"http://push.example.com:8081", nil, "push.example.com:8081", false},
 		{"dns:///push.example.com:8081", nil, "dns:///push.example.com:8081", false},
+		{":8081", nil, ":8081", false},
+		{"dns:push.example.com:8081", nil, "dns:push.example.com:8081", false},
+		{"passthrough:///10.0.0.1:8081", nil, "passthrough:///10.0.0.1:8081", false},
 		{"unix:/run/ramen.sock", nil, "unix:/run/ramen.sock", false},
 	} {
 		got, err := ParseGRPCTarget(c.addr, c.cfg)
@@ -32,13 +35,11 @@ func TestFix08GRPCAddressSaysHowToSpeak(t *testing.T) {
 	}
 	for addr, want := range map[string]string{
 		"push.example.com":        "use host:port",
-		":8081":                   "use host:port",
 		"":                        "use host:port",
 		"::1":                     "use host:port",
 		"ftp://push.example.com":  "unknown scheme",
 		"https://h/path":          "without user, path or query",
 		"http://push.example.com": "use host:port",
-		"dns:///push.example.com": "use host:port",
 	} {
 		if got, err := ParseGRPCTarget(addr, nil); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %+v, %v, not %q", addr, got, err, want)
