@@ -148,13 +148,18 @@ func (c *Conn) calm(why reason) {
 		if c.goAway(why) {
 			break
 		}
-		time.Sleep(goAwayPause)
+		c.guard.pause(goAwayPause)
 	}
-	timer := time.NewTimer(linger)
+	c.guard.pause(linger)
+}
+
+// pause waits for d, or until g closes.
+func (g *Guard) pause(d time.Duration) {
+	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
 	case <-timer.C:
-	case <-c.guard.done:
+	case <-g.done:
 	}
 }
 
