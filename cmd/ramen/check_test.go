@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"ramen/internal/app"
+	"ramen/internal/ports"
 )
 
 // verdict is one configuration, and what both config --check and serve must say of it.
@@ -94,7 +95,8 @@ func TestFix03CheckAgreesWithServe(t *testing.T) {
 				text += anyPorts
 			}
 			_, inUse, _ := net.SplitHostPort(taken.Addr().String())
-			fill := strings.NewReplacer("DIR", dir, "PORT", freePort(t), "TAKEN", inUse)
+			_, free, _ := net.SplitHostPort(ports.Free(t))
+			fill := strings.NewReplacer("DIR", dir, "PORT", free, "TAKEN", inUse)
 			file := write(t, filepath.Join(dir, "ramen.yaml"), fill.Replace(text))
 
 			out, errOut, status := command(t, "", "config", "--check", file)
@@ -169,18 +171,6 @@ func selfSigned(t *testing.T) (cert, key string) {
 		t.Fatal(err)
 	}
 	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})), string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private}))
-}
-
-// freePort is a port that nobody has for the moment.
-func freePort(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	_, port, _ := net.SplitHostPort(l.Addr().String())
-	return port
 }
 
 // TestFix03DefaultsContradictNothing, nor does what is configured at the limits of PROTOCOL.

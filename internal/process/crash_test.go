@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"ramen/clients/go/wire"
+	"ramen/internal/ports"
 )
 
 const (
@@ -51,7 +52,7 @@ func TestNothingAcceptedIsLost(t *testing.T) {
 		accepted: make(map[string]*publication), unordered: make(map[string]bool), progress: make(chan struct{}, 1),
 	}
 	rng := rand.New(rand.NewPCG(seed, 0))
-	c.restart(anyPorts)
+	c.restart(addresses{ports.Free(t), ports.Free(t), ports.Free(t), ports.Free(t)})
 
 	ctx, cancel := context.WithCancel(t.Context())
 	var streams, publishers sync.WaitGroup

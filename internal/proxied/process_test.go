@@ -115,18 +115,6 @@ func (p *process) accepts(t testing.TB, addr string) {
 	})
 }
 
-// freePort is an address that was free a moment ago: neither proxies nor a server that is to come back at the same place can
-// be given port 0.
-func freePort(t testing.TB) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
-}
-
 // needs skips the test where a program is missing.
 func needs(t testing.TB, name string) string {
 	t.Helper()

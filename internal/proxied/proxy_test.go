@@ -18,6 +18,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"ramen/internal/ports"
 )
 
 // kind is a proxy, and how the file that deploy/ hands out is put into a test: addresses, certificates and folders are replaced,
@@ -100,7 +102,7 @@ func (p *proxy) in(file string) string { return filepath.Join(p.dir, file) }
 // behind starts a proxy in front of s.
 func behind(t testing.TB, k kind, s *server) *proxy {
 	t.Helper()
-	p := &proxy{kind: k, t: t, path: needs(t, k.name), dir: t.TempDir(), addr: freePort(t), server: s}
+	p := &proxy{kind: k, t: t, path: needs(t, k.name), dir: t.TempDir(), addr: ports.Free(t), server: s}
 	shipped, err := os.ReadFile(filepath.Join("../../deploy", k.file))
 	if err != nil {
 		t.Fatal(err)

@@ -13,6 +13,7 @@ import (
 
 	ramen "ramen/clients/go"
 	"ramen/frontend/auth"
+	"ramen/internal/ports"
 	"ramen/protocol"
 )
 
@@ -34,7 +35,7 @@ type server struct {
 func serve(t testing.TB, origin string) *server {
 	t.Helper()
 	dir := t.TempDir()
-	s := &server{t: t, config: filepath.Join(dir, "ramen.yaml"), devices: freePort(t), grpc: freePort(t), backends: freePort(t)}
+	s := &server{t: t, config: filepath.Join(dir, "ramen.yaml"), devices: ports.Free(t), grpc: ports.Free(t), backends: ports.Free(t)}
 	keys := filepath.Join(dir, "keys.yaml")
 	s.key = strings.TrimSpace(ramenCommand(t, "token", "--backend", "tests", "--scopes", "publish,read", "--keys-file", keys))
 	origins := ""
@@ -42,7 +43,7 @@ func serve(t testing.TB, origin string) *server {
 		origins = "  origins: [" + origin + "]\n"
 	}
 	text := fmt.Sprintf("data: %s\nlisten:\n  devices: %s\n  devices_grpc: %s\n  backends: %s\n  backends_grpc: %s\nauth:\n  tokens:\n    secret: %s\n  keys:\n    file: %s\nfrontend:\n  drain_time: 1s\n%s",
-		filepath.Join(dir, "data"), s.devices, s.grpc, s.backends, freePort(t), secret, keys, origins)
+		filepath.Join(dir, "data"), s.devices, s.grpc, s.backends, ports.Free(t), secret, keys, origins)
 	if err := os.WriteFile(s.config, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}

@@ -2,8 +2,10 @@ package system
 
 import (
 	"net/http"
+	"runtime"
 	"strconv"
 	"testing"
+	"time"
 
 	"ramen/internal/app"
 )
@@ -108,6 +110,9 @@ func TestDevicesOfOneUserAreLimited(t *testing.T) {
 	expectEnd(t, "sse", open[7].end(), "superseded")
 	open[9].close()
 	s.untilOffline("u1", "d9")
+	for seen := time.Now(); time.Since(seen) < 2*time.Millisecond; { // last-seen times are kept in ms
+		runtime.Gosched()
+	}
 	open[3].close()
 	s.untilOffline("u1", "d3")
 	s.open(t, "grpc", place{user: "u1", device: "new"})

@@ -44,7 +44,7 @@ func (r *run) late(user, index int, rng *rand.Rand) time.Duration {
 // observe makes a run and puts together what everybody saw.
 func observe(ctx context.Context, c config, dir string) (*judge.Log, error) {
 	rng := rand.New(rand.NewPCG(c.Seed, 0))
-	s, err := newServer(c, dir, rng)
+	s, err := newServer(c, dir)
 	if err != nil {
 		return nil, err
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -28,6 +27,7 @@ type server struct {
 	// immutable
 	binary, dir string
 	at          addresses
+	release     []func() error // the addresses, at the end
 	clock       clock
 	probe       *http.Client
 
@@ -54,32 +54,24 @@ func (c clock) slack() time.Duration {
 	return (wall - time.Since(c.began)).Abs()
 }
 
-func newServer(c config, dir string, rng *rand.Rand) (*server, error) {
-	s := &server{binary: c.Binary, dir: dir, clock: clock{time.Now()}, up: make(chan struct{}), probe: &http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}}
-	var err error
+func newServer(c config, dir string) (s *server, err error) {
+	s = &server{binary: c.Binary, dir: dir, clock: clock{time.Now()}, up: make(chan struct{}), probe: &http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}}
+	defer func() {
+		if err != nil {
+			s.end()
+		}
+	}()
 	for _, at := range []*string{&s.at.devices, &s.at.devicesGRPC, &s.at.backends, &s.at.backendsGRPC} {
-		if *at, err = freePort(rng); err != nil {
+		var release func() error
+		if *at, release, err = host.Reserve(); err != nil {
 			return nil, err
 		}
+		s.release = append(s.release, release)
 	}
 	if s.log, err = os.Create(filepath.Join(dir, "server.log")); err != nil {
 		return nil, fmt.Errorf("ledger: make the server's log: %w", err)
 	}
 	return s, nil
-}
-
-// freePort finds a port below those that the system gives to clients: to one of those a client that finds nobody listening can
-// connect itself, and keep the server from it.
-func freePort(rng *rand.Rand) (string, error) {
-	for range 100 {
-		at := fmt.Sprintf("127.0.0.1:%d", 20000+rng.IntN(12000))
-		l, err := net.Listen("tcp", at)
-		if err != nil {
-			continue
-		}
-		return at, l.Close()
-	}
-	return "", fmt.Errorf("ledger: find a free port from 20000 to 32000: there is none")
 }
 
 // start starts a process and waits until it takes publishes.
@@ -180,6 +172,10 @@ func (s *server) killInStart(rng *rand.Rand) error {
 
 // end kills the server for good, and looks for what the race detector has said.
 func (s *server) end() {
+	for _, release := range s.release {
+		_ = release()
+	}
+	s.release = nil
 	if s.cmd == nil {
 		return
 	}
