@@ -1,7 +1,9 @@
 package host
 
 import (
+	"fmt"
 	"net"
+	"strconv"
 	"testing"
 )
 
@@ -27,7 +29,12 @@ func TestReserveGivesEachAddressOnce(t *testing.T) {
 			t.Fatal(err)
 		}
 		l.Close()
-		if mark, err := net.ListenPacket("udp", addr); err == nil {
+		_, port, _ := net.SplitHostPort(addr)
+		n, err := strconv.Atoi(port)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if mark, err := net.ListenPacket("udp", fmt.Sprintf("127.0.0.1:%d", n+markAbove)); err == nil {
 			mark.Close()
 			t.Errorf("another process could reserve %s", addr)
 		}
