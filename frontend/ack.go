@@ -9,7 +9,7 @@ import (
 	"ramen/protocol"
 )
 
-// ack serves POST and GET /ramen/ack, with which devices on SSE ack. PROTOCOL 5.
+// ack serves POST and GET /ramen/ack, with which devices on SSE ack. SPEC 5.
 func (s *Server) ack(w http.ResponseWriter, r *http.Request) {
 	if refused := s.limits.call(r.RemoteAddr); refused != nil {
 		s.fail(w, refused.err)
@@ -37,7 +37,7 @@ func (s *Server) newAck(r *http.Request) (link.Ack, error) {
 	}
 	a := link.Ack{User: who.user, Device: who.device}
 	switch {
-	case q.cursor != "": // counts where both are given. PROTOCOL 2.4
+	case q.cursor != "": // counts where both are given. SPEC 2.4
 		a.Cursor = strings.Clone(q.cursor)
 	case q.hasSeq && q.stream == "":
 		return a, protocol.Invalidf("seq needs the stream that it was counted on: give the stream of hello, or a cursor")

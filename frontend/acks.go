@@ -22,7 +22,7 @@ func (a *acks) add(f *protocol.DeviceFrame) {
 	}
 }
 
-// ack takes what the device has acked on the stream. PROTOCOL 2.9.
+// ack takes what the device has acked on the stream. SPEC 2.9.
 func (s *stream) ack(a *acks) {
 	if !a.some {
 		return

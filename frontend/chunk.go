@@ -7,7 +7,7 @@ import (
 )
 
 // An HTTP/1.1 stream of events is in chunked coding, a chunk an event: clients that read by chunks (urllib3, httpx) hand out an
-// event when it comes. In an answer that ends with the connection they wait for more bytes. PROTOCOL 5, RFC 9112 7.1.
+// event when it comes. In an answer that ends with the connection they wait for more bytes. SPEC 5, RFC 9112 7.1.
 const (
 	chunkDigits = 3               // of the size of most events: 256 to 4,095 bytes. Those of others are moved
 	chunkRoom   = chunkDigits + 2 // and CRLF

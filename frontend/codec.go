@@ -46,7 +46,7 @@ func (c rawCodec) Unmarshal(data mem.BufferSlice, v any) error {
 	return nil
 }
 
-// grpcEncoder writes frames, each behind its length in 4 bytes, by which grpcConn finds them again. PROTOCOL 7.
+// grpcEncoder writes frames, each behind its length in 4 bytes, by which grpcConn finds them again. SPEC 7.
 type grpcEncoder struct{}
 
 func (grpcEncoder) hello(b []byte, h *protocol.Hello) []byte {

@@ -13,7 +13,7 @@ import (
 
 // Config is how the device side of a frontend behaves.
 type Config struct {
-	// PROTOCOL 3.
+	// SPEC 3.
 	Origins         []string `yaml:"origins" doc:"Origins of web pages that may read answers and open WebSockets, as a browser names them: https://app.example.com; https://*.example.com for all names under one. Empty: none but the gateway's own. \"*\": any."`
 	LoopbackOrigins bool     `yaml:"loopback_origins" doc:"Adds the origins on localhost and loopback addresses, any port, and null (pages from files). For development; dev sets it."`
 

@@ -8,7 +8,7 @@ import (
 	"ramen/protocol"
 )
 
-// origins says which pages may read answers. PROTOCOL 3.
+// origins says which pages may read answers. SPEC 3.
 type origins struct {
 	origin.Policy
 	loopback bool

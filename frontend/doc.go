@@ -10,7 +10,7 @@
 //  3. What a device has been told is never taken back: seqs go on without a gap over re-opens, or the stream ends.
 //  4. Every stream that enters (limits.enter) exits once: by finish, by its refusal, or where its handler writes the end
 //     (polls, HTTP/2) once that is written. By finish it leaves the wheel, the gauge and the gateway.
-//  5. Everything that a device sends is bounded before it is decoded, and answered by PROTOCOL: query strings and payloads
+//  5. Everything that a device sends is bounded before it is decoded, and answered by SPEC: query strings and payloads
 //     are never logged.
 //
 // Data: stream (stream.go) is the core of all transports; outlet is what a transport adds to it; wheel visits streams when

@@ -14,7 +14,7 @@ const (
 )
 
 // Drain refuses new streams, asks the open ones to leave, and returns when all have: at the latest a little after the drain
-// time. Where ctx is over before, it says how many are left; Close ends these. PROTOCOL 2.12.
+// time. Where ctx is over before, it says how many are left; Close ends these. SPEC 2.12.
 func (s *Server) Drain(ctx context.Context) error {
 	s.limits.drain()
 	s.draining.Store(true)

@@ -13,7 +13,7 @@ func (s *stream) takeFrame(f *protocol.DeviceFrame, err error, a *acks) bool {
 	switch {
 	case err == nil:
 	case errors.As(err, &broken):
-		s.finish(protocol.ReasonProtocolError, broken.Message) // no goaway. PROTOCOL 2.12
+		s.finish(protocol.ReasonProtocolError, broken.Message) // no goaway. SPEC 2.12
 		return false
 	default:
 		s.finish(endOf(err))

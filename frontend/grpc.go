@@ -10,7 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
-	_ "google.golang.org/grpc/encoding/gzip" // servers accept gzip. PROTOCOL 7
+	_ "google.golang.org/grpc/encoding/gzip" // servers accept gzip. SPEC 7
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/mem"
 	"google.golang.org/grpc/metadata"
@@ -26,7 +26,7 @@ import (
 
 const (
 	maxDeviceFrame = 64<<10 + 1<<10  // bytes: a device's frame may hold 64 KiB, and protobuf around it
-	pingsAtLeast   = 2 * time.Second // clients may ping every 4 s (PROTOCOL 7), and networks move pings together
+	pingsAtLeast   = 2 * time.Second // clients may ping every 4 s (SPEC 7), and networks move pings together
 	prefaceTime    = 5 * time.Second // at most, for TLS and the first frame
 	grpcWindow     = 64 << 10        // bytes that a device may have sent and this side not read; the least that there is
 	grpcWrites     = 4 << 10         // bytes; shared by the connections, which hold none while idle
@@ -112,7 +112,7 @@ func (g grpcOutlet) abort(reason protocol.Reason, detail string) {
 	g.conn.finish(statusOf(reason, detail), true)
 }
 
-// statusOf is the gRPC status of an end. PROTOCOL 7.
+// statusOf is the gRPC status of an end. SPEC 7.
 func statusOf(reason protocol.Reason, detail string) *status.Status {
 	if reason == protocol.ReasonGone { // the device closed: all is well
 		return status.New(codes.OK, "")

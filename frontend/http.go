@@ -30,7 +30,7 @@ func (s *Server) endpoints() map[string]endpoint {
 	}
 }
 
-// ServeHTTP implements http.Handler: PROTOCOL 4 and 5.
+// ServeHTTP implements http.Handler: SPEC 4 and 5.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	from := r.Header.Get("Origin")
 	if s.strangeHost(r.Host) {
@@ -74,7 +74,7 @@ func (s *Server) readyz(w http.ResponseWriter, _ *http.Request) {
 	plain(w, http.StatusOK, "ok")
 }
 
-// Ready answers nil while new streams are served, or says why they are not. PROTOCOL 8.
+// Ready answers nil while new streams are served, or says why they are not. SPEC 8.
 func (s *Server) Ready() error {
 	switch {
 	case s.draining.Load():
@@ -94,7 +94,7 @@ func plain(w http.ResponseWriter, status int, text string) {
 	w.Write([]byte(text + "\n"))
 }
 
-// fail answers an error with its status and body. PROTOCOL 4.
+// fail answers an error with its status and body. SPEC 4.
 func (s *Server) fail(w http.ResponseWriter, err error) {
 	e := protocolError(err)
 	s.failAs(w, e.Code.HTTPStatus(), e)

@@ -19,7 +19,7 @@ type identity struct {
 	expires time.Time // zero: never
 }
 
-// identify finds out who a device is, by the rules of PROTOCOL 4. authorization is the header's value, and wins over token where
+// identify finds out who a device is, by the rules of SPEC 4. authorization is the header's value, and wins over token where
 // it is Bearer. One of another scheme is not for this server: browsers add theirs by themselves behind a proxy's login.
 func (s *Server) identify(authorization, token, user, device string) (identity, error) {
 	if s.tokens == nil {
@@ -68,7 +68,7 @@ func developer(user, device string) (identity, error) {
 	return identity{user: protocol.UserID(user), device: protocol.DeviceID(device)}, nil
 }
 
-// refresh takes a new token and context on an open stream. PROTOCOL 4, 6.
+// refresh takes a new token and context on an open stream. SPEC 4, 6.
 func (s *stream) refresh(f *protocol.DeviceFrame) {
 	if f.Token != "" && s.srv.tokens != nil && !s.renew(f.Token) {
 		return

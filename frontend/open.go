@@ -15,7 +15,7 @@ type request struct {
 	who identity
 }
 
-// newRequest checks what a device asks for over HTTP. PROTOCOL 4.
+// newRequest checks what a device asks for over HTTP. SPEC 4.
 func (s *Server) newRequest(w *wish) (*request, error) {
 	q, err := parseQuery(w.query)
 	if err != nil {
@@ -34,7 +34,7 @@ func (s *Server) newRequest(w *wish) (*request, error) {
 	return &request{q, who}, nil
 }
 
-// newFrameRequest reads what a device asks for with gRPC's open. PROTOCOL 7.
+// newFrameRequest reads what a device asks for with gRPC's open. SPEC 7.
 func (s *Server) newFrameRequest(authorization string, o *protocol.OpenFrame) (*request, error) {
 	q := query{
 		cursor: o.Cursor, stream: o.Stream, hasSeq: o.HasSeq, seq: uint64(o.Seq),
@@ -86,7 +86,7 @@ func (s *stream) init(srv *Server, r *request, t protocol.Transport, out outlet,
 	} else {
 		s.names = compact(&user, &device)
 	}
-	s.userLen = uint8(len(user)) // at most 128. PROTOCOL 1
+	s.userLen = uint8(len(user)) // at most 128. SPEC 1
 }
 
 // compact copies strings into one piece of memory, one behind the other.

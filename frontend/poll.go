@@ -9,7 +9,7 @@ import (
 	"ramen/protocol"
 )
 
-// pollStream is a stream that ends with its answer. PROTOCOL 5. It is its own outlet: pushes are collected until the gateway
+// pollStream is a stream that ends with its answer. SPEC 5. It is its own outlet: pushes are collected until the gateway
 // has no more to push at once, then answered together.
 type pollStream struct {
 	stream stream

@@ -172,7 +172,7 @@ func TestPollAnswersWhatCameWhereTheRestIsGone(t *testing.T) {
 	}
 }
 
-// PROTOCOL 5: no messages beside a goaway. What came in the same moment stays unacked, and goes to the next stream.
+// SPEC 5: no messages beside a goaway. What came in the same moment stays unacked, and goes to the next stream.
 func TestPollThatIsToLeaveHasNoMessages(t *testing.T) {
 	s, stop := socketless(t, nil)
 	defer stop()

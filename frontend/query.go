@@ -10,7 +10,7 @@ import (
 	"ramen/protocol"
 )
 
-// The bounds of the parameters of PROTOCOL 4 and 5.
+// The bounds of the parameters of SPEC 4 and 5.
 const (
 	minHeartbeat = time.Second
 	maxHeartbeat = 60 * time.Second
@@ -131,7 +131,7 @@ func (q *query) label(name, value string) error {
 	return nil
 }
 
-// checkCursor is nil where v is empty, which is none, or has the shape of a cursor. PROTOCOL 2.4.
+// checkCursor is nil where v is empty, which is none, or has the shape of a cursor. SPEC 2.4.
 func checkCursor(what, v string) error {
 	if v != "" && !protocol.ValidCursor(v) {
 		return protocol.Invalidf("%s is no cursor: it is that of a push, up to %d bytes of A-Z a-z 0-9 . _ -", what, protocol.MaxCursor)

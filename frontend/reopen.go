@@ -63,7 +63,7 @@ func (r *reopens) close() {
 	r.wg.Wait()
 }
 
-// reopen asks the owner for the stream as it stands, and takes it up there. DESIGN 3.
+// reopen asks the owner for the stream as it stands, and takes it up there.
 func (s *stream) reopen(ctx context.Context) {
 	s.mu.Lock()
 	if s.state != detached {

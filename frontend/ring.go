@@ -16,7 +16,7 @@ type unacked struct {
 }
 
 // ring holds the unacked pushes of a stream in order. A stream has one while something is unacked. It grows no further than the
-// window that the gateway keeps to: PROTOCOL 2.10.
+// window that the gateway keeps to: SPEC 2.10.
 type ring struct {
 	buf   []unacked // len is a power of two; nil while empty
 	head  uint16

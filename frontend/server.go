@@ -188,7 +188,7 @@ func (s *Server) ended(x *stream, reason protocol.Reason) {
 func (s *Server) debug() bool { return s.log.Enabled(s.ctx, slog.LevelDebug) }
 
 // ageLimit is when a stream that is opened now is asked to leave: less a random tenth, so that those that came together do
-// not leave together. PROTOCOL 2.12.
+// not leave together. SPEC 2.12.
 func (s *Server) ageLimit(now int64) int64 {
 	age := s.cfg.MaxAge.Milliseconds()
 	if age == 0 {

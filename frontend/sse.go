@@ -12,7 +12,7 @@ import (
 )
 
 // sseStream is a stream of events. Over HTTP/1 the connection is taken from net/http after the request and costs no goroutine.
-// The answer to HTTP/1.1 is in chunked coding (chunk.go), that to HTTP/1.0 ends with the connection. PROTOCOL 5.
+// The answer to HTTP/1.1 is in chunked coding (chunk.go), that to HTTP/1.0 ends with the connection. SPEC 5.
 type sseStream struct {
 	stream  stream
 	wire    wire
@@ -92,7 +92,7 @@ func (s *Server) refuseReceive(w http.ResponseWriter, err error) {
 	}
 }
 
-// refuseEvents answers a stream that goes away at once. PROTOCOL 5.
+// refuseEvents answers a stream that goes away at once. SPEC 5.
 func (s *Server) refuseEvents(w http.ResponseWriter, reason protocol.Reason, detail string) {
 	g := protocol.GoAway{Reason: reason, Detail: detail}
 	retry := draw(refusedLeast, refusedMost)

@@ -196,7 +196,7 @@ var hellos = sync.Pool{New: func() any { return new(protocol.Hello) }}
 func (s *stream) hello(o *link.Opened) protocol.Hello {
 	h := protocol.Hello{
 		Resumed: o.Resumed, Stream: o.Name, Seq: o.Seq, Expired: o.Expired, Cursor: o.Cursor,
-		HeartbeatMS: uint32(s.intervalMS), TimeoutMS: uint32(s.intervalMS) * 7 / 4, // PROTOCOL 2.8
+		HeartbeatMS: uint32(s.intervalMS), TimeoutMS: uint32(s.intervalMS) * 7 / 4, // SPEC 2.8
 		AckMS: ackOneWayMS, TimeMS: time.Now().UnixMilli(),
 	}
 	if s.transport.TwoWay() {
@@ -205,7 +205,7 @@ func (s *stream) hello(o *link.Opened) protocol.Hello {
 	return h
 }
 
-// PROTOCOL 2.9: within what time a device acks.
+// SPEC 2.9: within what time a device acks.
 const (
 	ackTwoWayMS = 100
 	ackOneWayMS = 30_000
@@ -225,7 +225,7 @@ type farewell uint8
 const (
 	silently  farewell = iota // the connection is gone or stuck
 	formally                  // the transport's own end alone
-	withWords                 // goaway before it. PROTOCOL 2.12
+	withWords                 // goaway before it. SPEC 2.12
 )
 
 // finish ends the stream for reason. Later calls do nothing.
@@ -302,7 +302,7 @@ func (s *stream) Closed(reason protocol.Reason, detail string) {
 	s.finish(reason, detail)
 }
 
-// Lost implements link.Receiver: the gateway is gone, the socket stays, and the owner is looked for. DESIGN 3.
+// Lost implements link.Receiver: the gateway is gone, the socket stays, and the owner is looked for.
 func (s *stream) Lost() {
 	s.mu.Lock()
 	switch s.state {

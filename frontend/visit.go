@@ -38,7 +38,7 @@ func (s *stream) visit(now int64) (next, spare int64) {
 	return next, spare
 }
 
-// silences is how many intervals without a word end a two-way stream. PROTOCOL 2.8.
+// silences is how many intervals without a word end a two-way stream. SPEC 2.8.
 const silences = 3
 
 func (s *stream) overdueLocked(now int64) protocol.Reason {
@@ -82,7 +82,7 @@ func (s *stream) overdueDetail(r protocol.Reason) string {
 	return "the stream had the time to move"
 }
 
-// leaveLocked asks a stream to leave whose server drains, or that is old enough. PROTOCOL 2.12.
+// leaveLocked asks a stream to leave whose server drains, or that is old enough. SPEC 2.12.
 func (s *stream) leaveLocked(now int64) {
 	reason := protocol.ReasonNone
 	switch {
@@ -105,7 +105,7 @@ func (s *stream) leaveLocked(now int64) {
 
 // beatLocked writes a heartbeat where nothing was written for an interval, or nothing heard on a two-way stream: a device that
 // is pushed to and does not ack for a while still has to be asked whether it lives. None is written behind kept bytes: these
-// are the sign of life. PROTOCOL 2.8.
+// are the sign of life. SPEC 2.8.
 func (s *stream) beatLocked(now int64) {
 	if s.intervalMS == 0 {
 		return

@@ -13,7 +13,7 @@ import (
 )
 
 // wsStream is a stream over a WebSocket. The connection is taken from net/http with the handshake and costs no goroutine.
-// PROTOCOL 6.
+// SPEC 6.
 type wsStream struct {
 	stream stream
 	wire   wire
@@ -104,7 +104,7 @@ func (x *wsStream) message(op ws.Opcode, payload []byte, a *acks) error {
 		x.stream.heard(false)
 		return nil
 	}
-	if len(payload) == 0 { // a heartbeat's echo, of either kind. PROTOCOL 6
+	if len(payload) == 0 { // a heartbeat's echo, of either kind. SPEC 6
 		x.stream.heard(true)
 		return nil
 	}
@@ -159,7 +159,7 @@ func (x *wsStream) Closed(error) {
 }
 
 // upgrade serves GET /ramen/ws. A page can read neither status nor body of a handshake, so what is wrong with its parameters is
-// told after it, by a close code. PROTOCOL 4.
+// told after it, by a close code. SPEC 4.
 func (s *Server) upgrade(w http.ResponseWriter, r *http.Request) {
 	from, refused := s.limits.enter(r.RemoteAddr)
 	if refused != nil && refused.reason != protocol.ReasonResourceExhausted {

@@ -110,7 +110,7 @@ func (w *wire) abort(protocol.Reason, string) {
 	w.conn.Close()
 }
 
-// sseEncoder writes events. PROTOCOL 5.
+// sseEncoder writes events. SPEC 5.
 type sseEncoder struct{ beat string }
 
 var (
@@ -134,7 +134,7 @@ func sseEncoderOf(inChunks, beatEvent bool) encoder {
 	return sseLF
 }
 
-// retry: is drawn for each stream, so that devices cut together do not come back together. ms, PROTOCOL 5.
+// retry: is drawn for each stream, so that devices cut together do not come back together. ms, SPEC 5.
 const (
 	retryLeast, retryMost = 500, 2000
 	// where a new stream is refused

@@ -5,7 +5,7 @@ import (
 	"ramen/protocol"
 )
 
-// wsEncoder writes one frame a message: text with JSON, or binary with protobuf. PROTOCOL 6.
+// wsEncoder writes one frame a message: text with JSON, or binary with protobuf. SPEC 6.
 type wsEncoder struct {
 	op          ws.Opcode
 	deflateOver int // bytes; negative: permessage-deflate was not negotiated

@@ -203,7 +203,7 @@ func TestWindowBoundsBytesButOnePushFits(t *testing.T) {
 	})
 }
 
-// TestPushHoldsItsPlace: whatever becomes of the message, until the push is acked. PROTOCOL 2.10.
+// TestPushHoldsItsPlace: whatever becomes of the message, until the push is acked. SPEC 2.10.
 func TestPushHoldsItsPlace(t *testing.T) {
 	bubble(t, nil, func(t *testing.T, w *world) {
 		d := w.open("d", window(3))

@@ -7,7 +7,7 @@ import (
 	"ramen/protocol"
 )
 
-// Config is what an operator may set of a gateway. Default gives the values of PROTOCOL.
+// Config is what an operator may set of a gateway. Default gives the values of SPEC.
 type Config struct {
 	MailboxMessages int   `yaml:"mailbox_messages" doc:"Most messages that wait for one user; then publishes to that user are resource_exhausted."`
 	MailboxBytes    int64 `yaml:"mailbox_bytes" doc:"Most bytes of payloads, headers and where that wait for one user; then the same. At least 1MiB. With ids, types, keys and overhead, as memory_bytes counts, it is at most a quarter of that."`
@@ -34,7 +34,7 @@ type Config struct {
 	ShardCount         int           `yaml:"-"` // as the topology has it
 }
 
-// Default is the configuration of a gateway as PROTOCOL describes it.
+// Default is the configuration of a gateway as SPEC describes it.
 func Default() Config {
 	return Config{
 		MailboxMessages:    10_000,
@@ -96,7 +96,7 @@ func (c *Config) Validate() error {
 	return nil
 }
 
-// ackTimeout is how long a full window may stay without an ack; 0 for ever (a poll ends by itself). PROTOCOL 2.9.
+// ackTimeout is how long a full window may stay without an ack; 0 for ever (a poll ends by itself). SPEC 2.9.
 func (c *Config) ackTimeout(t protocol.Transport) time.Duration {
 	switch {
 	case t == protocol.TransportPoll:

@@ -115,7 +115,7 @@ type sent struct {
 }
 
 // nextLocked is the oldest pending message of the highest priority: alive, for d, behind what it was pushed. It passes
-// over for good what is not, and judges where on what is first the next. PROTOCOL 2.5, 9.
+// over for good what is not, and judges where on what is first the next. SPEC 2.5, 9.
 func (d *device) nextLocked(nowMS int64) *entry {
 	for i := range protocol.Lanes {
 		l := d.mb.laneLocked(i)

@@ -4,7 +4,7 @@ import "ramen/protocol"
 
 // doubt is a message that expired for a device of which nobody knows yet whether it had acked it: the device had a stream
 // when the process before this one died, and its last acks may not have been saved. Its cursor tells. Without one the
-// message is not counted: rather fewer losses than there were than one that never was. PROTOCOL 2.2.
+// message is not counted: rather fewer losses than there were than one that never was. SPEC 2.2.
 type doubt struct {
 	pos    protocol.Position
 	device protocol.DeviceID // empty: every device

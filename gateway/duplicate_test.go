@@ -157,7 +157,7 @@ func TestWhereIsJudgedOnceAndStands(t *testing.T) {
 	})
 }
 
-// TestWhereIsJudgedThoughTheWindowIsFull: when it is first the next, room or not. PROTOCOL 9.
+// TestWhereIsJudgedThoughTheWindowIsFull: when it is first the next, room or not. SPEC 9.
 func TestWhereIsJudgedThoughTheWindowIsFull(t *testing.T) {
 	bubble(t, nil, func(t *testing.T, w *world) {
 		d := w.open("d", window(1))

@@ -188,7 +188,7 @@ func (g *Gateway) fenced(o store.Owner) {
 	}
 }
 
-// admit refuses by priority where memory or the store runs short: low first. PROTOCOL 9.
+// admit refuses by priority where memory or the store runs short: low first. SPEC 9.
 func (g *Gateway) admit(p protocol.Priority) error {
 	if err := g.admitMemory(p); err != nil {
 		return err

@@ -17,7 +17,7 @@ import (
 )
 
 // TestAckLostInACrashIsNoLoss: the device acked, the process died before it saved that, and the message's time is over
-// before the device is back. Its cursor says that it had it. PROTOCOL 2.2.
+// before the device is back. Its cursor says that it had it. SPEC 2.2.
 func TestAckLostInACrashIsNoLoss(t *testing.T) {
 	for name, c := range map[string]struct {
 		down  time.Duration // until the mailbox is loaded again

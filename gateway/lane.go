@@ -27,7 +27,7 @@ type entry struct {
 	ended    fate // why, once dead
 }
 
-// verdict is what where said of a device when the message was first the next to be pushed to it. It stands. PROTOCOL 9.
+// verdict is what where said of a device when the message was first the next to be pushed to it. It stands. SPEC 9.
 type verdict uint8
 
 const (

@@ -8,7 +8,7 @@ import (
 )
 
 // ledger counts every message in and out of memory. At any quiet moment
-// accepted + loaded = acked + expired + collapsed + recalled + unloaded + waiting. PROTOCOL 8.
+// accepted + loaded = acked + expired + collapsed + recalled + unloaded + waiting. SPEC 8.
 type ledger struct {
 	accepted, loaded, unloaded atomic.Uint64
 	ended                      [fates]atomic.Uint64

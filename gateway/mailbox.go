@@ -295,7 +295,7 @@ func (b *mailbox) expireLocked(e *entry) {
 			b.shard.sweepBy(0)
 		}
 		if !d.greeted || !e.targets(d.id) || !d.acked.At[e.msg.Priority.Lane()].Less(e.pos) {
-			continue // PROTOCOL 2.2: since its last hello, and 0 in its first
+			continue // SPEC 2.2: since its last hello, and 0 in its first
 		}
 		if e.where != nil && e.verdicts[d.id] < wanted {
 			continue // nobody knows whether it was for d: never invent a loss

@@ -52,7 +52,7 @@ func newMetrics(r prometheus.Registerer, g *Gateway) *metrics {
 	return m
 }
 
-// collectors are the ledger of PROTOCOL 8, and the gauges.
+// collectors are the ledger of SPEC 8, and the gauges.
 func (g *Gateway) collectors() []prometheus.Collector {
 	counter := func(name, help string, read func() uint64) prometheus.Collector {
 		return prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "ramen_gateway_" + name, Help: help}, func() float64 { return float64(read()) })

@@ -79,7 +79,7 @@ func (b *mailbox) findOrAdd(o link.Open) (d *device, durable bool, err error) {
 	return d, d.durable, nil
 }
 
-// makeRoomLocked forgets the device that is unseen the longest, where there are as many as may be. PROTOCOL 1.
+// makeRoomLocked forgets the device that is unseen the longest, where there are as many as may be. SPEC 1.
 func (b *mailbox) makeRoomLocked() error {
 	known := b.countDevices()
 	if known < b.g.cfg.DevicesPerUser {
@@ -215,7 +215,7 @@ func (b *mailbox) streamLocked(d *device, o link.Open, r link.Receiver, number p
 	return s
 }
 
-// resumeLocked takes what the device says of where it stands as acks, and begins anew behind them. PROTOCOL 2.3, 2.4.
+// resumeLocked takes what the device says of where it stands as acks, and begins anew behind them. SPEC 2.3, 2.4.
 func (b *mailbox) resumeLocked(d *device, o link.Open) (resumed bool) {
 	switch {
 	case o.Cursor != "":
@@ -286,7 +286,7 @@ func (g *Gateway) streamName(n protocol.StreamNumber) string {
 	return "s" + strconv.FormatUint(uint64(g.identity.Generation), 36) + "." + strconv.FormatUint(uint64(n.Epoch), 36) + "." + strconv.FormatUint(n.Counter, 36)
 }
 
-// Ack takes an ack that did not come on the stream. PROTOCOL 5.
+// Ack takes an ack that did not come on the stream. SPEC 5.
 func (g *Gateway) Ack(ctx context.Context, a link.Ack) error {
 	b, err := g.acquire(ctx, a.Route, a.User)
 	if err != nil {

@@ -21,7 +21,7 @@ func (g *Gateway) Serving() error {
 	return ErrNotServing
 }
 
-// Ready answers nil while publishes of high priority are taken, or says why none are now. It counts as no refusal. PROTOCOL 8.
+// Ready answers nil while publishes of high priority are taken, or says why none are now. It counts as no refusal. SPEC 8.
 func (g *Gateway) Ready() error {
 	if err := g.Serving(); err != nil {
 		return err

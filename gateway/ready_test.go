@@ -11,7 +11,7 @@ import (
 )
 
 // TestFix21ReadyWhileHighIsTaken: not while the memory is full of high, the store takes none, or no shard is owned; and then it says
-// so. Streams are served as long as shards are owned. PROTOCOL 8.
+// so. Streams are served as long as shards are owned. SPEC 8.
 func TestFix21ReadyWhileHighIsTaken(t *testing.T) {
 	edit := func(c *Config) { c.MemoryBytes = 16 << 20 }
 	bubble(t, edit, func(t *testing.T, w *world) {

@@ -12,7 +12,7 @@ import (
 // that append. One that has left before, by an ack or its time, is forgotten lazily, and a crash may bring it back: so
 // whatever is appended of its key until the store has forgotten it kills it too. Then a store has an entry that was replaced
 // only where a newer one of its key is beside it (an older version may have left that), and a load drops all but the newest:
-// before anything newer of the mailbox is forgotten, since what is forgotten of one user survives a crash in order. PROTOCOL 9.
+// before anything newer of the mailbox is forgotten, since what is forgotten of one user survives a crash in order. SPEC 9.
 
 // collapseKey is what makes two messages of a user replace each other: the key and the target.
 type collapseKey struct {

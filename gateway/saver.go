@@ -16,7 +16,7 @@ import (
 // wait in their mailbox, which is pinned and queued until they are written.
 //
 // What expired is forgotten before the count of it is saved: a crash between the two tells a device of fewer losses than
-// there were, never of more. PROTOCOL 2.2.
+// there were, never of more. SPEC 2.2.
 type saver struct {
 	g *Gateway
 

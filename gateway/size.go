@@ -89,7 +89,7 @@ func knownBytes(id protocol.DeviceID, c *protocol.DeviceContext) int64 {
 		textBytes(len(c.Model)) + textBytes(len(c.Locale)) + textsBytes(c.Labels)
 }
 
-// quotaBytes is what a message counts against mailbox_bytes: payload and headers (PROTOCOL 1), and where, which is as long and as
+// quotaBytes is what a message counts against mailbox_bytes: payload and headers (SPEC 1), and where, which is as long and as
 // much a publisher's to choose. What else a message takes counts against memory_bytes alone.
 func quotaBytes(m *protocol.Message, where map[string]string) int64 {
 	n := len(m.Payload)

@@ -140,7 +140,7 @@ func (s *step) recallLocked(o *op) {
 	s.ops = append(s.ops, o)
 }
 
-// victimLocked is the older message that e replaces: of this write, or in the mailbox. PROTOCOL 9.
+// victimLocked is the older message that e replaces: of this write, or in the mailbox. SPEC 9.
 func (s *step) victimLocked(e *entry, nowMS int64) *entry {
 	if e.msg.CollapseKey == "" {
 		return nil

@@ -119,7 +119,7 @@ func (s *stream) progressLocked() {
 	}
 }
 
-// fillLocked notes that the window is full. From now the device has its time to ack. PROTOCOL 2.9.
+// fillLocked notes that the window is full. From now the device has its time to ack. SPEC 2.9.
 func (s *stream) fillLocked() {
 	if limit := s.d.mb.g.cfg.ackTimeout(s.d.transport); !s.full && limit > 0 {
 		s.full = true
@@ -307,7 +307,7 @@ func (s *stream) batchLocked() (batch *pushBuffer, more bool) {
 	return batch, e != nil && s.roomLocked(e)
 }
 
-// roomLocked reports whether e may go out now. One push always fits the window. PROTOCOL 2.10.
+// roomLocked reports whether e may go out now. One push always fits the window. SPEC 2.10.
 func (s *stream) roomLocked(e *entry) bool {
 	if s.fullForLocked(e) {
 		s.fillLocked()

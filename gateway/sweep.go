@@ -208,7 +208,7 @@ func (g *Gateway) pushAll(b *mailbox) {
 	}
 }
 
-// forgetUnseenLocked forgets devices that were not seen for longer than configured. PROTOCOL 1.
+// forgetUnseenLocked forgets devices that were not seen for longer than configured. SPEC 1.
 func (b *mailbox) forgetUnseenLocked() {
 	before := b.g.unseenBefore(time.Now())
 	for d := b.devices; d != nil; {
@@ -314,7 +314,7 @@ func (t *stalls) over(now time.Time) (over []*stream) {
 	return over
 }
 
-// endStalled ends the streams that acked nothing for too long with a full window. PROTOCOL 2.9.
+// endStalled ends the streams that acked nothing for too long with a full window. SPEC 2.9.
 func (g *Gateway) endStalled() {
 	for _, s := range g.stalls.over(time.Now()) {
 		b := s.d.mb

@@ -42,7 +42,7 @@ type Gateway interface {
 	Publish(ctx context.Context, batch []Publish) []Result
 	// Open opens a stream, evicting the device's older one. Pushes go to r from the first Stream.Credit on.
 	Open(ctx context.Context, o Open, r Receiver) (Stream, Opened, error)
-	// Ack takes an ack that did not come on the stream: PROTOCOL 5's POST /ramen/ack.
+	// Ack takes an ack that did not come on the stream: SPEC 5's POST /ramen/ack.
 	Ack(ctx context.Context, a Ack) error
 	// Devices lists the user's known devices.
 	Devices(ctx context.Context, at Route, user protocol.UserID) ([]Device, error)
@@ -67,7 +67,7 @@ type Publish struct {
 // Status is what became of one publish.
 type Status uint8
 
-// The statuses, numbered as on the wire. PROTOCOL 7.
+// The statuses, numbered as on the wire. SPEC 7.
 const (
 	StatusUnspecified Status = iota
 	StatusAccepted
@@ -160,7 +160,7 @@ type Ack struct {
 	Name   string
 }
 
-// Device is one device of a user as the owner sees it. PROTOCOL 7.
+// Device is one device of a user as the owner sees it. SPEC 7.
 type Device struct {
 	ID          protocol.DeviceID
 	Online      bool

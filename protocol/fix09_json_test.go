@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// A serializer that writes every field writes null for those that are not set. PROTOCOL 8.
+// A serializer that writes every field writes null for those that are not set. SPEC 8.
 func TestFix09NullIsAbsentInPublishes(t *testing.T) {
 	const nulls = `"device":null,"id":null,"type":null,"priority":null,"payload_b64":null,"content_type":null,"ttl_ms":null,"collapse_key":null,"headers":null,"where":null`
 	for body, want := range map[string]string{
@@ -101,7 +101,7 @@ func TestFix09WholeNumbersAreExact(t *testing.T) {
 	}
 }
 
-// What is declared as JSON is JSON, however that is written, and is checked. PROTOCOL 9.
+// What is declared as JSON is JSON, however that is written, and is checked. SPEC 9.
 func TestFix09ContentTypesOfJSON(t *testing.T) {
 	for _, kind := range []string{"application/json", "Application/JSON", "application/json; charset=utf-8", "APPLICATION/JSON;charset=UTF-8", " application/json ;", "application/json;\tx"} {
 		if kind != "application/json;\tx" { // a tab is no printable text

@@ -5,7 +5,7 @@ import (
 	"unicode/utf8"
 )
 
-// The text frames of devices. PROTOCOL 6.
+// The text frames of devices. SPEC 6.
 
 // AppendJSONDeviceFrame appends the text frame of f. A heartbeat's echo is the empty frame. An open has no text form,
 // for it is the request's query: it becomes {}, which a server ignores, as nothing at all does.

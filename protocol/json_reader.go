@@ -43,7 +43,7 @@ func (r jsonReader) object(what string, member func(name string) error) error {
 			return notJSON(err)
 		}
 		of := name.String()
-		if r.d.PeekKind() == 'n' { // as good as absent. PROTOCOL 8
+		if r.d.PeekKind() == 'n' { // as good as absent. SPEC 8
 			if err := r.skip(); err != nil {
 				return err
 			}

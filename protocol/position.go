@@ -3,7 +3,7 @@ package protocol
 import "cmp"
 
 // Position is the place of a message in its lane: the epoch of the owner that accepted it, then that owner's µs.
-// Positions of one user only ever grow, whoever's clock is wrong, because the epoch is compared first. DESIGN 1.
+// Positions of one user only ever grow, whoever's clock is wrong, because the epoch is compared first.
 type Position struct {
 	Epoch  Epoch
 	Micros uint64 // µs: the wall clock at take-over plus monotonic time since, and at least the lane's last + 1

@@ -2,7 +2,7 @@ package protocol
 
 import "google.golang.org/protobuf/encoding/protowire"
 
-// The frames of devices in protobuf: the bytes of a DeviceFrame. PROTOCOL 7.
+// The frames of devices in protobuf: the bytes of a DeviceFrame. SPEC 7.
 
 // The fields of DeviceFrame's oneof.
 const (

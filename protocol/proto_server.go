@@ -2,7 +2,7 @@ package protocol
 
 import "google.golang.org/protobuf/encoding/protowire"
 
-// The frames of the server in protobuf: the bytes of a ServerFrame. PROTOCOL 7.
+// The frames of the server in protobuf: the bytes of a ServerFrame. SPEC 7.
 
 // The fields of ServerFrame's oneof.
 const (

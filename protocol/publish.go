@@ -11,7 +11,7 @@ import (
 )
 
 // Publish is one message as a publisher asks for it. Its text is unchecked and plain, hence not of the types of ids,
-// until Check has passed it. The names are those of PROTOCOL 7's Publish.
+// until Check has passed it. The names are those of SPEC 7's Publish.
 type Publish struct {
 	User        string
 	Users       []string // instead of User: the same message to each
@@ -32,29 +32,29 @@ type Publish struct {
 
 // PublishLimits is what a publish may ask for.
 type PublishLimits struct {
-	// PROTOCOL 1.
+	// SPEC 1.
 	MaxPayload int `yaml:"max_payload" unit:"bytes" doc:"Most bytes of one message's payload (JSON: without its white space), at most 1MiB."`
-	// PROTOCOL 7.
+	// SPEC 7.
 	MaxBatch int `yaml:"max_batch" doc:"Most messages of one request, users counted one by one; at most 1000."`
-	// PROTOCOL 7, 8.
+	// SPEC 7, 8.
 	MaxBody    int           `yaml:"max_body" unit:"bytes" doc:"Most bytes of one request, decompressed; at most 4MiB."`
 	DefaultTTL time.Duration `yaml:"default_ttl" doc:"Life of a message whose publisher named none."`
 	MaxTTL     time.Duration `yaml:"max_ttl" doc:"The longest life that a publisher may ask for, at most 30d. A longer one makes stores keep more."`
 	AnyServer  bool          // these are what no server exceeds: a client does not know its server's own, and does not name them as such
 }
 
-// MinTTL is the shortest life of a message. PROTOCOL 7.
+// MinTTL is the shortest life of a message. SPEC 7.
 const MinTTL = time.Second
 
 const (
-	mostPayload    = 1 << 20 // bytes, PROTOCOL 1
-	mostBatch      = 1000    // messages, PROTOCOL 7
-	mostBody       = 4 << 20 // bytes, PROTOCOL 7
+	mostPayload    = 1 << 20 // bytes, SPEC 1
+	mostBatch      = 1000    // messages, SPEC 7
+	mostBody       = 4 << 20 // bytes, SPEC 7
 	mostTTL        = 30 * 24 * time.Hour
 	maxContentType = 128
 )
 
-// DefaultPublishLimits is what PROTOCOL 1 and 7 name.
+// DefaultPublishLimits is what SPEC 1 and 7 name.
 func DefaultPublishLimits() PublishLimits {
 	return PublishLimits{
 		MaxPayload: 64 << 10,
@@ -90,7 +90,7 @@ func (p *Publish) Count() int { return max(1, len(p.Users)) }
 
 // Check reports what is wrong with p, as an *Error, or makes it what will be stored: an id, a priority, a content type
 // and a life are filled in, and Payload becomes a copy without white space between its tokens. Each of Users is left
-// for the caller to check, since one that is wrong is rejected by itself. PROTOCOL 1, 7, 9.
+// for the caller to check, since one that is wrong is rejected by itself. SPEC 1, 7, 9.
 func (p *Publish) Check(l *PublishLimits) error {
 	if p.refused != nil {
 		return p.refused

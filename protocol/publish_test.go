@@ -37,7 +37,7 @@ func TestPublishBodyIsReadAsWritten(t *testing.T) {
 	}
 }
 
-// What refuses the body as a whole: 400, and nothing of it counts. PROTOCOL 8.
+// What refuses the body as a whole: 400, and nothing of it counts. SPEC 8.
 func TestBadBodyNamesFieldAndByte(t *testing.T) {
 	many := `{"messages":[` + strings.Repeat(`{"user":"u"},`, 1000) + `{"user":"u"}]}`
 	for _, c := range []struct{ body, want string }{
@@ -89,7 +89,7 @@ func TestBadBodyNamesFieldAndByte(t *testing.T) {
 	}
 }
 
-// What one message is rejected for, by itself. PROTOCOL 1, 7, 9.
+// What one message is rejected for, by itself. SPEC 1, 7, 9.
 func TestBadValueIsSaidByCheck(t *testing.T) {
 	long := strings.Repeat("x", 129)
 	for _, c := range []struct {

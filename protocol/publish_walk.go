@@ -125,7 +125,7 @@ func (w *jsonWalk) integer() int64 {
 	return int64(min(n, math.MaxInt64))
 }
 
-// null reports whether the next value is null, and passes over it. A field of that value is as good as absent. PROTOCOL 8.
+// null reports whether the next value is null, and passes over it. A field of that value is as good as absent. SPEC 8.
 func (w *jsonWalk) null() bool {
 	if w.err != nil || w.d.PeekKind() != 'n' {
 		return false

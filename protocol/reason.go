@@ -2,10 +2,10 @@ package protocol
 
 import "google.golang.org/grpc/codes"
 
-// Reason is why a stream ended. The same value goes to the wire, the log and the metric label. PROTOCOL 5.
+// Reason is why a stream ended. The same value goes to the wire, the log and the metric label. SPEC 5.
 type Reason uint8
 
-// The reasons of PROTOCOL 5, and those that only the server sees: gone (the device closed or its connection broke) and
+// The reasons of SPEC 5, and those that only the server sees: gone (the device closed or its connection broke) and
 // protocol_error (a frame that breaks the contract, which gets no goaway).
 const (
 	ReasonNone Reason = iota
@@ -29,8 +29,8 @@ const (
 
 type reasonInfo struct {
 	name  string
-	close int        // WebSocket close code, PROTOCOL 6
-	code  codes.Code // gRPC status, PROTOCOL 7
+	close int        // WebSocket close code, SPEC 6
+	code  codes.Code // gRPC status, SPEC 7
 	final bool       // the device must not come back as it is
 }
 
@@ -73,13 +73,13 @@ func (r Reason) info() *reasonInfo {
 // String is the wire name of r.
 func (r Reason) String() string { return r.info().name }
 
-// CloseCode is the WebSocket close code of r. PROTOCOL 6.
+// CloseCode is the WebSocket close code of r. SPEC 6.
 func (r Reason) CloseCode() int { return r.info().close }
 
-// GRPCCode is the gRPC status of r. PROTOCOL 7.
+// GRPCCode is the gRPC status of r. SPEC 7.
 func (r Reason) GRPCCode() codes.Code { return r.info().code }
 
-// Final reports whether a device must not come back as it is: without another token, or at all. PROTOCOL 2.13, 6.
+// Final reports whether a device must not come back as it is: without another token, or at all. SPEC 2.13, 6.
 func (r Reason) Final() bool { return r.info().final }
 
 // ParseReason finds the reason with the wire name s.

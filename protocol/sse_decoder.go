@@ -171,7 +171,7 @@ func spare(b []byte) []byte {
 	return b[:0]
 }
 
-// The events of PROTOCOL 5.
+// The events of SPEC 5.
 const (
 	eventHello     = "hello"
 	eventGoAway    = "goaway"

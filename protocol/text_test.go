@@ -146,7 +146,7 @@ func TestSeqsOfAcksAreReadAsTheyCame(t *testing.T) {
 	}
 }
 
-// TestALaterServerIsBorne: what a client does not know, it ignores. PROTOCOL, the first lines.
+// TestALaterServerIsBorne: what a client does not know, it ignores. SPEC, the first lines.
 func TestALaterServerIsBorne(t *testing.T) {
 	for _, c := range []struct {
 		frame string

@@ -14,7 +14,7 @@ func TestReasonsAreThoseOfTheContract(t *testing.T) {
 		close int
 		code  codes.Code
 		final bool
-	}{ // PROTOCOL 5, 6, 7
+	}{ // SPEC 5, 6, 7
 		{ReasonDrain, "drain", 1001, codes.Unavailable, false},
 		{ReasonRebalance, "rebalance", 1001, codes.Unavailable, false},
 		{ReasonSuperseded, "superseded", 4409, codes.Aborted, true},
@@ -70,7 +70,7 @@ func TestEveryCodeHasItsStatusAndReason(t *testing.T) {
 	for code, want := range map[Code]struct {
 		status int
 		reason Reason
-	}{ // PROTOCOL 4
+	}{ // SPEC 4
 		CodeInvalidArgument:   {400, ReasonInvalidArgument},
 		CodeUnauthenticated:   {401, ReasonUnauthenticated},
 		CodePermissionDenied:  {403, ReasonPermissionDenied},

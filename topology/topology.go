@@ -9,7 +9,7 @@ import (
 	"ramen/protocol"
 )
 
-// DefaultShards is how many shards a cluster has, unless it was made with another number. It is fixed for its life. DESIGN 2.
+// DefaultShards is how many shards a cluster has, unless it was made with another number. It is fixed for its life.
 const DefaultShards = 1024
 
 // MemberID names a gateway of the cluster.

@@ -16,7 +16,7 @@ import (
 	"ramen/protocol/ramenpb"
 )
 
-// grpcBackend speaks PROTOCOL 7's Backend. Publishes are pipelined on one stream, answers come in the order of requests.
+// grpcBackend speaks SPEC 7's Backend. Publishes are pipelined on one stream, answers come in the order of requests.
 type grpcBackend struct {
 	key    string
 	conn   *grpc.ClientConn
@@ -100,7 +100,7 @@ func (b *grpcBackend) open() (*pipe, error) {
 	return b.pipe, nil
 }
 
-// refusalOf is the server's *Error. A stream that broke is no answer, whatever it broke of. PROTOCOL 9
+// refusalOf is the server's *Error. A stream that broke is no answer, whatever it broke of. SPEC 9
 func refusalOf(err error) error {
 	s, ok := status.FromError(err)
 	if !ok {

@@ -73,7 +73,7 @@ func TestPushesAreHandledInOrder(t *testing.T) {
 	})
 }
 
-// PROTOCOL 2.3, 2.6: the streams are cut after each number of frames in turn; the union is exact.
+// SPEC 2.3, 2.6: the streams are cut after each number of frames in turn; the union is exact.
 func TestCutAtEveryFrameLosesAndRepeatsNothing(t *testing.T) {
 	overEach(t, func(t *testing.T, tr Transport) {
 		s := newServer(t)

@@ -122,7 +122,7 @@ func TestNobodyThere(t *testing.T) {
 	}
 }
 
-// PROTOCOL 2.11: a poll is a stream, so a poll beside a trial would supersede it.
+// SPEC 2.11: a poll is a stream, so a poll beside a trial would supersede it.
 func TestAPollMakesWayForATrial(t *testing.T) {
 	s := newServer(t)
 	var blocked atomic.Bool

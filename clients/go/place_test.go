@@ -20,7 +20,7 @@ func (s *savedCursors) Save(_ context.Context, cursor string) error {
 	return nil
 }
 
-// PROTOCOL 2.2: a device that has processed no push on a stream comes back with the cursor of its hello.
+// SPEC 2.2: a device that has processed no push on a stream comes back with the cursor of its hello.
 func TestFix11HelloIsThePlaceUntilAPushComes(t *testing.T) {
 	overEach(t, func(t *testing.T, tr Transport) {
 		s := newServer(t)

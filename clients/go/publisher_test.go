@@ -76,7 +76,7 @@ func TestBinaryPayloadsArriveAsTheyAre(t *testing.T) {
 	})
 }
 
-// PROTOCOL 9: the id that was drawn at first is kept.
+// SPEC 9: the id that was drawn at first is kept.
 func TestRetriesKeepTheID(t *testing.T) {
 	overBoth(t, PublisherConfig{}, func(t *testing.T, s *publishServer, p *Publisher) {
 		s.refuse = func(n int) *protocol.Error {

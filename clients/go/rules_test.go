@@ -22,7 +22,7 @@ func collect(c *collector) func(context.Context, *Message) error {
 	}
 }
 
-// PROTOCOL 2.6
+// SPEC 2.6
 func TestDuplicatesAreDroppedAndAcked(t *testing.T) {
 	s := newServer(t)
 	acked := make(chan protocol.Seq, 16)
@@ -51,7 +51,7 @@ func TestDuplicatesAreDroppedAndAcked(t *testing.T) {
 	}
 }
 
-// PROTOCOL 2.9: 100 pushes within a moment are not 100 acks, and a half window does not wait.
+// SPEC 2.9: 100 pushes within a moment are not 100 acks, and a half window does not wait.
 func TestAcksAreJoined(t *testing.T) {
 	for _, tr := range []Transport{WSProto, WSJSON, GRPC} {
 		t.Run(string(tr), func(t *testing.T) {
@@ -80,7 +80,7 @@ func TestAcksAreJoined(t *testing.T) {
 	}
 }
 
-// PROTOCOL 2.9: with ack_ms of 30 s, it is the half window that acks.
+// SPEC 2.9: with ack_ms of 30 s, it is the half window that acks.
 func TestHalfAWindowIsAckedAtOnce(t *testing.T) {
 	s := newServer(t)
 	s.script = mailbox(10, never)
@@ -147,7 +147,7 @@ func TestStopAcksTheLast(t *testing.T) {
 	}
 }
 
-// PROTOCOL 2.8
+// SPEC 2.8
 func TestHeartbeatsAreEchoed(t *testing.T) {
 	for _, tr := range []Transport{WSProto, WSJSON, GRPC} {
 		t.Run(string(tr), func(t *testing.T) {
@@ -169,7 +169,7 @@ func TestHeartbeatsAreEchoed(t *testing.T) {
 	}
 }
 
-// PROTOCOL 2.8: bytes that make no frame yet are a sign of life; their end is a death after 7/4 of the interval.
+// SPEC 2.8: bytes that make no frame yet are a sign of life; their end is a death after 7/4 of the interval.
 func TestSilenceOpensTheNextStream(t *testing.T) {
 	for _, tr := range []Transport{WSProto, SSE, GRPC} {
 		t.Run(string(tr), func(t *testing.T) {
@@ -224,7 +224,7 @@ func TestASlowFrameIsNoSilence(t *testing.T) {
 	}
 }
 
-// PROTOCOL 2.12: the next stream is opened while the old one is read on; its superseded is of no interest.
+// SPEC 2.12: the next stream is opened while the old one is read on; its superseded is of no interest.
 func TestDrainIsHandedOver(t *testing.T) {
 	for _, tr := range []Transport{WSProto, WSJSON, GRPC, SSE} {
 		t.Run(string(tr), func(t *testing.T) {
@@ -262,7 +262,7 @@ func TestDrainIsHandedOver(t *testing.T) {
 	}
 }
 
-// PROTOCOL 2.13
+// SPEC 2.13
 func TestFinalReasonsEndRun(t *testing.T) {
 	reasons := map[protocol.Reason]error{
 		protocol.ReasonSuperseded: ErrSuperseded, protocol.ReasonDisconnected: ErrDisconnected,
@@ -294,7 +294,7 @@ func TestARefusedParameterEndsRun(t *testing.T) {
 	})
 }
 
-// PROTOCOL 2.13: after 401 another token is asked for, and the one that was refused is not sent twice.
+// SPEC 2.13: after 401 another token is asked for, and the one that was refused is not sent twice.
 func TestARefusedTokenIsNotTriedAgain(t *testing.T) {
 	overEach(t, func(t *testing.T, tr Transport) {
 		s := newServer(t)
@@ -339,7 +339,7 @@ func jwt(name string, exp time.Time) string {
 	return "e30." + base64.RawURLEncoding.EncodeToString([]byte(claims)) + ".x"
 }
 
-// PROTOCOL 4: a two-way stream is refreshed, SSE is handed over, before the token expires.
+// SPEC 4: a two-way stream is refreshed, SSE is handed over, before the token expires.
 func TestTokensAreRenewedBeforeTheyExpire(t *testing.T) {
 	for _, tr := range []Transport{WSProto, WSJSON, GRPC, SSE} {
 		t.Run(string(tr), func(t *testing.T) {
@@ -450,7 +450,7 @@ func TestTheCursorSurvivesARestart(t *testing.T) {
 	c.wantInOrder(t, 6)
 }
 
-// PROTOCOL 5: a server that takes no stream now says when to come back.
+// SPEC 5: a server that takes no stream now says when to come back.
 func TestARefusedSSEStreamComesBackWhenTold(t *testing.T) {
 	s := newServer(t)
 	s.script = func(n int, s *scripted) {
@@ -526,7 +526,7 @@ func TestARefusedAckOpensTheNextStream(t *testing.T) {
 	}
 }
 
-// PROTOCOL 2.3: what the server no longer knows is begun anew, and what was processed is not handled twice.
+// SPEC 2.3: what the server no longer knows is begun anew, and what was processed is not handled twice.
 func TestAWipedStoreIsBegunAnew(t *testing.T) {
 	overEach(t, func(t *testing.T, tr Transport) {
 		s := newServer(t)

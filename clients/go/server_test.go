@@ -210,7 +210,7 @@ func (s *server) ws(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer c.Close()
-	if refused != nil { // PROTOCOL 4: told by a close code
+	if refused != nil { // SPEC 4: told by a close code
 		reason := protocol.ReasonOf(refused.Code)
 		_ = c.WriteMessage(websocket.CloseMessage, websocket.FormatCloseMessage(reason.CloseCode(), refused.Message))
 		return

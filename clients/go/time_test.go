@@ -12,7 +12,7 @@ import (
 	"ramen/protocol"
 )
 
-// PROTOCOL 2.8
+// SPEC 2.8
 func TestWatchdogBarksAfterSilenceAlone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		begin := time.Now()
@@ -40,7 +40,7 @@ func TestWatchdogStops(t *testing.T) {
 	})
 }
 
-// PROTOCOL 2.8: 7, 14, 28, 28 s, and 7 again once a push has come.
+// SPEC 2.8: 7, 14, 28, 28 s, and 7 again once a push has come.
 func TestPatienceDoublesUntilAPush(t *testing.T) {
 	var d Device
 	for _, want := range []time.Duration{7, 14, 28, 28} {
@@ -72,7 +72,7 @@ func TestSilenceFollowsHello(t *testing.T) {
 	}
 }
 
-// PROTOCOL 2.6: at least 1,000.
+// SPEC 2.6: at least 1,000.
 func TestSeenRemembersTheLatest(t *testing.T) {
 	var s seen
 	id := func(i int) protocol.MessageID { return protocol.MessageID(fmt.Sprint(i)) }

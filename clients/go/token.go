@@ -14,7 +14,7 @@ import (
 // errToken is the app having no token to go on with. It says nothing of the network.
 var errToken = errors.New("ramen: no token")
 
-// errRefusedToken is the app answering with the token that the server has just refused. PROTOCOL 2.13
+// errRefusedToken is the app answering with the token that the server has just refused. SPEC 2.13
 var errRefusedToken = errors.New("the one at hand was refused by the server, and there is no other yet")
 
 // tokens asks the app for tokens, and never tries one twice that was refused.

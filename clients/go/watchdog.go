@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// Rule 8 of PROTOCOL 2.
+// Rule 8 of SPEC 2.
 const (
 	defaultSilence = 7 * time.Second     // 7/4 of the default interval
 	minSilence     = 7 * time.Second / 4 // of the shortest interval

@@ -173,7 +173,7 @@ func selfSigned(t *testing.T) (cert, key string) {
 	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})), string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private}))
 }
 
-// TestFix03DefaultsContradictNothing, nor does what is configured at the limits of PROTOCOL.
+// TestFix03DefaultsContradictNothing, nor does what is configured at the limits of SPEC.
 func TestFix03DefaultsContradictNothing(t *testing.T) {
 	cfg := app.Default()
 	cfg.Dev = true

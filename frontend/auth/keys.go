@@ -13,7 +13,7 @@ import (
 	"ramen/protocol"
 )
 
-// Scope is what a backend's key allows. PROTOCOL 8.
+// Scope is what a backend's key allows. SPEC 8.
 type Scope uint8
 
 // The scopes. A key may have several.

@@ -2,7 +2,7 @@ package backend
 
 import (
 	"google.golang.org/grpc/encoding"
-	_ "google.golang.org/grpc/encoding/gzip" // servers accept gzip, PROTOCOL 7
+	_ "google.golang.org/grpc/encoding/gzip" // servers accept gzip, SPEC 7
 	"google.golang.org/grpc/encoding/proto"
 	"google.golang.org/grpc/mem"
 

@@ -22,7 +22,7 @@ type Config struct {
 	GRPC h2.Config `yaml:"grpc" doc:"What the peers of the gRPC port may ask for."`
 }
 
-// Default is what PROTOCOL names, without a limit on the rate.
+// Default is what SPEC names, without a limit on the rate.
 func Default() Config {
 	c := Config{Publish: protocol.DefaultPublishLimits(), PublishBurst: 2000, BytesUnderWay: 64 << 20, ListBytes: 64 << 20, StreamRequests: 256, GRPCStreams: 1000, GRPC: h2.Default()}
 	c.GRPC.UnknownConnections = 512 // backends are few, and their connections have larger buffers

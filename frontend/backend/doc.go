@@ -1,4 +1,4 @@
-// Package backend takes what backends ask for, over HTTP and gRPC: publishes, lists, recalls, disconnects. PROTOCOL 7, 8, 9.
+// Package backend takes what backends ask for, over HTTP and gRPC: publishes, lists, recalls, disconnects. SPEC 7, 8, 9.
 //
 // Both sides are thin: they read a request, ask the one Server for it, and write what it answered. Invariants:
 //

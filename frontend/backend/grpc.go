@@ -26,7 +26,7 @@ import (
 func (s *Server) GRPCListener(l net.Listener) net.Listener { return s.guard.Listener(l) }
 
 // GRPCOptions are what a grpc.Server needs to serve Backend: its codec and the bounds of connections and requests; t is its TLS,
-// nil for cleartext. PROTOCOL 7.
+// nil for cleartext. SPEC 7.
 func (s *Server) GRPCOptions(t *tls.Config) []grpc.ServerOption {
 	return append(s.guard.ServerOptions(t),
 		grpc.ForceServerCodecV2(newCodec()),
@@ -41,7 +41,7 @@ func (s *Server) GRPCOptions(t *tls.Config) []grpc.ServerOption {
 }
 
 const (
-	pingsAtLeast = 2 * time.Second  // clients may ping every 4 s (PROTOCOL 7), and networks move pings together
+	pingsAtLeast = 2 * time.Second  // clients may ping every 4 s (SPEC 7), and networks move pings together
 	deadAfter    = 40 * time.Second // without a byte a connection is pinged: it may have died without a word
 	prefaceTime  = 5 * time.Second  // for TLS and the first frame
 	maxHeaders   = 32 << 10         // bytes of a call's metadata
@@ -219,7 +219,7 @@ func answer[T any](ctx context.Context, g *service, c call, scope auth.Scope, se
 	return a, g.server.done(c, began, nil)
 }
 
-// authorization is the metadata key of PROTOCOL 8.
+// authorization is the metadata key of SPEC 8.
 func authorization(ctx context.Context) string {
 	return auth.Credential(metadata.ValueFromIncomingContext(ctx, "authorization"))
 }

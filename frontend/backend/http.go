@@ -12,7 +12,7 @@ import (
 )
 
 // Handler serves the whole of the backends' HTTP port: /v1/ by itself, everything else by rest (health, metrics, the
-// console), or with 404 where rest is nil. The rule of origins holds for all of it. PROTOCOL 3, 8.
+// console), or with 404 where rest is nil. The rule of origins holds for all of it. SPEC 3, 8.
 func (s *Server) Handler(rest http.Handler) http.Handler {
 	if rest == nil {
 		rest = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { writeError(w, unknownPath(r)) })
@@ -53,7 +53,7 @@ func (s *Server) Readers(h http.Handler) http.Handler {
 	})
 }
 
-// endpoint is one call of PROTOCOL 8 and what its path names.
+// endpoint is one call of SPEC 8 and what its path names.
 type endpoint struct {
 	call     call
 	method   string // empty: there is no such path
@@ -146,7 +146,7 @@ func writeJSON(w http.ResponseWriter, status int, body []byte) {
 	w.Write(body) // a client that went away is told nothing
 }
 
-// writeError writes e in the shape of PROTOCOL 4.
+// writeError writes e in the shape of SPEC 4.
 func writeError(w http.ResponseWriter, e *protocol.Error) {
 	h := w.Header()
 	status := e.Code.HTTPStatus()

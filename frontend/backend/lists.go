@@ -7,7 +7,7 @@ import (
 	"ramen/protocol"
 )
 
-// What lists show, in JSON: names, order and meaning as in the protobuf of PROTOCOL 7.
+// What lists show, in JSON: names, order and meaning as in the protobuf of SPEC 7.
 
 func appendDevices(b []byte, devices []link.Device) []byte {
 	b = append(b, `{"devices":[`...)

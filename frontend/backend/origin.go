@@ -15,7 +15,7 @@ const (
 
 var refusedReasons = [...]string{refusedOrigin, refusedHost}
 
-// checkPage refuses what a page of another origin sent, so that none can publish through an operator's browser. PROTOCOL 3.
+// checkPage refuses what a page of another origin sent, so that none can publish through an operator's browser. SPEC 3.
 func (s *Server) checkPage(r *http.Request) *protocol.Error {
 	reason, err := s.judgePage(r)
 	if err == nil {

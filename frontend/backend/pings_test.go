@@ -44,7 +44,7 @@ func bubbled(t *testing.T, change func(*Config), f func(t *testing.T, s *Server,
 	})
 }
 
-// A client may ping every 4 s, with or without a call. PROTOCOL 7.
+// A client may ping every 4 s, with or without a call. SPEC 7.
 func TestFix01KeepalivePingsAreBorne(t *testing.T) {
 	bubbled(t, nil, func(t *testing.T, _ *Server, _ *gateway, dial func() net.Conn) {
 		c := h2test.NewClient(dial(), 1<<16)

@@ -33,7 +33,7 @@ type Router interface {
 }
 
 const (
-	maxListed = 16 << 10 // bytes of a payload that ListMessages still shows, PROTOCOL 7
+	maxListed = 16 << 10 // bytes of a payload that ListMessages still shows, SPEC 7
 	maxDetail = 256      // bytes of a disconnect's detail: it goes to devices, in frames of which some are short
 )
 
@@ -127,7 +127,7 @@ func (s *Server) read(reader func()) bool {
 	return true
 }
 
-// allow says whether the bearer of an Authorization value may do what needs scope. PROTOCOL 8.
+// allow says whether the bearer of an Authorization value may do what needs scope. SPEC 8.
 func (s *Server) allow(authorization string, scope auth.Scope) *protocol.Error {
 	if s.keys == nil {
 		return nil
@@ -152,7 +152,7 @@ func (s *Server) messages(ctx context.Context, user string) ([]*protocol.Message
 	return messages, asError(err)
 }
 
-// listed is m's payload as a list shows it: long ones are left out. PROTOCOL 7.
+// listed is m's payload as a list shows it: long ones are left out. SPEC 7.
 func listed(m *protocol.Message) []byte {
 	if len(m.Payload) > maxListed {
 		return nil

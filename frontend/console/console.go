@@ -24,7 +24,7 @@ func Handler() http.Handler {
 		"Cache-Control":          "no-store",
 		"X-Content-Type-Options": "nosniff",
 		"X-Frame-Options":        "DENY", // for what does not know frame-ancestors
-		// Not no-referrer: with it, some browsers name the origin "null" in POST and DELETE, which PROTOCOL 3 refuses.
+		// Not no-referrer: with it, some browsers name the origin "null" in POST and DELETE, which SPEC 3 refuses.
 		"Referrer-Policy":              "same-origin",
 		"Cross-Origin-Opener-Policy":   "same-origin",
 		"Cross-Origin-Resource-Policy": "same-origin",

@@ -1,8 +1,8 @@
 // Package console is the page that operators and backend developers see at / of the backends' port: live numbers, a
-// user's devices and waiting messages, a form that publishes. PROTOCOL 3.
+// user's devices and waiting messages, a form that publishes. SPEC 3.
 //
 //  1. The page is one file and loads nothing else: it works where there is no network but the gateway's own.
-//  2. It has no rights of its own. It calls the API of PROTOCOL 8 with the key that its user types, which is kept in the
+//  2. It has no rights of its own. It calls the API of SPEC 8 with the key that its user types, which is kept in the
 //     browser's session storage alone, and reads /metrics.
 //  3. What comes from outside (types, payloads, contexts, texts of errors) only ever becomes text, never markup. The
 //     Content-Security-Policy holds that up: no script or style but those in the file, by their hashes, and no sink

@@ -1,7 +1,7 @@
 // Package httpconn serves net/http's servers so that what net/http answers by itself keeps to the contract.
 //
 //  1. A request that net/http refuses before any handler sees it (400, 417, 431, 501, 505) is answered with the error's JSON body
-//     of PROTOCOL 4, over HTTP/1.1, in cleartext and over TLS. HTTP/2 has its own frames, and is left alone.
+//     of SPEC 4, over HTTP/1.1, in cleartext and over TLS. HTTP/2 has its own frames, and is left alone.
 //  2. A request that says twice how long it is (Content-Length and Transfer-Encoding) is served by the latter, and ends its
 //     connection: what else follows may be another's. RFC 9112 6.1.
 //

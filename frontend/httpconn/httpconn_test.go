@@ -88,7 +88,7 @@ func echo(w http.ResponseWriter, r *http.Request) {
 	fmt.Fprintf(w, "%s %s %s", r.Method, r.URL.Path, body)
 }
 
-// TestFix10RefusalsOfNetHTTPAreTheContracts: whatever is wrong with a request, the answer has an error's JSON body. PROTOCOL 4.
+// TestFix10RefusalsOfNetHTTPAreTheContracts: whatever is wrong with a request, the answer has an error's JSON body. SPEC 4.
 func TestFix10RefusalsOfNetHTTPAreTheContracts(t *testing.T) {
 	both(t, func(t *testing.T, secure bool) {
 		dial := serve(t, &http.Server{Handler: http.HandlerFunc(echo), MaxHeaderBytes: 8 << 10}, secure)

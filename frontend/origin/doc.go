@@ -1,4 +1,4 @@
-// Package origin says which web pages may do what, for CORS, WebSockets and the backends' port alike. PROTOCOL 3.
+// Package origin says which web pages may do what, for CORS, WebSockets and the backends' port alike. SPEC 3.
 //
 //  1. A value that Parse takes is an origin that a browser can send, in the form in which it sends it; any other is refused by name.
 //  2. A page of the server's own origin is known by the Host that it asks for, whoever's name that is. So where there is no

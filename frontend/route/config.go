@@ -7,7 +7,7 @@ import (
 
 // Config is how long the router looks for an owner.
 type Config struct {
-	// A shard of a gateway that died has a new owner by then. DESIGN 4.
+	// A shard of a gateway that died has a new owner by then.
 	Deadline time.Duration `yaml:"deadline" doc:"How long one call may look for the owner of a user, all its attempts together, where the caller's own deadline is not earlier. 100ms to 1m."`
 	PauseMin time.Duration `yaml:"pause_min" doc:"The first pause between attempts where no newer view of the shards comes; each further one is twice as long. Each is drawn from half to all of it."`
 	PauseMax time.Duration `yaml:"pause_max" doc:"The longest pause between attempts."`

@@ -15,7 +15,7 @@ type Config struct {
 	Flush   time.Duration `yaml:"flush" doc:"How long the end of a connection may take to send what is kept."`
 	Linger  time.Duration `yaml:"linger" doc:"How long after that the peer may take to end its side."`
 
-	// PROTOCOL 2.8 demands the 30 s.
+	// SPEC 2.8 demands the 30 s.
 	UserTimeout  time.Duration `yaml:"user_timeout" doc:"How long sent bytes may stay unacknowledged by TCP (TCP_USER_TIMEOUT). With heartbeats of 4s, 20s finds a dead connection within 30s. 0: the system's, many minutes."`
 	KeepAlive    time.Duration `yaml:"keep_alive" doc:"Idle time before TCP probes, and that between them. 0: no probes."`
 	SendBuffer   int           `yaml:"send_buffer" unit:"bytes" doc:"The kernel's send buffer of a connection in bytes (SO_SNDBUF; the kernel doubles it). 0: the system's, which grows with what is in flight. A small one wastes fast long ways."`

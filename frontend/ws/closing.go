@@ -6,7 +6,7 @@ import (
 	"unicode/utf8"
 )
 
-// The close codes of RFC 6455 7.4.1 that are used here; PROTOCOL 6 has the others.
+// The close codes of RFC 6455 7.4.1 that are used here; SPEC 6 has the others.
 const (
 	CodeNormal        = 1000
 	CodeGoingAway     = 1001

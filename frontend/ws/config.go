@@ -2,7 +2,7 @@ package ws
 
 import "fmt"
 
-// MaxMessage is the most bytes of a message from a device, inflated; longer ones are 1009. PROTOCOL 6.
+// MaxMessage is the most bytes of a message from a device, inflated; longer ones are 1009. SPEC 6.
 const MaxMessage = 64 << 10
 
 // Config sets up handshakes.

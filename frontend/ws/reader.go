@@ -46,7 +46,7 @@ func NewReader(deflate bool, limit int) Reader { return Reader{deflate: deflate,
 // during the call; b is changed. After an error, which is on's or a *CloseError, and after a close frame, which is checked
 // first, further input is dropped.
 //
-// Empty messages are reported as any other: they are echoes, of either kind. PROTOCOL 6.
+// Empty messages are reported as any other: they are echoes, of either kind. SPEC 6.
 func (r *Reader) Feed(b []byte, on func(op Opcode, payload []byte) error) error {
 	for len(b) > 0 && !r.ended {
 		var err error

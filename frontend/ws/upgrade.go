@@ -13,7 +13,7 @@ import (
 	"github.com/gorilla/websocket"
 )
 
-// The subprotocols of PROTOCOL 6.
+// The subprotocols of SPEC 6.
 const (
 	SubprotocolJSON  = "ramen.v1.json"
 	SubprotocolProto = "ramen.v1.proto"

@@ -34,7 +34,7 @@ type Config struct {
 	Store    Store           `yaml:"store" doc:"What keeps the mailboxes."`
 }
 
-// Listen is where the four ports are. PROTOCOL 3.
+// Listen is where the four ports are. SPEC 3.
 type Listen struct {
 	Devices      string `yaml:"devices" doc:"Devices over HTTP: SSE, WebSocket, long-poll, ack."`
 	DevicesGRPC  string `yaml:"devices_grpc" doc:"Devices over gRPC."`

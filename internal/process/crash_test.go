@@ -44,7 +44,7 @@ type publication struct {
 }
 
 // TestNothingAcceptedIsLost kills the process in the middle of publishing, again and again. Every message that was
-// answered `accepted` reaches every device that it is for. PROTOCOL 2.3, 2.5, 2.6, 9.
+// answered `accepted` reaches every device that it is for. SPEC 2.3, 2.5, 2.6, 9.
 func TestNothingAcceptedIsLost(t *testing.T) {
 	seed := seed(t)
 	c := &crash{

@@ -64,7 +64,7 @@ func (d *crashDevice) stream(ctx context.Context, at addresses) {
 	transport := allTransports[d.rng.IntN(len(allTransports))]
 	open := &protocol.OpenFrame{User: protocol.UserID(d.user), Device: protocol.DeviceID(d.device), Cursor: d.cursor}
 	if d.rng.IntN(12) == 0 {
-		open.Cursor = "" // it has lost its place: all that is not acked comes again. PROTOCOL 2.4
+		open.Cursor = "" // it has lost its place: all that is not acked comes again. SPEC 2.4
 	}
 	dialer := wire.Dialer{URL: "http://" + at.devices, GRPC: at.devicesGRPC, Wait: time.Second}
 	conn, err := dialer.Dial(ctx, transport, open, nil)

@@ -33,7 +33,7 @@ type diskTest struct {
 }
 
 // TestANearlyFullDiskRefusesInTime fills the disk with ballast while messages are published: low priority is refused
-// first, then medium, then all; streams go on; and with room again, all goes on without a restart. DESIGN 4.
+// first, then medium, then all; streams go on; and with room again, all goes on without a restart.
 func TestANearlyFullDiskRefusesInTime(t *testing.T) {
 	d := &diskTest{t: t, disk: mountSmall(t)}
 	data := filepath.Join(d.disk, "data")
@@ -44,7 +44,7 @@ func TestANearlyFullDiskRefusesInTime(t *testing.T) {
 	d.awaitRoom()
 
 	d.fill()
-	// Of the two sides, the one that cannot do its work says so, and why. PROTOCOL 8. TestFix21
+	// Of the two sides, the one that cannot do its work says so, and why. SPEC 8. TestFix21
 	if status, body := d.s.get(t, "/readyz"); status != 503 || !strings.Contains(body, "the disk is nearly full") {
 		t.Errorf("the backends' /readyz is %d: %s", status, body)
 	}

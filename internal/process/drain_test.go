@@ -66,7 +66,7 @@ func next(t testing.TB, conn wire.Conn) protocol.ServerFrame {
 }
 
 // TestSignalsDrain ends the process in order, by either signal: each stream is told, pushed to until it ends, and ended; the exit
-// status is 0; what was accepted is there after the restart. PROTOCOL 2.12.
+// status is 0; what was accepted is there after the restart. SPEC 2.12.
 func TestSignalsDrain(t *testing.T) {
 	for _, sig := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM} {
 		t.Run(sig.String(), func(t *testing.T) {

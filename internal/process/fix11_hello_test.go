@@ -11,7 +11,7 @@ import (
 )
 
 // After a kill -9 a device that had been pushed nothing is resumed with the place that hello gave it, over every transport: the
-// server keeps no session, and the device is known. PROTOCOL 2.2, 2.3.
+// server keeps no session, and the device is known. SPEC 2.2, 2.3.
 func TestFix11HelloPlaceOutlivesAKill(t *testing.T) {
 	flags := append(anyPorts.flags(), "--dev", "--data", t.TempDir())
 	s := start(t, flags...)

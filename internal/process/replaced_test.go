@@ -84,7 +84,7 @@ func (r *replacedTest) want(what string, have []string, want ...string) {
 }
 
 // TestFix14ReplacedMessageStaysGoneAfterKill kills the process before what was acked, or expired, is saved: what replaced it
-// is alone there afterwards. PROTOCOL 9.
+// is alone there afterwards. SPEC 9.
 func TestFix14ReplacedMessageStaysGoneAfterKill(t *testing.T) {
 	t.Run("acked", func(t *testing.T) {
 		r := newReplacedTest(t)

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// The same id is a duplicate while it waits, after it was acked, within one batch and over restarts. PROTOCOL 9.
+// The same id is a duplicate while it waits, after it was acked, within one batch and over restarts. SPEC 9.
 func TestDuplicatesAreTold(t *testing.T) {
 	t.Parallel()
 	for _, store := range stores {
@@ -82,7 +82,7 @@ func TestDuplicatesAreForgotten(t *testing.T) {
 	}
 }
 
-// A message replaces the older ones of its key with the same target, pushed or not, and stands at the end. PROTOCOL 9.
+// A message replaces the older ones of its key with the same target, pushed or not, and stands at the end. SPEC 9.
 func TestCollapse(t *testing.T) {
 	matrixOf(t, streaming, stores, nil, func(t *testing.T, s *server, open opener) {
 		open(place{user: "u1", device: "d1"}).close()
@@ -210,7 +210,7 @@ func TestDeviceTarget(t *testing.T) {
 	})
 }
 
-// A user without any device: what is published waits for the first that comes. PROTOCOL 1, 9.
+// A user without any device: what is published waits for the first that comes. SPEC 1, 9.
 func TestUserWithoutDevices(t *testing.T) {
 	matrix(t, stores, func(t *testing.T, s *server, open opener) {
 		r := s.results(msg{"users": []string{"u1", "u2"}, "id": "m"})
@@ -235,7 +235,7 @@ func TestUserWithoutDevices(t *testing.T) {
 	})
 }
 
-// Any printable character may stand percent-encoded in a path, a slash too. PROTOCOL 8.
+// Any printable character may stand percent-encoded in a path, a slash too. SPEC 8.
 func TestUsersOfAllCharacters(t *testing.T) {
 	matrix(t, stores, func(t *testing.T, s *server, open opener) {
 		for i, user := range []string{"a/b", "../..", "a?b=c&d#e", "100%", "%2F", "日本語/ü", "a+b", "\"'<>\\", "🚕", ".", ".."} {
@@ -271,7 +271,7 @@ func escape(s string) string {
 	return b.String()
 }
 
-// Payloads come as the same bytes over every transport: JSON without its white space, nothing else changed. PROTOCOL 5, 9.
+// Payloads come as the same bytes over every transport: JSON without its white space, nothing else changed. SPEC 5, 9.
 func TestPayloadsAreTheSameEverywhere(t *testing.T) {
 	matrix(t, stores, func(t *testing.T, s *server, open opener) {
 		c := open(place{user: "u1", device: "d1"})

@@ -77,7 +77,7 @@ func secured(t *testing.T) *server {
 	return s
 }
 
-// Who has no good token is unauthenticated, who asks for more than his is not permitted. PROTOCOL 4.
+// Who has no good token is unauthenticated, who asks for more than his is not permitted. SPEC 4.
 func TestTokensAreChecked(t *testing.T) {
 	t.Parallel()
 	s := secured(t)

@@ -34,7 +34,7 @@ func (s *server) backends(t *testing.T) (ramenpb.BackendClient, context.Context)
 	return ramenpb.NewBackendClient(cc), ctx
 }
 
-// HTTP and gRPC show the same mailbox and the same devices. PROTOCOL 8.
+// HTTP and gRPC show the same mailbox and the same devices. SPEC 8.
 func TestHTTPAndGRPCShowTheSame(t *testing.T) {
 	t.Parallel()
 	for _, store := range stores {

@@ -13,7 +13,7 @@ import (
 )
 
 // A WebSocket frame that breaks the contract ends the stream with 1008 or 1009 and no goaway; a bad value with 4400 behind one.
-// PROTOCOL 2.12, 6.
+// SPEC 2.12, 6.
 func TestBrokenWebSocketFrames(t *testing.T) {
 	t.Parallel()
 	s := serve(t, testConfig(t, memory))
@@ -110,7 +110,7 @@ func TestUnknownWebSocketFramesAreIgnored(t *testing.T) {
 	s.checkLedger()
 }
 
-// On gRPC the first frame is open, and there is no second one. PROTOCOL 2.12, 7.
+// On gRPC the first frame is open, and there is no second one. SPEC 2.12, 7.
 func TestBrokenGRPCFrames(t *testing.T) {
 	t.Parallel()
 	s := serve(t, testConfig(t, memory))

@@ -14,7 +14,7 @@ import (
 	"ramen/protocol"
 )
 
-// place is what a device says when it opens a stream. PROTOCOL 4.
+// place is what a device says when it opens a stream. SPEC 4.
 type place struct {
 	user, device, token string
 	cursor              string
@@ -121,7 +121,7 @@ type conn struct {
 	mute bool          // echoes nothing
 }
 
-// transports are the ways that PROTOCOL has to a device.
+// transports are the ways that SPEC has to a device.
 var transports = []string{"sse", "ws-json", "ws-proto", "grpc", "poll"}
 
 // streaming are those with a stream that stays.

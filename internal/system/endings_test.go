@@ -8,7 +8,7 @@ import (
 	"google.golang.org/grpc/codes"
 )
 
-// ends is what a reason is on each transport. PROTOCOL 6 and 7.
+// ends is what a reason is on each transport. SPEC 6 and 7.
 var ends = map[string]struct {
 	close int
 	code  codes.Code
@@ -63,7 +63,7 @@ func expectClose(t testing.TB, transport string, e *ending, reason string) {
 	}
 }
 
-// expectRefused fails unless e is how the transport refuses an opening with a bad value, token or right. PROTOCOL 2.12, 4.
+// expectRefused fails unless e is how the transport refuses an opening with a bad value, token or right. SPEC 2.12, 4.
 func expectRefused(t testing.TB, transport string, e *ending, reason string) {
 	t.Helper()
 	status := map[string]int{

@@ -9,7 +9,7 @@ import (
 	"ramen/protocol/ramenpb"
 )
 
-// By every way in a payload that is declared as JSON is checked, and comes to devices as JSON. PROTOCOL 8, 9.
+// By every way in a payload that is declared as JSON is checked, and comes to devices as JSON. SPEC 8, 9.
 func TestFix09JSONIsCheckedByEveryWayIn(t *testing.T) {
 	t.Parallel()
 	s := serve(t, testConfig(t, memory))
@@ -62,7 +62,7 @@ func TestFix09JSONIsCheckedByEveryWayIn(t *testing.T) {
 	c.ackAll()
 }
 
-// What ordinary serializers write is taken over HTTP and in devices' frames. PROTOCOL 6, 8.
+// What ordinary serializers write is taken over HTTP and in devices' frames. SPEC 6, 8.
 func TestFix09OrdinarySerializersAreUnderstood(t *testing.T) {
 	t.Parallel()
 	s := serve(t, testConfig(t, memory))

@@ -11,7 +11,7 @@ import (
 )
 
 // TestFix10EveryRefusalHasAnErrorsBody, on both HTTP ports, whoever refuses: net/http, the door of the devices' port, or a handler.
-// PROTOCOL 4.
+// SPEC 4.
 func TestFix10EveryRefusalHasAnErrorsBody(t *testing.T) {
 	t.Parallel()
 	s := serve(t, testConfig(t, memory))

@@ -11,7 +11,7 @@ import (
 	"ramen/protocol/ramenpb"
 )
 
-// A backend needs a key, and the scope for what it asks, over HTTP and gRPC alike. PROTOCOL 8.
+// A backend needs a key, and the scope for what it asks, over HTTP and gRPC alike. SPEC 8.
 func TestKeysAndScopes(t *testing.T) {
 	t.Parallel()
 	s := serve(t, keysConfig(t))

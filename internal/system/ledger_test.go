@@ -35,7 +35,7 @@ lines:
 	return sum
 }
 
-// ledger is "" where the counts of PROTOCOL 8 add up.
+// ledger is "" where the counts of SPEC 8 add up.
 func ledger(text string) string {
 	of := func(what string) float64 { return metricOf(text, "ramen_gateway_messages_"+what) }
 	in := of("accepted_total") + of("loaded_total")

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// The console is one page at / of the backends' port, and nothing else is there. PROTOCOL 3.
+// The console is one page at / of the backends' port, and nothing else is there. SPEC 3.
 func TestConsoleIsOnePage(t *testing.T) {
 	t.Parallel()
 	s := serve(t, testConfig(t, memory))
@@ -48,7 +48,7 @@ func TestConsoleFindsItsMetrics(t *testing.T) {
 	}
 }
 
-// A method that is not one of an operator's path is 405 with Allow, and an error's body. PROTOCOL 4.
+// A method that is not one of an operator's path is 405 with Allow, and an error's body. SPEC 4.
 func TestOperatorsPathsAreReadOnly(t *testing.T) {
 	t.Parallel()
 	s := serve(t, testConfig(t, memory))

@@ -17,7 +17,7 @@ const (
 // originConfig allows one page's origin and is not under dev's.
 func originConfig(cfg *app.Config) { cfg.Frontend.Origins = []string{page} }
 
-// Pages of the configured origins may read answers; others are served without the headers. PROTOCOL 3.
+// Pages of the configured origins may read answers; others are served without the headers. SPEC 3.
 func TestOriginsOfHTTP(t *testing.T) {
 	t.Parallel()
 	cfg := testConfig(t, memory)

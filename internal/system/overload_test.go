@@ -10,7 +10,7 @@ import (
 	"ramen/internal/app"
 )
 
-// expectLater fails unless e tells a device to come back later, as its transport can hear it. PROTOCOL 4, 5.
+// expectLater fails unless e tells a device to come back later, as its transport can hear it. SPEC 4, 5.
 func expectLater(t *testing.T, s *server, transport, reason string) {
 	t.Helper()
 	e := s.refused(t, transport, place{user: "u1", device: "late"})
@@ -94,7 +94,7 @@ func TestOpensOfOneSourceAreLimited(t *testing.T) {
 	})
 }
 
-// A user's devices are at most 64: for a new one the longest unseen without a stream is forgotten. PROTOCOL 1.
+// A user's devices are at most 64: for a new one the longest unseen without a stream is forgotten. SPEC 1.
 func TestDevicesOfOneUserAreLimited(t *testing.T) {
 	t.Parallel()
 	cfg := testConfig(t, memory)

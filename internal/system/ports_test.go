@@ -16,7 +16,7 @@ import (
 	"ramen/protocol/ramenpb"
 )
 
-// The two sides share no port. PROTOCOL 3.
+// The two sides share no port. SPEC 3.
 func TestPortsShareNothing(t *testing.T) {
 	t.Parallel()
 	s := serve(t, testConfig(t, memory))
@@ -55,7 +55,7 @@ func TestPortsShareNothing(t *testing.T) {
 	}
 }
 
-// Health for load balancers on the devices' ports, with detail on the backends'. PROTOCOL 3, 8.
+// Health for load balancers on the devices' ports, with detail on the backends'. SPEC 3, 8.
 func TestHealth(t *testing.T) {
 	t.Parallel()
 	cfg := testConfig(t, memory)
@@ -166,7 +166,7 @@ func TestFix21HealthFollowsReadiness(t *testing.T) {
 	}
 }
 
-// A method that is not the path's is 405 with Allow, and an error's body. PROTOCOL 4.
+// A method that is not the path's is 405 with Allow, and an error's body. SPEC 4.
 func TestMethodsAreAllowed(t *testing.T) {
 	t.Parallel()
 	s := serve(t, testConfig(t, memory))

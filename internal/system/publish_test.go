@@ -7,7 +7,7 @@ import (
 	"strconv"
 )
 
-// msg is one message as PROTOCOL 8 has it in JSON.
+// msg is one message as SPEC 8 has it in JSON.
 type msg map[string]any
 
 // result is one result of POST /v1/publish.
@@ -82,7 +82,7 @@ func numbered(user, prefix string, n int, priorities ...string) []msg {
 	return all
 }
 
-// ordered is the ids of batch in the order of PROTOCOL 2.5.
+// ordered is the ids of batch in the order of SPEC 2.5.
 func ordered(batch []msg) (ids []string) {
 	for _, priority := range []string{"high", "medium", "low"} {
 		for _, m := range batch {
@@ -98,7 +98,7 @@ func ordered(batch []msg) (ids []string) {
 	return ids
 }
 
-// listed is one device in a list of PROTOCOL 8.
+// listed is one device in a list of SPEC 8.
 type listed struct {
 	Device      string `json:"device"`
 	Online      bool   `json:"online"`

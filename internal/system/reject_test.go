@@ -8,7 +8,7 @@ import (
 	"ramen/internal/app"
 )
 
-// In a batch each is rejected by itself; a single one is answered with its error. PROTOCOL 8.
+// In a batch each is rejected by itself; a single one is answered with its error. SPEC 8.
 func TestBadMessagesAreRejectedAlone(t *testing.T) {
 	t.Parallel()
 	s := serve(t, testConfig(t, pebble))
@@ -45,7 +45,7 @@ func TestBadMessagesAreRejectedAlone(t *testing.T) {
 	s.checkLedger()
 }
 
-// A body that breaks the contract is refused whole. PROTOCOL 8.
+// A body that breaks the contract is refused whole. SPEC 8.
 func TestBadBodiesAreRefusedWhole(t *testing.T) {
 	t.Parallel()
 	s := serve(t, testConfig(t, memory))
@@ -91,7 +91,7 @@ func TestBadBodiesAreRefusedWhole(t *testing.T) {
 	s.checkLedger()
 }
 
-// A full mailbox, and too many publishes for a user, are 429 with Retry-After. PROTOCOL 1, 9.
+// A full mailbox, and too many publishes for a user, are 429 with Retry-After. SPEC 1, 9.
 func TestFullMailboxIsTold(t *testing.T) {
 	matrixOf(t, []string{"ws-json"}, stores, func(cfg *app.Config) { cfg.Gateway.MailboxMessages = 3 }, func(t *testing.T, s *server, open opener) {
 		s.publishAll(numbered("u1", "m", 3))

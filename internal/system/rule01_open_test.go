@@ -85,7 +85,7 @@ func TestRule01OpenRefusesBadValues(t *testing.T) {
 	})
 }
 
-// In a query 0 is no window. PROTOCOL 2.10.
+// In a query 0 is no window. SPEC 2.10.
 func TestRule01OpenRefusesBadNumbersInQueries(t *testing.T) {
 	matrixOf(t, []string{"sse", "ws-json", "poll"}, []string{memory}, nil, func(t *testing.T, s *server, open opener) {
 		transport := transportOf(t)

@@ -10,7 +10,7 @@ import (
 
 var streamName = regexp.MustCompile(`^[A-Za-z0-9._-]{1,32}$`)
 
-// Hello comes first, with everything that PROTOCOL 2.2 names.
+// Hello comes first, with everything that SPEC 2.2 names.
 func TestRule02HelloIsComplete(t *testing.T) {
 	matrix(t, stores, func(t *testing.T, s *server, open opener) {
 		before := time.Now().UnixMilli()

@@ -13,7 +13,7 @@ func TestRule03ResumeByCursorAtEveryCut(t *testing.T) {
 	cutEverywhere(t, func(p *place, c *conn) { p.cursor = c.last.Cursor })
 }
 
-// The same with RAMEN's first form. PROTOCOL 2.4.
+// The same with RAMEN's first form. SPEC 2.4.
 func TestRule03ResumeBySeqAndStreamAtEveryCut(t *testing.T) {
 	cutEverywhere(t, func(p *place, c *conn) {
 		p.seq, p.hasSeq, p.stream = uint64(c.last.Seq), true, c.hello.Stream

@@ -84,7 +84,7 @@ func TestRule09AckOfBadValues(t *testing.T) {
 	})
 }
 
-// POST /ramen/ack, and GET, say what PROTOCOL 5 says.
+// POST /ramen/ack, and GET, say what SPEC 5 says.
 func TestRule09AckBesideTheStream(t *testing.T) {
 	matrix(t, stores, func(t *testing.T, s *server, open opener) {
 		s.publishAll(numbered("u1", "m", 6))
@@ -239,7 +239,7 @@ func TestRule09AckingKeepsAStreamAlive(t *testing.T) {
 	})
 }
 
-// A push holds its place in the window whatever becomes of its message: a recalled one still has to be acked. PROTOCOL 2.10.
+// A push holds its place in the window whatever becomes of its message: a recalled one still has to be acked. SPEC 2.10.
 func TestRule09RecalledPushHoldsItsPlace(t *testing.T) {
 	matrixOf(t, streaming, []string{memory}, short, func(t *testing.T, s *server, open opener) {
 		s.publish(msg{"user": "u1", "id": "m-1"})

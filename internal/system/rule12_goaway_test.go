@@ -47,7 +47,7 @@ func TestRule12DrainAsksThenEnds(t *testing.T) {
 	}
 }
 
-// expectDraining opens a stream on a server that drains. PROTOCOL 5.
+// expectDraining opens a stream on a server that drains. SPEC 5.
 func expectDraining(t *testing.T, s *server, transport string) {
 	t.Helper()
 	e := s.refused(t, transport, place{user: "u2", device: "d1"})

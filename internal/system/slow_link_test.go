@@ -106,7 +106,7 @@ func untilLine(t *testing.T, r *bufio.Reader, end string) {
 }
 
 // A connection that is dead, of which no packet says so, is found though the device has no way back: with nothing but
-// heartbeats, and with a frame that is partly written. PROTOCOL 2.8
+// heartbeats, and with a frame that is partly written. SPEC 2.8
 func TestDeadConnectionIsFoundOverSSE(t *testing.T) {
 	t.Parallel()
 	if d := frontend.Default(); d.Heartbeat+d.Sock.UserTimeout > 30*time.Second {

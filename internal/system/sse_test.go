@@ -73,11 +73,11 @@ func refusal(resp *http.Response) error {
 	return errors.Join(e, err)
 }
 
-// errorOf reads the body of PROTOCOL 4.
+// errorOf reads the body of SPEC 4.
 func errorOf(body string) (errorBody, error) {
 	var b struct{ Error *errorBody }
 	if err := json.Unmarshal([]byte(body), &b); err != nil || b.Error == nil || b.Error.Code == "" || b.Error.Message == "" {
-		return errorBody{}, fmt.Errorf("the body is no error of PROTOCOL 4: %q (%v)", body, err)
+		return errorBody{}, fmt.Errorf("the body is no error of SPEC 4: %q (%v)", body, err)
 	}
 	return *b.Error, nil
 }

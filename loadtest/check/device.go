@@ -11,7 +11,7 @@ type Lanes [protocol.Lanes]uint32
 
 // Device is what one device has got. Its owner guards it.
 //
-// While a device moves to another stream (PROTOCOL 2.12) it reads two: the Stream in here is the newer one, and the owner
+// While a device moves to another stream (SPEC 2.12) it reads two: the Stream in here is the newer one, and the owner
 // keeps what Part has handed out.
 type Device struct {
 	User uint32

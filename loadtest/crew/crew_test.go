@@ -137,7 +137,7 @@ func TestOneInTenThousandIsFound(t *testing.T) {
 	}
 }
 
-// TestGoAwayIsFollowedBeforeTheOldStreamEnds moves streams over and over while messages flow. PROTOCOL 2.12
+// TestGoAwayIsFollowedBeforeTheOldStreamEnds moves streams over and over while messages flow. SPEC 2.12
 func TestGoAwayIsFollowedBeforeTheOldStreamEnds(t *testing.T) {
 	b := newBench(t, faults{moves: 100 * time.Millisecond})
 	out := b.do(Order{Verb: Push, Rate: 1000, For: time.Second, Wait: patience})

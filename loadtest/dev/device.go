@@ -149,7 +149,7 @@ func (d *Device) count(a check.Arrival, p *push) {
 
 func (d *Device) beat(int64) { d.sh.stats.Beats++ }
 
-// goAway makes the device move on where the server asks for it. PROTOCOL 2.12
+// goAway makes the device move on where the server asks for it. SPEC 2.12
 func (d *Device) goAway(g *protocol.GoAway) {
 	if d.onOld() {
 		return // superseded by the new one
@@ -160,7 +160,7 @@ func (d *Device) goAway(g *protocol.GoAway) {
 	}
 }
 
-// alive says that bytes came. PROTOCOL 2.8
+// alive says that bytes came. SPEC 2.8
 func (d *Device) alive() {
 	if d.onOld() {
 		return
@@ -216,10 +216,10 @@ func (d *Device) drop() {
 	}
 }
 
-// settledAfter is how long a stream lives until its end is no failure. PROTOCOL 2.13
+// settledAfter is how long a stream lives until its end is no failure. SPEC 2.13
 const settledAfter = 30e6 // µs
 
-// retry opens the next stream after a pause by PROTOCOL 2.13.
+// retry opens the next stream after a pause by SPEC 2.13.
 func (d *Device) retry() {
 	if !d.want {
 		return

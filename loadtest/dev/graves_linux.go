@@ -8,7 +8,7 @@ type grave struct {
 	until int64 // µs
 }
 
-// graveTime is how long a half-open connection stays: longer than a server may take to find it (PROTOCOL 2.8), µs.
+// graveTime is how long a half-open connection stays: longer than a server may take to find it (SPEC 2.8), µs.
 const graveTime = 40e6
 
 // abandon makes d's connection half-open: the server is told nothing. Called with mu held.

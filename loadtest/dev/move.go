@@ -2,7 +2,7 @@ package dev
 
 import "ramen/loadtest/check"
 
-// parted is a stream that a device reads on while its next one opens. PROTOCOL 2.12
+// parted is a stream that a device reads on while its next one opens. SPEC 2.12
 type parted struct {
 	check.Stream
 	line    line

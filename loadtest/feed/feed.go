@@ -43,7 +43,7 @@ const defaultEvery = time.Millisecond
 // defaultRetry is how long a publish without an answer is tried again: a server that was killed is back within it.
 const defaultRetry = 10 * time.Second
 
-// Limits of PROTOCOL 7.
+// Limits of SPEC 7.
 const (
 	maxBatch   = 1000
 	minPayload = 32
@@ -223,7 +223,7 @@ func (f *Feed) outcome(s *Stats, b *batch, results []result) *batch {
 			f.accepted.Add(1)
 			s.Answer.Record(at - b.due[i])
 		case unknown, string(protocol.CodeUnavailable):
-			// PROTOCOL 9: unavailable means unknown, and the publisher tries again with the same id.
+			// SPEC 9: unavailable means unknown, and the publisher tries again with the same id.
 			if code != unknown {
 				s.refuse(code, 1)
 			}

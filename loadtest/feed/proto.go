@@ -8,7 +8,7 @@ import (
 	"ramen/loadtest/check"
 )
 
-// What is sent as protobuf, written by hand: PublishRequest, Publish, PublishResponse of PROTOCOL 7.
+// What is sent as protobuf, written by hand: PublishRequest, Publish, PublishResponse of SPEC 7.
 
 func request(cfg *Config, batch *batch) []byte {
 	b := make([]byte, 0, len(batch.names)*(cfg.Payload+96))

@@ -66,7 +66,7 @@ func (s *stream) take(ctx context.Context, f *protocol.ServerFrame) {
 	case protocol.ServerHello:
 		h := &f.Hello
 		s.rec.Greeted, s.rec.Resumed, s.rec.Seq, s.rec.ServerMS, s.rec.Expired = d.run.clock.now(), h.Resumed, uint64(h.Seq), h.TimeMS, h.Expired
-		if h.Cursor != "" && d.rng.IntN(2) == 0 { // the place of a device that processes no push on this stream. PROTOCOL 2.2
+		if h.Cursor != "" && d.rng.IntN(2) == 0 { // the place of a device that processes no push on this stream. SPEC 2.2
 			d.processed(h.Cursor, judge.Place{Stream: s.index})
 		}
 	case protocol.ServerPush:

@@ -15,7 +15,7 @@ import (
 
 // Config of a Disk.
 type Config struct {
-	IDRetention time.Duration    // how long an id counts as a duplicate; zero: 5 min. PROTOCOL 9
+	IDRetention time.Duration    // how long an id counts as a duplicate; zero: 5 min. SPEC 9
 	Now         func() time.Time // nil: time.Now
 }
 

@@ -60,7 +60,7 @@ func cut(err error) *EndError {
 	return &EndError{Err: err}
 }
 
-// ReadError reads the answer to a refused request. An answer that does not bear PROTOCOL 4's body came from something
+// ReadError reads the answer to a refused request. An answer that does not bear SPEC 4's body came from something
 // in between, and has no reason; but 401 stands for itself, so that no token is ever tried twice.
 func ReadError(resp *http.Response) *EndError {
 	body, _ := io.ReadAll(io.LimitReader(resp.Body, maxErrorBody))
@@ -86,7 +86,7 @@ func ReadError(resp *http.Response) *EndError {
 	return e
 }
 
-// StatusError is an HTTP status without the body of PROTOCOL 4: the answer of a proxy, or of a server that is not RAMEN.
+// StatusError is an HTTP status without the body of SPEC 4: the answer of a proxy, or of a server that is not RAMEN.
 type StatusError struct{ Code int }
 
 func (e *StatusError) Error() string {
@@ -102,7 +102,7 @@ func retryAfter(h http.Header) time.Duration {
 }
 
 // closeReasons are the close codes that mean one reason alone. 1001 and 1013 stand for several, and are not final: after
-// their goaway the code adds nothing. PROTOCOL 6.
+// their goaway the code adds nothing. SPEC 6.
 var closeReasons = func() map[int]protocol.Reason {
 	m := make(map[int]protocol.Reason)
 	for _, r := range protocol.Reasons() {
@@ -125,7 +125,7 @@ func endOfWS(err error) *EndError {
 }
 
 // endOfGRPC reads the status of a stream. UNAVAILABLE and CANCELLED are what grpc-go says of a broken connection too, so
-// without a goaway before them they say nothing. PROTOCOL 7.
+// without a goaway before them they say nothing. SPEC 7.
 func endOfGRPC(err error) *EndError {
 	if err == nil || errors.Is(err, io.EOF) || errors.Is(err, context.Canceled) {
 		return cut(err)

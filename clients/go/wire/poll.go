@@ -14,13 +14,13 @@ import (
 )
 
 const (
-	maxPollAnswer = 16 << 20         // bytes: a window of 4 MiB (PROTOCOL 2.10) in base64, headers, and room
+	maxPollAnswer = 16 << 20         // bytes: a window of 4 MiB (SPEC 2.10) in base64, headers, and room
 	pollGrace     = 10 * time.Second // beyond the wait, until the answer must have come
 	pollPause     = time.Second      // between two polls, of which the first brought nothing
 )
 
 // pollConn makes a stream of one poll after another. The next one waits until the pushes of the last answer are acked,
-// since its cursor is their ack. PROTOCOL 2.9.
+// since its cursor is their ack. SPEC 2.9.
 type pollConn struct {
 	// immutable
 	client *http.Client
@@ -128,7 +128,7 @@ func (c *pollConn) poll() (*protocol.PollAnswer, error) {
 	c.query.Del("cursor")
 	if c.cursor != "" {
 		c.query.Set("cursor", c.cursor)
-		c.query.Del("seq") // PROTOCOL 2.4: the cursor counts from here on
+		c.query.Del("seq") // SPEC 2.4: the cursor counts from here on
 		c.query.Del("stream")
 	}
 	c.mu.Unlock()

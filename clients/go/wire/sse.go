@@ -122,7 +122,7 @@ func (c *sseConn) event(ev protocol.SSEEvent) error {
 		c.greeted = true
 	case f.Kind == protocol.ServerGoAway && !c.greeted:
 		// A refusal says so when to come back. Elsewhere retry: is for an EventSource, which knows no other backoff than
-		// it: ours is rule 13's. PROTOCOL 5
+		// it: ours is rule 13's. SPEC 5
 		c.retry = min(time.Duration(ev.RetryMS)*time.Millisecond, maxRetryAfter)
 	}
 	if f.Kind != protocol.ServerNone {
@@ -176,7 +176,7 @@ func (c *sseConn) Close() error {
 	return err
 }
 
-// refused is a stream that ends at once with a goaway, and the retry: that says when to come back. PROTOCOL 5.
+// refused is a stream that ends at once with a goaway, and the retry: that says when to come back. SPEC 5.
 func (c *sseConn) refused(f *protocol.ServerFrame) error {
 	return &EndError{Reason: f.GoAway.Reason, Detail: f.GoAway.Detail, RetryAfter: c.retry}
 }

@@ -24,7 +24,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// PROTOCOL 2.13: at once up to 1 s, doubling, at most 30 s, full jitter.
+// SPEC 2.13: at once up to 1 s, doubling, at most 30 s, full jitter.
 func TestBackoffDoublesToItsMost(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := Backoff{Rand: func(n int64) int64 { return n - 1 }}
@@ -62,7 +62,7 @@ func TestBackoffIsFullJitter(t *testing.T) {
 	}
 }
 
-func TestQueryIsPROTOCOL4(t *testing.T) {
+func TestQueryIsSPEC4(t *testing.T) {
 	q := Query(&protocol.OpenFrame{
 		User: "u", Device: "d", Cursor: "k1", Token: "secret", Window: 5, HeartbeatMS: 2000,
 		Context: &protocol.DeviceContext{App: "a", AppVersion: "1", OS: "o", OSVersion: "2", Model: "m", Locale: "l", Labels: map[string]string{"x y": "z&"}},
@@ -114,7 +114,7 @@ func FuzzReadError(f *testing.F) {
 	})
 }
 
-// PROTOCOL 6
+// SPEC 6
 func TestCloseCodesAreReasons(t *testing.T) {
 	for code, want := range map[int]protocol.Reason{
 		1000: protocol.ReasonNone, 1006: protocol.ReasonNone, 1001: protocol.ReasonDrain, 1013: protocol.ReasonUnavailable,
