@@ -4,7 +4,6 @@ import (
 	"context"
 	"strings"
 
-	"ramen/internal/deadline"
 	"ramen/link"
 	"ramen/protocol"
 )
@@ -121,9 +120,9 @@ func compactLabels(c *protocol.DeviceContext) {
 
 // ask opens s at the owner of its user.
 func (s *stream) ask(ctx context.Context, r *request) (link.Stream, link.Opened, error) {
-	within := deadline.Within(ctx, s.srv.cfg.OpenTimeout)
-	defer within.Stop()
-	return s.srv.router.Open(within, link.Open{
+	ctx, cancel := context.WithTimeout(ctx, s.srv.cfg.OpenTimeout)
+	defer cancel()
+	return s.srv.router.Open(ctx, link.Open{
 		User: s.user(), Device: s.device(), Transport: s.transport, Context: s.context,
 		Cursor: strings.Clone(r.cursor), HasSeq: r.hasSeq, Seq: protocol.Seq(r.seq), Name: strings.Clone(r.stream),
 		Window: int(s.window),

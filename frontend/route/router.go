@@ -6,7 +6,6 @@ import (
 	"math/rand/v2"
 	"time"
 
-	"ramen/internal/deadline"
 	"ramen/link"
 	"ramen/protocol"
 	"ramen/topology"
@@ -87,8 +86,8 @@ func (r *Router) Disconnect(ctx context.Context, user protocol.UserID, device pr
 
 // ask calls the owner of user until it answers, or the deadline.
 func ask[T any](caller context.Context, r *Router, user protocol.UserID, call func(context.Context, link.Gateway, link.Route) (T, error)) (answer T, err error) {
-	ctx := deadline.Within(caller, r.cfg.Deadline)
-	defer ctx.Stop()
+	ctx, cancel := context.WithTimeout(caller, r.cfg.Deadline)
+	defer cancel()
 	last := causeNone
 	for attempt := 0; ; attempt++ {
 		view := r.topology.View()
