@@ -18,6 +18,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"ramen/protocol"
+	"ramen/protocol/grpcstatus"
 	"ramen/protocol/ramenpb"
 )
 
@@ -312,8 +313,8 @@ func wantOver(tb testing.TB, d device, reason protocol.Reason) {
 		if err == nil {
 			tb.Fatalf("frame %+v came instead of the end", f)
 		}
-		if _, is := d.(*rpc); is && status.Code(err) != reason.GRPCCode() {
-			tb.Fatalf("status is %v, not %v", err, reason.GRPCCode())
+		if _, is := d.(*rpc); is && status.Code(err) != grpcstatus.ReasonCode(reason) {
+			tb.Fatalf("status is %v, not %v", err, grpcstatus.ReasonCode(reason))
 		}
 		if e, is := err.(*closeError); is && e.code != reason.CloseCode() {
 			tb.Fatalf("close code is %d (%s), not %d", e.code, e.text, reason.CloseCode())

@@ -21,6 +21,7 @@ import (
 	"ramen/frontend/h2"
 	"ramen/frontend/sock"
 	"ramen/protocol"
+	"ramen/protocol/grpcstatus"
 	"ramen/protocol/ramenpb"
 )
 
@@ -105,23 +106,11 @@ func (g grpcOutlet) heartbeat(unixMS int64) written                { return g.wi
 func (g grpcOutlet) goaway(a *protocol.GoAway) written             { return g.wire.goaway(a) }
 
 func (g grpcOutlet) end(reason protocol.Reason, detail string) {
-	g.conn.finish(statusOf(reason, detail), false)
+	g.conn.finish(grpcstatus.StreamEnd(reason, detail), false)
 }
 
 func (g grpcOutlet) abort(reason protocol.Reason, detail string) {
-	g.conn.finish(statusOf(reason, detail), true)
-}
-
-// statusOf is the gRPC status of an end. SPEC 7.
-func statusOf(reason protocol.Reason, detail string) *status.Status {
-	if reason == protocol.ReasonGone { // the device closed: all is well
-		return status.New(codes.OK, "")
-	}
-	text := reason.String()
-	if detail != "" {
-		text += ": " + detail
-	}
-	return status.New(reason.GRPCCode(), text)
+	g.conn.finish(grpcstatus.StreamEnd(reason, detail), true)
 }
 
 // Read implements sock.Handler; it is not called.
@@ -236,7 +225,7 @@ func refuseFrame(rpc grpc.ServerStream, reason protocol.Reason, detail string) e
 	if err := rpc.SendMsg(&rawOut{mem.SliceBuffer(frame)}); err != nil {
 		return err
 	}
-	return statusOf(reason, detail).Err()
+	return grpcstatus.StreamEnd(reason, detail).Err()
 }
 
 // receive takes the device's frames until the stream ends.

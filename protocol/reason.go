@@ -1,7 +1,5 @@
 package protocol
 
-import "google.golang.org/grpc/codes"
-
 // Reason is why a stream ended. The same value goes to the wire, the log and the metric label. SPEC 5.
 type Reason uint8
 
@@ -29,28 +27,27 @@ const (
 
 type reasonInfo struct {
 	name  string
-	close int        // WebSocket close code, SPEC 6
-	code  codes.Code // gRPC status, SPEC 7
-	final bool       // the device must not come back as it is
+	close int  // WebSocket close code, SPEC 6
+	final bool // the device must not come back as it is
 }
 
 var reasons = [reasonCount]reasonInfo{
-	ReasonNone:              {"", 1000, codes.OK, false},
-	ReasonDrain:             {"drain", 1001, codes.Unavailable, false},
-	ReasonRebalance:         {"rebalance", 1001, codes.Unavailable, false},
-	ReasonSuperseded:        {"superseded", 4409, codes.Aborted, true},
-	ReasonUnauthenticated:   {"unauthenticated", 4401, codes.Unauthenticated, true},
-	ReasonPermissionDenied:  {"permission_denied", 4403, codes.PermissionDenied, true},
-	ReasonInvalidArgument:   {"invalid_argument", 4400, codes.InvalidArgument, true},
-	ReasonResourceExhausted: {"resource_exhausted", 4529, codes.ResourceExhausted, false},
-	ReasonAckTimeout:        {"ack_timeout", 4508, codes.DeadlineExceeded, false},
-	ReasonTooSlow:           {"too_slow", 4513, codes.ResourceExhausted, false},
-	ReasonUnavailable:       {"unavailable", 1013, codes.Unavailable, false},
-	ReasonDisconnected:      {"disconnected", 4404, codes.Canceled, true},
-	ReasonInternal:          {"internal", 1011, codes.Internal, false},
-	ReasonGone:              {"gone", 1000, codes.Canceled, false},
-	ReasonProtocolError:     {"protocol_error", 1008, codes.InvalidArgument, true},
-	ReasonTooBig:            {"too_big", 1009, codes.InvalidArgument, true},
+	ReasonNone:              {"", 1000, false},
+	ReasonDrain:             {"drain", 1001, false},
+	ReasonRebalance:         {"rebalance", 1001, false},
+	ReasonSuperseded:        {"superseded", 4409, true},
+	ReasonUnauthenticated:   {"unauthenticated", 4401, true},
+	ReasonPermissionDenied:  {"permission_denied", 4403, true},
+	ReasonInvalidArgument:   {"invalid_argument", 4400, true},
+	ReasonResourceExhausted: {"resource_exhausted", 4529, false},
+	ReasonAckTimeout:        {"ack_timeout", 4508, false},
+	ReasonTooSlow:           {"too_slow", 4513, false},
+	ReasonUnavailable:       {"unavailable", 1013, false},
+	ReasonDisconnected:      {"disconnected", 4404, true},
+	ReasonInternal:          {"internal", 1011, false},
+	ReasonGone:              {"gone", 1000, false},
+	ReasonProtocolError:     {"protocol_error", 1008, true},
+	ReasonTooBig:            {"too_big", 1009, true},
 }
 
 // Reasons lists every reason, for metrics that make their labels at start.
@@ -75,9 +72,6 @@ func (r Reason) String() string { return r.info().name }
 
 // CloseCode is the WebSocket close code of r. SPEC 6.
 func (r Reason) CloseCode() int { return r.info().close }
-
-// GRPCCode is the gRPC status of r. SPEC 7.
-func (r Reason) GRPCCode() codes.Code { return r.info().code }
 
 // Final reports whether a device must not come back as it is: without another token, or at all. SPEC 2.13, 6.
 func (r Reason) Final() bool { return r.info().final }

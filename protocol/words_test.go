@@ -3,8 +3,6 @@ package protocol
 import (
 	"math/rand/v2"
 	"testing"
-
-	"google.golang.org/grpc/codes"
 )
 
 func TestReasonsAreThoseOfTheContract(t *testing.T) {
@@ -12,26 +10,25 @@ func TestReasonsAreThoseOfTheContract(t *testing.T) {
 		r     Reason
 		name  string
 		close int
-		code  codes.Code
 		final bool
-	}{ // SPEC 5, 6, 7
-		{ReasonDrain, "drain", 1001, codes.Unavailable, false},
-		{ReasonRebalance, "rebalance", 1001, codes.Unavailable, false},
-		{ReasonSuperseded, "superseded", 4409, codes.Aborted, true},
-		{ReasonUnauthenticated, "unauthenticated", 4401, codes.Unauthenticated, true},
-		{ReasonPermissionDenied, "permission_denied", 4403, codes.PermissionDenied, true},
-		{ReasonInvalidArgument, "invalid_argument", 4400, codes.InvalidArgument, true},
-		{ReasonResourceExhausted, "resource_exhausted", 4529, codes.ResourceExhausted, false},
-		{ReasonAckTimeout, "ack_timeout", 4508, codes.DeadlineExceeded, false},
-		{ReasonTooSlow, "too_slow", 4513, codes.ResourceExhausted, false},
-		{ReasonUnavailable, "unavailable", 1013, codes.Unavailable, false},
-		{ReasonDisconnected, "disconnected", 4404, codes.Canceled, true},
-		{ReasonInternal, "internal", 1011, codes.Internal, false},
-		{ReasonProtocolError, "protocol_error", 1008, codes.InvalidArgument, true},
-		{ReasonTooBig, "too_big", 1009, codes.InvalidArgument, true},
+	}{ // SPEC 5, 6
+		{ReasonDrain, "drain", 1001, false},
+		{ReasonRebalance, "rebalance", 1001, false},
+		{ReasonSuperseded, "superseded", 4409, true},
+		{ReasonUnauthenticated, "unauthenticated", 4401, true},
+		{ReasonPermissionDenied, "permission_denied", 4403, true},
+		{ReasonInvalidArgument, "invalid_argument", 4400, true},
+		{ReasonResourceExhausted, "resource_exhausted", 4529, false},
+		{ReasonAckTimeout, "ack_timeout", 4508, false},
+		{ReasonTooSlow, "too_slow", 4513, false},
+		{ReasonUnavailable, "unavailable", 1013, false},
+		{ReasonDisconnected, "disconnected", 4404, true},
+		{ReasonInternal, "internal", 1011, false},
+		{ReasonProtocolError, "protocol_error", 1008, true},
+		{ReasonTooBig, "too_big", 1009, true},
 	} {
-		if c.r.String() != c.name || c.r.CloseCode() != c.close || c.r.GRPCCode() != c.code || c.r.Final() != c.final {
-			t.Errorf("%s: %q %d %v %v", c.name, c.r, c.r.CloseCode(), c.r.GRPCCode(), c.r.Final())
+		if c.r.String() != c.name || c.r.CloseCode() != c.close || c.r.Final() != c.final {
+			t.Errorf("%s: %q %d %v", c.name, c.r, c.r.CloseCode(), c.r.Final())
 		}
 	}
 }
@@ -60,7 +57,7 @@ func TestEveryReasonHasItsOwnNameAndIsFoundByIt(t *testing.T) {
 
 func TestReasonOfANewerPeerIsInternal(t *testing.T) {
 	for r := int(reasonCount); r <= 255; r++ {
-		if got := Reason(r); got.String() != "internal" || got.CloseCode() != 1011 || got.GRPCCode() != codes.Internal || got.Final() {
+		if got := Reason(r); got.String() != "internal" || got.CloseCode() != 1011 || got.Final() {
 			t.Fatalf("%d is %q", r, got)
 		}
 	}

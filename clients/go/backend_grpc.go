@@ -13,6 +13,7 @@ import (
 
 	"ramen/clients/go/wire"
 	"ramen/protocol"
+	"ramen/protocol/grpcstatus"
 	"ramen/protocol/ramenpb"
 )
 
@@ -100,30 +101,12 @@ func (b *grpcBackend) open() (*pipe, error) {
 	return b.pipe, nil
 }
 
-// refusalOf is the server's *Error. A stream that broke is no answer, whatever it broke of. SPEC 9
+// refusalOf is the server's *Error where err holds one: a stream that broke holds none, whatever it broke of. SPEC 9
 func refusalOf(err error) error {
-	s, ok := status.FromError(err)
-	if !ok {
-		return err
+	if e, ok := grpcstatus.ReadCallError(err); ok {
+		return e
 	}
-	var code protocol.Code
-	switch s.Code() {
-	case codes.InvalidArgument, codes.Unimplemented:
-		code = protocol.CodeInvalidArgument
-	case codes.Unauthenticated:
-		code = protocol.CodeUnauthenticated
-	case codes.PermissionDenied:
-		code = protocol.CodePermissionDenied
-	case codes.NotFound:
-		code = protocol.CodeNotFound
-	case codes.ResourceExhausted:
-		code = protocol.CodeResourceExhausted
-	case codes.Unavailable:
-		code = protocol.CodeUnavailable
-	default:
-		return err
-	}
-	return &Error{Code: code, Message: s.Message()}
+	return err
 }
 
 func (b *grpcBackend) recall(ctx context.Context, user, id string) (bool, error) {

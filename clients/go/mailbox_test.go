@@ -10,9 +10,12 @@ import (
 	"google.golang.org/grpc/status"
 
 	"ramen/protocol"
+	"ramen/protocol/grpcstatus"
 )
 
-func grpcError(r protocol.Reason, detail string) error { return status.Error(r.GRPCCode(), detail) }
+func grpcError(r protocol.Reason, detail string) error {
+	return status.Error(grpcstatus.ReasonCode(r), detail)
+}
 
 // limit is after how long a test gives up on something that must happen.
 const limit = 20 * time.Second

@@ -9,16 +9,15 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/metadata"
-	"google.golang.org/grpc/status"
 	"google.golang.org/grpc/tap"
 	"google.golang.org/protobuf/proto"
 
 	"ramen/frontend/auth"
 	"ramen/frontend/h2"
 	"ramen/protocol"
+	"ramen/protocol/grpcstatus"
 	"ramen/protocol/ramenpb"
 )
 
@@ -230,25 +229,5 @@ func (s *Server) done(c call, began time.Time, err *protocol.Error) error {
 	if err == nil {
 		return nil
 	}
-	return statusOf(err)
-}
-
-func statusOf(e *protocol.Error) error { return status.Error(grpcCode(e.Code), e.Message) }
-
-func grpcCode(c protocol.Code) codes.Code {
-	switch c {
-	case protocol.CodeInvalidArgument:
-		return codes.InvalidArgument
-	case protocol.CodeUnauthenticated:
-		return codes.Unauthenticated
-	case protocol.CodePermissionDenied:
-		return codes.PermissionDenied
-	case protocol.CodeNotFound:
-		return codes.NotFound
-	case protocol.CodeTooLarge, protocol.CodeResourceExhausted:
-		return codes.ResourceExhausted
-	case protocol.CodeUnavailable:
-		return codes.Unavailable
-	}
-	return codes.Internal
+	return grpcstatus.CallError(err)
 }

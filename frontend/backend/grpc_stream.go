@@ -13,6 +13,7 @@ import (
 
 	"ramen/frontend/auth"
 	"ramen/protocol"
+	"ramen/protocol/grpcstatus"
 )
 
 // A PublishStream is two goroutines with a queue between: one reads, decodes and checks; the other takes everything that
@@ -189,7 +190,7 @@ func (s *Server) waitPublish(ctx context.Context, q *publishQueue) (*batch, bool
 	case b, more := <-q.requests:
 		return b, more, endOf(q, more)
 	default:
-		return nil, false, statusOf(errDraining())
+		return nil, false, grpcstatus.CallError(errDraining())
 	}
 }
 

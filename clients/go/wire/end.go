@@ -12,10 +12,10 @@ import (
 	"time"
 
 	"github.com/gorilla/websocket"
-	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
 	"ramen/protocol"
+	"ramen/protocol/grpcstatus"
 )
 
 // EndError is how a stream, or the attempt to open one, ended.
@@ -124,8 +124,7 @@ func endOfWS(err error) *EndError {
 	return &EndError{Reason: closeReasons[ce.Code], Detail: ce.Text, Err: err}
 }
 
-// endOfGRPC reads the status of a stream. UNAVAILABLE and CANCELLED are what grpc-go says of a broken connection too, so
-// without a goaway before them they say nothing. SPEC 7.
+// endOfGRPC reads the status of a stream. SPEC 7.
 func endOfGRPC(err error) *EndError {
 	if err == nil || errors.Is(err, io.EOF) || errors.Is(err, context.Canceled) {
 		return cut(err)
@@ -134,19 +133,6 @@ func endOfGRPC(err error) *EndError {
 	if !ok {
 		return cut(err)
 	}
-	e := &EndError{Detail: s.Message(), Err: err}
-	switch s.Code() {
-	case codes.Aborted:
-		e.Reason = protocol.ReasonSuperseded
-	case codes.Unauthenticated:
-		e.Reason = protocol.ReasonUnauthenticated
-	case codes.PermissionDenied:
-		e.Reason = protocol.ReasonPermissionDenied
-	case codes.InvalidArgument:
-		e.Reason = protocol.ReasonInvalidArgument
-	case codes.ResourceExhausted:
-		e.Reason = protocol.ReasonResourceExhausted
-	}
-	e.Detail = strings.TrimPrefix(e.Detail, e.Reason.String()+": ") // which the status begins with
-	return e
+	reason, detail := grpcstatus.ReadStreamEnd(s)
+	return &EndError{Reason: reason, Detail: detail, Err: err}
 }
