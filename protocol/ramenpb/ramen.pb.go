@@ -364,7 +364,7 @@ type Open struct {
 	User          string                 `protobuf:"bytes,1,opt,name=user,proto3" json:"user,omitempty"` // only while authentication is off
 	Device        string                 `protobuf:"bytes,2,opt,name=device,proto3" json:"device,omitempty"`
 	Cursor        string                 `protobuf:"bytes,3,opt,name=cursor,proto3" json:"cursor,omitempty"`
-	Seq           uint64                 `protobuf:"varint,4,opt,name=seq,proto3" json:"seq,omitempty"` // SPEC 2.4's first form, with stream
+	Seq           uint64                 `protobuf:"varint,4,opt,name=seq,proto3" json:"seq,omitempty"` // the first form of a cursor, with stream: SPEC 2.4.6
 	Context       *DeviceContext         `protobuf:"bytes,5,opt,name=context,proto3" json:"context,omitempty"`
 	Token         string                 `protobuf:"bytes,6,opt,name=token,proto3" json:"token,omitempty"` // or the metadata key authorization: Bearer …, which wins
 	Window        uint32                 `protobuf:"varint,7,opt,name=window,proto3" json:"window,omitempty"`
