@@ -4,7 +4,7 @@
 //  1. It knows a server by its wire contract alone: it imports clients and protocol, and no part of a server.
 //  2. A check that failed is never lost in the figures: Run's report counts it, and whoever runs it exits with an error.
 //
-// Packages: dev (devices), feed (publishing), check (the ledger), gauge (histograms, usage), host (processors, a server of
-// our own), crew (orders, processes), floor (a bare server to compare with), slow (a slow link), scenario (what is measured),
-// report (what is said of it). budget.yaml is the project's budget as a run. Goroutines: theirs.
+// Packages: devices, publisher, expect (what devices must get), stats (histograms, usage), machine (processors, a server
+// process of its own), workers (orders, processes), baseline (a bare server to compare with), slow (a slow link), scenario
+// (what is measured), report (what was found). budget.yaml is the project's budget as a run. Goroutines: theirs.
 package loadtest

@@ -9,15 +9,15 @@ import (
 	"strings"
 	"time"
 
-	"ramen/loadtest/crew"
-	"ramen/loadtest/host"
+	"ramen/loadtest/machine"
 	"ramen/loadtest/report"
 	"ramen/loadtest/scenario"
+	"ramen/loadtest/workers"
 )
 
 // Config is a whole run: a server, and scenarios one after another.
 type Config struct {
-	Target    crew.Target       `yaml:"target"`
+	Target    workers.Target    `yaml:"target"`
 	ServerPID int               `yaml:"server_pid"` // 0: not known
 	Metrics   string            `yaml:"metrics"`    // URL; empty: that of target.backends
 	Serve     bool              `yaml:"serve"`      // start a server for each scenario
@@ -40,13 +40,13 @@ type Config struct {
 // Run runs every scenario, one that failed or not, and answers what was found. The error is all that failed, but for what is
 // optional.
 func Run(ctx context.Context, cfg Config) (*report.Report, error) {
-	r := &report.Report{Began: time.Now(), Machine: host.Machine(cfg.Dir), Command: strings.Join(os.Args, " ")}
+	r := &report.Report{Began: time.Now(), Machine: machine.Machine(cfg.Dir), Command: strings.Join(os.Args, " ")}
 	run, err := cfg.scenarios()
 	if err != nil {
 		return r, err
 	}
 	var failed []error
-	files := host.Descriptors()
+	files := machine.Descriptors()
 	for _, p := range cfg.list() {
 		s, err := scenario.Run(ctx, run, p)
 		if cfg.Command != nil {
@@ -96,14 +96,14 @@ func (c *Config) scenarios() (scenario.Config, error) {
 	if c.Binary == "" {
 		return run, errors.New("loadtest: start a server: this program is none that could be one")
 	}
-	run.Serve = &host.ServerConfig{Binary: c.Binary, Dir: c.Dir, Auth: c.Auth, TLS: c.Target.TLS, Args: c.Args}
+	run.Serve = &machine.ServerConfig{Binary: c.Binary, Dir: c.Dir, Auth: c.Auth, TLS: c.Target.TLS, Args: c.Args}
 	if run.Serve.Dir == "" {
 		run.Serve.Dir = "."
 	}
-	if host.InMemory(run.Serve.Dir) {
+	if machine.InMemory(run.Serve.Dir) {
 		return run, fmt.Errorf("loadtest: start a server: %s is in memory, where an fsync costs nothing: name a folder on a disk with --dir", run.Serve.Dir)
 	}
-	if on := host.Processors(); len(on) > 1 {
+	if on := machine.Processors(); len(on) > 1 {
 		run.Serve.Processors, run.LoadOn = on[:1], on[1:]
 	}
 	return run, nil

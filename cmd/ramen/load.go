@@ -14,8 +14,8 @@ import (
 	"golang.org/x/term"
 
 	"ramen/loadtest"
-	"ramen/loadtest/crew"
 	"ramen/loadtest/scenario"
+	"ramen/loadtest/workers"
 )
 
 // loadFlags is what ramen load is asked for.
@@ -89,7 +89,7 @@ func workerCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "worker", Hidden: true, Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			return crew.Serve(c.Context(), c.InOrStdin(), c.OutOrStdout())
+			return workers.Serve(c.Context(), c.InOrStdin(), c.OutOrStdout())
 		},
 	}
 }

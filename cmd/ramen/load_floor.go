@@ -3,7 +3,7 @@ package main
 import (
 	"github.com/spf13/cobra"
 
-	"ramen/loadtest/floor"
+	"ramen/loadtest/baseline"
 	"ramen/loadtest/scenario"
 )
 
@@ -33,13 +33,13 @@ func floorCommand() *cobra.Command {
 }
 
 func floorServeCommand() *cobra.Command {
-	cfg := floor.Default()
+	cfg := baseline.Default()
 	c := &cobra.Command{
 		Use:   "serve",
 		Short: "the bare server alone",
 		Args:  cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			return floor.Serve(c.Context(), cfg, c.OutOrStdout())
+			return baseline.Serve(c.Context(), cfg, c.OutOrStdout())
 		},
 	}
 	c.Flags().StringVar(&cfg.Devices, "devices", cfg.Devices, "where devices connect, host:port; 0 draws a port")

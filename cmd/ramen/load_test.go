@@ -12,7 +12,7 @@ import (
 
 	"github.com/spf13/pflag"
 
-	"ramen/loadtest/host"
+	"ramen/loadtest/machine"
 	"ramen/loadtest/report"
 	"ramen/loadtest/scenario"
 )
@@ -86,7 +86,7 @@ func TestLoadGoesOnAfterAScenarioThatCannotRun(t *testing.T) {
 
 func TestLoadStartsItsOwnServer(t *testing.T) {
 	dir := t.TempDir()
-	if host.InMemory(dir) {
+	if machine.InMemory(dir) {
 		t.Skip("temporary folders are in memory here")
 	}
 	t.Setenv(asMain, "1")
@@ -103,7 +103,7 @@ func TestLoadStartsItsOwnServer(t *testing.T) {
 // before the old one ends, over every transport, and nothing is lost or comes twice.
 func TestLoadFollowsAServerThatMovesItsStreams(t *testing.T) {
 	dir := t.TempDir()
-	if host.InMemory(dir) {
+	if machine.InMemory(dir) {
 		t.Skip("temporary folders are in memory here")
 	}
 	t.Setenv(asMain, "1")
@@ -117,7 +117,7 @@ func TestLoadFollowsAServerThatMovesItsStreams(t *testing.T) {
 // TestLoadMakesOneTableOfAFile runs scenarios beside their floors, with what a server of its own may have.
 func TestLoadMakesOneTableOfAFile(t *testing.T) {
 	dir := t.TempDir()
-	if host.InMemory(dir) {
+	if machine.InMemory(dir) {
 		t.Skip("temporary folders are in memory here")
 	}
 	if runtime.GOOS != "linux" {

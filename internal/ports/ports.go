@@ -4,13 +4,13 @@ package ports
 import (
 	"testing"
 
-	"ramen/loadtest/host"
+	"ramen/loadtest/machine"
 )
 
 // Free is a loopback address whose TCP port is the test's until it ends.
 func Free(t testing.TB) string {
 	t.Helper()
-	addr, release, err := host.Reserve()
+	addr, release, err := machine.Reserve()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -10,7 +10,7 @@ import (
 	"strings"
 	"time"
 
-	"ramen/loadtest/host"
+	"ramen/loadtest/machine"
 )
 
 // order is what an attacker gets on its standard input.
@@ -34,7 +34,7 @@ func runAttacker(ctx context.Context, c config, a attack, t *target) (did string
 	cmd := exec.CommandContext(ctx, c.Self[0], c.Self[1:]...)
 	cmd.Env = append(os.Environ(), attackerVariable+"=1")
 	cmd.Stdin = strings.NewReader(string(in))
-	cmd.SysProcAttr = host.OwnGroup()
+	cmd.SysProcAttr = machine.OwnGroup()
 	cmd.WaitDelay = time.Second
 	var said, failed strings.Builder
 	cmd.Stdout, cmd.Stderr = &said, &failed
@@ -60,7 +60,7 @@ func beAttacker(in io.Reader, out io.Writer) error {
 	if !ok {
 		return fmt.Errorf("attack: %q is none", o.Attack)
 	}
-	host.Descriptors()
+	machine.Descriptors()
 	yield()
 	ctx, cancel := context.WithTimeout(context.Background(), o.For)
 	defer cancel()

@@ -12,7 +12,7 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/metadata"
 
-	"ramen/loadtest/gauge"
+	"ramen/loadtest/stats"
 	"ramen/protocol/ramenpb"
 )
 
@@ -32,7 +32,7 @@ type voice struct {
 
 	mu       sync.Mutex
 	due      time.Time  // guarded by mu: of the publish that is next, or under way
-	took     gauge.Hist // guarded by mu
+	took     stats.Hist // guarded by mu
 	accepted int        // guarded by mu
 	refused  int        // guarded by mu: attempts
 	last     string     // guarded by mu: the last refusal
@@ -112,7 +112,7 @@ func (v *voice) failed(ctx context.Context, err error) {
 
 // measured adds to took, and returns how often publishes were refused since measuring began, and why last. A publish that still
 // waits counts with the time that it has waited.
-func (v *voice) measured(took *gauge.Hist) (refused int, last string) {
+func (v *voice) measured(took *stats.Hist) (refused int, last string) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if waits := time.Since(v.due); waits > 0 {

@@ -12,7 +12,7 @@ import (
 	"syscall"
 	"time"
 
-	"ramen/loadtest/host"
+	"ramen/loadtest/machine"
 )
 
 func main() {
@@ -52,7 +52,7 @@ func run(ctx context.Context, c config, only string) (good bool, err error) {
 	if c.Binary, err = filepath.Abs(c.Binary); err != nil {
 		return false, fmt.Errorf("attack: find the server's program: %w", err)
 	}
-	host.Descriptors()
+	machine.Descriptors()
 	began := time.Now()
 	var rows []*row
 	for _, a := range attacks {

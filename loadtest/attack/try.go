@@ -8,8 +8,8 @@ import (
 	"os"
 	"time"
 
-	"ramen/loadtest/gauge"
-	"ramen/loadtest/host"
+	"ramen/loadtest/machine"
+	"ramen/loadtest/stats"
 )
 
 // config is how attacks are tried.
@@ -32,7 +32,7 @@ func try(ctx context.Context, c config, a attack) *row {
 	if a.small {
 		env = append(env, "GOMEMLIMIT="+smallLimit)
 	}
-	s, err := host.StartServer(ctx, host.ServerConfig{Binary: c.Binary, Dir: c.Dir, Auth: true, TLS: a.tls, Args: a.flags, Env: env})
+	s, err := machine.StartServer(ctx, machine.ServerConfig{Binary: c.Binary, Dir: c.Dir, Auth: true, TLS: a.tls, Args: a.flags, Env: env})
 	if err != nil {
 		r.Err = err
 		return r
@@ -60,7 +60,7 @@ func try(ctx context.Context, c config, a attack) *row {
 }
 
 // newTarget is s as attackers know it.
-func newTarget(s *host.Server) (*target, error) {
+func newTarget(s *machine.Server) (*target, error) {
 	t := &target{DevicesGRPC: s.DevicesGRPC, BackendsGRPC: s.BackendsGRPC, Secret: []byte(s.Secret), Key: s.Key, CA: s.CA}
 	for at, text := range map[*string]string{&t.Devices: s.Devices, &t.Backends: s.Backends} {
 		u, err := url.Parse(text)
@@ -73,7 +73,7 @@ func newTarget(s *host.Server) (*target, error) {
 }
 
 // flood has another process attack, and measures meanwhile.
-func (r *row) flood(ctx context.Context, c config, s *host.Server, t *target, canaries *choir) {
+func (r *row) flood(ctx context.Context, c config, s *machine.Server, t *target, canaries *choir) {
 	if err := forgetPeak(s.PID); err != nil {
 		r.Err = fmt.Errorf("attack: measure the server's memory: %w", err)
 		return
@@ -90,7 +90,7 @@ func (r *row) flood(ctx context.Context, c config, s *host.Server, t *target, ca
 			r.Silence, r.Silent = silence, fmt.Sprintf("%s, %d ends, the last: %s", stream.transport, ends, last)
 		}
 	}
-	var took gauge.Hist
+	var took stats.Hist
 	for _, v := range canaries.voices {
 		refused, last := v.measured(&took)
 		if r.Refused += refused; last != "" {
@@ -112,9 +112,9 @@ func (r *row) flood(ctx context.Context, c config, s *host.Server, t *target, ca
 // returns says how many processors that was, given what the attacker took.
 func countOthers(pid int) func(attacker time.Duration) float64 {
 	used := func() time.Duration {
-		busy, stolen := gauge.Busy()
-		server, _ := gauge.OfProcess(pid)
-		self, _ := gauge.OfProcess(os.Getpid())
+		busy, stolen := stats.Busy()
+		server, _ := stats.OfProcess(pid)
+		self, _ := stats.OfProcess(os.Getpid())
 		return busy + stolen - server.CPU - self.CPU
 	}
 	began, before := time.Now(), used()

@@ -12,8 +12,8 @@ import (
 	"sync"
 	"time"
 
-	"ramen/loadtest/host"
 	"ramen/loadtest/ledger/judge"
+	"ramen/loadtest/machine"
 )
 
 // startTime bounds how long a start may take, on a slow machine and with the race detector.
@@ -63,7 +63,7 @@ func newServer(c config, dir string) (s *server, err error) {
 	}()
 	for _, at := range []*string{&s.at.devices, &s.at.devicesGRPC, &s.at.backends, &s.at.backendsGRPC} {
 		var release func() error
-		if *at, release, err = host.Reserve(); err != nil {
+		if *at, release, err = machine.Reserve(); err != nil {
 			return nil, err
 		}
 		s.release = append(s.release, release)
@@ -115,7 +115,7 @@ func (s *server) launch() error {
 		}
 	}
 	s.cmd.Stderr = s.log
-	s.cmd.SysProcAttr = host.OwnGroup()
+	s.cmd.SysProcAttr = machine.OwnGroup()
 	if err := s.cmd.Start(); err != nil {
 		return fmt.Errorf("ledger: start the server: %w", err)
 	}

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"time"
 
-	"ramen/loadtest/gauge"
+	"ramen/loadtest/stats"
 )
 
 // A plot's size, in the units of its SVG, and the room for its axes.
@@ -186,6 +186,6 @@ func (s *Section) Histogram() template.HTML {
 	return template.HTML(b.String()) // it is numbers
 }
 
-func between(b gauge.Bar) string {
+func between(b stats.Bar) string {
 	return fmt.Sprintf("%v to %v", time.Duration(b.From)*time.Microsecond, time.Duration(b.To)*time.Microsecond)
 }

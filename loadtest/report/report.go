@@ -9,8 +9,8 @@ import (
 	"strings"
 	"time"
 
-	"ramen/loadtest/check"
-	"ramen/loadtest/gauge"
+	"ramen/loadtest/expect"
+	"ramen/loadtest/stats"
 )
 
 // Report is all that a run has found.
@@ -24,22 +24,22 @@ type Report struct {
 
 // Section is what one scenario has found.
 type Section struct {
-	Scenario   string               `json:"scenario"`
-	About      string               `json:"about"`             // what was done, in a line
-	Command    string               `json:"command,omitempty"` // does it again
-	Floor      bool                 `json:"floor,omitempty"`   // it was a floor, not RAMEN
-	Failed     string               `json:"failed,omitempty"`  // why it did not come to its end
-	Rows       []Row                `json:"rows"`
-	Others     float64              `json:"others,omitempty"` // what other processes took meanwhile, percent of a processor
-	Stolen     float64              `json:"stolen,omitempty"` // what a virtual machine's host kept from it, percent of a processor
-	Notes      []string             `json:"notes,omitempty"`
-	Violations []check.Violation    `json:"violations,omitempty"`
-	Counts     map[check.Kind]int64 `json:"counts,omitempty"`
-	Latency    []gauge.Window       `json:"latency,omitempty"` // over time
-	Bars       []gauge.Bar          `json:"bars,omitempty"`    // how latencies are spread
-	Server     []gauge.Usage        `json:"server,omitempty"`  // over time
-	Steps      []Step               `json:"steps,omitempty"`   // of a search
-	Drifts     []Drift              `json:"drifts,omitempty"`  // what a long run tells
+	Scenario   string                `json:"scenario"`
+	About      string                `json:"about"`             // what was done, in a line
+	Command    string                `json:"command,omitempty"` // does it again
+	Floor      bool                  `json:"floor,omitempty"`   // it was a floor, not RAMEN
+	Failed     string                `json:"failed,omitempty"`  // why it did not come to its end
+	Rows       []Row                 `json:"rows"`
+	Others     float64               `json:"others,omitempty"` // what other processes took meanwhile, percent of a processor
+	Stolen     float64               `json:"stolen,omitempty"` // what a virtual machine's host kept from it, percent of a processor
+	Notes      []string              `json:"notes,omitempty"`
+	Violations []expect.Violation    `json:"violations,omitempty"`
+	Counts     map[expect.Kind]int64 `json:"counts,omitempty"`
+	Latency    []stats.Window        `json:"latency,omitempty"` // over time
+	Bars       []stats.Bar           `json:"bars,omitempty"`    // how latencies are spread
+	Server     []stats.Usage         `json:"server,omitempty"`  // over time
+	Steps      []Step                `json:"steps,omitempty"`   // of a search
+	Drifts     []Drift               `json:"drifts,omitempty"`  // what a long run tells
 }
 
 // Row is one figure.
@@ -106,7 +106,7 @@ func (r *Row) AtLeast(budget float64) *Row {
 func (r *Row) Where(floor float64) { r.BudgetFloor = floor }
 
 // AddTimes adds the usual percentiles.
-func (s *Section) AddTimes(name string, h *gauge.Hist) {
+func (s *Section) AddTimes(name string, h *stats.Hist) {
 	if h.Count() == 0 {
 		return
 	}

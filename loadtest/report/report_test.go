@@ -10,8 +10,8 @@ import (
 	"testing"
 	"time"
 
-	"ramen/loadtest/check"
-	"ramen/loadtest/gauge"
+	"ramen/loadtest/expect"
+	"ramen/loadtest/stats"
 )
 
 func sample() *Report {
@@ -20,12 +20,12 @@ func sample() *Report {
 	s.Add("most messages a second", 45678, "/s").AtLeast(60000)
 	s.Add("not known", math.NaN(), "µs").AtMostOf(1)
 	for i := range 5 {
-		s.Latency = append(s.Latency, gauge.Window{Start: time.Duration(i) * time.Second, Count: 10, P50: 1e6, P99: 2e6, Max: 3e6})
-		s.Server = append(s.Server, gauge.Usage{At: time.Unix(int64(i), 0), CPU: time.Duration(i) * 1e8, RSS: 1e8, Files: 12})
-		s.Bars = append(s.Bars, gauge.Bar{From: int64(i), To: int64(i) + 1, Count: int64(i)})
+		s.Latency = append(s.Latency, stats.Window{Start: time.Duration(i) * time.Second, Count: 10, P50: 1e6, P99: 2e6, Max: 3e6})
+		s.Server = append(s.Server, stats.Usage{At: time.Unix(int64(i), 0), CPU: time.Duration(i) * 1e8, RSS: 1e8, Files: 12})
+		s.Bars = append(s.Bars, stats.Bar{From: int64(i), To: int64(i) + 1, Count: int64(i)})
 	}
-	s.Violations = []check.Violation{{Kind: check.Lost, User: "u1", Device: "d1", ID: "<id>", Detail: "gone"}}
-	s.Counts = map[check.Kind]int64{check.Lost: 3}
+	s.Violations = []expect.Violation{{Kind: expect.Lost, User: "u1", Device: "d1", ID: "<id>", Detail: "gone"}}
+	s.Counts = map[expect.Kind]int64{expect.Lost: 3}
 	return &Report{Command: "ramen load push", Sections: []Section{s}}
 }
 

@@ -117,7 +117,7 @@ func (r *Report) Markdown() string {
 	}
 	b.WriteString("\n")
 	r.checks(&b)
-	b.WriteString("\nA floor is a bare server that writes the same bytes and does nothing for them (loadtest/floor): what this machine costs by itself. " +
+	b.WriteString("\nA floor is a bare server that writes the same bytes and does nothing for them (loadtest/baseline): what this machine costs by itself. " +
 		"By floor is the result divided by it, and in brackets the budget divided by the floor of the machine it was set on; \"by floor\" is where the former keeps to the latter, and the budget itself is missed.\n\n")
 	r.disturbed(&b)
 	for _, s := range r.Sections {

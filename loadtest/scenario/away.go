@@ -4,8 +4,8 @@ import (
 	"context"
 	"fmt"
 
-	"ramen/loadtest/crew"
 	"ramen/loadtest/report"
+	"ramen/loadtest/workers"
 )
 
 // replay publishes to users that are offline, and lets them come back, after For at the earliest.
@@ -16,12 +16,12 @@ func (b *bench) replay(ctx context.Context) error {
 	if err := b.pause(ctx); err != nil {
 		return err
 	}
-	published, err := b.do(ctx, crew.Order{Verb: crew.Each, Count: b.p.Messages})
+	published, err := b.do(ctx, workers.Order{Verb: workers.Each, Count: b.p.Messages})
 	if err != nil {
 		return err
 	}
 	b.refusals(published)
-	if _, err := b.do(ctx, crew.Order{Verb: crew.Hold, For: max(b.pauseTime(), b.p.For)}); err != nil {
+	if _, err := b.do(ctx, workers.Order{Verb: workers.Hold, For: max(b.pauseTime(), b.p.For)}); err != nil {
 		return err
 	}
 	b.p.Connects = -1
@@ -51,11 +51,11 @@ func (b *bench) storm(ctx context.Context) error {
 	if _, err := b.open(ctx); err != nil {
 		return err
 	}
-	if _, err := b.do(ctx, crew.Order{Verb: crew.Hold, For: b.p.For}); err != nil {
+	if _, err := b.do(ctx, workers.Order{Verb: workers.Hold, For: b.p.For}); err != nil {
 		return err
 	}
 	from := b.usage()
-	out, err := b.do(ctx, crew.Order{Verb: crew.Storm, Wait: b.p.Wait})
+	out, err := b.do(ctx, workers.Order{Verb: workers.Storm, Wait: b.p.Wait})
 	if err != nil {
 		return err
 	}
@@ -83,7 +83,7 @@ func (b *bench) churn(ctx context.Context) error {
 	if _, err := b.open(ctx); err != nil {
 		return err
 	}
-	o := crew.Order{Verb: crew.Push, Rate: b.p.Rate, Wait: b.p.Wait, Churn: b.coming()}
+	o := workers.Order{Verb: workers.Push, Rate: b.p.Rate, Wait: b.p.Wait, Churn: b.coming()}
 	if b.p.Warm > 0 {
 		if o.For = b.p.Warm; b.p.Scenario == "soak" {
 			if _, err := b.do(ctx, o); err != nil {

@@ -17,29 +17,29 @@ import (
 	"sync"
 	"time"
 
-	"ramen/loadtest/crew"
-	"ramen/loadtest/gauge"
-	"ramen/loadtest/host"
+	"ramen/loadtest/machine"
 	"ramen/loadtest/report"
+	"ramen/loadtest/stats"
+	"ramen/loadtest/workers"
 )
 
 // Config is where scenarios run.
 type Config struct {
-	Target  crew.Target
-	PID     int                // of the server, where it is on this machine; 0: not known
-	Metrics string             // URL of its /metrics; empty: none
-	Serve   *host.ServerConfig // start one for each scenario instead; nil: none
-	Binary  string             // this program, to make workers of; empty: all in this process
-	LoadOn  []int              // processors for the workers; none: any
-	Live    io.Writer          // a terminal, gets a line that is written over and over; nil: none
-	Width   func() int         // of Live, in characters; nil: 80
+	Target  workers.Target
+	PID     int                   // of the server, where it is on this machine; 0: not known
+	Metrics string                // URL of its /metrics; empty: none
+	Serve   *machine.ServerConfig // start one for each scenario instead; nil: none
+	Binary  string                // this program, to make workers of; empty: all in this process
+	LoadOn  []int                 // processors for the workers; none: any
+	Live    io.Writer             // a terminal, gets a line that is written over and over; nil: none
+	Width   func() int            // of Live, in characters; nil: 80
 }
 
 // bench is one scenario under way.
 type bench struct {
 	cfg    *Config
 	p      *Params
-	crew   *crew.Crew
+	crew   *workers.Crew
 	pid    int
 	scrape string
 	client *http.Client
@@ -50,7 +50,7 @@ type bench struct {
 	busy   float64       // of it in the last order, percent of a processor
 
 	mu      sync.Mutex
-	watched []gauge.Usage // guarded by mu: the server's over time
+	watched []stats.Usage // guarded by mu: the server's over time
 }
 
 // Run runs one scenario. What it found is answered even where it did not come to its end.
@@ -81,7 +81,7 @@ func (b *bench) run(ctx context.Context) (err error) {
 		return errors.New("scenario: auth, tls, floor and server are of a server of our own: use --serve")
 	}
 	if b.cfg.Serve != nil {
-		s, err := host.StartServer(ctx, b.p.server(*b.cfg.Serve))
+		s, err := machine.StartServer(ctx, b.p.server(*b.cfg.Serve))
 		if err != nil {
 			return err
 		}
@@ -106,7 +106,7 @@ func (b *bench) run(ctx context.Context) (err error) {
 	var watch sync.WaitGroup
 	watch.Go(func() { b.watch(watching) })
 	watch.Go(func() { b.show(watching) })
-	busy, stolen := gauge.Busy()
+	busy, stolen := stats.Busy()
 	from := b.usage()
 	err = b.play(ctx)
 	b.others(busy, stolen, from)
@@ -117,13 +117,13 @@ func (b *bench) run(ctx context.Context) (err error) {
 }
 
 // others notes what else the machine had to do: figures are worse then than they should be.
-func (b *bench) others(busy, stolen time.Duration, from *gauge.Usage) {
+func (b *bench) others(busy, stolen time.Duration, from *stats.Usage) {
 	to := b.usage()
 	if b.pid == 0 || busy == 0 || from == nil || to == nil {
 		return
 	}
 	took := time.Since(b.began).Seconds()
-	used, kept := gauge.Busy()
+	used, kept := stats.Busy()
 	b.out.Others = max(0, 100*(used-busy-(to.CPU-from.CPU)-b.self).Seconds()/took)
 	b.out.Stolen = max(0, 100*(kept-stolen).Seconds()/took)
 }
@@ -150,35 +150,35 @@ func (b *bench) play(ctx context.Context) error {
 }
 
 // hire makes the workers.
-func (b *bench) hire(t crew.Target) (*crew.Crew, error) {
+func (b *bench) hire(t workers.Target) (*workers.Crew, error) {
 	p := b.p
 	lanes, err := p.lanes()
 	if err != nil {
 		return nil, err
 	}
-	s := crew.Setup{
+	s := workers.Setup{
 		Target: t, Run: "r" + strconv.FormatUint(uint64(rand.Uint32()), 36), Users: [2]uint32{0, uint32(p.users())}, Devices: p.Devices, Mix: p.Transport,
 		Heartbeat: p.Heartbeat, Window: p.Window, AckAfter: p.AckAfter, Opening: p.Opening, Slack: p.Slack, Forget: p.Forget,
 		Payload: p.Payload, Lanes: lanes, Streams: p.Feeds, Every: p.Every, TTL: p.TTL, Deflate: p.Deflate, Watched: b.cfg.Live != nil,
 	}
 	processes := p.Processes
 	if processes == 0 {
-		processes = (p.Streams + crew.PerProcess - 1) / crew.PerProcess
+		processes = (p.Streams + workers.PerProcess - 1) / workers.PerProcess
 	}
 	if b.cfg.Binary == "" {
-		return crew.New(s, 1, nil)
+		return workers.New(s, 1, nil)
 	}
-	return crew.New(s, processes, b.worker)
+	return workers.New(s, processes, b.worker)
 }
 
 func (b *bench) worker() (*exec.Cmd, func() error, error) {
 	cmd := exec.Command(b.cfg.Binary, "load", "worker")
 	cmd.Env = append(os.Environ(), "GOGC=200")
-	return cmd, func() error { return host.Start(cmd, b.cfg.LoadOn) }, nil
+	return cmd, func() error { return machine.Start(cmd, b.cfg.LoadOn) }, nil
 }
 
 // do gives an order, keeps what was violated, and tells of it.
-func (b *bench) do(ctx context.Context, o crew.Order) (*crew.Outcome, error) {
+func (b *bench) do(ctx context.Context, o workers.Order) (*workers.Outcome, error) {
 	b.doing.order(&o)
 	out, err := b.crew.Do(ctx, o)
 	if err != nil {
@@ -200,11 +200,13 @@ func (b *bench) do(ctx context.Context, o crew.Order) (*crew.Outcome, error) {
 }
 
 // open gives every device a stream.
-func (b *bench) open(ctx context.Context) (*crew.Outcome, error) { return b.openPart(ctx, b.p.Streams) }
+func (b *bench) open(ctx context.Context) (*workers.Outcome, error) {
+	return b.openPart(ctx, b.p.Streams)
+}
 
 // openPart gives n of the devices a stream.
-func (b *bench) openPart(ctx context.Context, n int) (*crew.Outcome, error) {
-	out, err := b.do(ctx, crew.Order{Verb: crew.Connect, Rate: b.p.connects(), For: b.p.connectTime(), Part: float64(n) / float64(b.p.Streams)})
+func (b *bench) openPart(ctx context.Context, n int) (*workers.Outcome, error) {
+	out, err := b.do(ctx, workers.Order{Verb: workers.Connect, Rate: b.p.connects(), For: b.p.connectTime(), Part: float64(n) / float64(b.p.Streams)})
 	if err == nil && out.Live < n {
 		err = fmt.Errorf("scenario: open streams: %d of %d after %v; they ended as: %s", out.Live, n, out.Took.Round(time.Second), ends(out.Devices.Ends))
 	}
@@ -213,7 +215,7 @@ func (b *bench) openPart(ctx context.Context, n int) (*crew.Outcome, error) {
 
 // settle ends a scenario: everything has come, or it is named.
 func (b *bench) settle(ctx context.Context) error {
-	_, err := b.do(ctx, crew.Order{Verb: crew.Settle, Wait: b.p.Wait})
+	_, err := b.do(ctx, workers.Order{Verb: workers.Settle, Wait: b.p.Wait})
 	return err
 }
 

@@ -4,18 +4,18 @@ import (
 	"math"
 	"time"
 
-	"ramen/loadtest/dev"
-	"ramen/loadtest/gauge"
+	"ramen/loadtest/devices"
 	"ramen/loadtest/report"
+	"ramen/loadtest/stats"
 )
 
 // coming is how devices come and go.
-func (b *bench) coming() *dev.Churn {
-	return &dev.Churn{Life: b.p.Life, Away: b.p.Away, HalfOpen: b.p.HalfOpen, Change: b.p.Change}
+func (b *bench) coming() *devices.Churn {
+	return &devices.Churn{Life: b.p.Life, Away: b.p.Away, HalfOpen: b.p.HalfOpen, Change: b.p.Change}
 }
 
 // seconds is the server's CPU time between two moments; NaN where it is not known.
-func seconds(from, to *gauge.Usage) float64 {
+func seconds(from, to *stats.Usage) float64 {
 	if from == nil || to == nil {
 		return math.NaN()
 	}
@@ -23,7 +23,7 @@ func seconds(from, to *gauge.Usage) float64 {
 }
 
 // grown is what has grown between two moments.
-func (b *bench) grown(from, to *gauge.Usage) {
+func (b *bench) grown(from, to *stats.Usage) {
 	if from == nil || to == nil {
 		return
 	}
@@ -46,7 +46,7 @@ const (
 func (b *bench) drift(from, to time.Time) {
 	from = from.Add(to.Sub(from) / 3)
 	b.mu.Lock()
-	var during []gauge.Usage
+	var during []stats.Usage
 	for _, u := range b.watched {
 		if !u.At.Before(from) && !u.At.After(to) {
 			during = append(during, u)
@@ -56,13 +56,13 @@ func (b *bench) drift(from, to time.Time) {
 	for _, of := range []struct {
 		name, unit string
 		least      float64
-		value      func(u *gauge.Usage) (v float64, known bool)
+		value      func(u *stats.Usage) (v float64, known bool)
 	}{
-		{"the server's memory (RSS)", "MB", leastMemory, func(u *gauge.Usage) (float64, bool) { return float64(u.RSS) / 1e6, u.RSS > 0 }},
-		{"its Go heap in use", "MB", leastMemory, func(u *gauge.Usage) (float64, bool) { return float64(u.Heap) / 1e6, u.Heap > 0 }},
-		{"its descriptors", "descriptors", leastFiles, func(u *gauge.Usage) (float64, bool) { return float64(u.Files), u.Files > 0 }},
-		{"its goroutines", "goroutines", leastGoroutines, func(u *gauge.Usage) (float64, bool) { return float64(u.Goroutines), u.Goroutines > 0 }},
-		{"its threads", "threads", leastGoroutines, func(u *gauge.Usage) (float64, bool) { return float64(u.Threads), u.Threads > 0 }},
+		{"the server's memory (RSS)", "MB", leastMemory, func(u *stats.Usage) (float64, bool) { return float64(u.RSS) / 1e6, u.RSS > 0 }},
+		{"its Go heap in use", "MB", leastMemory, func(u *stats.Usage) (float64, bool) { return float64(u.Heap) / 1e6, u.Heap > 0 }},
+		{"its descriptors", "descriptors", leastFiles, func(u *stats.Usage) (float64, bool) { return float64(u.Files), u.Files > 0 }},
+		{"its goroutines", "goroutines", leastGoroutines, func(u *stats.Usage) (float64, bool) { return float64(u.Goroutines), u.Goroutines > 0 }},
+		{"its threads", "threads", leastGoroutines, func(u *stats.Usage) (float64, bool) { return float64(u.Threads), u.Threads > 0 }},
 	} {
 		var series []report.Moment
 		for i := range during {

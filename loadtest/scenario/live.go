@@ -7,22 +7,22 @@ import (
 	"sync/atomic"
 	"time"
 
-	"ramen/loadtest/crew"
-	"ramen/loadtest/gauge"
 	"ramen/loadtest/report"
+	"ramen/loadtest/stats"
+	"ramen/loadtest/workers"
 )
 
 // doing is the order that is under way, for those who watch.
 type doing struct{ v atomic.Pointer[task] }
 
 type task struct {
-	verb  crew.Verb
+	verb  workers.Verb
 	began time.Time
 	lasts time.Duration // 0: until it is done
 }
 
-func (d *doing) set(what string)     { d.v.Store(&task{verb: crew.Verb(what), began: time.Now()}) }
-func (d *doing) order(o *crew.Order) { d.v.Store(&task{o.Verb, time.Now(), o.For}) }
+func (d *doing) set(what string)        { d.v.Store(&task{verb: workers.Verb(what), began: time.Now()}) }
+func (d *doing) order(o *workers.Order) { d.v.Store(&task{o.Verb, time.Now(), o.For}) }
 
 func (d *doing) get() task {
 	if t := d.v.Load(); t != nil {
@@ -104,7 +104,7 @@ func (b *bench) show(ctx context.Context) {
 }
 
 // usageOfServer is what /proc says, for the live line; nil: nothing.
-func (b *bench) usageOfServer() *gauge.Usage {
+func (b *bench) usageOfServer() *stats.Usage {
 	if b.pid == 0 {
 		return nil
 	}
@@ -114,8 +114,8 @@ func (b *bench) usageOfServer() *gauge.Usage {
 // view is one moment of the live line.
 type view struct {
 	at     time.Time
-	server *gauge.Usage
-	p      crew.Progress
+	server *stats.Usage
+	p      workers.Progress
 }
 
 // line is the live line: what is done and how far it is; streams, pushes and latency of the last moment; what is wrong.
@@ -154,7 +154,7 @@ func (b *bench) line(last, now *view) string {
 func progress(d *task, now time.Time) string {
 	over := now.Sub(d.began)
 	switch {
-	case d.lasts == 0 || d.verb == crew.Connect:
+	case d.lasts == 0 || d.verb == workers.Connect:
 		return fmt.Sprintf("%.0fs", over.Seconds())
 	case over > d.lasts+time.Second:
 		return fmt.Sprintf("%v, waiting for the rest", d.lasts)

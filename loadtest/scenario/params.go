@@ -8,7 +8,7 @@ import (
 	"strings"
 	"time"
 
-	"ramen/loadtest/dev"
+	"ramen/loadtest/devices"
 	"ramen/loadtest/slow"
 )
 
@@ -44,7 +44,7 @@ type Params struct {
 	Auth      bool          `yaml:"auth"`       // with a server of our own: devices show tokens, backends a key
 	TLS       bool          `yaml:"tls"`        // likewise: devices' ports speak it
 	Deflate   bool          `yaml:"deflate"`    // WebSocket devices offer permessage-deflate, and a server of our own agrees
-	Floor     bool          `yaml:"floor"`      // against a floor of our own (package floor), not RAMEN
+	Floor     bool          `yaml:"floor"`      // against a floor of our own (package baseline), not RAMEN
 	Optional  bool          `yaml:"optional"`   // of a run: where it cannot be done, that is no failure
 	Server    []string      `yaml:"server"`     // more flags of a server of our own
 	Link      slow.Config   `yaml:"link"`       // slow: how slow
@@ -112,7 +112,7 @@ func (p *Params) validate() error {
 	if err := p.validateServer(); err != nil {
 		return err
 	}
-	if _, err := dev.ParseMix(p.Transport); err != nil {
+	if _, err := devices.ParseMix(p.Transport); err != nil {
 		return fmt.Errorf("scenario: check %s: %w", p.Scenario, err)
 	}
 	if _, err := p.lanes(); err != nil {

@@ -5,9 +5,9 @@ import (
 	"fmt"
 	"time"
 
-	"ramen/loadtest/crew"
-	"ramen/loadtest/gauge"
 	"ramen/loadtest/report"
+	"ramen/loadtest/stats"
+	"ramen/loadtest/workers"
 )
 
 // push publishes at a rate.
@@ -15,12 +15,12 @@ func (b *bench) push(ctx context.Context) error {
 	if _, err := b.open(ctx); err != nil {
 		return err
 	}
-	if _, err := b.do(ctx, crew.Order{Verb: crew.Push, Rate: b.p.Rate, For: b.p.Warm, Wait: b.p.Wait}); err != nil {
+	if _, err := b.do(ctx, workers.Order{Verb: workers.Push, Rate: b.p.Rate, For: b.p.Warm, Wait: b.p.Wait}); err != nil {
 		return err
 	}
 	commits := b.commits()
 	from := b.usage()
-	out, err := b.do(ctx, crew.Order{Verb: crew.Push, Rate: b.p.Rate, For: b.p.For, Wait: b.p.Wait})
+	out, err := b.do(ctx, workers.Order{Verb: workers.Push, Rate: b.p.Rate, For: b.p.For, Wait: b.p.Wait})
 	if err != nil {
 		return err
 	}
@@ -37,7 +37,7 @@ func (b *bench) push(ctx context.Context) error {
 }
 
 // messages are the figures of publishes and pushes.
-func (b *bench) messages(out *crew.Outcome, from, to *gauge.Usage) {
+func (b *bench) messages(out *workers.Outcome, from, to *stats.Usage) {
 	b.out.Add("accepted", float64(out.Feed.Accepted), "")
 	b.out.Add("pushed", float64(out.Devices.New), "")
 	b.out.Add("pushed a second", float64(out.Devices.New)/out.Took.Seconds(), "/s")
@@ -101,7 +101,7 @@ func (b *bench) commits() int64 {
 }
 
 // durable says how many fsyncs the messages took.
-func (b *bench) durable(out *crew.Outcome, commits int64) {
+func (b *bench) durable(out *workers.Outcome, commits int64) {
 	if commits <= 0 {
 		return
 	}
@@ -110,7 +110,7 @@ func (b *bench) durable(out *crew.Outcome, commits int64) {
 }
 
 // refusals notes what was not accepted.
-func (b *bench) refusals(out *crew.Outcome) {
+func (b *bench) refusals(out *workers.Outcome) {
 	if late := out.Feed.Due - out.Feed.Sent; late > 0 {
 		b.note("%d messages of %d could not be sent in time", late, out.Feed.Due)
 	}
@@ -126,7 +126,7 @@ func (b *bench) refusals(out *crew.Outcome) {
 }
 
 // spread is how latencies are spread, and how they went.
-func (b *bench) spread(out *crew.Outcome) {
+func (b *bench) spread(out *workers.Outcome) {
 	b.out.Bars = out.Devices.Latency.Bars()
 	if out.Devices.Over != nil {
 		b.out.Latency = out.Devices.Over.List()
@@ -145,7 +145,7 @@ func (b *bench) max(ctx context.Context) error {
 	if _, err := b.open(ctx); err != nil {
 		return err
 	}
-	if _, err := b.do(ctx, crew.Order{Verb: crew.Push, Rate: b.p.Rate / 2, For: b.p.Warm, Wait: b.p.Wait}); err != nil {
+	if _, err := b.do(ctx, workers.Order{Verb: workers.Push, Rate: b.p.Rate / 2, For: b.p.Warm, Wait: b.p.Wait}); err != nil {
 		return err
 	}
 	passed, failed, rate := 0.0, 0.0, b.p.Rate
@@ -195,9 +195,9 @@ func (b *bench) max(ctx context.Context) error {
 }
 
 // step publishes at a rate, and judges it: everything was sent, accepted and pushed, within the p99.
-func (b *bench) step(ctx context.Context, rate float64) (report.Step, *crew.Outcome, error) {
+func (b *bench) step(ctx context.Context, rate float64) (report.Step, *workers.Outcome, error) {
 	from := b.usage()
-	out, err := b.do(ctx, crew.Order{Verb: crew.Push, Rate: rate, For: b.p.For, Wait: b.p.Wait})
+	out, err := b.do(ctx, workers.Order{Verb: workers.Push, Rate: rate, For: b.p.For, Wait: b.p.Wait})
 	if err != nil {
 		return report.Step{}, nil, err
 	}
@@ -207,6 +207,6 @@ func (b *bench) step(ctx context.Context, rate float64) (report.Step, *crew.Outc
 		s.CPU = c
 	}
 	s.Passed = s.P99 <= b.p.P99 && float64(out.Feed.Accepted) >= 0.999*float64(out.Feed.Due) && out.Missing == 0
-	_, err = b.do(ctx, crew.Order{Verb: crew.Hold, For: stepPause})
+	_, err = b.do(ctx, workers.Order{Verb: workers.Hold, For: stepPause})
 	return s, out, err
 }

@@ -15,36 +15,36 @@ import (
 	"time"
 
 	"ramen/clients/go/wire"
-	"ramen/loadtest/check"
-	"ramen/loadtest/crew"
-	"ramen/loadtest/feed"
-	"ramen/loadtest/gauge"
-	"ramen/loadtest/host"
+	"ramen/loadtest/expect"
+	"ramen/loadtest/machine"
+	"ramen/loadtest/publisher"
 	"ramen/loadtest/slow"
+	"ramen/loadtest/stats"
+	"ramen/loadtest/workers"
 )
 
 // slowBench is a server behind a slow link, one device before it, and what both have said.
 type slowBench struct {
 	*bench
 	link   *slow.Link
-	server *host.Server
+	server *machine.Server
 	http   *http.Client // in the server's namespace
-	book   *check.Book
+	book   *expect.Book
 	user   string
 	tls    *tls.Config   // of the devices' ports; nil: cleartext
 	done   chan struct{} // closed when no more low messages are wanted
 
 	mu       sync.Mutex
-	sent     check.Lanes
+	sent     expect.Lanes
 	due      map[uint32]time.Time // of high messages by number
-	device   check.Device
+	device   expect.Device
 	lows     int // that came
 	measured bool
-	high     gauge.Hist
-	gap      gauge.Hist
+	high     stats.Hist
+	gap      stats.Hist
 	wire     int64 // bytes that the device read
 	heard    time.Time
-	held     gauge.Hist // bytes in the server's kernel, as µs
+	held     stats.Hist // bytes in the server's kernel, as µs
 	ends     map[string]int64
 	refused  map[string]int64
 	more     chan struct{} // of capacity 1: a low message came
@@ -68,7 +68,7 @@ func (b *bench) slow(ctx context.Context) (err error) {
 	cfg.Args = append([]string{"--listen.devices", near, "--listen.devices-grpc", near}, cfg.Args...)
 	cfg.Addresses = []netip.Addr{slow.NearAddr}
 	cfg.Enter, cfg.Dial = link.Near.Enter, link.Near.Dial
-	server, err := host.StartServer(ctx, cfg)
+	server, err := machine.StartServer(ctx, cfg)
 	if err != nil {
 		return err
 	}
@@ -81,13 +81,13 @@ func (b *bench) slow(ctx context.Context) (err error) {
 	b.pid = server.PID
 	s := &slowBench{
 		bench: b, link: link, server: server, http: &http.Client{Transport: &http.Transport{DialContext: link.Near.Dial}},
-		book: check.NewBook("r" + strconv.FormatUint(uint64(rand.Uint32()), 36)), done: make(chan struct{}),
+		book: expect.NewBook("r" + strconv.FormatUint(uint64(rand.Uint32()), 36)), done: make(chan struct{}),
 		due: map[uint32]time.Time{}, ends: map[string]int64{}, refused: map[string]int64{}, more: make(chan struct{}, 1),
 	}
-	if s.tls, err = new(crew.Target).TLSConfig(server.CA); err != nil {
+	if s.tls, err = new(workers.Target).TLSConfig(server.CA); err != nil {
 		return err
 	}
-	s.user = check.UserName(s.book.Run, 0)
+	s.user = expect.UserName(s.book.Run, 0)
 	defer s.http.CloseIdleConnections()
 	return s.run(ctx)
 }
@@ -108,7 +108,7 @@ func (s *slowBench) run(ctx context.Context) error {
 	if err := s.await(ctx, "low messages that flow", s.p.Wait, func() bool { return s.came() > 3*s.p.Payload }); err != nil {
 		return err
 	}
-	if err := feed.Pause(ctx, s.p.Warm); err != nil {
+	if err := publisher.Pause(ctx, s.p.Warm); err != nil {
 		return err
 	}
 	work.Go(func() { s.watchKernel(ctx) })

@@ -8,8 +8,8 @@ import (
 	"time"
 
 	"ramen/clients/go/wire"
-	"ramen/loadtest/check"
-	"ramen/loadtest/feed"
+	"ramen/loadtest/expect"
+	"ramen/loadtest/publisher"
 	"ramen/protocol"
 )
 
@@ -24,7 +24,7 @@ func (s *slowBench) receive(ctx context.Context, opened chan struct{}) {
 	dialer := &wire.Dialer{URL: s.server.Devices, GRPC: s.server.DevicesGRPC, TLS: s.tls, Net: s.dial}
 	d := &slowDevice{slowBench: s, opened: opened}
 	for again := time.Duration(0); ; again = time.Second {
-		if feed.Pause(ctx, again) != nil {
+		if publisher.Pause(ctx, again) != nil {
 			return
 		}
 		err := d.hold(ctx, dialer)
@@ -83,7 +83,7 @@ func (d *slowDevice) hold(ctx context.Context, dialer *wire.Dialer) error {
 	d.heard = time.Now()
 	d.device.Opening()
 	d.mu.Unlock()
-	o := &protocol.OpenFrame{User: protocol.UserID(d.user), Device: protocol.DeviceID(check.DeviceName(0)), Cursor: d.cursor, HeartbeatMS: uint32(d.p.Heartbeat.Milliseconds())}
+	o := &protocol.OpenFrame{User: protocol.UserID(d.user), Device: protocol.DeviceID(expect.DeviceName(0)), Cursor: d.cursor, HeartbeatMS: uint32(d.p.Heartbeat.Milliseconds())}
 	conn, err := dialer.Dial(opening, wire.Transport(d.p.Transport), o, d.alive)
 	if err != nil {
 		return err
@@ -161,10 +161,10 @@ func (d *slowDevice) push(p *protocol.Push) {
 		d.cursor = p.Cursor
 	}
 	id := []byte(p.Message.ID)
-	if d.device.Pushed(d.book, uint64(p.Seq), id, p.Cursor != "") != check.New {
+	if d.device.Pushed(d.book, uint64(p.Seq), id, p.Cursor != "") != expect.New {
 		return
 	}
-	m, _ := check.ParseID(id, d.book.Run)
+	m, _ := expect.ParseID(id, d.book.Run)
 	if m.Lane == lowLane {
 		d.lows++
 		select {

@@ -10,8 +10,8 @@ import (
 	"strings"
 	"time"
 
-	"ramen/loadtest/check"
-	"ramen/loadtest/feed"
+	"ramen/loadtest/expect"
+	"ramen/loadtest/publisher"
 	"ramen/protocol"
 )
 
@@ -58,9 +58,9 @@ func (s *slowBench) publishHighs(ctx context.Context, end time.Time) error {
 	for {
 		due = due.Add(time.Duration(float64(s.interval()) * (0.5 + rand.Float64())))
 		if due.After(end) {
-			return feed.Pause(ctx, time.Until(end))
+			return publisher.Pause(ctx, time.Until(end))
 		}
-		if err := feed.Pause(ctx, time.Until(due)); err != nil {
+		if err := publisher.Pause(ctx, time.Until(due)); err != nil {
 			return err
 		}
 		s.publish(ctx, highLane, 1, due)
@@ -74,17 +74,17 @@ func (s *slowBench) publish(ctx context.Context, lane uint8, n int, due time.Tim
 		size = slowHigh
 	}
 	payload := []byte(`"` + strings.Repeat("x", size-2) + `"`)
-	names := make([]check.Name, n)
+	names := make([]expect.Name, n)
 	list := make([]protocol.Publish, n)
 	s.mu.Lock()
 	for i := range list {
 		s.sent[lane]++
-		names[i] = check.Name{Lane: lane, N: s.sent[lane]}
+		names[i] = expect.Name{Lane: lane, N: s.sent[lane]}
 		if lane == highLane {
 			s.due[s.sent[lane]] = due
 		}
 		list[i] = protocol.Publish{
-			User: s.user, ID: string(check.AppendID(nil, s.book.Run, names[i])), Type: "load",
+			User: s.user, ID: string(expect.AppendID(nil, s.book.Run, names[i])), Type: "load",
 			Priority: protocol.LanePriority(int(lane)), Payload: payload, TTLMS: slowTTL.Milliseconds(),
 		}
 	}
@@ -92,20 +92,20 @@ func (s *slowBench) publish(ctx context.Context, lane uint8, n int, due time.Tim
 	results, err := s.post(ctx, list)
 	if err != nil || len(results) != n {
 		for _, m := range names {
-			s.excepted(m, check.Unknown, fmt.Sprintf("no answer: %v", err))
+			s.excepted(m, expect.Unknown, fmt.Sprintf("no answer: %v", err))
 		}
-		_ = feed.Pause(ctx, slowLook)
+		_ = publisher.Pause(ctx, slowLook)
 		return
 	}
 	for i := range results {
 		if e := results[i].Err; e != nil {
-			s.excepted(names[i], check.Refused, string(e.Code))
+			s.excepted(names[i], expect.Refused, string(e.Code))
 		}
 	}
 }
 
 // excepted notes a message that nobody may demand.
-func (s *slowBench) excepted(m check.Name, why check.Exception, text string) {
+func (s *slowBench) excepted(m expect.Name, why expect.Exception, text string) {
 	s.book.Except(m, why)
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -8,9 +8,9 @@ import (
 	"slices"
 	"time"
 
-	"ramen/loadtest/crew"
-	"ramen/loadtest/gauge"
 	"ramen/loadtest/report"
+	"ramen/loadtest/stats"
+	"ramen/loadtest/workers"
 )
 
 // idle holds streams.
@@ -26,11 +26,11 @@ func (b *bench) idle(ctx context.Context) error {
 		return err
 	}
 	connected := b.usage()
-	if _, err := b.do(ctx, crew.Order{Verb: crew.Hold, For: b.p.Warm}); err != nil {
+	if _, err := b.do(ctx, workers.Order{Verb: workers.Hold, For: b.p.Warm}); err != nil {
 		return err
 	}
 	from := b.usage()
-	held, err := b.do(ctx, crew.Order{Verb: crew.Hold, For: b.p.For})
+	held, err := b.do(ctx, workers.Order{Verb: workers.Hold, For: b.p.For})
 	if err != nil {
 		return err
 	}
@@ -84,7 +84,7 @@ const (
 )
 
 // few opens the first streams, and answers what the server takes with them.
-func (b *bench) few(ctx context.Context) (n int64, with *gauge.Usage, err error) {
+func (b *bench) few(ctx context.Context) (n int64, with *stats.Usage, err error) {
 	some := min(mostFew, b.p.Streams/oneIn)
 	if some == 0 {
 		return 0, b.usage(), nil
@@ -97,7 +97,7 @@ func (b *bench) few(ctx context.Context) (n int64, with *gauge.Usage, err error)
 	if b.p.Floor {
 		wait = restFloor
 	}
-	held, err := b.do(ctx, crew.Order{Verb: crew.Hold, For: wait})
+	held, err := b.do(ctx, workers.Order{Verb: workers.Hold, For: wait})
 	if err != nil {
 		return 0, nil, err
 	}
@@ -106,7 +106,7 @@ func (b *bench) few(ctx context.Context) (n int64, with *gauge.Usage, err error)
 }
 
 // memory is the server's with few streams, and what each further one has added.
-func (b *bench) memory(few int64, with, after *gauge.Usage) {
+func (b *bench) memory(few int64, with, after *stats.Usage) {
 	n := int64(b.p.Streams)
 	if with == nil || after == nil || n == few {
 		return
@@ -125,7 +125,7 @@ func (b *bench) memory(few int64, with, after *gauge.Usage) {
 }
 
 // share is the server's CPU time of the time between two moments, percent of a processor.
-func share(from, to *gauge.Usage) float64 {
+func share(from, to *stats.Usage) float64 {
 	if from == nil || to == nil {
 		return math.NaN()
 	}
@@ -136,7 +136,7 @@ func share(from, to *gauge.Usage) float64 {
 const mostBusy = 80
 
 // load is what the load itself costs, and adds to what it measures.
-func (b *bench) load(o *crew.Outcome) {
+func (b *bench) load(o *workers.Outcome) {
 	if o.Self.CPU > 0 {
 		b.out.Add("load's CPU", b.busy, "%")
 		b.overloaded("", b.busy)
@@ -160,7 +160,7 @@ func (b *bench) overloaded(when string, busy float64) {
 }
 
 // addTwo adds two percentiles of what is no time of the server's.
-func (b *bench) addTwo(name string, h *gauge.Hist) {
+func (b *bench) addTwo(name string, h *stats.Hist) {
 	if h.Count() > 0 {
 		b.out.Add(name+", p50", millis(h.At(50)), "ms")
 		b.out.Add(name+", p99", millis(h.At(99)), "ms")
@@ -168,7 +168,7 @@ func (b *bench) addTwo(name string, h *gauge.Hist) {
 }
 
 // ended notes streams that ended unasked.
-func (b *bench) ended(o *crew.Outcome) {
+func (b *bench) ended(o *workers.Outcome) {
 	if o.Devices.Moved > 0 {
 		b.out.Add("moved to another stream at a goaway's wish", float64(o.Devices.Moved), "")
 	}
@@ -236,9 +236,9 @@ func (b *bench) pauseTime() time.Duration {
 
 // pause cuts all streams and lets the server come to rest.
 func (b *bench) pause(ctx context.Context) error {
-	if _, err := b.do(ctx, crew.Order{Verb: crew.Cut}); err != nil {
+	if _, err := b.do(ctx, workers.Order{Verb: workers.Cut}); err != nil {
 		return err
 	}
-	_, err := b.do(ctx, crew.Order{Verb: crew.Hold, For: b.pauseTime()})
+	_, err := b.do(ctx, workers.Order{Verb: workers.Hold, For: b.pauseTime()})
 	return err
 }

@@ -5,13 +5,13 @@ import (
 	"math"
 	"time"
 
-	"ramen/loadtest/gauge"
+	"ramen/loadtest/stats"
 )
 
 // usage is the server's; nil where nobody knows it.
-func (b *bench) usage() *gauge.Usage {
+func (b *bench) usage() *stats.Usage {
 	if b.pid != 0 {
-		if u, err := gauge.OfProcess(b.pid); err == nil {
+		if u, err := stats.OfProcess(b.pid); err == nil {
 			return &u
 		}
 	}
@@ -19,13 +19,13 @@ func (b *bench) usage() *gauge.Usage {
 }
 
 // metrics is what the server says of itself; nil where it says nothing. It costs the server a little.
-func (b *bench) metrics() *gauge.Usage {
+func (b *bench) metrics() *stats.Usage {
 	if b.scrape == "" {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
-	u, err := gauge.Scrape(ctx, b.client, b.scrape)
+	u, err := stats.Scrape(ctx, b.client, b.scrape)
 	if err != nil {
 		return nil
 	}
@@ -33,7 +33,7 @@ func (b *bench) metrics() *gauge.Usage {
 }
 
 // cpu is the server's CPU time between two moments, in µs for each of n; NaN where it is not known.
-func cpu(from, to *gauge.Usage, n int64) float64 {
+func cpu(from, to *stats.Usage, n int64) float64 {
 	if from == nil || to == nil || n == 0 {
 		return math.NaN()
 	}
@@ -41,7 +41,7 @@ func cpu(from, to *gauge.Usage, n int64) float64 {
 }
 
 // kernel is what of cpu was in the kernel.
-func kernel(from, to *gauge.Usage, n int64) float64 {
+func kernel(from, to *stats.Usage, n int64) float64 {
 	if from == nil || to == nil || n == 0 || to.Sys == 0 {
 		return math.NaN()
 	}

@@ -5,8 +5,8 @@ import (
 	"slices"
 	"strings"
 
-	"ramen/loadtest/dev"
-	"ramen/loadtest/host"
+	"ramen/loadtest/devices"
+	"ramen/loadtest/machine"
 	"ramen/loadtest/report"
 )
 
@@ -21,7 +21,7 @@ func (p *Params) HasFloor() bool {
 }
 
 func (p *Params) validateServer() error {
-	mix, err := dev.ParseMix(p.Transport)
+	mix, err := devices.ParseMix(p.Transport)
 	if err != nil {
 		return fmt.Errorf("scenario: check %s: %w", p.Scenario, err)
 	}
@@ -42,7 +42,7 @@ func (p *Params) validateServer() error {
 }
 
 // server is how a server of our own is started for p.
-func (p *Params) server(cfg host.ServerConfig) host.ServerConfig {
+func (p *Params) server(cfg machine.ServerConfig) machine.ServerConfig {
 	cfg.Auth, cfg.TLS, cfg.Floor = cfg.Auth || p.Auth, cfg.TLS || p.TLS, p.Floor
 	cfg.Args = append(slices.Clone(cfg.Args), p.Server...)
 	if p.Deflate {

@@ -1,0 +1,59 @@
+package devices
+
+import "ramen/loadtest/stats"
+
+// Stats is what devices have seen since the last Take.
+type Stats struct {
+	Opened  int64 `json:"opened"`  // hellos
+	Beats   int64 `json:"beats"`   // heartbeats; over transports that are not light only those that are frames
+	Pushes  int64 `json:"pushes"`  // all of them
+	New     int64 `json:"new"`     // that came for the first time
+	Again   int64 `json:"again"`   // that came before
+	Foreign int64 `json:"foreign"` // that no publisher of this run sent
+	Acks    int64 `json:"acks"`
+	Moved   int64 `json:"moved"` // next streams that were opened beside the old one, at a goaway's wish
+	Bytes   int64 `json:"bytes"` // read, light streams alone
+
+	Ends map[string]int64 `json:"ends"` // streams and openings that ended unasked, by why
+
+	Open    stats.Hist     `json:"open"`    // from when an opening was due to its hello
+	Latency stats.Hist     `json:"latency"` // from when a message was to be published to its push
+	Gap     stats.Hist     `json:"gap"`     // between bytes, where over half a heartbeat's interval
+	Back    stats.Hist     `json:"back"`    // from a cut to a live stream with a message
+	Turn    stats.Hist     `json:"turn"`    // what this side took to serve what had come: as long may what comes meanwhile wait
+	Over    *stats.Windows `json:"over"`    // Latency over time; nil: not asked for
+}
+
+// Merge adds what o has.
+func (s *Stats) Merge(o *Stats) {
+	s.Opened += o.Opened
+	s.Beats += o.Beats
+	s.Pushes += o.Pushes
+	s.New += o.New
+	s.Again += o.Again
+	s.Foreign += o.Foreign
+	s.Acks += o.Acks
+	s.Bytes += o.Bytes
+	s.Moved += o.Moved
+	for why, n := range o.Ends {
+		s.end(why, n)
+	}
+	s.Open.Merge(&o.Open)
+	s.Latency.Merge(&o.Latency)
+	s.Gap.Merge(&o.Gap)
+	s.Back.Merge(&o.Back)
+	s.Turn.Merge(&o.Turn)
+	if o.Over != nil {
+		if s.Over == nil {
+			s.Over = new(stats.Windows)
+		}
+		s.Over.Merge(o.Over)
+	}
+}
+
+func (s *Stats) end(why string, n int64) {
+	if s.Ends == nil {
+		s.Ends = make(map[string]int64)
+	}
+	s.Ends[why] += n
+}
