@@ -11,8 +11,8 @@ import (
 
 // ack serves POST and GET /ramen/ack, with which devices on SSE ack. SPEC 5.
 func (s *Server) ack(w http.ResponseWriter, r *http.Request) {
-	if refused := s.limits.call(r.RemoteAddr); refused != nil {
-		s.fail(w, refused.err)
+	if refused := s.admission.Call(r.RemoteAddr); refused != nil {
+		s.fail(w, refused.Err)
 		return
 	}
 	a, err := s.newAck(r)

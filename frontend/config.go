@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"ramen/frontend/admission"
 	"ramen/frontend/h2"
 	"ramen/frontend/origin"
 	"ramen/frontend/sock"
@@ -30,10 +31,7 @@ type Config struct {
 
 	UnfinishedBytes int `yaml:"unfinished_bytes" unit:"bytes" doc:"Most bytes that the WebSockets of all devices hold of messages whose end has not come; beyond it those that hold the most are ended. At least 256KiB."`
 
-	MaxStreams              int `yaml:"max_streams" doc:"Most streams of this process, polls included; beyond it a new one is told that the server is overloaded. 0: as many as open files allow, over every transport together."`
-	OpensPerSecond          int `yaml:"opens_per_second" doc:"Most streams opened a second, with a burst of as many. 0: no limit."`
-	MaxStreamsPerSource     int `yaml:"max_streams_per_source" doc:"Most streams of one source address (IPv6: of one /64). 0: no limit. Leave it so behind a proxy, which is the source of all."`
-	OpensPerSecondPerSource int `yaml:"opens_per_second_per_source" doc:"Most streams opened a second from one source address; polls and acks count. 0: no limit. Leave it so behind a proxy."`
+	admission.Limits `yaml:",inline"`
 
 	GRPCStreams int       `yaml:"grpc_streams" doc:"Most streams of one gRPC connection, 1 or more; further ones wait in the client. A proxy of many devices opens more connections."`
 	GRPC        h2.Config `yaml:"grpc" doc:"What the peers of the gRPC port may ask for."`
@@ -93,12 +91,9 @@ func (c Config) Validate() error {
 	check(c.Credit <= c.Sock.MaxKept/2, "credit is %d bytes: use at most half of sock.max_kept, %d, since frames are longer than what is in them", c.Credit, c.Sock.MaxKept)
 	check(c.PollBytes >= 1024 && c.PollBytes <= 1<<30, "poll_bytes is %d bytes: use 1024 to 1GiB", c.PollBytes)
 	check(c.UnfinishedBytes >= 256<<10 && c.UnfinishedBytes <= 1<<30, "unfinished_bytes is %d bytes: use 256KiB to 1GiB, such as 16MiB", c.UnfinishedBytes)
-	for _, n := range []int{c.MaxStreams, c.OpensPerSecond, c.MaxStreamsPerSource, c.OpensPerSecondPerSource} {
-		check(n >= 0, "a limit on streams or opens is %d: use 0 (no limit) or more", n)
-	}
 	check(c.GRPCStreams > 0 && c.GRPCStreams <= 1<<30, "grpc_streams is %d: use at least 1, such as 1000", c.GRPCStreams)
 	check(c.ReadHeaderTimeout > 0, "read_header_timeout is %v: use a time over 0, such as 10s", c.ReadHeaderTimeout)
 	check(c.IdleTimeout > 0, "idle_timeout is %v: use a time over 0, such as 90s", c.IdleTimeout)
 	check(c.MaxHeaderBytes >= 4096 && c.MaxHeaderBytes <= 1<<30, "max_header_bytes is %d: use at least 4096", c.MaxHeaderBytes)
-	return errors.Join(append(errs, c.GRPC.Validate(), c.Sock.Validate(), c.WS.Validate())...)
+	return errors.Join(append(errs, c.Limits.Validate(), c.GRPC.Validate(), c.Sock.Validate(), c.WS.Validate())...)
 }

@@ -114,15 +114,15 @@ func TestHelloAndWhatWaitsAreOneWrite(t *testing.T) {
 			}
 			conn := new(wroteTo)
 			a := &wish{query: "user=u&device=d", chunks: true}
-			from, _ := b.s.limits.enter("")
-			x, lk, opened, ok := b.s.openEvents(t.Context(), nil, a, from, nil)
+			permit, _ := b.s.admission.Admit("")
+			x, lk, opened, ok := b.s.openEvents(t.Context(), nil, a, nil)
 			if !ok {
 				t.Fatal("it was refused")
 			}
 			if opened.Pending != (c.waiting > 0) {
 				t.Fatalf("pending %v", opened.Pending)
 			}
-			x.take(conn, a, lk, opened)
+			x.take(conn, a, lk, opened, permit)
 			x.stream.gone()
 			pushes := c.waiting
 			if c.dropped {

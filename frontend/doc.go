@@ -8,20 +8,20 @@
 //  2. A stream's state is one struct under one mutex; an idle one has no goroutine, timer, channel or buffer over SSE and
 //     WebSocket on plain TCP. gRPC, HTTP/2 and polls have the goroutine of their handler.
 //  3. What a device has been told is never taken back: seqs go on without a gap over re-opens, or the stream ends.
-//  4. Every stream that enters (limits.enter) exits once: by finish, by its refusal, or where its handler writes the end
-//     (polls, HTTP/2) once that is written. By finish it leaves the wheel, the gauge and the gateway.
+//  4. Every stream that is admitted has a permit, which is closed once: by finish, by its refusal, or where its handler writes
+//     the end (polls, HTTP/2) once that is written. By finish it leaves the wheel, the gauge and the gateway.
 //  5. Everything that a device sends is bounded before it is decoded, and answered by SPEC: query strings and payloads
 //     are never logged.
 //
 // Data: stream (stream.go) is the core of all transports; outlet is what a transport adds to it; wheel visits streams when
-// they are due; reopens finds new owners; limits counts.
+// they are due; reopens finds new owners; admission bounds how many there are.
 //
 // Goroutines: one for the wheel; up to Config.Reopens while streams look for an owner; a plain listener (door)
 // has one that accepts, one a stream that is being opened, up to 64 that wait for the next, and one a connection whose first
 // head did not come in one piece; those of net/http and grpc; one a gRPC stream while it has frames to send; those of packages
 // sock and h2.
 //
-// Lock order: stream.mu, then one of sock's, grpcConn.mu or wheel.mu; limits.mu, reopens.mu and openers.mu are taken alone.
+// Lock order: stream.mu, then one of sock's, grpcConn.mu or wheel.mu; reopens.mu and openers.mu are taken alone.
 // grpcConn.mu, then one of grpc's, then grpcConn.loan.
 // None is held while a link.Stream, the Router or a Receiver is called.
 package frontend

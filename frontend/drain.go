@@ -16,11 +16,11 @@ const (
 // Drain refuses new streams, asks the open ones to leave, and returns when all have: at the latest a little after the drain
 // time. Where ctx is over before, it says how many are left; Close ends these. SPEC 2.12.
 func (s *Server) Drain(ctx context.Context) error {
-	s.limits.drain()
+	s.admission.Drain()
 	s.draining.Store(true)
-	s.log.Info("frontend: draining", "streams", s.limits.len(), "drain_time", s.cfg.DrainTime)
+	s.log.Info("frontend: draining", "streams", s.admission.Len(), "drain_time", s.cfg.DrainTime)
 	if !s.leave(ctx, min(drainSpan, s.cfg.DrainTime/5)) {
-		return fmt.Errorf("frontend: drain: %d streams are left: %w", s.limits.len(), context.Cause(ctx))
+		return fmt.Errorf("frontend: drain: %d streams are left: %w", s.admission.Len(), context.Cause(ctx))
 	}
 	return nil
 }
@@ -33,7 +33,7 @@ func (s *Server) leave(ctx context.Context, span time.Duration) bool {
 	defer again.Stop()
 	for {
 		select {
-		case <-s.limits.empty:
+		case <-s.admission.Empty():
 			return true
 		case <-ctx.Done():
 			return false
@@ -43,17 +43,17 @@ func (s *Server) leave(ctx context.Context, span time.Duration) bool {
 	}
 }
 
-// Check recounts: the wheel's slots against its count, and that against the streams that entered and the gauge.
+// Check recounts: the wheel's slots against its count, and that against the streams that are admitted and the gauge.
 func (s *Server) Check() error {
 	if err := s.wheel.check(); err != nil {
 		return err
 	}
-	// A stream enters before it is on the wheel, and exits after. What enters between the two looks is forgiven.
-	before := s.limits.total()
-	entered := s.limits.len()
+	// A stream is admitted before it is on the wheel, and leaves after. What is admitted between the two looks is forgiven.
+	before := s.admission.Total()
+	admitted := s.admission.Len()
 	onWheel := s.wheel.len()
-	if more := int(s.limits.total() - before); onWheel > entered+more {
-		return fmt.Errorf("frontend: check: %d streams are on the wheel, but %d have entered", onWheel, entered)
+	if more := int(s.admission.Total() - before); onWheel > admitted+more {
+		return fmt.Errorf("frontend: check: %d streams are on the wheel, but %d are admitted", onWheel, admitted)
 	}
 	return errors.Join(s.unfinished.check(), s.loop.Check())
 }

@@ -29,9 +29,10 @@ func (s *Server) serveKnock(k *knock) bool {
 	w := &firstWriter{s: s, from: k, origin: a.origin}
 	if path == eventsPath {
 		s.lookAtPage(a.origin, a.host, path)
-		from, refused := s.limits.enterFrom(k.c.Remote.Addr())
-		if x, lk, opened, ok := s.openEvents(s.ctx, w, a, from, refused); ok {
-			x.take(w, a, lk, opened)
+		permit, refused := s.admission.AdmitFrom(k.c.Remote.Addr())
+		defer permit.Close()
+		if x, lk, opened, ok := s.openEvents(s.ctx, w, a, refused); ok {
+			x.take(w, a, lk, opened, permit.Move())
 		}
 		w.close()
 		return true
@@ -41,11 +42,12 @@ func (s *Server) serveKnock(k *knock) bool {
 		return false
 	}
 	n.Early = []byte(k.head[k.end:])
-	from, refused := s.limits.enterFrom(k.c.Remote.Addr())
-	if refused != nil && refused.reason != protocol.ReasonResourceExhausted {
-		s.fail(w, refused.err)
+	permit, refused := s.admission.AdmitFrom(k.c.Remote.Addr())
+	defer permit.Close()
+	if refused != nil && refused.Reason != protocol.ReasonResourceExhausted {
+		s.fail(w, refused.Err)
 	} else {
-		s.serveSocket(s.ctx, w, a, &n, from, refused)
+		s.serveSocket(s.ctx, w, a, &n, &permit, refused)
 	}
 	w.close()
 	return true

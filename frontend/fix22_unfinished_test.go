@@ -80,9 +80,9 @@ func TestFix22UnfinishedMessageHasADeadline(t *testing.T) {
 		x := &wsStream{reader: ws.NewReader(false, 0)}
 		encoders := newWSEncoders(ws.Default())
 		x.wire.enc = encoders.of(false, false)
-		from, _ := s.limits.enter("")
-		x.stream.init(s, &request{query{heartbeatMS: 4000}, identity{"u", "d", time.Time{}}}, protocol.TransportWS, wsOutlet{x}, from)
-		x.stream.start(idleLink{}, link.Opened{Name: "s"}, func(*protocol.Hello) (written, error) {
+		permit, _ := s.admission.Admit("")
+		x.stream.init(s, &request{query{heartbeatMS: 4000}, identity{"u", "d", time.Time{}}}, protocol.TransportWS, wsOutlet{x})
+		x.stream.start(idleLink{}, link.Opened{Name: "s"}, permit, func(*protocol.Hello) (written, error) {
 			x.wire.conn = conn
 			return written{10, 0}, nil
 		})

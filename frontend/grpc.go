@@ -17,6 +17,7 @@ import (
 	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
 
+	"ramen/frontend/admission"
 	"ramen/frontend/auth"
 	"ramen/frontend/h2"
 	"ramen/frontend/sock"
@@ -135,16 +136,16 @@ func (d *devices) Stream(rpc ramenpb.Devices_StreamServer) error {
 	if p != nil {
 		remote = p.Addr.String()
 	}
-	from, refused := d.s.limits.enter(remote)
+	permit, refused := d.s.admission.Admit(remote)
+	defer permit.Close()
 	if refused != nil {
-		d.s.metrics.refused[refused.err.Code].Inc()
-		return refuseFrame(rpc, refused.reason, refused.err.Message)
+		d.s.metrics.refused[refused.Err.Code].Inc()
+		return refuseFrame(rpc, refused.Reason, refused.Err.Message)
 	}
 	g := &grpcStream{}
 	g.conn = grpcConn{rpc: rpc, end: end, h: g}
 	g.wire = wire{conn: &g.conn, enc: grpcEncoder{}}
-	if err := d.open(rpc, g, from); err != nil {
-		d.s.limits.exit(from)
+	if err := d.open(rpc, g, &permit); err != nil {
 		return err
 	}
 	g.receive(rpc)
@@ -152,7 +153,7 @@ func (d *devices) Stream(rpc ramenpb.Devices_StreamServer) error {
 }
 
 // open reads the first frame and opens the stream. Its error is the status that the handler returns.
-func (d *devices) open(rpc ramenpb.Devices_StreamServer, g *grpcStream, from *source) error {
+func (d *devices) open(rpc ramenpb.Devices_StreamServer, g *grpcStream, permit *admission.Permit) error {
 	timer := time.AfterFunc(d.s.cfg.OpenTimeout, func() {
 		g.conn.end.WriteStatus(status.New(codes.InvalidArgument, "no frame came in time: send open first"))
 	})
@@ -177,12 +178,12 @@ func (d *devices) open(rpc ramenpb.Devices_StreamServer, g *grpcStream, from *so
 		return d.s.refuseError(rpc, err)
 	}
 	h2.Known(rpc.Context())
-	g.stream.init(d.s, q, protocol.TransportGRPC, grpcOutlet{g}, from)
+	g.stream.init(d.s, q, protocol.TransportGRPC, grpcOutlet{g})
 	lk, opened, err := g.stream.ask(rpc.Context(), q)
 	if err != nil {
 		return d.s.refuseError(rpc, err)
 	}
-	g.stream.start(lk, opened, func(h *protocol.Hello) (written, error) {
+	g.stream.start(lk, opened, permit.Move(), func(h *protocol.Hello) (written, error) {
 		b := buffers.Get().(*[]byte)
 		*b = g.wire.enc.hello(*b, h)
 		return g.wire.write(b), nil

@@ -88,7 +88,7 @@ func (b *bench) close() {
 	}
 	b.grpcs.Stop()
 	b.serving.Wait()
-	if n := b.s.limits.len(); n != 0 {
+	if n := b.s.admission.Len(); n != 0 {
 		b.tb.Errorf("%d streams are counted after all have ended", n)
 	}
 	if n := b.s.wheel.len(); n != 0 {

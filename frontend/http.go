@@ -79,7 +79,7 @@ func (s *Server) Ready() error {
 	switch {
 	case s.draining.Load():
 		return errors.New("draining")
-	case s.limits.full():
+	case s.admission.Full():
 		return errors.New("as many streams are open as frontend.max_streams allows")
 	case s.ready != nil:
 		return s.ready()

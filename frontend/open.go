@@ -61,8 +61,8 @@ func (s *Server) newFrameRequest(authorization string, o *protocol.OpenFrame) (*
 }
 
 // init makes s what r asks for. What a stream keeps for its life is copied: r's strings share the memory of a whole request.
-func (s *stream) init(srv *Server, r *request, t protocol.Transport, out outlet, from *source) {
-	s.srv, s.out, s.source = srv, out, from
+func (s *stream) init(srv *Server, r *request, t protocol.Transport, out outlet) {
+	s.srv, s.out = srv, out
 	s.transport = t
 	s.openedMS = srv.clock.now()
 	if t != protocol.TransportPoll {

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"time"
 
+	"ramen/frontend/admission"
 	"ramen/protocol"
 )
 
@@ -65,27 +66,25 @@ const pollGrace = time.Second
 
 // poll serves GET /ramen/poll.
 func (s *Server) poll(w http.ResponseWriter, r *http.Request) {
-	from, refused := s.limits.enter(r.RemoteAddr)
+	permit, refused := s.admission.Admit(r.RemoteAddr)
+	defer permit.Close() // once the answer is written
 	if refused != nil {
-		s.fail(w, refused.err)
+		s.fail(w, refused.Err)
 		return
 	}
 	q, err := s.newRequest(wishOf(r))
 	if err != nil {
-		s.limits.exit(from)
 		s.fail(w, err)
 		return
 	}
 	p := &pollStream{some: make(chan struct{}), ready: make(chan struct{})}
-	p.stream.init(s, q, protocol.TransportPoll, p, from)
-	defer s.limits.exit(from)
-	p.stream.holds = true
+	p.stream.init(s, q, protocol.TransportPoll, p)
 	lk, opened, err := p.stream.ask(r.Context(), q)
 	if err != nil {
 		s.fail(w, err)
 		return
 	}
-	p.stream.start(lk, opened, func(h *protocol.Hello) (written, error) {
+	p.stream.start(lk, opened, admission.Permit{}, func(h *protocol.Hello) (written, error) {
 		p.answer = protocol.PollAnswer{Resumed: h.Resumed, Stream: h.Stream, Expired: h.Expired, Cursor: opened.Cursor}
 		return written{}, nil
 	})

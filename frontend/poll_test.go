@@ -194,9 +194,9 @@ func TestPollThatIsToLeaveHasNoMessages(t *testing.T) {
 func (s *Server) ask(t *testing.T) (*pollStream, *ledgerLink) {
 	t.Helper()
 	p, lk := &pollStream{some: make(chan struct{}), ready: make(chan struct{})}, &ledgerLink{}
-	from, _ := s.limits.enter("")
-	p.stream.init(s, &request{who: identity{user: "u", device: "d"}}, protocol.TransportPoll, p, from)
-	p.stream.start(lk, link.Opened{Name: "s"}, func(*protocol.Hello) (written, error) { return written{}, nil })
+	permit, _ := s.admission.Admit("")
+	p.stream.init(s, &request{who: identity{user: "u", device: "d"}}, protocol.TransportPoll, p)
+	p.stream.start(lk, link.Opened{Name: "s"}, permit, func(*protocol.Hello) (written, error) { return written{}, nil })
 	return p, lk
 }
 

@@ -70,9 +70,9 @@ func (o *slowOwner) Ack(context.Context, link.Ack) error { return errors.New("no
 func standOn(t *testing.T, s *Server, transport protocol.Transport, out outlet, lk link.Stream) *stream {
 	t.Helper()
 	x := &stream{}
-	from, _ := s.limits.enter("")
-	x.init(s, &request{query{heartbeatMS: 4000}, identity{"u", "d", time.Time{}}}, transport, out, from)
-	x.start(lk, link.Opened{Name: "s", Number: protocol.StreamNumber{Epoch: 1, Counter: 1}}, func(*protocol.Hello) (written, error) { return written{10, 0}, nil })
+	permit, _ := s.admission.Admit("")
+	x.init(s, &request{query{heartbeatMS: 4000}, identity{"u", "d", time.Time{}}}, transport, out)
+	x.start(lk, link.Opened{Name: "s", Number: protocol.StreamNumber{Epoch: 1, Counter: 1}}, permit, func(*protocol.Hello) (written, error) { return written{10, 0}, nil })
 	return x
 }
 

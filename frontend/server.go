@@ -15,6 +15,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"ramen/frontend/admission"
 	"ramen/frontend/h2"
 	"ramen/frontend/httpconn"
 	"ramen/frontend/sock"
@@ -40,25 +41,25 @@ type Deps struct {
 // Server is the device side of a frontend.
 type Server struct {
 	// immutable
-	cfg      Config
-	router   Router
-	tokens   Verifier
-	ready    func() error
-	log      *slog.Logger
-	metrics  *metrics
-	origins  origins
-	encoders wsEncoders
-	paths    map[string]endpoint
-	clock    clock
-	date     *dates
-	loop     *sock.Loop
-	limits   *limits
-	guard    *h2.Guard // of the gRPC port
-	wheel    *wheel
-	reopens  *reopens
-	ctx      context.Context // over when the server closes
-	cancel   context.CancelFunc
-	turning  sync.WaitGroup // the wheel
+	cfg       Config
+	router    Router
+	tokens    Verifier
+	ready     func() error
+	log       *slog.Logger
+	metrics   *metrics
+	origins   origins
+	encoders  wsEncoders
+	paths     map[string]endpoint
+	clock     clock
+	date      *dates
+	loop      *sock.Loop
+	admission *admission.Control
+	guard     *h2.Guard // of the gRPC port
+	wheel     *wheel
+	reopens   *reopens
+	ctx       context.Context // over when the server closes
+	cancel    context.CancelFunc
+	turning   sync.WaitGroup // the wheel
 
 	unfinished *unfinished // of WebSockets
 
@@ -95,7 +96,7 @@ func New(cfg Config, d Deps) (*Server, error) {
 	s.origins = newOrigins(&s.cfg)
 	s.encoders = newWSEncoders(cfg.WS)
 	s.paths = s.endpoints()
-	s.limits = newLimits(&s.cfg, s.clock)
+	s.admission = admission.New(cfg.Limits)
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.wheel = newWheel(s.clock, (*stream).visit)
 	s.unfinished = newUnfinished(cfg.UnfinishedBytes, m.unfinished)
@@ -180,9 +181,7 @@ func (s *Server) opened(x *stream, resumed bool) {
 func (s *Server) ended(x *stream, reason protocol.Reason) {
 	s.metrics.streams[x.transport].Dec()
 	s.metrics.ends[x.transport][reason].Inc()
-	if !x.holds {
-		s.limits.exit(x.source)
-	}
+	x.permit.Close()
 }
 
 func (s *Server) debug() bool { return s.log.Enabled(s.ctx, slog.LevelDebug) }
@@ -214,7 +213,7 @@ func (s *Server) Close() error {
 	servers := s.servers
 	s.mu.Unlock()
 
-	s.limits.drain()
+	s.admission.Drain()
 	s.closing.Store(true)
 	ctx, cancel := context.WithTimeout(context.Background(), closeWait)
 	defer cancel()

@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"ramen/frontend/admission"
 	"ramen/frontend/sock"
 	"ramen/link"
 	"ramen/protocol"
@@ -39,40 +40,39 @@ func (x *sseStream) Closed(error) { x.stream.gone() }
 
 // receive serves GET /ramen/receive as net/http has read it.
 func (s *Server) receive(w http.ResponseWriter, r *http.Request) {
-	from, refused := s.limits.enter(r.RemoteAddr)
+	permit, refused := s.admission.Admit(r.RemoteAddr)
+	defer permit.Close()
 	a := wishOf(r)
 	hijacker, ok := w.(http.Hijacker)
 	hijack := ok && r.ProtoMajor == 1
 	a.chunks = hijack && r.ProtoMinor >= 1 // else whoever writes the answer sees to its framing
-	x, lk, opened, ok := s.openEvents(r.Context(), w, a, from, refused)
+	x, lk, opened, ok := s.openEvents(r.Context(), w, a, refused)
 	if !ok {
 		return
 	}
 	if hijack {
-		x.take(&hijacked{s: s, w: hijacker}, a, lk, opened)
+		x.take(&hijacked{s: s, w: hijacker}, a, lk, opened, permit.Move())
 		return
 	}
 	x.serve(w, r, lk, opened)
 }
 
 // openEvents opens a stream of events at the owner, or answers why not.
-func (s *Server) openEvents(ctx context.Context, w http.ResponseWriter, a *wish, from *source, refused *refusal) (*sseStream, link.Stream, link.Opened, bool) {
+func (s *Server) openEvents(ctx context.Context, w http.ResponseWriter, a *wish, refused *admission.Refusal) (*sseStream, link.Stream, link.Opened, bool) {
 	if refused != nil {
-		s.metrics.refused[refused.err.Code].Inc()
-		s.refuseEvents(w, refused.reason, refused.err.Message)
+		s.metrics.refused[refused.Err.Code].Inc()
+		s.refuseEvents(w, refused.Reason, refused.Err.Message)
 		return nil, nil, link.Opened{}, false
 	}
 	q, err := s.newRequest(a)
 	if err != nil {
-		s.limits.exit(from)
 		s.fail(w, err)
 		return nil, nil, link.Opened{}, false
 	}
 	x := &sseStream{wire: wire{enc: sseEncoderOf(a.chunks, q.beatEvent)}}
-	x.stream.init(s, q, protocol.TransportSSE, &x.wire, from)
+	x.stream.init(s, q, protocol.TransportSSE, &x.wire)
 	lk, opened, err := x.stream.ask(ctx, q)
 	if err != nil {
-		s.limits.exit(from)
 		s.refuseReceive(w, err)
 		return nil, nil, link.Opened{}, false
 	}
@@ -111,8 +111,8 @@ func eventHeaders(h http.Header) {
 }
 
 // take takes the connection over that a came on. What the device sent too early is dropped.
-func (x *sseStream) take(c taker, a *wish, lk link.Stream, opened link.Opened) {
-	x.stream.start(lk, opened, func(hello *protocol.Hello) (written, error) {
+func (x *sseStream) take(c taker, a *wish, lk link.Stream, opened link.Opened, permit admission.Permit) {
+	x.stream.start(lk, opened, permit, func(hello *protocol.Hello) (written, error) {
 		conn, err := c.take(x)
 		if err != nil {
 			x.wire.conn = noConn{}
@@ -143,11 +143,10 @@ func (s *Server) appendEventHead(b []byte, a *wish) []byte {
 	return append(b, "\r\n"...)
 }
 
-// serve writes to an HTTP/2 response: its handler waits here until the stream has ended.
+// serve writes to an HTTP/2 response: its handler waits here until the stream has ended, and keeps its permit until then.
 func (x *sseStream) serve(w http.ResponseWriter, r *http.Request, lk link.Stream, opened link.Opened) {
 	eventHeaders(w.Header())
 	w.WriteHeader(http.StatusOK)
-	x.stream.holds = true
 	h := &handlerWait{sseStream: x, ended: make(chan struct{})}
 	rc := http.NewResponseController(w)
 	var writing, over atomic.Bool
@@ -168,7 +167,7 @@ func (x *sseStream) serve(w http.ResponseWriter, r *http.Request, lk link.Stream
 			rc.SetWriteDeadline(time.Now()) // HTTP/2 resets the stream
 		}
 	}
-	x.stream.start(lk, opened, func(hello *protocol.Hello) (written, error) {
+	x.stream.start(lk, opened, admission.Permit{}, func(hello *protocol.Hello) (written, error) {
 		x.wire.conn = sock.Outbox(write, unblock, h, remoteAddr(r.RemoteAddr))
 		b := buffers.Get().(*[]byte)
 		*b = x.wire.enc.hello(*b, hello)
@@ -180,7 +179,6 @@ func (x *sseStream) serve(w http.ResponseWriter, r *http.Request, lk link.Stream
 	case <-h.ended:
 	}
 	<-h.ended // nothing writes to w any more
-	x.stream.srv.limits.exit(x.stream.source)
 }
 
 // handlerWait is an sseStream whose handler waits for its end.

@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	"ramen/frontend/admission"
 	"ramen/link"
 	"ramen/protocol"
 )
@@ -32,8 +33,8 @@ type stream struct {
 	// immutable once opened
 	srv        *Server
 	out        outlet
-	names      string  // of the user, and of the device behind it
-	source     *source // of the connection, nil where sources are not counted
+	names      string           // of the user, and of the device behind it
+	permit     admission.Permit // none where its handler has it: one that writes the end itself
 	openedMS   int64
 	intervalMS int32  // of heartbeats; 0: none
 	window     uint16 // as asked for; 0: the transport's most
@@ -55,7 +56,6 @@ type stream struct {
 	lost      bool            // Lost came while an open was under way
 	echoDue   bool            // a heartbeat was written and not answered
 	unbeaten  bool            // kept bytes stood where a heartbeat was due
-	holds     bool            // its handler lets it exit from limits, once its end is written
 	kept      int32           // bytes
 	owed      int32           // credit of what is kept
 	due       int32           // credit to give back with the next
@@ -148,12 +148,13 @@ type outlet interface {
 type written struct{ n, kept int }
 
 // start makes an opened stream live. connect gives the stream its connection and writes hello; it is called under mu, so that
-// callbacks of the connection wait.
-func (s *stream) start(lk link.Stream, o link.Opened, connect func(h *protocol.Hello) (written, error)) {
+// callbacks of the connection wait. The stream closes permit when it has ended.
+func (s *stream) start(lk link.Stream, o link.Opened, permit admission.Permit, connect func(h *protocol.Hello) (written, error)) {
 	now := s.srv.clock.now()
 	h := hellos.Get().(*protocol.Hello)
 	*h = s.hello(&o)
 	s.mu.Lock()
+	s.permit = permit
 	s.link, s.number = lk, o.Number
 	s.acked, s.sent = o.Cursor, o.Seq
 	s.heardMS, s.beatMS, s.state = now, now, live

@@ -9,6 +9,7 @@ import (
 	"time"
 	"unsafe"
 
+	"ramen/frontend/admission"
 	"ramen/link"
 	"ramen/protocol"
 )
@@ -73,7 +74,7 @@ func socketless(tb testing.TB, change func(c *Config)) (s *Server, stop func()) 
 		tb.Fatal(err)
 	}
 	s = &Server{cfg: cfg, metrics: m, log: slog.New(slog.DiscardHandler), clock: newClock(), router: newGateway()}
-	s.limits = newLimits(&s.cfg, s.clock)
+	s.admission = admission.New(cfg.Limits)
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.wheel = newWheel(s.clock, (*stream).visit)
 	s.reopens = &reopens{ctx: s.ctx, limit: cfg.Reopens}
@@ -89,9 +90,9 @@ func socketless(tb testing.TB, change func(c *Config)) (s *Server, stop func()) 
 func (s *Server) stand(t protocol.Transport, heartbeatMS int32, expires time.Time) (*stream, *tape) {
 	o := &tape{clock: s.clock}
 	x := &stream{}
-	from, _ := s.limits.enter("")
-	x.init(s, &request{query{heartbeatMS: heartbeatMS}, identity{"u", "d", expires}}, t, o, from)
-	x.start(idleLink{}, link.Opened{Name: "s"}, func(*protocol.Hello) (written, error) { return written{10, 0}, nil })
+	permit, _ := s.admission.Admit("")
+	x.init(s, &request{query{heartbeatMS: heartbeatMS}, identity{"u", "d", expires}}, t, o)
+	x.start(idleLink{}, link.Opened{Name: "s"}, permit, func(*protocol.Hello) (written, error) { return written{10, 0}, nil })
 	return x, o
 }
 
@@ -295,7 +296,7 @@ func TestDrainAsksAllToLeaveThenEndsThem(t *testing.T) {
 		if first < 5000 {
 			t.Fatalf("one ended after %d ms", first)
 		}
-		if _, refused := s.limits.enter(""); refused == nil || refused.reason != protocol.ReasonDrain {
+		if _, refused := s.admission.Admit(""); refused == nil || refused.Reason != protocol.ReasonDrain {
 			t.Fatalf("a new stream was not refused: %+v", refused)
 		}
 	})

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"sync"
 
+	"ramen/frontend/admission"
 	"ramen/frontend/sock"
 	"ramen/frontend/ws"
 	"ramen/link"
@@ -161,36 +162,33 @@ func (x *wsStream) Closed(error) {
 // upgrade serves GET /ramen/ws. A page can read neither status nor body of a handshake, so what is wrong with its parameters is
 // told after it, by a close code. SPEC 4.
 func (s *Server) upgrade(w http.ResponseWriter, r *http.Request) {
-	from, refused := s.limits.enter(r.RemoteAddr)
-	if refused != nil && refused.reason != protocol.ReasonResourceExhausted {
-		s.fail(w, refused.err)
+	permit, refused := s.admission.Admit(r.RemoteAddr)
+	defer permit.Close()
+	if refused != nil && refused.Reason != protocol.ReasonResourceExhausted {
+		s.fail(w, refused.Err)
 		return
 	}
 	c, n, err := ws.Handshake(w, r, s.cfg.WS, s.origins.allowsSocket)
 	if err != nil {
-		if refused == nil {
-			s.limits.exit(from)
-		}
 		s.failHandshake(w, r, err)
 		return
 	}
-	s.serveSocket(r.Context(), &hijacked{s: s, c: c}, wishOf(r), &n, from, refused)
+	s.serveSocket(r.Context(), &hijacked{s: s, c: c}, wishOf(r), &n, &permit, refused)
 }
 
 // serveSocket opens a stream on a connection whose handshake is agreed, or closes it with the reason.
-func (s *Server) serveSocket(ctx context.Context, c taker, a *wish, n *ws.Negotiated, from *source, refused *refusal) {
+func (s *Server) serveSocket(ctx context.Context, c taker, a *wish, n *ws.Negotiated, permit *admission.Permit, refused *admission.Refusal) {
 	if refused != nil {
-		s.refuseSocket(c, n.Head, refused.err)
+		s.refuseSocket(c, n.Head, refused.Err)
 		return
 	}
-	x, lk, opened, err := s.openSocket(ctx, a, from, n)
+	x, lk, opened, err := s.openSocket(ctx, a, n)
 	if err != nil {
-		s.limits.exit(from)
 		s.refuseSocket(c, n.Head, err)
 		return
 	}
 	x.begun.Lock()
-	x.stream.start(lk, opened, func(h *protocol.Hello) (written, error) { return x.connect(c, n.Head, h, opened.Pending) })
+	x.stream.start(lk, opened, permit.Move(), func(h *protocol.Hello) (written, error) { return x.connect(c, n.Head, h, opened.Pending) })
 	x.wire.sent(&x.stream)
 	var over []*wsStream
 	if len(n.Early) > 0 {
@@ -216,14 +214,14 @@ func (s *Server) failHandshake(w http.ResponseWriter, r *http.Request, err error
 	s.failAs(w, e.Status, protocol.Errorf(code, "%s", text))
 }
 
-func (s *Server) openSocket(ctx context.Context, a *wish, from *source, n *ws.Negotiated) (*wsStream, link.Stream, link.Opened, error) {
+func (s *Server) openSocket(ctx context.Context, a *wish, n *ws.Negotiated) (*wsStream, link.Stream, link.Opened, error) {
 	q, err := s.newRequest(a)
 	if err != nil {
 		return nil, nil, link.Opened{}, err
 	}
 	x := &wsStream{proto: n.Subprotocol == ws.SubprotocolProto, reader: ws.NewReader(n.Deflate, 0)}
 	x.wire.enc = s.encoders.of(x.proto, n.Deflate)
-	x.stream.init(s, q, protocol.TransportWS, wsOutlet{x}, from)
+	x.stream.init(s, q, protocol.TransportWS, wsOutlet{x})
 	lk, opened, err := x.stream.ask(ctx, q)
 	return x, lk, opened, err
 }

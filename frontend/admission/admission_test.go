@@ -1,8 +1,7 @@
-package frontend
+package admission
 
 import (
 	"fmt"
-	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -12,36 +11,36 @@ import (
 )
 
 func TestSourcesAreCountedApart(t *testing.T) {
-	cfg := Default()
+	cfg := Limits{}
 	cfg.MaxStreamsPerSource = 2
-	l := newLimits(&cfg, newClock())
-	a, _ := l.enter("192.0.2.1:1000")
-	l.enter("192.0.2.1:1001")
-	if _, refused := l.enter("192.0.2.1:1002"); refused == nil || refused.err.Code != protocol.CodeResourceExhausted {
+	l := New(cfg)
+	a, _ := l.Admit("192.0.2.1:1000")
+	l.Admit("192.0.2.1:1001")
+	if _, refused := l.Admit("192.0.2.1:1002"); refused == nil || refused.Err.Code != protocol.CodeResourceExhausted {
 		t.Fatalf("a third stream: %+v", refused)
 	}
-	if _, refused := l.enter("192.0.2.2:1000"); refused != nil {
+	if _, refused := l.Admit("192.0.2.2:1000"); refused != nil {
 		t.Fatalf("another source: %+v", refused)
 	}
-	l.exit(a)
-	if _, refused := l.enter("192.0.2.1:1003"); refused != nil {
+	a.Close()
+	if _, refused := l.Admit("192.0.2.1:1003"); refused != nil {
 		t.Fatalf("after one has left: %+v", refused)
 	}
-	l.enter("[2001:db8::1]:1")
-	l.enter("[2001:db8::2]:1")
-	if _, refused := l.enter("[2001:db8::3]:1"); refused == nil {
+	l.Admit("[2001:db8::1]:1")
+	l.Admit("[2001:db8::2]:1")
+	if _, refused := l.Admit("[2001:db8::3]:1"); refused == nil {
 		t.Fatal("a /64 is one source")
 	}
 }
 
 func TestOpensComeBackWithTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		cfg := Default()
+		cfg := Limits{}
 		cfg.OpensPerSecond = 10
-		l := newLimits(&cfg, newClock())
+		l := New(cfg)
 		taken := 0
 		for range 500 { // 5 s
-			if _, refused := l.enter(""); refused == nil {
+			if _, refused := l.Admit(""); refused == nil {
 				taken++
 			}
 			time.Sleep(10 * time.Millisecond)
@@ -53,11 +52,11 @@ func TestOpensComeBackWithTime(t *testing.T) {
 }
 
 func TestTableOfIdleSourcesIsBounded(t *testing.T) {
-	cfg := Default()
+	cfg := Limits{}
 	cfg.OpensPerSecondPerSource = 10
-	l := newLimits(&cfg, newClock())
+	l := New(cfg)
 	for i := range 2 * maxSources {
-		l.call(address(i))
+		l.Call(address(i))
 	}
 	if len(l.sources) > maxSources {
 		t.Fatalf("%d sources", len(l.sources))
@@ -68,57 +67,66 @@ func address(i int) string { return fmt.Sprintf("10.%d.%d.%d:1", i>>16, i>>8&255
 
 // A server with more devices than the table has room for idle sources counts each device's address by itself.
 func TestEverySourceWithAStreamHasItsOwnCount(t *testing.T) {
-	cfg := Default()
+	cfg := Limits{}
 	cfg.MaxStreamsPerSource, cfg.MaxStreams = 1, 2*maxSources
-	l := newLimits(&cfg, newClock())
-	var all []*source
+	l := New(cfg)
+	var all []*Permit
 	for i := range maxSources + 1000 {
-		from, refused := l.enter(address(i))
+		from, refused := l.Admit(address(i))
 		if refused != nil {
-			t.Fatalf("source %d: %v", i, refused.err)
+			t.Fatalf("source %d: %v", i, refused.Err)
 		}
-		all = append(all, from)
+		all = append(all, &from)
 	}
-	if _, refused := l.enter(address(maxSources + 7)); refused == nil {
+	if _, refused := l.Admit(address(maxSources + 7)); refused == nil {
 		t.Fatal("a second stream of one source")
 	}
 	for _, from := range all {
-		l.exit(from)
+		from.Close()
 	}
 	if l.busy != 0 {
 		t.Fatalf("%d sources are busy without a stream", l.busy)
 	}
-	l.enter("192.0.2.1:1")
+	l.Admit("192.0.2.1:1")
 	if len(l.sources) > maxSources {
 		t.Fatalf("%d sources are remembered", len(l.sources))
 	}
 }
 
-func TestConfigSaysAllThatIsWrong(t *testing.T) {
-	if err := Default().Validate(); err != nil {
-		t.Fatal(err)
+// Without max_streams there are as many streams as open files allow, whatever their transport: gRPC has many to a file.
+func TestFix16DefaultOfMaxStreamsBoundsEveryTransport(t *testing.T) {
+	cfg := Limits{}
+	l := New(cfg)
+	for i := range sock.MostConnections() {
+		if _, refused := l.Admit("10.0.0.1:1"); refused != nil {
+			t.Fatalf("stream %d: %v", i, refused.Err)
+		}
 	}
-	c := Default()
-	c.Origins = []string{"app.example", "https://ok.example"}
-	c.Heartbeat = time.Minute + 1
-	c.Credit = 0
-	c.MaxStreams = -1
-	err := c.Validate()
-	if err == nil || strings.Count(err.Error(), "frontend: check configuration") != 4 {
-		t.Fatalf("%v", err)
+	if _, refused := l.Admit("10.0.0.1:1"); refused == nil || refused.Reason != protocol.ReasonUnavailable {
+		t.Errorf("one more: %+v", refused)
 	}
 }
 
-// Without max_streams there are as many streams as open files allow, whatever their transport: gRPC has many to a file.
-func TestFix16DefaultOfMaxStreamsBoundsEveryTransport(t *testing.T) {
-	cfg := Default()
-	l := newLimits(&cfg, newClock())
-	for i := range sock.MostConnections() {
-		if _, refused := l.enter("10.0.0.1:1"); refused != nil {
-			t.Fatalf("stream %d: %v", i, refused.err)
-		}
+// A permit counts its stream out once, however often and by however many it is closed.
+func TestPermitIsClosedOnce(t *testing.T) {
+	l := New(Limits{MaxStreamsPerSource: 5})
+	p, _ := l.Admit("192.0.2.1:1")
+	other, _ := l.Admit("192.0.2.1:2")
+	moved := p.Move()
+	p.Close()
+	if n := l.Len(); n != 2 {
+		t.Fatalf("%d streams are counted: a permit that was handed over was closed by who gave it", n)
 	}
-	if _, refused := l.enter("10.0.0.1:1"); refused == nil || refused.reason != protocol.ReasonUnavailable {
-		t.Errorf("one more: %+v", refused)
+	moved.Close()
+	moved.Close()
+	if n := l.Len(); n != 1 || l.busy != 1 {
+		t.Fatalf("%d streams and %d busy sources are counted, not 1 and 1", n, l.busy)
+	}
+	l.Drain()
+	other.Close()
+	select {
+	case <-l.Empty():
+	default:
+		t.Fatal("a draining server without a stream is not empty")
 	}
 }
