@@ -115,19 +115,6 @@ func BenchmarkPublish(b *testing.B) {
 }
 
 func BenchmarkLane(b *testing.B) {
-	var l lane
-	for i := range 10_000 {
-		l.entries = append(l.entries, &entry{pos: protocol.Position{Epoch: 1, Micros: uint64(i + 1)}})
-	}
-	b.Run("after", func(b *testing.B) {
-		i := uint64(0)
-		for b.Loop() {
-			i = (i + 7919) % 10_000
-			if l.after(protocol.Position{Epoch: 1, Micros: i}) != int(i) {
-				b.Fatal(i)
-			}
-		}
-	})
 	b.Run("next and ack", func(b *testing.B) {
 		w := benchWorld(b)
 		published := 0
@@ -196,7 +183,7 @@ func BenchmarkIdleDevice(b *testing.B) {
 		for _, u := range users {
 			w.acker(u, "device")
 		}
-		if err := w.g.saver.flush(context.Background(), false); err != nil { // the saver's lists are its own again
+		if err := w.g.writeBehind.flush(context.Background(), false); err != nil { // the saver's lists are its own again
 			b.Fatal(err)
 		}
 		runtime.GC()

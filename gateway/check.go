@@ -4,146 +4,82 @@ import (
 	"fmt"
 	"runtime"
 
+	"ramen/gateway/mailbox"
 	"ramen/protocol"
 )
 
-// checkPortion is how many entries are recounted while a mailbox is held, each for all its devices: publishes to the user wait for
-// that, and with them the committer.
-const checkPortion = 32
-
-// boxCheck recounts a mailbox in portions. Its sums mean something only where nothing has changed between the first and the last.
-type boxCheck struct {
-	b       *mailbox
-	lanes   *lanes
-	changes uint64
-	moved   bool // something has changed
-
-	lane    int
-	at      protocol.Position // in lane
-	live    int               // in all lanes so far
-	dead    [protocol.Lanes]int
-	tallies []tally
+// Check recounts what the gauges say against the mailboxes. It is exact only while nothing is under way.
+func (g *Gateway) Check() error {
+	var n mailbox.Counts
+	for i := range g.shards {
+		for _, b := range g.shards[i].pinAll() {
+			err := b.recount(&n)
+			g.releaseSwept(b)
+			if err != nil {
+				return err
+			}
+		}
+	}
+	return g.compare(&n)
 }
 
-// check recounts one mailbox and its invariants, and adds it to n.
-func (b *mailbox) check(n *counts) error {
-	c := &boxCheck{b: b}
-	b.mu.Lock()
-	c.lanes = b.lanes
-	if c.lanes != nil {
-		c.changes = c.lanes.changes
+// pinAll pins and names the mailboxes of s that are loaded.
+func (s *shard) pinAll() []*box {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	list := make([]*box, 0, len(s.boxes))
+	for _, b := range s.boxes {
+		if s.loading[b] == nil {
+			b.pins++
+			list = append(list, b)
+		}
 	}
-	b.mu.Unlock()
+	return list
+}
+
+// recount counts b anew, in portions, and adds it to n.
+func (b *box) recount(n *mailbox.Counts) error {
+	c := mailbox.NewRecount(&b.Mailbox)
 	for more := true; more; runtime.Gosched() {
 		var err error
-		if more, err = c.portion(n); err != nil {
-			return err
+		b.lock()
+		if more = !b.over.Load(); more {
+			more, err = c.Portion(n)
+		}
+		b.unlock()
+		if err != nil {
+			return fmt.Errorf("gateway: %w", err)
 		}
 	}
 	return nil
 }
 
-// portion recounts the next entries, and reports whether there are more.
-func (c *boxCheck) portion(n *counts) (more bool, err error) {
-	b := c.b
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.gone {
-		return false, nil
+func (g *Gateway) compare(n *mailbox.Counts) error {
+	l, sum := &g.common.Ledger, int64(0)
+	for i, are := range n.Waiting {
+		if said := l.Waiting[i].Load(); said != are {
+			return fmt.Errorf("gateway: ledger says %d messages of priority %v wait, the lanes hold %d", said, protocol.LanePriority(i), are)
+		}
+		sum += are
 	}
-	c.moved = c.moved || b.lanes != c.lanes || b.lanes != nil && b.lanes.changes != c.changes
-	for left := checkPortion; c.lane < protocol.Lanes; c.lane, c.at = c.lane+1, (protocol.Position{}) {
-		l := b.laneLocked(c.lane)
-		for i := l.after(c.at); i < len(l.entries); i++ {
-			if left--; left < 0 {
-				return true, nil
-			}
-			if err := c.entryLocked(l, i); err != nil {
-				return false, err
-			}
-			c.at = l.entries[i].pos
+	for _, c := range []struct {
+		what      string
+		said, are int64
+	}{
+		{"mailboxes", l.Mailboxes.Load(), n.Mailboxes}, {"devices", l.Devices.Load(), n.Devices},
+		{"streams", g.streams.Load(), n.Online}, {"bytes in memory", l.Memory.Load(), n.Bytes},
+	} {
+		if c.said != c.are {
+			return fmt.Errorf("gateway: gauge says %d %s, there are %d", c.said, c.what, c.are)
 		}
 	}
-	b.countLocked(n)
-	if c.moved {
-		return false, nil
+	in := l.Accepted.Load() + l.Loaded.Load()
+	out := l.Unloaded.Load() + uint64(sum)
+	for i := range l.Ended {
+		out += l.Ended[i].Load()
 	}
-	return false, c.compareLocked()
-}
-
-// entryLocked recounts whom one entry waits for.
-func (c *boxCheck) entryLocked(l *lane, i int) error {
-	b, e := c.b, l.entries[i]
-	if i > 0 && !l.entries[i-1].pos.Less(e.pos) {
-		return fmt.Errorf("gateway: lane %v of user %s is out of order at %v", protocol.LanePriority(c.lane), b.user, e.pos)
-	}
-	if e.dead {
-		c.dead[c.lane]++
-		return nil
-	}
-	c.live++
-	n, place := int32(0), 0
-	for d := b.devices; d != nil; d = d.next {
-		if place == len(c.tallies) {
-			c.tallies = append(c.tallies, tally{})
-		}
-		if e.waitsFor(d) {
-			n++
-			c.tallies[place].add(e.pendingFor(d))
-		}
-		place++
-	}
-	if n != e.waiting {
-		return fmt.Errorf("gateway: message %s of user %s counts %d devices that it waits for, there are %d", e.msg.ID, b.user, e.waiting, n)
-	}
-	return nil
-}
-
-// countLocked adds to n what the mailbox says of itself.
-func (b *mailbox) countLocked(n *counts) {
-	for i := range protocol.Lanes {
-		l := b.laneLocked(i)
-		n.waiting[i] += int64(len(l.entries) - l.dead)
-	}
-	n.bytes += b.bytesLocked() + b.unsureBytesLocked()
-	for d := b.devices; d != nil; d = d.next {
-		n.devices++
-		if d.stream != nil {
-			n.streams++
-		}
-	}
-}
-
-// compareLocked holds what was recounted against what the mailbox says.
-func (c *boxCheck) compareLocked() error {
-	b, count := c.b, c.live
-	for _, s := range b.unsureLocked() {
-		count += len(s.added)
-	}
-	for i, dead := range c.dead {
-		if l := b.laneLocked(i); dead != l.dead {
-			return fmt.Errorf("gateway: lane %v of user %s counts %d dead entries, it has %d", protocol.LanePriority(i), b.user, l.dead, dead)
-		}
-	}
-	if count != int(b.count) {
-		return fmt.Errorf("gateway: mailbox of user %s counts %d messages, it has %d", b.user, b.count, count)
-	}
-	if b.lanes == nil {
-		return nil
-	}
-	place := 0
-	for d := b.devices; d != nil; d = d.next {
-		var are tally
-		if place < len(c.tallies) {
-			are = c.tallies[place]
-		}
-		if said := b.lanes.tallies[place]; said != are {
-			return fmt.Errorf("gateway: device %s of user %s counts %+v, there are %+v", d.id, b.user, said, are)
-		}
-		place++
-	}
-	if len(b.lanes.tallies) != place {
-		return fmt.Errorf("gateway: user %s has %d devices and %d tallies", b.user, place, len(b.lanes.tallies))
+	if in != out {
+		return fmt.Errorf("gateway: ledger does not add up: %d messages came in, %d left or wait", in, out)
 	}
 	return nil
 }

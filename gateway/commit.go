@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"ramen/gateway/mailbox"
 	"ramen/link"
 	"ramen/protocol"
 	"ramen/store"
@@ -37,17 +38,21 @@ type job struct {
 	after func()        // called then, by who gave the token; may be nil
 }
 
-// op is one publish; or one recall; or neither, so that what is unsure of the mailbox is written again.
+// op is what one caller wants done to one mailbox.
 type op struct {
-	box     *mailbox
-	publish *link.Publish
-	recall  protocol.MessageID
-	at      int // where in its caller's batch
+	mailbox.Op
+	box *box
+	at  int // where in its caller's batch
+}
 
-	hash   idHash
-	entry  *entry // what was made of a publish, or is to be recalled; nil where nothing is written for it
-	result link.Result
-	found  bool // recall: there was one
+// result is the answer to a publish.
+func (o *op) result() link.Result {
+	return link.Result{Status: statuses[o.Status], Err: o.Err, Devices: o.Devices}
+}
+
+var statuses = [...]link.Status{
+	mailbox.StatusNone: link.StatusUnspecified, mailbox.StatusAccepted: link.StatusAccepted,
+	mailbox.StatusDuplicate: link.StatusDuplicate, mailbox.StatusRejected: link.StatusRejected,
 }
 
 func (g *Gateway) newJob() *job {
@@ -78,14 +83,14 @@ func (j *job) size() int {
 	n := j.bytes
 	for i := range j.ops {
 		if i == 0 || j.ops[i].box != j.ops[i-1].box {
-			n += int(j.ops[i].box.unsured.Load())
+			n += int(j.ops[i].box.inDoubtBytes.Load())
 		}
 	}
 	return n
 }
 
-// keptOps is the most ops that a job in the pool has room for, keptStep the most that a step or a write kept has, and
-// keptSteps how many of these are kept: a burst must not hold memory for ever.
+// keptOps is the most ops that a job in the pool has room for, keptStep the most entries that a write that is kept has, and keptSteps
+// how many steps are kept: a burst must not hold memory for ever.
 const (
 	keptOps   = 1024
 	keptStep  = 128
@@ -135,7 +140,7 @@ func (c *committer) commit() {
 		for i, s := range c.steps {
 			s.finish(errs[i])
 		}
-		c.tell(errs)
+		c.logFailed(errs)
 		c.keepWrites(errs)
 	}
 	for _, s := range c.steps {
@@ -147,8 +152,8 @@ func (c *committer) commit() {
 	}
 }
 
-// tell logs what failed: one line a write, whatever the number of users.
-func (c *committer) tell(errs []error) {
+// logFailed logs what failed: one line a write, whatever the number of users.
+func (c *committer) logFailed(errs []error) {
 	failed, first := 0, error(nil)
 	for _, err := range errs {
 		if err != nil && !errors.Is(err, store.ErrFenced) {
@@ -176,65 +181,47 @@ func (j *job) finish() {
 
 // prepare decides, op by op and in their order, what is to be written to which mailbox.
 func (c *committer) prepare() {
-	steps := c.steps[:0]
+	steps, now := c.steps[:0], c.g.instant()
 	for _, j := range c.batch {
 		for i := range j.ops {
 			o := &j.ops[i]
 			b := o.box
-			b.mu.Lock()
+			b.lock()
 			if b.step == nil {
 				b.step = c.newStepLocked(b)
 				steps = append(steps, b.step)
 			}
-			b.step.addLocked(o)
-			b.mu.Unlock()
+			b.step.add(o, now)
+			b.unlock()
 		}
 	}
 	live := steps[:0]
 	for _, s := range steps {
 		s.box.step = nil
-		if len(s.ops)+len(s.prior) > 0 {
-			live = append(live, s)
-		} else {
+		if s.IsEmpty() {
 			c.put(s)
+		} else {
+			live = append(live, s)
 		}
 	}
 	c.steps = live
 }
 
-// newStepLocked begins what one write does to b, behind what is unsure of it.
-func (c *committer) newStepLocked(b *mailbox) *step {
+// newStepLocked begins what one write does to b, with b.mu held.
+func (c *committer) newStepLocked(b *box) *step {
 	s := new(step)
 	if n := len(c.spare); n > 0 {
 		s, c.spare = c.spare[n-1], c.spare[:n-1]
 	}
-	s.box, s.prior = b, b.unsureLocked()
-	for _, p := range s.prior {
-		for _, e := range p.added {
-			s.freshen(e)
-		}
-		for _, k := range p.kills {
-			if !k.entry.dead { // else its room is free already
-				s.freed.add(k.entry)
-			}
-		}
-	}
+	s.box = b
+	s.Begin(&b.Mailbox)
 	return s
 }
 
-// put keeps a step's slices for another.
+// put keeps a step for another write.
 func (c *committer) put(s *step) {
-	clear(s.ops)
-	clear(s.twins)
-	clear(s.added)
-	clear(s.kills)
-	clear(s.carried)
-	if len(s.fresh) > keptStep {
-		s.fresh = nil
-	}
-	clear(s.fresh)
-	*s = step{fresh: s.fresh, ops: s.ops[:0], twins: s.twins[:0], added: s.added[:0], kills: s.kills[:0], carried: s.carried[:0]}
-	if max(cap(s.ops), cap(s.kills), cap(s.twins), cap(s.carried)) <= keptStep && len(c.spare) < keptSteps {
+	s.box = nil
+	if s.Reset() && len(c.spare) < keptSteps {
 		c.spare = append(c.spare, s)
 	}
 }
@@ -265,7 +252,7 @@ func (c *committer) append() []error {
 	writes := c.writes[:len(c.steps)]
 	messages := 0
 	for i, s := range c.steps {
-		s.write(&writes[i])
+		s.WriteTo(&writes[i])
 		messages += len(writes[i].Entries)
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), c.g.cfg.AppendTimeout)

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"ramen/gateway/mailbox"
 	"ramen/protocol"
 )
 
@@ -105,4 +106,13 @@ func (c *Config) ackTimeout(t protocol.Transport) time.Duration {
 		return c.AckTimeoutTwoWay
 	}
 	return c.AckTimeoutOneWay
+}
+
+// limits is what mailboxes are bound by.
+func (c *Config) limits() mailbox.Limits {
+	return mailbox.Limits{
+		Messages: c.MailboxMessages, Bytes: c.MailboxBytes, Memory: c.MemoryBytes, Devices: c.DevicesPerUser,
+		OpensPerSecond: c.OpensPerSecond, OpensBurst: c.OpensBurst,
+		PublishesPerSecond: c.PublishesPerSecond, PublishesBurst: c.PublishesBurst, IDRetention: c.IDRetention,
+	}
 }

@@ -122,7 +122,7 @@ func (c *crashWalk) turn() {
 			delete(c.must, id)
 		}
 	default: // time for lazy saves and checkpoints, or not
-		if err := c.w.g.saver.flush(context.Background(), false); err != nil {
+		if err := c.w.g.writeBehind.flush(context.Background(), false); err != nil {
 			c.t.Fatal(err)
 		}
 	}

@@ -441,11 +441,11 @@ func (f *driver) sleep(by time.Duration) {
 	time.Sleep(by)
 	synctest.Wait()
 	f.x.advance(by)
-	if err := f.w.g.saver.flush(f.t.Context(), false); err != nil { // what was dropped at this very moment
+	if err := f.w.g.writeBehind.flush(f.t.Context(), false); err != nil { // what was dropped at this very moment
 		f.fatal("save: %v", err)
 	}
 	f.x.save(f.x.devices...)
-	if f.w.g.boxes.Load() == 0 {
+	if f.w.g.common.Ledger.Mailboxes.Load() == 0 {
 		f.note("unloaded")
 		f.reloaded()
 		for _, d := range f.x.devices {
@@ -461,24 +461,13 @@ func (f *driver) sleep(by time.Duration) {
 
 // look notes the places of what is in the lanes.
 func (f *driver) look() {
-	s := &f.w.g.shards[f.w.route(alice).Shard]
-	s.mu.Lock()
-	b := s.mailboxes[alice]
-	s.mu.Unlock()
-	if b == nil {
-		return
-	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	for i := range protocol.Lanes {
-		for _, e := range b.laneLocked(i).entries {
-			if _, known := f.places[e.pos]; known {
-				continue
-			}
-			for _, m := range f.x.all {
-				if m.id == string(e.msg.ID) {
-					f.places[e.pos] = m.order // of an id that has come again the last
-				}
+	for _, e := range f.w.look().Entries {
+		if _, known := f.places[e.Position]; known {
+			continue
+		}
+		for _, m := range f.x.all {
+			if m.id == string(e.Message.ID) {
+				f.places[e.Position] = m.order // of an id that has come again the last
 			}
 		}
 	}
@@ -487,7 +476,7 @@ func (f *driver) look() {
 // cover is what a cursor covers: less than the model thinks where what is dead had left its lane before the device read it,
 // which matters where a crash brings that back.
 func (f *driver) cover(device, cursor string, cover [3]int) [3]int {
-	c, err := f.w.g.sealer.Open(alice, protocol.DeviceID(device), cursor)
+	c, err := f.w.g.common.Sealer.Open(alice, protocol.DeviceID(device), cursor)
 	if err != nil {
 		f.fatal("cursor of %s: %v", device, err)
 	}
@@ -524,7 +513,7 @@ func (f *driver) compare() {
 	if err := f.w.g.Check(); err != nil {
 		f.fatal("%v", err)
 	}
-	if f.w.g.boxes.Load() > 0 {
+	if f.w.g.common.Ledger.Mailboxes.Load() > 0 {
 		if have, want := f.w.waiting(), f.x.waiting(); !slices.Equal(have, want) {
 			f.fatal("%v wait; want %v", have, want)
 		}

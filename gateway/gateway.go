@@ -11,6 +11,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"ramen/gateway/mailbox"
 	"ramen/link"
 	"ramen/protocol"
 	"ramen/store"
@@ -22,8 +23,7 @@ type Gateway struct {
 	cfg        Config
 	log        *slog.Logger
 	store      store.Store
-	identity   store.Identity
-	sealer     protocol.Sealer
+	common     mailbox.Common
 	lease      func() bool
 	shards     []shard
 	committers []*committer
@@ -31,17 +31,11 @@ type Gateway struct {
 	admitOf    [protocol.Lanes]func() error // admitMemory of each lane
 	started    time.Time                    // with its monotonic reading: the origin of µs
 
-	saver   saver
-	stalls  stalls
-	ledger  ledger
-	jobs    sync.Pool     // of *job
-	counter atomic.Uint64 // of streams
-	micros  atomic.Uint64 // the last position given
-	loads   chan struct{} // one for each load under way
-	memory  atomic.Int64  // bytes that users in memory take (size.go)
-	boxes   atomic.Int64
-	devices atomic.Int64
-	streams atomic.Int64
+	writeBehind  writeBehind
+	ackDeadlines ackDeadlines
+	jobs         sync.Pool     // of *job
+	loads        chan struct{} // one for each load under way
+	streams      atomic.Int64
 
 	closeMu sync.RWMutex // guards closed, and the committers' queues against being closed while they are sent to
 	closed  bool
@@ -66,21 +60,23 @@ func New(cfg Config, deps Deps) (*Gateway, error) {
 		return nil, err
 	}
 	g := &Gateway{
-		cfg: cfg, log: deps.Log, store: deps.Store, identity: deps.Store.Identity(), lease: deps.Lease,
+		cfg: cfg, log: deps.Log, store: deps.Store, lease: deps.Lease,
 		shards: make([]shard, cfg.ShardCount), started: time.Now(),
 	}
 	g.loads = make(chan struct{}, min(mostLoads, max(2, cfg.MemoryBytes/cfg.MailboxBytes)))
 	if g.lease == nil {
 		g.lease = func() bool { return true }
 	}
-	g.sealer = protocol.Sealer{Generation: g.identity.Generation, Key: g.identity.Key}
+	id := deps.Store.Identity()
+	g.common.Limits = cfg.limits()
+	g.common.Identity, g.common.Sealer = id, protocol.Sealer{Generation: id.Generation, Key: id.Key}
 	g.metrics = newMetrics(deps.Registerer, g)
 	for i := range g.admitOf {
 		p := protocol.LanePriority(i)
 		g.admitOf[i] = func() error { return g.admitMemory(p) }
 	}
-	g.saver.init(g)
-	g.stalls.init()
+	g.writeBehind.init(g)
+	g.ackDeadlines.init()
 	for i := range g.shards {
 		g.shards[i].g, g.shards[i].id = g, protocol.ShardID(i)
 	}
@@ -91,7 +87,7 @@ func New(cfg Config, deps Deps) (*Gateway, error) {
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	g.stop = stop
-	g.loops.Go(func() { g.saver.run(ctx) })
+	g.loops.Go(func() { g.writeBehind.run(ctx) })
 	g.loops.Go(func() { g.sweep(ctx) })
 	if l, ok := g.store.(store.Lapser); ok {
 		g.loops.Go(func() { g.lapse(ctx, l) })
@@ -107,7 +103,7 @@ func (g *Gateway) Take(ctx context.Context, shards []protocol.ShardID, epoch pro
 		}
 	}
 	if g.giveUpAll(shards) { // what an earlier ownership left in memory is stale
-		if err := g.saver.flush(ctx, false); err != nil {
+		if err := g.writeBehind.flush(ctx, false); err != nil {
 			g.log.Warn("what was acked at an earlier epoch is not saved", "error", err)
 		}
 	}
@@ -117,7 +113,7 @@ func (g *Gateway) Take(ctx context.Context, shards []protocol.ShardID, epoch pro
 	for _, id := range shards {
 		s := &g.shards[id]
 		s.mu.Lock()
-		s.epoch.Store(uint64(epoch))
+		s.own.Store(&ownership{Scope: mailbox.Scope{Common: &g.common, Owner: store.Owner{Shard: id, Epoch: epoch}}, g: g, shard: s})
 		s.mu.Unlock()
 	}
 	return nil
@@ -127,13 +123,13 @@ func (g *Gateway) Take(ctx context.Context, shards []protocol.ShardID, epoch pro
 // saved lazily is durable when it returns.
 func (g *Gateway) Release(ctx context.Context, shards []protocol.ShardID) error {
 	g.giveUpAll(shards)
-	return g.saver.flush(ctx, true)
+	return g.writeBehind.flush(ctx, true)
 }
 
 // giveUpAll reports whether any of them was owned.
 func (g *Gateway) giveUpAll(shards []protocol.ShardID) (owned bool) {
 	for _, id := range shards {
-		owned = g.shards[id].epochNow() != 0 || owned
+		owned = g.shards[id].own.Load() != nil || owned
 		g.giveUp(&g.shards[id])
 	}
 	return owned
@@ -158,7 +154,7 @@ func (g *Gateway) Close(ctx context.Context) error {
 	for i := range g.shards {
 		g.giveUp(&g.shards[i])
 	}
-	return g.saver.flush(ctx, true)
+	return g.writeBehind.flush(ctx, true)
 }
 
 // storeError turns a store's answer into what the caller is told, and acts on a fence: somebody else owns the shard.
@@ -183,7 +179,8 @@ func (g *Gateway) storeAnswer(o store.Owner, verb string, err error) error {
 
 // fenced notes that somebody else owns the shard. The sweeper clears it away: no lock may be needed here.
 func (g *Gateway) fenced(o store.Owner) {
-	if g.shards[o.Shard].epoch.CompareAndSwap(uint64(o.Epoch), 0) {
+	s := &g.shards[o.Shard]
+	if own := s.own.Load(); own != nil && own.Owner == o && s.own.CompareAndSwap(own, nil) {
 		g.log.Warn("shard was taken by another owner", "shard", o.Shard, "epoch", o.Epoch)
 	}
 }
@@ -203,7 +200,7 @@ func (g *Gateway) admit(p protocol.Priority) error {
 }
 
 func (g *Gateway) admitMemory(p protocol.Priority) error {
-	used := g.memory.Load()
+	used := g.common.Ledger.Memory.Load()
 	if used <= g.cfg.MemoryBytes*memoryShare[p.Lane()]/100 {
 		return nil
 	}
@@ -214,7 +211,7 @@ func (g *Gateway) admitMemory(p protocol.Priority) error {
 // admitUser refuses to take anybody into memory while it is full: a mailbox of the store's, or a device that is not known yet. Who
 // is there is served as ever, and so makes room.
 func (g *Gateway) admitUser() error {
-	if used := g.memory.Load(); used > g.cfg.MemoryBytes*userShare/100 {
+	if used := g.common.Ledger.Memory.Load(); used > g.cfg.MemoryBytes*userShare/100 {
 		g.metrics.turned.Inc()
 		return protocol.Errorf(protocol.CodeUnavailable, "the gateway's memory is nearly full (%d of %d bytes) and takes no more users or devices now; retry with backoff", used, g.cfg.MemoryBytes)
 	}
@@ -236,15 +233,11 @@ func (g *Gateway) committerIndex(s *shard) int { return int(s.id) % len(g.commit
 func (g *Gateway) nowMS() int64 { return time.Now().UnixMilli() }
 func (g *Gateway) nowUS() int64 { return time.Now().UnixMicro() }
 
-// nextMicros is the µs of a new position: the wall clock when the gateway started plus monotonic time since, and always
-// more than the last. So a clock that is set back moves nothing behind a cursor.
-func (g *Gateway) nextMicros() uint64 {
-	now := uint64(g.started.UnixMicro() + time.Since(g.started).Microseconds())
-	for {
-		last := g.micros.Load()
-		next := max(now, last+1)
-		if g.micros.CompareAndSwap(last, next) {
-			return next
-		}
-	}
+// instant is now as positions see it, too: the wall clock when the gateway started plus monotonic time since.
+func (g *Gateway) instant() mailbox.Instant {
+	now := time.Now()
+	return mailbox.Instant{MS: now.UnixMilli(), Micros: uint64(g.started.UnixMicro() + now.Sub(g.started).Microseconds())}
 }
+
+// unseenBefore is the Unix ms before which a device must have been seen to be forgotten.
+func (g *Gateway) unseenBefore() int64 { return time.Now().Add(-g.cfg.DeviceUnseen).UnixMilli() }

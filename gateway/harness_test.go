@@ -13,6 +13,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"ramen/gateway/mailbox"
 	"ramen/link"
 	"ramen/protocol"
 	"ramen/store/memory"
@@ -409,6 +410,20 @@ func bySeq(seq protocol.Seq, name string) func(*link.Ack) {
 	return func(a *link.Ack) { a.Seq, a.Name = seq, name }
 }
 
+// look is what alice's mailbox has in memory; nothing where it is not there.
+func (w *world) look() mailbox.Snapshot {
+	s := &w.g.shards[w.route(alice).Shard]
+	s.mu.Lock()
+	b := s.boxes[alice]
+	s.mu.Unlock()
+	if b == nil {
+		return mailbox.Snapshot{}
+	}
+	b.lock()
+	defer b.unlock()
+	return b.Snapshot(w.g.nowMS())
+}
+
 // waiting is what waits for alice.
 func (w *world) waiting() []string {
 	w.t.Helper()
@@ -438,7 +453,7 @@ func (w *world) recall(id string) (bool, error) {
 func (w *world) unloadAll() {
 	w.t.Helper()
 	w.sleep(w.cfg.MailboxIdle + 2*w.cfg.SaveInterval + 3*time.Second)
-	if n := w.g.boxes.Load(); n != 0 {
+	if n := w.g.common.Ledger.Mailboxes.Load(); n != 0 {
 		w.t.Fatalf("%d mailboxes are in memory; want none", n)
 	}
 	w.check()

@@ -97,10 +97,10 @@ func TestFix17WhatIsCountedIsWhatIsHeld(t *testing.T) {
 			w := heapWorld(t)
 			before := heap()
 			c.fill(w)
-			if err := w.g.saver.flush(context.Background(), false); err != nil {
+			if err := w.g.writeBehind.flush(context.Background(), false); err != nil {
 				t.Fatal(err)
 			}
-			held, counted := float64(heap()-before), float64(w.g.memory.Load())
+			held, counted := float64(heap()-before), float64(w.g.common.Ledger.Memory.Load())
 			t.Logf("%.0f bytes are held, %.2f counted for each", held, counted/held)
 			if counted < leastCounted*held || counted > c.most*held {
 				t.Errorf("%.0f bytes are counted, %.0f are held", counted, held)
@@ -118,7 +118,7 @@ func TestFix17PushesAndVerdictsAreCounted(t *testing.T) {
 	for d := range 64 {
 		all = append(all, w.attach(fmt.Sprint("d", d), over(protocol.TransportSSE)))
 	}
-	before, counted := heap(), w.g.memory.Load()
+	before, counted := heap(), w.g.common.Ledger.Memory.Load()
 	for i := range 1000 {
 		w.accept(fmt.Sprint("m", i), medium, where("os", "ios"))
 	}
@@ -130,7 +130,7 @@ func TestFix17PushesAndVerdictsAreCounted(t *testing.T) {
 		r.pushes = nil
 		r.mu.Unlock()
 	}
-	held, more := float64(heap()-before), float64(w.g.memory.Load()-counted)
+	held, more := float64(heap()-before), float64(w.g.common.Ledger.Memory.Load()-counted)
 	t.Logf("%.0f bytes are held, %.2f counted for each", held, more/held)
 	if more < 0.9*held || more > 2*held {
 		t.Errorf("%.0f bytes are counted, %.0f are held", more, held)
@@ -225,7 +225,7 @@ func TestFix17OneUserTakesAPartOfTheMemory(t *testing.T) {
 				break
 			}
 		}
-		if held := w.g.memory.Load(); n == 1000 || held > 6<<20 {
+		if held := w.g.common.Ledger.Memory.Load(); n == 1000 || held > 6<<20 {
 			t.Errorf("%d messages of 400 headers are taken, %d bytes", n, held)
 		}
 		w.accept("again", low, headers, key("k0")) // it replaces as much

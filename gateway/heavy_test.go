@@ -104,11 +104,11 @@ func BenchmarkHeavyExpiry(b *testing.B) {
 			w.open(fmt.Sprint("d", d)).close()
 		}
 		w.fill(10000, ttl(time.Hour))
-		box := w.g.shards[w.route(alice).Shard].mailboxes[alice]
+		box := w.g.shards[w.route(alice).Shard].boxes[alice]
 		b.StartTimer()
-		box.mu.Lock()
-		box.sweepLocked(time.Now().UnixMilli() + 7200_000)
-		box.mu.Unlock()
+		box.lock()
+		box.Sweep(time.Now().UnixMilli() + 7200_000)
+		box.unlock()
 	}
 }
 

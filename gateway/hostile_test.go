@@ -136,9 +136,9 @@ func TestBurstOnASlowDiskEnds(t *testing.T) {
 		calls.Wait()
 		w.sleep(30 * time.Second)
 		for i := range w.g.shards {
-			for _, b := range w.g.shards[i].mailboxes {
-				if n := len(b.unsureLocked()); n > 0 {
-					t.Fatalf("%d writes for %s are still unsure", n, b.user)
+			for _, b := range w.g.shards[i].boxes {
+				if b.InDoubt() {
+					t.Fatalf("writes for %s are still in doubt", b.User())
 				}
 			}
 		}
@@ -203,8 +203,8 @@ func TestRecallOfWhatIsBeingRecalledWaits(t *testing.T) {
 			if ok, err := w.recall("m2"); ok || err != nil {
 				t.Errorf("recall of what was replaced: %v, %v; want false", ok, err)
 			}
-			if w.g.shards[w.route(alice).Shard].mailboxes[alice].unsureLocked() != nil {
-				t.Error("something is still unsure")
+			if w.look().InDoubt {
+				t.Error("something is still in doubt")
 			}
 			w.crash()
 			w.wantWaiting("m3")
@@ -240,7 +240,7 @@ func TestRememberedIDsCountAsMemory(t *testing.T) {
 		w.sleep(w.cfg.IDRetention + 2*time.Minute)
 		w.accept("after", low)
 		w.unload(d)
-		if n := w.g.memory.Load(); n != 0 {
+		if n := w.g.common.Ledger.Memory.Load(); n != 0 {
 			t.Errorf("%d bytes are left of nothing", n)
 		}
 	})
@@ -328,7 +328,6 @@ func TestDevicesForgottenInAnOutageAreKeptOnce(t *testing.T) {
 		for i := range 10 {
 			w.open(fmt.Sprint("d", i)).close()
 		}
-		b := w.g.shards[w.route(alice).Shard].mailboxes[alice]
 		var down atomic.Bool
 		down.Store(true)
 		w.store.Script(func(_ context.Context, op memory.Op) memory.Fault {
@@ -348,15 +347,14 @@ func TestDevicesForgottenInAnOutageAreKeptOnce(t *testing.T) {
 		}
 		w.sleep(w.cfg.SaveInterval * 5 / 2)
 		forgotten := 10 + made - w.cfg.DevicesPerUser
-		b.mu.Lock()
-		times := make(map[*device]int)
-		for _, d := range b.unsaved.devices {
+		times := make(map[protocol.DeviceID]int)
+		dirty := w.look().Dirty
+		for _, d := range dirty {
 			times[d]++
 		}
-		if n := len(b.unsaved.devices); n != len(times) || n < forgotten {
+		if n := len(dirty); n != len(times) || n < forgotten {
 			t.Errorf("%d devices are to be saved, %d different ones; %d were forgotten", n, len(times), forgotten)
 		}
-		b.mu.Unlock()
 		down.Store(false)
 		w.sleep(w.cfg.SaveInterval * 5 / 2)
 		w.restart()

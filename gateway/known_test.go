@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"ramen/gateway/mailbox"
 	"ramen/link"
 	"ramen/protocol"
 	"ramen/store"
@@ -184,10 +185,11 @@ func TestForgottenDeviceThatComesBackStaysKnown(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := b.know(context.Background(), o); err != nil {
+		open := openOf(&o)
+		if _, err := b.registerDevice(context.Background(), &open); err != nil {
 			t.Fatal(err)
 		}
-		if err := w.g.saver.flush(context.Background(), false); err != nil {
+		if err := w.g.writeBehind.flush(context.Background(), false); err != nil {
 			t.Fatal(err)
 		}
 		w.g.release(b)
@@ -348,7 +350,7 @@ func TestUnloadAndReloadKeepEverything(t *testing.T) {
 		cursor := d.pushes[1].Cursor
 		d.close()
 		w.unloadAll()
-		if n := w.g.ledger.unloaded.Load(); n != 3 {
+		if n := w.g.common.Ledger.Unloaded.Load(); n != 3 {
 			t.Errorf("%d messages unloaded; want 3", n)
 		}
 		w.wantWaiting("m2", "m1", "m3")
@@ -376,7 +378,7 @@ func TestLapsedUsersAreCountedAndForgotten(t *testing.T) {
 		w.accept("m1", medium, ttl(5*time.Minute))
 		w.unloadAll()
 		w.sleep(10 * time.Minute)
-		if n := w.g.ledger.ended[fateExpired].Load(); n != 1 {
+		if n := w.g.common.Ledger.Ended[mailbox.Expired].Load(); n != 1 {
 			t.Errorf("%d messages expired; want 1", n)
 		}
 		if kept, err := w.store.Load(context.Background(), store.Owner{Shard: w.route(alice).Shard, Epoch: w.epoch}, alice); err != nil || len(kept.Entries) != 0 {
@@ -397,7 +399,6 @@ func TestPositionsGrowThoughTheClockFalls(t *testing.T) {
 		w.restart()
 		w.g.started = time.Now().Add(-time.Hour).Round(0) // wall clock alone: an hour behind
 		w.g.started = time.Unix(1000, 0)
-		w.g.micros.Store(0)
 		w.accept("m2", medium)
 		again := w.open("d", at(d.last()))
 		again.got("m2")

@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 
+	"ramen/gateway/mailbox"
 	"ramen/link"
 	"ramen/protocol"
 )
@@ -14,7 +15,7 @@ func (g *Gateway) Devices(ctx context.Context, at link.Route, user protocol.User
 		return nil, err
 	}
 	defer g.release(b)
-	known := b.known()
+	known := b.knownDevices()
 	list := make([]link.Device, 0, len(known))
 	for _, d := range known { // one at a time: publishes to the user wait for what is held here
 		if l, ok := b.describe(d); ok {
@@ -24,31 +25,27 @@ func (g *Gateway) Devices(ctx context.Context, at link.Route, user protocol.User
 	return list, nil
 }
 
-// known is the devices, once what is over has left.
-func (b *mailbox) known() []*device {
+// knownDevices is the devices, once what is over has left.
+func (b *box) knownDevices() []*mailbox.Device {
 	b.sweepAll(b.g.nowMS())
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	list := make([]*device, 0, b.countDevices())
-	for d := b.devices; d != nil; d = d.next {
-		list = append(list, d)
-	}
-	return list
+	b.lock()
+	defer b.unlock()
+	return b.Devices()
 }
 
 // describe is d as a list shows it, unless it was forgotten meanwhile.
-func (b *mailbox) describe(d *device) (l link.Device, ok bool) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.deviceLocked(d.id) != d {
+func (b *box) describe(d *mailbox.Device) (l link.Device, ok bool) {
+	b.lock()
+	defer b.unlock()
+	if !d.Known() {
 		return l, false
 	}
-	l = link.Device{ID: d.id, Transport: d.transport, Context: d.context, LastSeenMS: d.seenLocked(b.g.nowMS())}
-	if b.lanes != nil {
-		l.Pending, l.Unacked = d.tallyLocked().waiting(), d.unackedLiveLocked()
+	l = link.Device{
+		ID: d.ID(), Transport: d.Transport(), Context: d.Context(), LastSeenMS: d.LastSeenMS(b.g.nowMS()),
+		Pending: d.Pending(), Unacked: d.Unacked(),
 	}
-	if s := d.stream; s != nil {
-		l.Online, l.ConnectedMS, l.RTTMS = true, d.sinceMS, s.rttMS
+	if s := b.streamOf(d); s != nil {
+		l.Online, l.ConnectedMS, l.RTTMS = true, d.ConnectedMS(), s.RTT()
 	}
 	return l, true
 }
@@ -60,17 +57,9 @@ func (g *Gateway) Messages(ctx context.Context, at link.Route, user protocol.Use
 		return nil, err
 	}
 	defer g.release(b)
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	nowMS, list := g.nowMS(), make([]*protocol.Message, 0, b.count)
-	for i := range protocol.Lanes {
-		for _, e := range b.laneLocked(i).entries {
-			if !e.dead && e.msg.ExpiresMS > nowMS {
-				list = append(list, e.msg)
-			}
-		}
-	}
-	return list, nil
+	b.lock()
+	defer b.unlock()
+	return b.Mailbox.Messages(g.nowMS()), nil
 }
 
 // Disconnect ends the streams of one device, or of all.
@@ -84,14 +73,16 @@ func (g *Gateway) Disconnect(ctx context.Context, at link.Route, user protocol.U
 		detail = "a backend ended the stream"
 	}
 	var ended []*stream
-	b.mu.Lock()
-	for d := b.devices; d != nil; d = d.next {
-		if s := d.stream; s != nil && (device == "" || d.id == device) {
-			s.endLocked(protocol.ReasonDisconnected, detail)
+	b.lock()
+	for s := b.streams; s != nil; {
+		next := s.next
+		if device == "" || s.Device().ID() == device {
+			s.close(protocol.ReasonDisconnected, detail)
 			ended = append(ended, s)
 		}
+		s = next
 	}
-	b.mu.Unlock()
+	b.unlock()
 	for _, s := range ended {
 		s.deliver()
 	}

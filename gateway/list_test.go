@@ -13,24 +13,6 @@ import (
 	"ramen/protocol"
 )
 
-// countAnew is how many messages wait for d, and how many of these its stream was pushed, counted one by one.
-func (d *device) countAnew(nowMS int64) (waiting, unacked int) {
-	for i := range protocol.Lanes {
-		l := d.mb.laneLocked(i)
-		for at := l.after(d.acked.At[i]); at < len(l.entries); at++ {
-			e := l.entries[at]
-			if e.msg.ExpiresMS <= nowMS || !e.pendingFor(d) {
-				continue
-			}
-			waiting++
-			if d.stream != nil && !d.readLocked(i).Less(e.pos) {
-				unacked++
-			}
-		}
-	}
-	return waiting, unacked
-}
-
 // Whatever happens to messages and devices, a list says what counting one by one says.
 func TestFix20ListSaysWhatIsThere(t *testing.T) {
 	seed := rand.Uint64()
@@ -93,12 +75,10 @@ func TestFix20ListSaysWhatIsThere(t *testing.T) {
 				t.Fatal(err)
 			}
 			for _, l := range listed {
-				b := w.g.shards[w.route(alice).Shard].mailboxes[alice]
-				b.mu.Lock()
-				waiting, unacked := b.deviceLocked(l.ID).countAnew(w.g.nowMS())
-				b.mu.Unlock()
-				if l.Pending != waiting || l.Unacked != unacked {
-					t.Fatalf("step %d: %s is listed with %d waiting, %d unacked; there are %d and %d", step, l.ID, l.Pending, l.Unacked, waiting, unacked)
+				s := w.look()
+				d := s.Device(l.ID)
+				if l.Pending != d.Pending || l.Unacked != d.Unacked {
+					t.Fatalf("step %d: %s is listed with %d waiting, %d unacked; there are %d and %d", step, l.ID, l.Pending, l.Unacked, d.Pending, d.Unacked)
 				}
 			}
 		}
@@ -143,7 +123,7 @@ func TestFix20NobodyWaitsForAWholeMailbox(t *testing.T) {
 	}{
 		{"check", func(w *world) error { return w.g.Check() }},
 		{"expiry", func(w *world) error {
-			b := w.g.shards[w.route(alice).Shard].mailboxes[alice]
+			b := w.g.shards[w.route(alice).Shard].boxes[alice]
 			b.sweep(time.Now().Add(time.Hour).UnixMilli())
 			if n := len(w.waiting()); n > 0 {
 				return fmt.Errorf("%d messages have not expired", n)
@@ -175,7 +155,7 @@ func TestFix20NobodyWaitsForAWholeMailbox(t *testing.T) {
 
 // longestWait is the longest time for which alice's mailbox could not be had while run ran.
 func longestWait(t *testing.T, w *world, run func(*world) error) time.Duration {
-	b := w.g.shards[w.route(alice).Shard].mailboxes[alice]
+	b := w.g.shards[w.route(alice).Shard].boxes[alice]
 	started, stop, longest := make(chan struct{}), make(chan struct{}), make(chan time.Duration)
 	go func() {
 		most := time.Duration(0)

@@ -3,6 +3,7 @@ package gateway
 import (
 	"github.com/prometheus/client_golang/prometheus"
 
+	"ramen/gateway/mailbox"
 	"ramen/protocol"
 )
 
@@ -39,7 +40,7 @@ func newMetrics(r prometheus.Registerer, g *Gateway) *metrics {
 		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "ramen_gateway_lane_messages", Help: "Messages waiting in memory, by priority.",
 			ConstLabels: prometheus.Labels{"priority": protocol.LanePriority(i).String()},
-		}, func() float64 { return float64(g.ledger.waiting[i].Load()) })
+		}, func() float64 { return float64(g.common.Ledger.Waiting[i].Load()) })
 	}
 	all := []prometheus.Collector{m.append, m.appendMessages, m.storeErrors, m.turned, refused}
 	for i := range m.refused {
@@ -60,25 +61,25 @@ func (g *Gateway) collectors() []prometheus.Collector {
 	gauge := func(name, help string, read func() int64) prometheus.Collector {
 		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "ramen_gateway_" + name, Help: help}, func() float64 { return float64(read()) })
 	}
-	l := &g.ledger
+	l := &g.common.Ledger
 	return []prometheus.Collector{
-		counter("messages_accepted_total", "Messages accepted: durable in the store.", l.accepted.Load),
-		counter("messages_loaded_total", "Messages that came back into memory from the store.", l.loaded.Load),
-		counter("messages_acked_total", "Messages that every known device they were for has acked.", l.ended[fateAcked].Load),
-		counter("messages_expired_total", "Messages whose time was over.", l.ended[fateExpired].Load),
-		counter("messages_collapsed_total", "Messages that a newer one of their collapse key replaced.", l.ended[fateCollapsed].Load),
-		counter("messages_recalled_total", "Messages that their publisher took back.", l.ended[fateRecalled].Load),
-		counter("messages_unloaded_total", "Messages that left memory and wait in the store.", l.unloaded.Load),
+		counter("messages_accepted_total", "Messages accepted: durable in the store.", l.Accepted.Load),
+		counter("messages_loaded_total", "Messages that came back into memory from the store.", l.Loaded.Load),
+		counter("messages_acked_total", "Messages that every known device they were for has acked.", l.Ended[mailbox.Acked].Load),
+		counter("messages_expired_total", "Messages whose time was over.", l.Ended[mailbox.Expired].Load),
+		counter("messages_collapsed_total", "Messages that a newer one of their collapse key replaced.", l.Ended[mailbox.Collapsed].Load),
+		counter("messages_recalled_total", "Messages that their publisher took back.", l.Ended[mailbox.Recalled].Load),
+		counter("messages_unloaded_total", "Messages that left memory and wait in the store.", l.Unloaded.Load),
 		gauge("messages_waiting", "Messages waiting in memory.", func() (n int64) {
-			for i := range l.waiting {
-				n += l.waiting[i].Load()
+			for i := range l.Waiting {
+				n += l.Waiting[i].Load()
 			}
 			return n
 		}),
-		gauge("mailboxes", "Users in memory.", g.boxes.Load),
-		gauge("devices", "Known devices of the users in memory.", g.devices.Load),
+		gauge("mailboxes", "Users in memory.", l.Mailboxes.Load),
+		gauge("devices", "Known devices of the users in memory.", l.Devices.Load),
 		gauge("streams", "Devices with a stream.", g.streams.Load),
-		gauge("waiting_bytes", "Memory of users, their waiting messages, remembered ids, devices and streams, in bytes, overhead included: what gateway.memory_bytes bounds.", g.memory.Load),
+		gauge("waiting_bytes", "Memory of users, their waiting messages, remembered ids, devices and streams, in bytes, overhead included: what gateway.memory_bytes bounds.", l.Memory.Load),
 		gauge("memory_limit_bytes", "What gateway.memory_bytes is in effect.", func() int64 { return g.cfg.MemoryBytes }),
 	}
 }

@@ -163,8 +163,8 @@ func TestNotResumedPushesEverythingUnacked(t *testing.T) {
 			"a bare seq":         counted(2, ""),
 			"an unknown stream":  counted(2, "s1.zz"),
 			"beyond what was":    counted(99, name),
-			"beyond the present": at(w.g.sealer.Seal(alice, "d", protocol.Cursor{Seq: 9, At: protocol.Positions{1: {Epoch: w.epoch, Micros: 1 << 60}}})),
-			"a later epoch's":    at(w.g.sealer.Seal(alice, "d", protocol.Cursor{Seq: 9, At: protocol.Positions{1: {Epoch: w.epoch + 1, Micros: 1}}})),
+			"beyond the present": at(w.g.common.Sealer.Seal(alice, "d", protocol.Cursor{Seq: 9, At: protocol.Positions{1: {Epoch: w.epoch, Micros: 1 << 60}}})),
+			"a later epoch's":    at(w.g.common.Sealer.Seal(alice, "d", protocol.Cursor{Seq: 9, At: protocol.Positions{1: {Epoch: w.epoch + 1, Micros: 1}}})),
 		} {
 			again := w.open("d", edit)
 			if again.opened.Resumed {

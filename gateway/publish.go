@@ -4,8 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
 
+	"ramen/gateway/mailbox"
 	"ramen/link"
 	"ramen/protocol"
 )
@@ -37,11 +37,11 @@ func (g *Gateway) Publish(ctx context.Context, batch []link.Publish) []link.Resu
 		}
 		j := jobs[c]
 		j.lane = min(j.lane, lane)
-		j.ops = append(j.ops, op{box: b, publish: p, at: i})
+		j.ops = append(j.ops, op{Op: mailbox.Op{Message: p.Message, Device: p.Device, Where: p.Where, TTLMS: p.TTLMS}, box: b, at: i})
 		written := writtenBytes(p)
 		j.bytes += int(written)
 		if len(p.Message.Headers)+len(p.Where) > 0 { // else it is about as much
-			written = max(written, publishBytes(p))
+			written = max(written, mailbox.MessageBytes(p.Message, p.Device, p.Where))
 		}
 		if j.held += written; j.bytes >= commitBytes || j.held >= commitBytes {
 			g.submit(g.committers[c], j)
@@ -64,7 +64,7 @@ func (g *Gateway) Publish(ctx context.Context, batch []link.Publish) []link.Resu
 func (g *Gateway) conclude(j *job, results []link.Result) {
 	<-j.done
 	for k := range j.ops {
-		results[j.ops[k].at] = j.ops[k].result
+		results[j.ops[k].at] = j.ops[k].result()
 	}
 	g.pushPublished(j)
 	for k := range j.ops {
@@ -74,7 +74,7 @@ func (g *Gateway) conclude(j *job, results []link.Result) {
 }
 
 // admitPublish finds the mailbox, and counts the publish against the user's rate. The mailbox is pinned on success.
-func (g *Gateway) admitPublish(ctx context.Context, p *link.Publish) (*mailbox, error) {
+func (g *Gateway) admitPublish(ctx context.Context, p *link.Publish) (*box, error) {
 	if err := ctx.Err(); err != nil { // of a batch whose loads took long: nobody waits for the rest
 		return nil, err
 	}
@@ -82,9 +82,9 @@ func (g *Gateway) admitPublish(ctx context.Context, p *link.Publish) (*mailbox, 
 	if err != nil {
 		return nil, err
 	}
-	b.mu.Lock()
-	wait, ok := b.publishes.take(g.nowUS(), g.cfg.PublishesPerSecond, g.cfg.PublishesBurst)
-	b.mu.Unlock()
+	b.lock()
+	wait, ok := b.TakePublish(g.nowUS())
+	b.unlock()
 	if !ok {
 		g.release(b)
 		return nil, &protocol.Error{Code: protocol.CodeResourceExhausted, RetryAfter: wait,
@@ -100,7 +100,7 @@ func (g *Gateway) submit(c *committer, j *job) {
 		return
 	}
 	for i := range j.ops {
-		j.ops[i].reject(refusal)
+		j.ops[i].Reject(refusal)
 	}
 	j.finish()
 }
@@ -125,30 +125,19 @@ func (g *Gateway) enqueue(c *committer, j *job) error {
 
 // pushPublished pushes to the streams of the users of a written job, in the publisher's own goroutine.
 func (g *Gateway) pushPublished(j *job) {
-	streams := streamsPool.Get().(*[]*stream)
-	var last *mailbox
+	all := streamsPool.Get().(*[]*stream)
+	var last *box
 	for i := range j.ops {
-		if j.ops[i].box == last {
-			continue
+		if b := j.ops[i].box; b != last {
+			last = b // rejected or not: what was in doubt before it may have been settled with it
+			b.appendStreams(all)
 		}
-		last = j.ops[i].box // rejected or not: what was unsure before it may have become sure with it
-		last.mu.Lock()
-		for d := last.devices; d != nil; d = d.next {
-			if d.stream != nil {
-				*streams = append(*streams, d.stream)
-			}
-		}
-		last.mu.Unlock()
 	}
-	for i, s := range *streams {
-		s.deliver()
-		(*streams)[i] = nil
-	}
-	*streams = (*streams)[:0]
-	streamsPool.Put(streams)
+	deliverTo(all)
 }
 
-var streamsPool = sync.Pool{New: func() any { return new([]*stream) }}
+// writtenBytes is what a publish has the store write, with what each costs beside its text.
+func writtenBytes(p *link.Publish) int64 { return mailbox.QuotaBytes(p.Message, p.Where) + 512 }
 
 // Recall takes a waiting message back.
 func (g *Gateway) Recall(ctx context.Context, at link.Route, user protocol.UserID, id protocol.MessageID) (bool, error) {
@@ -159,9 +148,9 @@ func (g *Gateway) Recall(ctx context.Context, at link.Route, user protocol.UserI
 	defer g.release(b)
 	j := g.newJob()
 	defer j.free()
-	j.ops = append(j.ops, op{box: b, recall: id})
+	j.ops = append(j.ops, op{Op: mailbox.Op{Recall: id}, box: b})
 	g.submit(g.committers[g.committerIndex(b.shard)], j)
 	<-j.done
 	g.pushPublished(j)
-	return j.ops[0].found, j.ops[0].result.Err
+	return j.ops[0].Found, j.ops[0].Err
 }

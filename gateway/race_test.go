@@ -182,7 +182,7 @@ func everythingAtOnce(t *testing.T, w *world, seed uint64) {
 		}
 		c.mu.Unlock()
 	}
-	if n := w.g.ledger.accepted.Load(); n < publishers*each {
+	if n := w.g.common.Ledger.Accepted.Load(); n < publishers*each {
 		t.Errorf("%d messages accepted", n)
 	}
 }

@@ -14,7 +14,7 @@ var ErrNotServing = errors.New("gateway: this process owns no users")
 // Serving answers nil while the gateway owns users, whatever their publishes are answered.
 func (g *Gateway) Serving() error {
 	for i := range g.shards {
-		if g.shards[i].epochNow() != 0 {
+		if g.shards[i].own.Load() != nil {
 			return nil
 		}
 	}
@@ -27,7 +27,7 @@ func (g *Gateway) Ready() error {
 		return err
 	}
 	high := protocol.PriorityHigh
-	if used, most := g.memory.Load(), g.cfg.MemoryBytes*memoryShare[high.Lane()]/100; used > most {
+	if used, most := g.common.Ledger.Memory.Load(), g.cfg.MemoryBytes*memoryShare[high.Lane()]/100; used > most {
 		return fmt.Errorf("gateway: the memory for waiting messages is full: %d of %d bytes", used, most)
 	}
 	switch s := g.store.(type) {

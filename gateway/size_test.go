@@ -5,6 +5,7 @@ import (
 	"testing/synctest"
 	"unsafe"
 
+	"ramen/gateway/mailbox"
 	"ramen/protocol"
 )
 
@@ -15,8 +16,8 @@ func TestWhatAnIdleUserTakesIsSmall(t *testing.T) {
 		what      string
 		size, max uintptr
 	}{
-		{"a mailbox", unsafe.Sizeof(mailbox{}), 176},
-		{"a device", unsafe.Sizeof(device{}), 144},
+		{"a mailbox", unsafe.Sizeof(box{}), 176},
+		{"a device", unsafe.Sizeof(mailbox.Device{}), 144},
 		{"a stream", unsafe.Sizeof(stream{}), 64},
 	} {
 		if c.size > c.max {
@@ -30,15 +31,13 @@ func TestIdleUserHoldsNothingOfItsMessages(t *testing.T) {
 	bubble(t, nil, func(t *testing.T, w *world) {
 		idle := func(when string) {
 			t.Helper()
-			b := w.g.shards[w.route(alice).Shard].mailboxes[alice]
-			b.mu.Lock()
-			defer b.mu.Unlock()
-			if b.lanes != nil || b.trouble != nil {
-				t.Errorf("%s: the mailbox has lanes: %t, trouble: %t", when, b.lanes != nil, b.trouble != nil)
+			s := w.look()
+			if s.Lanes || s.Recover {
+				t.Errorf("%s: the mailbox has lanes: %t, recovery: %t", when, s.Lanes, s.Recover)
 			}
-			for d := b.devices; d != nil; d = d.next {
-				if d.flow != nil {
-					t.Errorf("%s: device %s has a flow: pushed %v, read %v, acked %v", when, d.id, d.flow.pushed, d.flow.read, d.acked)
+			for _, d := range s.Devices {
+				if d.Inflight {
+					t.Errorf("%s: device %s has something in flight: pushed %v, acked %v", when, d.ID, d.Pushed, d.Acked)
 				}
 			}
 		}
@@ -88,26 +87,27 @@ func ackInSteps(t *testing.T, w *world, step int) {
 		w.accept(id, medium, to("a"))
 	}
 	synctest.Wait()
-	b := w.g.shards[w.route(alice).Shard].mailboxes[alice]
-	flowOf := func() flow {
-		b.mu.Lock()
-		defer b.mu.Unlock()
-		if d := b.deviceLocked("a"); d.flow != nil {
-			return *d.flow
+	inflight := func() mailbox.DeviceSnapshot {
+		s := w.look()
+		d := s.Device("a")
+		if d == nil || !d.Inflight {
+			t.Fatal("nothing is in flight: the test is of no use")
 		}
-		t.Fatal("there is no flow: the test is of no use")
-		return flow{}
+		return *d
 	}
-	begin := unsafe.SliceData(flowOf().sent)
+	room := inflight().SentRoom
 	for at := step; at < len(all); at += step {
 		r.ack(r.opened.Seq + protocol.Seq(at))
-		if f := flowOf(); len(f.sent) != len(all)-at || unsafe.SliceData(f.sent) != begin {
-			t.Fatalf("%d acked: %d are unacked, at the begin of their buffer: %t", at, len(f.sent), unsafe.SliceData(f.sent) == begin)
+		if d := inflight(); d.Sent != len(all)-at || d.SentRoom != room {
+			t.Fatalf("%d acked: %d are unacked, with room for %d; want all of the buffer, %d", at, d.Sent, d.SentRoom, room)
 		}
 	}
 	r.ackAll()
-	if f := flowOf(); len(f.sent) != 0 || f.bytes != 0 || cap(f.sent) > keptSent {
-		t.Errorf("the flow has %d pushes of %d bytes and room for %d; want none and at most %d", len(f.sent), f.bytes, cap(f.sent), keptSent)
+	if d := inflight(); d.Sent != 0 || d.SentBytes != 0 || d.SentRoom > keptSent {
+		t.Errorf("there are %d pushes of %d bytes and room for %d; want none and at most %d", d.Sent, d.SentBytes, d.SentRoom, keptSent)
 	}
 	other.ackAll()
 }
+
+// keptSent is the most unacked pushes that a device keeps room for.
+const keptSent = 64

@@ -9,15 +9,16 @@ import (
 	"sync"
 	"time"
 
+	"ramen/gateway/mailbox"
 	"ramen/store"
 )
 
-// saver writes lazily what may be lost without losing a message: where devices stand, and which entries nobody needs. Both
+// writeBehind writes lazily what may be lost without losing a message: where devices stand, and which entries nobody needs. Both
 // wait in their mailbox, which is pinned and queued until they are written.
 //
 // What expired is forgotten before the count of it is saved: a crash between the two tells a device of fewer losses than
 // there were, never of more. SPEC 2.2.
-type saver struct {
+type writeBehind struct {
 	g *Gateway
 
 	// order keeps a record that is saved at once from being overwritten by an older one under way. It is held across I/O:
@@ -26,10 +27,10 @@ type saver struct {
 
 	mu sync.Mutex
 	// guarded by mu
-	queue []*mailbox // the one that waits for longest first
-	added uint64     // to queue, in all
-	taken uint64     // from queue, in all
-	rests bool       // run waits for work, and not for time: a tick is a wake of an idle process
+	queue []*box // the one that waits for longest first
+	added uint64 // to queue, in all
+	taken uint64 // from queue, in all
+	rests bool   // run waits for work, and not for time: a tick is a wake of an idle process
 
 	work  chan struct{}     // of capacity 1: run need not rest any more
 	marks [saveSteps]uint64 // added at the last ticks; owned by run
@@ -42,49 +43,24 @@ const saveSteps = 50
 // half a millisecond.
 const savePortion = 256
 
-func (v *saver) init(g *Gateway) { v.g, v.work = g, make(chan struct{}, 1) }
+func (v *writeBehind) init(g *Gateway) { v.g, v.work = g, make(chan struct{}, 1) }
 
-// dirtyLocked notes that d's record is to be saved. The caller holds d's mailbox.
-func (v *saver) dirtyLocked(d *device) {
-	u := v.unsavedLocked(d.mb)
-	if u.next++; u.next >= len(u.devices) {
-		u.next = 0
+// enqueue has b written an interval later. The caller holds b, in which something has just become dirty.
+func (v *writeBehind) enqueue(b *box) {
+	v.g.pin(b)
+	v.mu.Lock()
+	v.queue = append(v.queue, b)
+	v.added++
+	if v.rests {
+		v.rests = false
+		v.work <- struct{}{} // empty: run has taken what was there before it rested
 	}
-	if len(u.devices) > 0 && u.devices[u.next] == d { // as where each of many messages is for all devices, in their order
-		return
-	}
-	if u.next = slices.Index(u.devices, d); u.next < 0 {
-		u.next = len(u.devices)
-		u.devices = append(u.devices, d)
-	}
+	v.mu.Unlock()
 }
 
-// forgetLocked notes that nobody needs entries of b any more. The caller holds b.
-func (v *saver) forgetLocked(b *mailbox, refs ...store.Ref) {
-	u := v.unsavedLocked(b)
-	u.forgets = append(u.forgets, refs...)
-}
-
-// unsavedLocked is what is to be written of b: at first nothing, but pinned and queued.
-func (v *saver) unsavedLocked(b *mailbox) *unsaved {
-	if b.unsaved == nil {
-		b.unsaved = &unsaved{box: b}
-		v.g.pin(b)
-		v.mu.Lock()
-		v.queue = append(v.queue, b)
-		v.added++
-		if v.rests {
-			v.rests = false
-			v.work <- struct{}{} // empty: run has taken what was there before it rested
-		}
-		v.mu.Unlock()
-	}
-	return b.unsaved
-}
-
-// run is the saver's goroutine. A mailbox is written an interval after something in it has changed: what changes meanwhile
+// run is the goroutine of the write-behind. A mailbox is written an interval after something in it has changed: what changes meanwhile
 // is one write.
-func (v *saver) run(ctx context.Context) {
+func (v *writeBehind) run(ctx context.Context) {
 	every := max(v.g.cfg.SaveInterval/saveSteps, time.Millisecond)
 	tick := time.NewTicker(every)
 	defer tick.Stop()
@@ -111,7 +87,7 @@ func (v *saver) run(ctx context.Context) {
 }
 
 // rest reports that nothing is queued. Then run waits for work, and what is queued from then on for an interval.
-func (v *saver) rest() bool {
+func (v *writeBehind) rest() bool {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if len(v.queue) > 0 {
@@ -125,7 +101,7 @@ func (v *saver) rest() bool {
 }
 
 // due is how many mailboxes have waited for an interval.
-func (v *saver) due(step int) int {
+func (v *writeBehind) due(step int) int {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	before := v.marks[step]
@@ -134,7 +110,7 @@ func (v *saver) due(step int) int {
 }
 
 // flush writes all that is to be saved by now.
-func (v *saver) flush(ctx context.Context, durable bool) error {
+func (v *writeBehind) flush(ctx context.Context, durable bool) error {
 	v.mu.Lock()
 	n := len(v.queue)
 	v.mu.Unlock()
@@ -143,7 +119,7 @@ func (v *saver) flush(ctx context.Context, durable bool) error {
 
 // flushOldest writes the n mailboxes that have waited for longest, in portions: on a small machine streams are served in
 // between. What fails is kept for the next time, but for shards that were given up.
-func (v *saver) flushOldest(ctx context.Context, n int, durable bool) error {
+func (v *writeBehind) flushOldest(ctx context.Context, n int, durable bool) error {
 	for ; n > 0; runtime.Gosched() {
 		done, err := v.flushSome(ctx, min(n, savePortion), durable)
 		if n -= done; err != nil || done == 0 {
@@ -154,7 +130,7 @@ func (v *saver) flushOldest(ctx context.Context, n int, durable bool) error {
 }
 
 // flushSome writes up to n mailboxes, and answers how many.
-func (v *saver) flushSome(ctx context.Context, n int, durable bool) (int, error) {
+func (v *writeBehind) flushSome(ctx context.Context, n int, durable bool) (int, error) {
 	v.order.Lock()
 	defer v.order.Unlock()
 	all := v.take(n)
@@ -167,12 +143,12 @@ func (v *saver) flushSome(ctx context.Context, n int, durable bool) (int, error)
 			if errors.Is(e, store.ErrFenced) {
 				v.g.fenced(owner)
 			} else if e != nil {
-				keep(some...)
+				putBack(some...)
 				err = e
 			}
 		}
 	case err != nil:
-		keep(all...)
+		putBack(all...)
 	}
 	for i := range all {
 		v.g.release(all[i].box)
@@ -180,19 +156,15 @@ func (v *saver) flushSome(ctx context.Context, n int, durable bool) (int, error)
 	return len(all), err
 }
 
-// unsaved is what is to be written of one mailbox.
-type unsaved struct {
-	box     *mailbox
-	devices []*device          // forgotten ones too
-	next    int                // in devices: the one that was dirtied last
-	records []store.DeviceSave // of devices, one each; as they were when they were taken
-	forgets []store.Ref        // whatever expired by the counts in records is among these, or was written before
-
-	leftovers []leftover // of the forgets, those with a key
+// write is what is to be written of one mailbox.
+type write struct {
+	box     *box
+	dirty   *mailbox.Dirty
+	records []store.DeviceSave // of its devices, as they were when they were taken
 }
 
 // take takes up to n mailboxes from the queue.
-func (v *saver) take(n int) []*unsaved {
+func (v *writeBehind) take(n int) []write {
 	v.mu.Lock()
 	boxes := v.queue[:min(len(v.queue), n)]
 	v.taken += uint64(len(boxes))
@@ -200,51 +172,48 @@ func (v *saver) take(n int) []*unsaved {
 		v.queue = nil
 	}
 	v.mu.Unlock()
-	all := make([]*unsaved, len(boxes))
+	all := make([]write, len(boxes))
 	records := make([]store.DeviceSave, 0, len(boxes)) // of all: small pieces would leave holes among what stays
 	for i, b := range boxes {
-		all[i], records = b.takeUnsaved(records)
+		all[i], records = b.takeDirty(records)
 	}
 	return all
 }
 
-// takeUnsaved takes what is to be written of b. Its records are appended to records.
-func (b *mailbox) takeUnsaved(records []store.DeviceSave) (*unsaved, []store.DeviceSave) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	u, before := b.unsaved, len(records)
-	b.unsaved = nil
-	for _, d := range u.devices {
-		records = append(records, d.saveLocked())
-	}
-	u.records = records[before:len(records):len(records)]
-	return u, records
+// takeDirty takes what is to be written of b. Its records are appended to records.
+func (b *box) takeDirty(records []store.DeviceSave) (write, []store.DeviceSave) {
+	b.lock()
+	defer b.unlock()
+	before := len(records)
+	dirty, records := b.TakeDirty(records, b.g.nowMS())
+	return write{b, dirty, records[before:len(records):len(records)]}, records
 }
 
-// keep puts back what could not be written. A mailbox that is gone has nobody to write it later.
-func keep(all ...*unsaved) {
-	for _, u := range all {
-		u.box.mu.Lock()
-		if saver := &u.box.g.saver; !u.box.gone {
-			now, more := saver.unsavedLocked(u.box), u.devices
-			if len(more) > len(now.devices) { // each is looked for among the others, which may be all that a long outage has seen
-				now.devices, more = more, now.devices
-			}
-			for _, d := range more {
-				saver.dirtyLocked(d)
-			}
-			saver.forgetLocked(u.box, u.forgets...)
-			now.leftovers = append(now.leftovers, u.leftovers...)
+// putBack makes dirty again what could not be written. A mailbox that was given up has nobody to write it later.
+func putBack(all ...write) {
+	for _, w := range all {
+		w.box.lock()
+		if !w.box.over.Load() {
+			w.box.PutBack(w.dirty)
 		}
-		u.box.mu.Unlock()
+		w.box.unlock()
+	}
+}
+
+// forgotten notes that the store has forgotten what w says.
+func (w *write) forgotten() {
+	w.box.lock()
+	defer w.box.unlock()
+	if !w.box.over.Load() {
+		w.box.Forgotten(w.dirty)
 	}
 }
 
 // byOwner is all, cut by shard.
-func byOwner(all []*unsaved) map[store.Owner][]*unsaved {
-	cut := make(map[store.Owner][]*unsaved)
+func byOwner(all []write) map[store.Owner][]write {
+	cut := make(map[store.Owner][]write)
 	for _, u := range all {
-		owner := u.box.owner()
+		owner := u.box.Owner
 		cut[owner] = append(cut[owner], u)
 	}
 	return cut
@@ -254,14 +223,14 @@ func byOwner(all []*unsaved) map[store.Owner][]*unsaved {
 const saveMost = 2048
 
 // write writes the forgets before all records.
-func (v *saver) write(ctx context.Context, all []*unsaved, durable bool) error {
+func (v *writeBehind) write(ctx context.Context, all []write, durable bool) error {
 	for rest := all; len(rest) > 0; runtime.Gosched() {
 		var forgets []store.Forget
 		some := rest
 		for n := 0; n < saveMost && len(rest) > 0; rest = rest[1:] {
-			if u := rest[0]; len(u.forgets) > 0 {
+			if u := rest[0]; len(u.dirty.Forgets()) > 0 {
 				forgets = append(forgets, u.forget())
-				n += len(u.forgets)
+				n += len(u.dirty.Forgets())
 			}
 		}
 		if len(forgets) == 0 {
@@ -271,7 +240,7 @@ func (v *saver) write(ctx context.Context, all []*unsaved, durable bool) error {
 			return fmt.Errorf("gateway: forget entries of %d users: %w", len(forgets), err)
 		}
 		for _, u := range some[:len(some)-len(rest)] {
-			u.box.forgotten(u.leftovers)
+			u.forgotten()
 		}
 	}
 	var records []store.DeviceSave
@@ -286,42 +255,37 @@ func (v *saver) write(ctx context.Context, all []*unsaved, durable bool) error {
 	return nil
 }
 
-func (v *saver) within(ctx context.Context, call func(context.Context) error) error {
+func (v *writeBehind) within(ctx context.Context, call func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, v.g.cfg.LoadTimeout)
 	defer cancel()
 	return call(ctx)
 }
 
-func (u *unsaved) forget() store.Forget {
-	return store.Forget{Owner: u.box.owner(), User: u.box.user, Refs: u.forgets}
+func (u *write) forget() store.Forget {
+	return store.Forget{Owner: u.box.Owner, User: u.box.User(), Refs: u.dirty.Forgets()}
 }
 
 // saveNow writes d's record durably before it returns, behind the forgets that its count of losses goes with.
-func (v *saver) saveNow(ctx context.Context, d *device) error {
+func (v *writeBehind) saveNow(ctx context.Context, b *box, d *mailbox.Device) error {
 	v.order.RLock()
 	defer v.order.RUnlock()
-	b := d.mb
 	b.saving.Lock()
 	defer b.saving.Unlock()
-	b.mu.Lock()
-	save := d.saveLocked()
-	now := &unsaved{box: b}
-	if b.unsaved != nil { // it stays queued: there may be more to write
-		now.forgets, b.unsaved.forgets = b.unsaved.forgets, nil
-		now.leftovers, b.unsaved.leftovers = b.unsaved.leftovers, nil
-	}
-	b.mu.Unlock()
+	b.lock()
+	save := d.Save(v.g.nowMS())
+	now := write{box: b, dirty: b.TakeForgets()} // the rest stays queued
+	b.unlock()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), v.g.cfg.AppendTimeout)
 	defer cancel()
-	if len(now.forgets) > 0 {
+	if now.dirty != nil {
 		if err := v.g.store.Forget(ctx, []store.Forget{now.forget()}); err != nil {
-			keep(now)
-			return v.g.storeError(b.owner(), "forget", err)
+			putBack(now)
+			return v.g.storeError(b.Owner, "forget", err)
 		}
-		b.forgotten(now.leftovers)
+		now.forgotten()
 	}
 	if err := v.g.store.SaveDevices(ctx, []store.DeviceSave{save}, true); err != nil {
-		return v.g.storeError(b.owner(), "save device", err)
+		return v.g.storeError(b.Owner, "save device", err)
 	}
 	return nil
 }

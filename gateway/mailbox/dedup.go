@@ -1,4 +1,4 @@
-package gateway
+package mailbox
 
 import (
 	"encoding/binary"
@@ -19,15 +19,15 @@ func hashID(key *[16]byte, id protocol.MessageID) idHash {
 	return idHash{a, b}
 }
 
-// seen remembers the ids of one user, each until its retention is over and its message has left. Guarded by the mailbox's mu.
-type seen struct {
+// dedup remembers the ids of one user, each until its retention is over and its message has left. Guarded like the mailbox.
+type dedup struct {
 	until map[idHash]int64 // Unix ms until which it is remembered at least; pending for one that is being appended
 }
 
 // pending marks an id whose append is under way.
 const pending int64 = 1<<63 - 1
 
-func (s *seen) get(h idHash) (untilMS int64, ok bool) {
+func (s *dedup) get(h idHash) (untilMS int64, ok bool) {
 	untilMS, ok = s.until[h]
 	return untilMS, ok
 }
@@ -35,7 +35,7 @@ func (s *seen) get(h idHash) (untilMS int64, ok bool) {
 // maxIDs is the most ids that are remembered of one user.
 const maxIDs = 1 << 20
 
-func (s *seen) bytes() int64 {
+func (s *dedup) bytes() int64 {
 	switch n := int64(len(s.until)); {
 	case n == 0:
 		return 0
@@ -46,36 +46,36 @@ func (s *seen) bytes() int64 {
 	}
 }
 
-func (s *seen) put(h idHash, untilMS int64) {
+func (s *dedup) put(h idHash, untilMS int64) {
 	if s.until == nil {
 		s.until = make(map[idHash]int64)
 	}
 	s.until[h] = untilMS
 }
 
-func (s *seen) drop(h idHash) { delete(s.until, h) }
+func (s *dedup) drop(h idHash) { delete(s.until, h) }
 
-// rememberLocked puts, dropLocked and sweepSeenLocked take ids, and count the memory.
-func (b *mailbox) rememberLocked(h idHash, untilMS int64) {
-	before := b.seen.bytes()
-	b.seen.put(h, untilMS)
-	b.g.memory.Add(b.seen.bytes() - before)
+// remember puts, drop and SweepIDs take ids, and count the memory.
+func (b *Mailbox) remember(h idHash, untilMS int64) {
+	before := b.dedup.bytes()
+	b.dedup.put(h, untilMS)
+	b.scope.Ledger.Memory.Add(b.dedup.bytes() - before)
 }
 
-func (b *mailbox) dropLocked(h idHash) {
-	before := b.seen.bytes()
-	b.seen.drop(h)
-	b.g.memory.Add(b.seen.bytes() - before)
+func (b *Mailbox) drop(h idHash) {
+	before := b.dedup.bytes()
+	b.dedup.drop(h)
+	b.scope.Ledger.Memory.Add(b.dedup.bytes() - before)
 }
 
-func (b *mailbox) sweepSeenLocked(nowMS int64) {
-	before := b.seen.bytes()
-	b.seen.sweep(nowMS)
-	b.g.memory.Add(b.seen.bytes() - before)
+func (b *Mailbox) SweepIDs(nowMS int64) {
+	before := b.dedup.bytes()
+	b.dedup.sweep(nowMS)
+	b.scope.Ledger.Memory.Add(b.dedup.bytes() - before)
 }
 
 // sweep forgets what is over. A message that still waits holds its id: its until is no earlier than its expiry.
-func (s *seen) sweep(nowMS int64) {
+func (s *dedup) sweep(nowMS int64) {
 	before := len(s.until)
 	for h, until := range s.until {
 		if until <= nowMS {
@@ -91,3 +91,6 @@ func (s *seen) sweep(nowMS int64) {
 		s.until = left
 	}
 }
+
+// hash is id's hash under the store's secret.
+func (c *Common) hash(id protocol.MessageID) idHash { return hashID(&c.Identity.Key, id) }

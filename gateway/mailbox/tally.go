@@ -1,4 +1,4 @@
-package gateway
+package mailbox
 
 import (
 	"slices"
@@ -7,10 +7,10 @@ import (
 )
 
 // tally is what waits for one device, kept as it changes: counting it anew for every device of a full mailbox would hold up
-// whoever else needs that mailbox, the committer among them. Guarded by the mailbox's mu.
+// whoever else needs that mailbox, the committer among them. Guarded like the mailbox.
 type tally struct {
 	named    int32 // live entries that name the device, not acked by it, without those that where has turned it away from
-	unlikely int32 // of these, those that are not judged yet and whose where does not match the context that it has now
+	unlikely int32 // of these, those that are not evaluated yet and whose where does not match the context that it has now
 }
 
 // waiting is how many messages wait for the device, as far as anybody knows.
@@ -39,17 +39,17 @@ func (l *lanes) beginTallies(devices int) {
 	l.changes++
 }
 
-// tallyLocked is d's own, while something is in the lanes.
-func (d *device) tallyLocked() *tally {
-	l := d.mb.lanes
+// tally is d's own, while something is in the lanes.
+func (d *Device) tally() *tally {
+	l := d.box.lanes
 	if l.last.device != d {
-		l.last.device, l.last.place = d, d.mb.placeLocked(d)
+		l.last.device, l.last.place = d, d.box.indexOf(d)
 	}
 	return &l.tallies[l.last.place]
 }
 
-// tallyEntryLocked counts a new entry for those that it names, and says for how many it is.
-func (b *mailbox) tallyEntryLocked(e *entry) (devices int) {
+// tallyEntry counts a new entry for those that it names, and says for how many it is.
+func (b *Mailbox) tallyEntry(e *entry) (devices int) {
 	b.lanes.changes++
 	if e.where != nil {
 		b.lanes.wheres++
@@ -69,8 +69,8 @@ func (b *mailbox) tallyEntryLocked(e *entry) (devices int) {
 	return devices
 }
 
-// untallyEntryLocked takes an entry that is about to leave off those who still wait for it.
-func (b *mailbox) untallyEntryLocked(e *entry) {
+// untallyEntry takes an entry that is about to leave off those who still wait for it.
+func (b *Mailbox) untallyEntry(e *entry) {
 	b.lanes.changes++
 	if e.where != nil {
 		b.lanes.wheres--
@@ -85,12 +85,12 @@ func (b *mailbox) untallyEntryLocked(e *entry) {
 }
 
 // waitsFor reports whether e.waiting counts d.
-func (e *entry) waitsFor(d *device) bool {
-	return e.targets(d.id) && d.acked.At[e.msg.Priority.Lane()].Less(e.pos) && e.verdicts[d.id] != unwanted
+func (e *entry) waitsFor(d *Device) bool {
+	return e.targets(d.id) && d.acked.At[e.msg.Priority.Lane()].Less(e.pos) && e.matches[d.id] != excluded
 }
 
-// tallyDeviceLocked counts what waits for a device that has just been linked: the last.
-func (b *mailbox) tallyDeviceLocked(d *device) {
+// tallyDevice counts what waits for a device that has just been linked: the last.
+func (b *Mailbox) tallyDevice(d *Device) {
 	if b.lanes == nil {
 		return
 	}
@@ -107,29 +107,29 @@ func (b *mailbox) tallyDeviceLocked(d *device) {
 	b.lanes.tallies = append(b.lanes.tallies, t)
 }
 
-// untallyDeviceLocked is for a device that is about to be unlinked.
-func (b *mailbox) untallyDeviceLocked(d *device) {
+// untallyDevice is for a device that is about to be unlinked.
+func (b *Mailbox) untallyDevice(d *Device) {
 	if b.lanes != nil {
 		b.lanes.changes++
 		b.lanes.last.device = nil
-		i := b.placeLocked(d)
+		i := b.indexOf(d)
 		b.lanes.tallies = slices.Delete(b.lanes.tallies, i, i+1)
 	}
 }
 
-// changeLocked gives d another context. What where has not judged yet may be for it now, or no longer.
-func (d *device) changeLocked(c *protocol.DeviceContext) {
+// setContext gives d another context. What where has not evaluated yet may be for it now, or no longer.
+func (d *Device) setContext(c *protocol.DeviceContext) {
 	same := d.context.Equal(c)
 	if !same {
-		d.mb.g.memory.Add(knownBytes(d.id, c) - knownBytes(d.id, d.context))
+		d.box.scope.Ledger.Memory.Add(knownBytes(d.id, c) - knownBytes(d.id, d.context))
 	}
 	d.context = c
-	l := d.mb.lanes
+	l := d.box.lanes
 	if same || l == nil || l.wheres == 0 {
 		return
 	}
 	l.changes++
-	t := d.tallyLocked()
+	t := d.tally()
 	t.unlikely = 0
 	for i := range l.at {
 		entries := l.at[i].entries
@@ -141,13 +141,13 @@ func (d *device) changeLocked(c *protocol.DeviceContext) {
 	}
 }
 
-// unackedLiveLocked is how much of what waits for d was pushed on its stream.
-func (d *device) unackedLiveLocked() (n int) {
-	if d.stream == nil || d.flow == nil {
+// Unacked is how much of what waits for d was pushed on its stream.
+func (d *Device) Unacked() (n int) {
+	if d.window == nil || d.inflight == nil {
 		return 0
 	}
-	for _, s := range d.flow.sent {
-		if e := d.mb.laneLocked(int(s.lane)).find(s.pos); e != nil && !e.dead {
+	for _, s := range d.inflight.sent {
+		if e := d.box.lane(int(s.lane)).find(s.pos); e != nil && !e.dead {
 			n++
 		}
 	}

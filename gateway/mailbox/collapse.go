@@ -1,4 +1,4 @@
-package gateway
+package mailbox
 
 import (
 	"encoding/binary"
@@ -54,19 +54,19 @@ type leftover struct {
 	ref store.Ref
 }
 
-// leftLocked notes an entry of key that has left memory, and that the store forgets a little later.
-func (b *mailbox) leftLocked(key collapseKey, ref store.Ref) {
-	l := b.makeLanesLocked()
+// addLeftover notes an entry of key that has left memory, and that the store forgets a little later.
+func (b *Mailbox) addLeftover(key collapseKey, ref store.Ref) {
+	l := b.makeLanes()
 	if l.leftovers == nil {
 		l.leftovers = make(map[collapseKey][]store.Ref)
 	}
 	l.leftovers[key] = append(l.leftovers[key], ref)
-	u := b.g.saver.unsavedLocked(b)
-	u.leftovers = append(u.leftovers, leftover{key, ref})
+	d := b.makeDirty()
+	d.leftovers = append(d.leftovers, leftover{key, ref})
 }
 
-// leftoverGoneLocked notes that the store has forgotten x, or that an append has killed it.
-func (b *mailbox) leftoverGoneLocked(x leftover) {
+// dropLeftover notes that the store has forgotten x, or that an append has killed it.
+func (b *Mailbox) dropLeftover(x leftover) {
 	if b.lanes == nil {
 		return
 	}
@@ -81,30 +81,14 @@ func (b *mailbox) leftoverGoneLocked(x leftover) {
 	}
 }
 
-// forgotten notes what the store has forgotten.
-func (b *mailbox) forgotten(all []leftover) {
-	if len(all) == 0 {
-		return
-	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.gone {
-		return
-	}
-	for _, x := range all {
-		b.leftoverGoneLocked(x)
-	}
-	b.trimLocked()
-}
-
-// carryLocked has the step kill what the store may still have of e's key, and memory has not.
-func (s *step) carryLocked(e *entry) {
+// carry has the step kill what the store may still have of e's key, and memory has not.
+func (s *Step) carry(e *entry) {
 	l := s.box.lanes
 	if e.msg.CollapseKey == "" || l == nil || len(l.leftovers) == 0 {
 		return
 	}
 	key := e.collapseKey()
-	if s.fresh[key] != nil {
+	if s.latestByKey[key] != nil {
 		return // what was added of the key before kills them, in this same write
 	}
 	for _, ref := range l.leftovers[key] {
@@ -112,8 +96,8 @@ func (s *step) carryLocked(e *entry) {
 	}
 }
 
-// dropReplacedLocked takes the entries out of what was loaded that were replaced: all but the newest of each key.
-func (b *mailbox) dropReplacedLocked(loaded []store.Entry) (left []store.Entry) {
+// dropReplaced takes the entries out of what was loaded that were replaced: all but the newest of each key.
+func (b *Mailbox) dropReplaced(loaded []store.Entry) (left []store.Entry) {
 	newest, keyed := newestOfKeys(loaded)
 	if len(newest) == keyed {
 		return loaded
@@ -125,11 +109,12 @@ func (b *mailbox) dropReplacedLocked(loaded []store.Entry) (left []store.Entry) 
 			left = append(left, *k)
 			continue
 		}
-		b.g.ledger.loaded.Add(1)
-		b.g.ledger.ended[fateCollapsed].Add(1)
+		b.scope.Ledger.Loaded.Add(1)
+		b.scope.Ledger.Ended[Collapsed].Add(1)
 		ref := store.Ref{Priority: k.Message.Priority, Position: k.Position}
-		b.g.saver.forgetLocked(b, ref)
-		b.leftLocked(key, ref)
+		x := b.makeDirty()
+		x.forgets = append(x.forgets, ref)
+		b.addLeftover(key, ref)
 	}
 	return left
 }

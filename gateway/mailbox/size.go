@@ -1,7 +1,6 @@
-package gateway
+package mailbox
 
 import (
-	"ramen/link"
 	"ramen/protocol"
 )
 
@@ -57,8 +56,8 @@ func textsBytes(m map[string]string) (bytes int64) {
 	return bytes + mapBytes(len(m), 34)
 }
 
-// messageBytes is a message that waits, with whom it is for.
-func messageBytes(m *protocol.Message, device protocol.DeviceID, where map[string]string) int64 {
+// MessageBytes is a message that waits, with whom it is for.
+func MessageBytes(m *protocol.Message, device protocol.DeviceID, where map[string]string) int64 {
 	n := entryBytes + textBytes(len(m.ID)) + textBytes(len(m.Type)) + textBytes(len(m.Payload)) + textBytes(len(device)) +
 		textsBytes(m.Headers) + textsBytes(where)
 	if m.ContentType != protocol.ContentTypeJSON { // else it is the constant
@@ -70,14 +69,8 @@ func messageBytes(m *protocol.Message, device protocol.DeviceID, where map[strin
 	return n
 }
 
-// publishBytes is what a publish will take.
-func publishBytes(p *link.Publish) int64 { return messageBytes(p.Message, p.Device, p.Where) }
-
-// writtenBytes is what a publish has the store write, with what each costs beside its text.
-func writtenBytes(p *link.Publish) int64 { return quotaBytes(p.Message, p.Where) + 512 }
-
-// verdictsBytes is what where said of n devices.
-func verdictsBytes(n int) int64 { return mapBytes(n, 25) }
+// matchesBytes is what where said of n devices.
+func matchesBytes(n int) int64 { return mapBytes(n, 25) }
 
 // knownBytes is a known device.
 func knownBytes(id protocol.DeviceID, c *protocol.DeviceContext) int64 {
@@ -89,9 +82,9 @@ func knownBytes(id protocol.DeviceID, c *protocol.DeviceContext) int64 {
 		textBytes(len(c.Model)) + textBytes(len(c.Locale)) + textsBytes(c.Labels)
 }
 
-// quotaBytes is what a message counts against mailbox_bytes: payload and headers (SPEC 1), and where, which is as long and as
+// QuotaBytes is what a message counts against mailbox_bytes: payload and headers (SPEC 1), and where, which is as long and as
 // much a publisher's to choose. What else a message takes counts against memory_bytes alone.
-func quotaBytes(m *protocol.Message, where map[string]string) int64 {
+func QuotaBytes(m *protocol.Message, where map[string]string) int64 {
 	n := len(m.Payload)
 	if len(m.Headers)+len(where) > 0 { // a map costs as much to walk where it is empty
 		n += protocol.HeadersSize(m.Headers) + protocol.HeadersSize(where)
@@ -99,47 +92,47 @@ func quotaBytes(m *protocol.Message, where map[string]string) int64 {
 	return int64(n)
 }
 
-// bytesLocked is what b holds: the recount of what was added to the gateway's memory for it.
-func (b *mailbox) bytesLocked() int64 {
-	n := boxBytes + textBytes(len(b.user)) + b.seen.bytes() + b.heldLocked()
+// held is what b holds: the recount of what was added to the gateway's memory for it.
+func (b *Mailbox) held() int64 {
+	n := boxBytes + textBytes(len(b.user)) + b.dedup.bytes() + b.heldByLanes()
 	for d := b.devices; d != nil; d = d.next {
 		n += knownBytes(d.id, d.context)
-		if d.stream != nil {
+		if d.window != nil {
 			n += streamBytes(d.transport)
 		}
-		if d.flow != nil {
-			n += d.flow.held
+		if d.inflight != nil {
+			n += d.inflight.held
 		}
 	}
 	return n
 }
 
-// heldLocked is what the lanes hold.
-func (b *mailbox) heldLocked() int64 {
+// heldByLanes is what the lanes hold.
+func (b *Mailbox) heldByLanes() int64 {
 	if b.lanes == nil {
 		return 0
 	}
 	return b.lanes.held
 }
 
-// holdLocked counts what the lanes hold more, or less.
-func (b *mailbox) holdLocked(bytes int64) {
+// hold counts what the lanes hold more, or less.
+func (b *Mailbox) hold(bytes int64) {
 	b.lanes.held += bytes
-	b.g.memory.Add(bytes)
+	b.scope.Ledger.Memory.Add(bytes)
 }
 
-// weighLocked counts the room of the unacked pushes of d, where it has changed.
-func (d *device) weighLocked() {
-	f := d.flow
+// recountInflight counts the room of the unacked pushes of d, where it has changed.
+func (d *Device) recountInflight() {
+	f := d.inflight
 	if now := int64(cap(f.sent)) * sentBytes; now != f.held {
-		d.mb.g.memory.Add(now - f.held)
+		d.box.scope.Ledger.Memory.Add(now - f.held)
 		f.held = now
 	}
 }
 
-// unsureBytesLocked is what of unknown outcome is in no lane.
-func (b *mailbox) unsureBytesLocked() (n int64) {
-	for _, s := range b.unsureLocked() {
+// inDoubtHeld is the memory of what is in doubt, which is in no lane.
+func (b *Mailbox) inDoubtHeld() (n int64) {
+	for _, s := range b.inDoubt() {
 		for _, e := range s.added {
 			n += int64(e.size)
 		}

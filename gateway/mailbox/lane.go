@@ -1,4 +1,4 @@
-package gateway
+package mailbox
 
 import (
 	"sort"
@@ -8,33 +8,33 @@ import (
 	"ramen/store"
 )
 
-// entry is one message in a lane, guarded by its mailbox's mu.
+// entry is one message in a lane, guarded like its mailbox.
 //
 // waiting counts the known devices that the entry is for and that have not acked it; a device that where has turned
 // away is not counted. An entry that nobody has acked stays although waiting is 0: the first device that comes may want it.
 type entry struct {
-	pos      protocol.Position
-	msg      *protocol.Message
-	device   protocol.DeviceID // empty: every device
-	where    map[string]string
-	verdicts map[protocol.DeviceID]verdict // of where, as far as judged; nil until then
-	size     int32                         // bytes that it holds, as it was counted (size.go)
-	quota    int32                         // bytes that count against mailbox_bytes
-	waiting  int32
-	acked    bool // by at least one device
-	killed   bool // by a write that is under way, or unsure
-	dead     bool // left the mailbox; awaits being trimmed from its lane
-	ended    fate // why, once dead
+	pos     protocol.Position
+	msg     *protocol.Message
+	device  protocol.DeviceID // empty: every device
+	where   map[string]string
+	matches map[protocol.DeviceID]match // of where, as far as evaluated; nil until then
+	size    int32                       // bytes that it holds, as it was counted (size.go)
+	quota   int32                       // bytes that count against mailbox_bytes
+	waiting int32
+	acked   bool    // by at least one device
+	killed  bool    // by a write that is under way, or in doubt
+	dead    bool    // left the mailbox; awaits being trimmed from its lane
+	removal Removal // why, once dead
 }
 
-// verdict is what where said of a device when the message was first the next to be pushed to it. It stands. SPEC 9.
-type verdict uint8
+// match is what where said of a device when the message was first the next to be pushed to it. It stands. SPEC 9.
+type match uint8
 
 const (
-	unjudged verdict = iota
-	unwanted
-	wanted
-	wantedAndPushed
+	unevaluated match = iota
+	excluded
+	matched
+	matchedAndPushed
 )
 
 // ref is what the store calls e.
@@ -43,18 +43,18 @@ func (e *entry) ref() store.Ref { return store.Ref{Priority: e.msg.Priority, Pos
 // targets reports whether e names d, whatever where says.
 func (e *entry) targets(id protocol.DeviceID) bool { return e.device == "" || e.device == id }
 
-// pendingFor reports whether e is for d as far as anybody knows: unjudged counts by the context that d has now.
-func (e *entry) pendingFor(d *device) bool {
+// pendingFor reports whether e is for d as far as anybody knows: what is not evaluated counts by the context that d has now.
+func (e *entry) pendingFor(d *Device) bool {
 	if e.dead || !e.targets(d.id) {
 		return false
 	}
 	if e.where == nil {
 		return true
 	}
-	switch e.verdicts[d.id] {
-	case unwanted:
+	switch e.matches[d.id] {
+	case excluded:
 		return false
-	case unjudged:
+	case unevaluated:
 		return d.context.Matches(e.where)
 	}
 	return true
@@ -70,10 +70,10 @@ type lane struct {
 type lanes struct {
 	at        [protocol.Lanes]lane
 	collapse  map[collapseKey]*entry      // the waiting entry of each key; nil until there was one
-	leftovers map[collapseKey][]store.Ref // what left of each key, and the store may still have (replaced.go); nil until there was one
+	leftovers map[collapseKey][]store.Ref // what left of each key, and the store may still have (collapse.go); nil until there was one
 	tallies   []tally                     // what waits for each device, in the order of the mailbox's devices
 	last      struct {                    // whose tally was asked for last: mostly it is the next too
-		device *device // nil: nobody's
+		device *Device // nil: nobody's
 		place  int
 	}
 	wheres  int    // live entries with where

@@ -1,0 +1,113 @@
+package mailbox
+
+import "ramen/protocol"
+
+// uncertainExpiry is a message that expired for a device of which nobody knows yet whether it had acked it: the device had a stream
+// when the process before this one died, and its last acks may not have been saved. Its cursor tells. Without one the message is
+// not counted: rather fewer losses than there were than one that never was. SPEC 2.2.
+type uncertainExpiry struct {
+	pos    protocol.Position
+	device protocol.DeviceID // empty: every device
+	lane   uint8
+}
+
+// addUncertain keeps e, which has just expired, for the opens of those who may have acked it. At most once a message.
+func (b *Mailbox) addUncertain(e *entry) {
+	x := uncertainExpiry{pos: e.pos, device: e.device, lane: uint8(e.msg.Priority.Lane())}
+	r := b.makeRecovery()
+	if l := r.uncertain; len(l) == 0 || l[len(l)-1] != x {
+		r.uncertain = append(l, x)
+	}
+}
+
+// countUncertain counts for d what expired and d has not acked, where d has said how far it came. known says that it has. After
+// that nothing is uncertain for d.
+func (b *Mailbox) countUncertain(d *Device, known bool, nowMS int64) {
+	if !d.uncleanShutdown {
+		return
+	}
+	if b.ExpiresBy(nowMS) {
+		b.Sweep(nowMS) // as long as it is uncertain for d
+	}
+	var list []uncertainExpiry
+	if b.recovery != nil {
+		list = b.recovery.uncertain
+	}
+	for _, x := range list {
+		if known && d.greeted && (x.device == "" || x.device == d.id) && d.acked.At[x.lane].Less(x.pos) {
+			d.expired++
+		}
+	}
+	d.uncleanShutdown = false
+	for other := b.devices; other != nil; other = other.next {
+		if other.uncleanShutdown {
+			return
+		}
+	}
+	if b.recovery != nil {
+		b.recovery.uncertain = nil
+		b.dropRecovery()
+	}
+}
+
+// recovery is what a mailbox keeps while the outcome of something is not known.
+type recovery struct {
+	inDoubt   []*Step           // writes with an unknown outcome, oldest first
+	bytes     int64             // of what is in doubt, as mailbox_bytes counts
+	uncertain []uncertainExpiry // what expired, for devices that may have acked it before a crash
+}
+
+// makeRecovery is b's recovery to add to.
+func (b *Mailbox) makeRecovery() *recovery {
+	if b.recovery == nil {
+		b.recovery = new(recovery)
+	}
+	return b.recovery
+}
+
+// dropRecovery ends the recovery if it is over.
+func (b *Mailbox) dropRecovery() {
+	if len(b.recovery.inDoubt)+len(b.recovery.uncertain) == 0 {
+		b.recovery = nil
+	}
+}
+
+// inDoubt are the writes with an unknown outcome, oldest first.
+func (b *Mailbox) inDoubt() []*Step {
+	if b.recovery == nil {
+		return nil
+	}
+	return b.recovery.inDoubt
+}
+
+// InDoubt reports whether the outcome of a write is unknown.
+func (b *Mailbox) InDoubt() bool { return len(b.inDoubt()) > 0 }
+
+// InDoubtBytes is how much is in doubt, as mailbox_bytes counts: it is written again with the next step.
+func (b *Mailbox) InDoubtBytes() int64 {
+	if b.recovery == nil {
+		return 0
+	}
+	return b.recovery.bytes
+}
+
+// endInDoubt notes that nothing is in doubt any more.
+func (b *Mailbox) endInDoubt() {
+	b.recovery.inDoubt, b.recovery.bytes = nil, 0
+	b.dropRecovery()
+}
+
+// abandonInDoubt gives up what is in doubt, and reports whether anything was.
+func (b *Mailbox) abandonInDoubt() bool {
+	steps := b.inDoubt()
+	for _, s := range steps {
+		for _, e := range s.added {
+			b.leave(e)
+		}
+	}
+	if len(steps) == 0 {
+		return false
+	}
+	b.endInDoubt()
+	return true
+}
