@@ -11,6 +11,7 @@ import (
 	"syscall"
 	"testing"
 	"time"
+	"unsafe"
 
 	"ramen/link"
 	"ramen/protocol"
@@ -88,20 +89,6 @@ func (k *keeper) Open(_ context.Context, _ link.Open, r link.Receiver) (link.Str
 	return creditLink{k: k}, link.Opened{Name: "s"}, nil
 }
 
-// BenchmarkHeartbeat is the wheel's part of a heartbeat: no socket.
-func BenchmarkHeartbeat(b *testing.B) {
-	s, stop := socketless(b, nil)
-	defer stop()
-	x, o := s.stand(protocol.TransportSSE, 4000, time.Time{})
-	now := s.clock.now()
-	b.ReportAllocs()
-	for range b.N {
-		now += 4000
-		o.beats = o.beats[:0]
-		x.visit(now)
-	}
-}
-
 // BenchmarkConnect is an open over SSE, hello included, client and all.
 func BenchmarkConnect(b *testing.B) {
 	x := newBench(b, func(_ *Config, d *Deps) { d.Router = &keeper{} })
@@ -122,27 +109,54 @@ func BenchmarkConnect(b *testing.B) {
 	}
 }
 
-func TestHeartbeatAllocatesNothing(t *testing.T) {
-	b := newBench(t, func(_ *Config, d *Deps) { d.Router = &keeper{} })
-	for _, d := range dialers[:1] {
-		want(t, d.dial(b, asking("u", d.name)), protocol.ServerHello)
+// A heartbeat is encoded and written without an allocation; package stream has the test of the timer.
+func TestWritingAHeartbeatAllocatesNothing(t *testing.T) {
+	b := newBench(t, nil)
+	c, device, err := pipe(t)
+	if err != nil {
+		t.Fatal(err)
 	}
-	w := dialSocket(b, asking("u", "w"), "ramen.v1.json")
-	want(t, w, protocol.ServerHello)
-	var all []*stream
-	b.s.wheel.mu.Lock()
-	for _, slot := range b.s.wheel.slots {
-		all = append(all, slot...)
+	go io.Copy(io.Discard, device)
+	conn, err := b.s.loop.Add(c, farewellOnly{})
+	if err != nil {
+		t.Fatal(err)
 	}
-	b.s.wheel.mu.Unlock()
-	for _, x := range all {
-		now := b.s.clock.now()
-		if n := testing.AllocsPerRun(100, func() {
-			now += int64(x.intervalMS)
-			x.heardMS = now
-			x.visit(now)
-		}); n > 0 {
-			t.Errorf("%v: %v allocations a heartbeat", x.transport, n)
+	for name, enc := range map[string]encoder{
+		"sse": chunkedLF, "sse-event": chunkedEvent, "sse-1.0": sseLF, "json": b.s.encoders.of(false, true), "proto": b.s.encoders.of(true, false),
+	} {
+		w := &wire{conn: conn, enc: enc}
+		if n := testing.AllocsPerRun(100, func() { w.WriteHeartbeat(1234567890123) }); n > 0 {
+			t.Errorf("%s: %v allocations a heartbeat", name, n)
+		}
+	}
+	conn.Close()
+}
+
+// pipe is both ends of a connection over loopback.
+func pipe(tb testing.TB) (near, far net.Conn, err error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, nil, err
+	}
+	defer l.Close()
+	if far, err = net.Dial("tcp", l.Addr().String()); err != nil {
+		return nil, nil, err
+	}
+	tb.Cleanup(func() { far.Close() })
+	near, err = l.Accept()
+	return near, far, err
+}
+
+// The sizes are classes of Go's allocator.
+func TestStreamIsSmall(t *testing.T) {
+	for _, c := range []struct {
+		what      string
+		size, max uintptr
+	}{
+		{"sse", unsafe.Sizeof(sseStream{}), 288}, {"ws", unsafe.Sizeof(wsStream{}), 320}, {"grpc", unsafe.Sizeof(grpcStream{}), 448},
+	} {
+		if c.size > c.max {
+			t.Errorf("%s takes %d bytes; want at most %d", c.what, c.size, c.max)
 		}
 	}
 }
@@ -200,3 +214,12 @@ func heap() int {
 	runtime.ReadMemStats(&m)
 	return int(m.HeapAlloc + m.StackInuse)
 }
+
+// idleLink is a gateway's end that does nothing.
+type idleLink struct{}
+
+func (idleLink) Credit(int)                      {}
+func (idleLink) Ack(protocol.Seq, string)        {}
+func (idleLink) Refresh(*protocol.DeviceContext) {}
+func (idleLink) Measured(uint32)                 {}
+func (idleLink) Close()                          {}

@@ -115,15 +115,15 @@ func TestHelloAndWhatWaitsAreOneWrite(t *testing.T) {
 			conn := new(wroteTo)
 			a := &wish{query: "user=u&device=d", chunks: true}
 			permit, _ := b.s.admission.Admit("")
-			x, lk, opened, ok := b.s.openEvents(t.Context(), nil, a, nil)
+			x, opened, ok := b.s.openEvents(t.Context(), nil, a, nil)
 			if !ok {
 				t.Fatal("it was refused")
 			}
 			if opened.Pending != (c.waiting > 0) {
 				t.Fatalf("pending %v", opened.Pending)
 			}
-			x.take(conn, a, lk, opened, permit)
-			x.stream.gone()
+			b.s.takeEvents(x, conn, a, opened, permit)
+			x.stream.OnGone()
 			pushes := c.waiting
 			if c.dropped {
 				pushes = 0

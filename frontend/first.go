@@ -31,8 +31,8 @@ func (s *Server) serveKnock(k *knock) bool {
 		s.lookAtPage(a.origin, a.host, path)
 		permit, refused := s.admission.AdmitFrom(k.c.Remote.Addr())
 		defer permit.Close()
-		if x, lk, opened, ok := s.openEvents(s.ctx, w, a, refused); ok {
-			x.take(w, a, lk, opened, permit.Move())
+		if x, opened, ok := s.openEvents(s.ctx, w, a, refused); ok {
+			s.takeEvents(x, w, a, opened, permit.Move())
 		}
 		w.close()
 		return true

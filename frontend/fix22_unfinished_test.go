@@ -4,12 +4,15 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"log/slog"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"ramen/frontend/admission"
+	"ramen/frontend/stream"
 	"ramen/frontend/ws"
 	"ramen/link"
 	"ramen/protocol"
@@ -73,22 +76,30 @@ func TestFix22UnfinishedMessagesAreBounded(t *testing.T) {
 // A message whose sender keeps its stream alive by pings ends after a minute.
 func TestFix22UnfinishedMessageHasADeadline(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s, stop := socketless(t, func(c *Config) { c.MaxAge = 0 })
-		defer stop()
-		s.unfinished = newUnfinished(1<<20, s.metrics.unfinished)
-		conn := new(wroteTo)
-		x := &wsStream{reader: ws.NewReader(false, 0)}
+		cfg := stream.Default()
+		cfg.MaxAge = 0
+		set, err := stream.NewSet(cfg, stream.Deps{Opener: newGateway(), Logger: slog.New(slog.DiscardHandler), Metrics: prometheus.NewRegistry()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer set.Close()
+		all := newUnfinished(1<<20, prometheus.NewGauge(prometheus.GaugeOpts{}))
+		x := &wsStream{reader: ws.NewReader(false, 0), unfinished: all}
 		encoders := newWSEncoders(ws.Default())
 		x.wire.enc = encoders.of(false, false)
-		permit, _ := s.admission.Admit("")
-		x.stream.init(s, &request{query{heartbeatMS: 4000}, identity{"u", "d", time.Time{}}}, protocol.TransportWS, wsOutlet{x})
-		x.stream.start(idleLink{}, link.Opened{Name: "s"}, permit, func(*protocol.Hello) (written, error) {
-			x.wire.conn = conn
-			return written{10, 0}, nil
+		x.stream.Init(set, &stream.Request{User: "u", Device: "d", HeartbeatMS: 4000}, protocol.TransportWS, wsOutlet{x})
+		x.stream.Start(stream.Opened{Link: idleLink{}, Opened: link.Opened{Name: "s"}}, admission.Permit{}, func(*protocol.Hello) (stream.WriteResult, error) {
+			x.wire.conn = new(wroteTo)
+			return stream.WriteResult{N: 10}, nil
 		})
-		ended := func() (is bool) {
-			x.stream.locked(func() { is = x.stream.state == closed })
-			return is
+		ended := func() bool {
+			live := false
+			x.stream.UnlessClosed(func() { live = true })
+			return !live
+		}
+		pass := func(d time.Duration) {
+			time.Sleep(d)
+			synctest.Wait()
 		}
 		x.Read(clientFrame(false, 2, []byte("{}")))
 		for at := 0; at < messageTime-3000; at += 3000 {
@@ -103,8 +114,8 @@ func TestFix22UnfinishedMessageHasADeadline(t *testing.T) {
 		if !ended() {
 			t.Fatal("it has not ended")
 		}
-		if err := s.unfinished.check(); err != nil || s.unfinished.bytes != 0 || !x.reader.Idle() {
-			t.Fatalf("it still holds %d bytes: %v", s.unfinished.bytes, err)
+		if err := all.check(); err != nil || all.bytes != 0 || !x.reader.Idle() {
+			t.Fatalf("it still holds %d bytes: %v", all.bytes, err)
 		}
 		x.Closed(nil)
 	})

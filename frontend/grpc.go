@@ -21,6 +21,7 @@ import (
 	"ramen/frontend/auth"
 	"ramen/frontend/h2"
 	"ramen/frontend/sock"
+	"ramen/frontend/stream"
 	"ramen/protocol"
 	"ramen/protocol/grpcstatus"
 	"ramen/protocol/ramenpb"
@@ -94,7 +95,7 @@ type finisher interface {
 
 // grpcStream is a device's stream over gRPC.
 type grpcStream struct {
-	stream stream
+	stream stream.Stream
 	wire   wire
 	conn   grpcConn
 }
@@ -102,15 +103,19 @@ type grpcStream struct {
 // grpcOutlet is the wire, and ends with a status.
 type grpcOutlet struct{ *grpcStream }
 
-func (g grpcOutlet) push(batch []protocol.Push, more bool) written { return g.wire.push(batch, more) }
-func (g grpcOutlet) heartbeat(unixMS int64) written                { return g.wire.heartbeat(unixMS) }
-func (g grpcOutlet) goaway(a *protocol.GoAway) written             { return g.wire.goaway(a) }
+func (g grpcOutlet) WritePushes(batch []protocol.Push, more bool) stream.WriteResult {
+	return g.wire.WritePushes(batch, more)
+}
+func (g grpcOutlet) WriteHeartbeat(unixMS int64) stream.WriteResult {
+	return g.wire.WriteHeartbeat(unixMS)
+}
+func (g grpcOutlet) WriteGoAway(a *protocol.GoAway) stream.WriteResult { return g.wire.WriteGoAway(a) }
 
-func (g grpcOutlet) end(reason protocol.Reason, detail string) {
+func (g grpcOutlet) End(reason protocol.Reason, detail string) {
 	g.conn.finish(grpcstatus.StreamEnd(reason, detail), false)
 }
 
-func (g grpcOutlet) abort(reason protocol.Reason, detail string) {
+func (g grpcOutlet) Abort(reason protocol.Reason, detail string) {
 	g.conn.finish(grpcstatus.StreamEnd(reason, detail), true)
 }
 
@@ -118,7 +123,7 @@ func (g grpcOutlet) abort(reason protocol.Reason, detail string) {
 func (g *grpcStream) Read([]byte) {}
 
 // Written implements sock.Handler.
-func (g *grpcStream) Written(n int) { g.stream.written(n) }
+func (g *grpcStream) Written(n int) { g.stream.OnWritten(n) }
 
 // Closed implements sock.Handler; it is not called.
 func (g *grpcStream) Closed(error) {}
@@ -178,12 +183,12 @@ func (d *devices) open(rpc ramenpb.Devices_StreamServer, g *grpcStream, permit *
 		return d.s.refuseError(rpc, err)
 	}
 	h2.Known(rpc.Context())
-	g.stream.init(d.s, q, protocol.TransportGRPC, grpcOutlet{g})
-	lk, opened, err := g.stream.ask(rpc.Context(), q)
+	g.stream.Init(d.s.streams, &q.Request, protocol.TransportGRPC, grpcOutlet{g})
+	opened, err := g.stream.Open(rpc.Context(), &q.Request)
 	if err != nil {
 		return d.s.refuseError(rpc, err)
 	}
-	g.stream.start(lk, opened, permit.Move(), func(h *protocol.Hello) (written, error) {
+	g.stream.Start(opened, permit.Move(), func(h *protocol.Hello) (stream.WriteResult, error) {
 		b := buffers.Get().(*[]byte)
 		*b = g.wire.enc.hello(*b, h)
 		return g.wire.write(b), nil
@@ -253,11 +258,11 @@ const keptInput = 256
 func (g *grpcStream) ended(err error) {
 	switch {
 	case errors.Is(err, io.EOF):
-		g.stream.bye()
+		g.stream.OnPeerClose()
 	case status.Code(err) == codes.ResourceExhausted: // a frame over the limit
-		g.stream.finish(protocol.ReasonTooBig, status.Convert(err).Message())
+		g.stream.Finish(protocol.ReasonTooBig, status.Convert(err).Message())
 	default:
-		g.stream.gone()
+		g.stream.OnGone()
 	}
 }
 
@@ -268,10 +273,10 @@ func (g *grpcStream) take(b []byte) bool {
 	if err == nil && f.Kind == protocol.FrameOpen {
 		err = &protocol.FrameError{Message: "the stream is open already: open another for another device"}
 	}
-	var a acks
-	if !g.stream.takeFrame(&f, err, &a) {
+	var a stream.Acks
+	if !g.stream.OnFrame(&f, err, &a) {
 		return false
 	}
-	g.stream.ack(&a)
+	g.stream.OnAcks(&a)
 	return true
 }

@@ -91,8 +91,8 @@ func (b *bench) close() {
 	if n := b.s.admission.Len(); n != 0 {
 		b.tb.Errorf("%d streams are counted after all have ended", n)
 	}
-	if n := b.s.wheel.len(); n != 0 {
-		b.tb.Errorf("%d streams are on the wheel after all have ended", n)
+	if n := b.s.streams.Len(); n != 0 {
+		b.tb.Errorf("%d streams have a timer after all have ended", n)
 	}
 	if n := b.s.unfinished.bytes; n != 0 {
 		b.tb.Errorf("%d bytes of unfinished messages are counted after all have ended", n)

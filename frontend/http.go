@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"ramen/frontend/stream"
 	"ramen/protocol"
 )
 
@@ -77,7 +78,7 @@ func (s *Server) readyz(w http.ResponseWriter, _ *http.Request) {
 // Ready answers nil while new streams are served, or says why they are not. SPEC 8.
 func (s *Server) Ready() error {
 	switch {
-	case s.draining.Load():
+	case s.streams.Draining():
 		return errors.New("draining")
 	case s.admission.Full():
 		return errors.New("as many streams are open as frontend.max_streams allows")
@@ -130,7 +131,7 @@ func protocolError(err error) *protocol.Error {
 	if errors.As(err, &e) {
 		return e
 	}
-	reason, detail := endOf(err)
+	reason, detail := stream.EndOf(err)
 	switch reason {
 	case protocol.ReasonUnavailable, protocol.ReasonSuperseded:
 		return protocol.Errorf(protocol.CodeUnavailable, "%s", detail)

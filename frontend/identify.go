@@ -7,11 +7,6 @@ import (
 	"ramen/protocol"
 )
 
-// Verifier says whose token it is: *auth.Tokens.
-type Verifier interface {
-	Verify(token string) (auth.Claims, error)
-}
-
 // identity is who is at the other end.
 type identity struct {
 	user    protocol.UserID
@@ -66,46 +61,4 @@ func developer(user, device string) (identity, error) {
 		return identity{}, err
 	}
 	return identity{user: protocol.UserID(user), device: protocol.DeviceID(device)}, nil
-}
-
-// refresh takes a new token and context on an open stream. SPEC 4, 6.
-func (s *stream) refresh(f *protocol.DeviceFrame) {
-	if f.Token != "" && s.srv.tokens != nil && !s.renew(f.Token) {
-		return
-	}
-	if f.Context == nil {
-		return
-	}
-	if err := protocol.CheckContext(f.Context); err != nil {
-		s.finish(endOf(err))
-		return
-	}
-	s.mu.Lock()
-	s.context = f.Context
-	lk := s.link
-	s.mu.Unlock()
-	if lk != nil {
-		lk.Refresh(f.Context)
-	} // else the re-open carries it
-}
-
-// renew moves the stream's end to the new token's; false where it ended the stream instead.
-func (s *stream) renew(token string) bool {
-	c, err := s.srv.tokens.Verify(token)
-	switch {
-	case err != nil:
-		s.finish(endOf(err))
-	case c.User != s.user():
-		s.finish(protocol.ReasonPermissionDenied, "the new token is another user's: open a stream of its own with it")
-	case c.Device != "" && c.Device != s.device():
-		s.finish(protocol.ReasonPermissionDenied, "the new token names another device: open a stream of its own with it")
-	default:
-		at := s.srv.clock.at(c.Expires)
-		s.mu.Lock()
-		s.expiresMS = at
-		s.mu.Unlock()
-		s.srv.wheel.sooner(s, at)
-		return true
-	}
-	return false
 }

@@ -7,25 +7,27 @@ import (
 	"time"
 
 	"ramen/frontend/admission"
+	"ramen/frontend/stream"
 	"ramen/protocol"
 )
 
-// pollStream is a stream that ends with its answer. SPEC 5. It is its own outlet: pushes are collected until the gateway
+// pollStream is a stream that ends with its answer. SPEC 5. It writes its frames itself: pushes are collected until the gateway
 // has no more to push at once, then answered together.
 type pollStream struct {
-	stream stream
-	some   chan struct{} // closed when there is something to answer, and more was promised
-	ready  chan struct{} // closed when it is to be answered
+	stream    stream.Stream
+	mostBytes int           // of an answer
+	some      chan struct{} // closed when there is something to answer, and more was promised
+	ready     chan struct{} // closed when it is to be answered
 
-	// guarded by stream.mu
+	// guarded by the stream's mutex until it has ended
 	answer protocol.PollAnswer
 	cost   int // of the messages
 	done   bool
 }
 
-var _ outlet = (*pollStream)(nil)
+var _ stream.FrameWriter = (*pollStream)(nil)
 
-func (p *pollStream) push(batch []protocol.Push, more bool) written {
+func (p *pollStream) WritePushes(batch []protocol.Push, more bool) stream.WriteResult {
 	n := 0
 	for i := range batch {
 		n += batch[i].Cost()
@@ -37,22 +39,22 @@ func (p *pollStream) push(batch []protocol.Push, more bool) written {
 		}
 		p.answer.Messages = append(p.answer.Messages, batch...)
 	}
-	if !more || p.cost >= p.stream.srv.cfg.PollBytes {
+	if !more || p.cost >= p.mostBytes {
 		p.signal()
 	}
-	return written{n, p.cost} // kept until it is answered, so that no credit goes back
+	return stream.WriteResult{N: n, Buffered: p.cost} // kept until it is answered, so that no credit goes back
 }
 
 // goaway is answered at once, and alone: what was collected stays unacked, and goes to the next stream.
-func (p *pollStream) goaway(g *protocol.GoAway) written {
+func (p *pollStream) WriteGoAway(g *protocol.GoAway) stream.WriteResult {
 	p.answer.Messages, p.answer.GoAway = nil, g
 	p.signal()
-	return written{}
+	return stream.WriteResult{}
 }
 
-func (p *pollStream) heartbeat(int64) written       { return written{} }
-func (p *pollStream) end(protocol.Reason, string)   { p.signal() }
-func (p *pollStream) abort(protocol.Reason, string) { p.signal() }
+func (p *pollStream) WriteHeartbeat(int64) stream.WriteResult { return stream.WriteResult{} }
+func (p *pollStream) End(protocol.Reason, string)             { p.signal() }
+func (p *pollStream) Abort(protocol.Reason, string)           { p.signal() }
 
 func (p *pollStream) signal() {
 	if !p.done {
@@ -77,26 +79,26 @@ func (s *Server) poll(w http.ResponseWriter, r *http.Request) {
 		s.fail(w, err)
 		return
 	}
-	p := &pollStream{some: make(chan struct{}), ready: make(chan struct{})}
-	p.stream.init(s, q, protocol.TransportPoll, p)
-	lk, opened, err := p.stream.ask(r.Context(), q)
+	p := &pollStream{mostBytes: s.cfg.PollBytes, some: make(chan struct{}), ready: make(chan struct{})}
+	p.stream.Init(s.streams, &q.Request, protocol.TransportPoll, p)
+	opened, err := p.stream.Open(r.Context(), &q.Request)
 	if err != nil {
 		s.fail(w, err)
 		return
 	}
-	p.stream.start(lk, opened, admission.Permit{}, func(h *protocol.Hello) (written, error) {
+	p.stream.Start(opened, admission.Permit{}, func(h *protocol.Hello) (stream.WriteResult, error) {
 		p.answer = protocol.PollAnswer{Resumed: h.Resumed, Stream: h.Stream, Expired: h.Expired, Cursor: opened.Cursor}
-		return written{}, nil
+		return stream.WriteResult{}, nil
 	})
 	wait := time.Duration(q.wait) * time.Second
 	if opened.Pending {
 		wait = max(wait, pollGrace)
 	}
 	if !p.wait(r.Context(), wait) {
-		p.stream.gone()
+		p.stream.OnGone()
 		return
 	}
-	p.stream.finish(protocol.ReasonNone, "")
+	p.stream.Finish(protocol.ReasonNone, "")
 	p.write(w)
 }
 
@@ -125,9 +127,7 @@ const pollWrite = 30 * time.Second
 
 // write answers. The stream has ended: nothing changes the answer any more.
 func (p *pollStream) write(w http.ResponseWriter) {
-	p.stream.mu.Lock()
 	a := &p.answer
-	p.stream.mu.Unlock()
 	if n := len(a.Messages); n > 0 {
 		a.Cursor = a.Messages[n-1].Cursor
 	}

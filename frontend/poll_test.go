@@ -3,13 +3,19 @@ package frontend
 import (
 	"encoding/json"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/url"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
+	"ramen/frontend/admission"
+	"ramen/frontend/stream"
 	"ramen/link"
 	"ramen/protocol"
 )
@@ -159,14 +165,12 @@ func TestPollsShareAConnection(t *testing.T) {
 
 // What an owner promised and cannot send any more, since the rest expired while it was lost, does not hold up what came.
 func TestPollAnswersWhatCameWhereTheRestIsGone(t *testing.T) {
-	s, stop := socketless(t, nil)
-	defer stop()
-	p, lk := s.ask(t)
+	p, lk := newPoll(t, newSet(t))
 	p.stream.Push([]protocol.Push{{Seq: 1, Cursor: "k1", Message: &protocol.Message{Priority: 1}}}, true)
 	if !p.wait(t.Context(), time.Hour) || len(p.answer.Messages) != 1 {
 		t.Fatalf("%+v", p.answer)
 	}
-	p.stream.finish(protocol.ReasonNone, "")
+	p.stream.Finish(protocol.ReasonNone, "")
 	if lk.closed != 1 {
 		t.Fatal("the stream is still open at its owner")
 	}
@@ -174,29 +178,51 @@ func TestPollAnswersWhatCameWhereTheRestIsGone(t *testing.T) {
 
 // SPEC 5: no messages beside a goaway. What came in the same moment stays unacked, and goes to the next stream.
 func TestPollThatIsToLeaveHasNoMessages(t *testing.T) {
-	s, stop := socketless(t, nil)
-	defer stop()
-	p, lk := s.ask(t)
-	s.draining.Store(true)
-	p.stream.visit(s.clock.now())
+	set := newSet(t)
+	p, lk := newPoll(t, set)
+	empty := make(chan struct{})
+	var draining sync.WaitGroup
+	draining.Go(func() { set.Drain(t.Context(), empty) })
+	<-p.ready
 	credit := lk.credit
 	p.stream.Push([]protocol.Push{{Seq: 1, Cursor: "k1", Message: &protocol.Message{Priority: 1}}}, false)
+	p.stream.Finish(protocol.ReasonNone, "")
 	if a := p.answer; a.GoAway == nil || a.GoAway.Reason != protocol.ReasonDrain || len(a.Messages) != 0 {
 		t.Fatalf("%+v", a)
 	}
 	if lk.credit != credit {
 		t.Fatal("the owner was asked for more")
 	}
-	p.stream.finish(protocol.ReasonNone, "")
+	close(empty)
+	draining.Wait()
 }
 
-// ask opens a poll without a socket.
-func (s *Server) ask(t *testing.T) (*pollStream, *ledgerLink) {
+// newSet is a Set without a server.
+func newSet(t *testing.T) *stream.Set {
 	t.Helper()
-	p, lk := &pollStream{some: make(chan struct{}), ready: make(chan struct{})}, &ledgerLink{}
-	permit, _ := s.admission.Admit("")
-	p.stream.init(s, &request{who: identity{user: "u", device: "d"}}, protocol.TransportPoll, p)
-	p.stream.start(lk, link.Opened{Name: "s"}, permit, func(*protocol.Hello) (written, error) { return written{}, nil })
+	set, err := stream.NewSet(stream.Default(), stream.Deps{Opener: newGateway(), Logger: slog.New(slog.DiscardHandler), Metrics: prometheus.NewRegistry()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(set.Close)
+	return set
+}
+
+// countLink is an owner's end of a stream that counts.
+type countLink struct {
+	idleLink
+	credit, closed int
+}
+
+func (l *countLink) Credit(n int) { l.credit += n }
+func (l *countLink) Close()       { l.closed++ }
+
+// newPoll opens a poll without a connection.
+func newPoll(t *testing.T, set *stream.Set) (*pollStream, *countLink) {
+	t.Helper()
+	p, lk := &pollStream{mostBytes: 1 << 20, some: make(chan struct{}), ready: make(chan struct{})}, &countLink{}
+	p.stream.Init(set, &stream.Request{User: "u", Device: "d"}, protocol.TransportPoll, p)
+	p.stream.Start(stream.Opened{Link: lk, Opened: link.Opened{Name: "s"}}, admission.Permit{}, func(*protocol.Hello) (stream.WriteResult, error) { return stream.WriteResult{}, nil })
 	return p, lk
 }
 

@@ -5,17 +5,15 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
-	"time"
 
+	"ramen/frontend/stream"
 	"ramen/protocol"
 )
 
 // The bounds of the parameters of SPEC 4 and 5.
 const (
-	minHeartbeat = time.Second
-	maxHeartbeat = 60 * time.Second
-	maxWait      = 60 // s
-	defaultWait  = 25 // s
+	maxWait     = 60 // s
+	defaultWait = 25 // s
 )
 
 // query is what a device asks for in a request's query, checked but for who it is.
@@ -187,8 +185,8 @@ func setHeartbeat(q *query, v string) error {
 }
 
 func checkHeartbeat(what string, ms uint32) error {
-	if ms < uint32(minHeartbeat.Milliseconds()) || ms > uint32(maxHeartbeat.Milliseconds()) {
-		return protocol.Invalidf("%s is out of range: it is a number of milliseconds from %d to %d", what, minHeartbeat.Milliseconds(), maxHeartbeat.Milliseconds())
+	if ms < uint32(stream.MinHeartbeat.Milliseconds()) || ms > uint32(stream.MaxHeartbeat.Milliseconds()) {
+		return protocol.Invalidf("%s is out of range: it is a number of milliseconds from %d to %d", what, stream.MinHeartbeat.Milliseconds(), stream.MaxHeartbeat.Milliseconds())
 	}
 	return nil
 }

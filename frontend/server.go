@@ -6,11 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
 	"net"
 	"net/http"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -19,15 +17,18 @@ import (
 	"ramen/frontend/h2"
 	"ramen/frontend/httpconn"
 	"ramen/frontend/sock"
+	"ramen/frontend/stream"
 	"ramen/link"
-	"ramen/protocol"
 )
 
 // Router asks the owner of a user: route.Router.
 type Router interface {
-	Open(ctx context.Context, o link.Open, to link.Receiver) (link.Stream, link.Opened, error)
+	stream.Opener
 	Ack(ctx context.Context, a link.Ack) error
 }
+
+// Verifier says whose token it is: *auth.Tokens.
+type Verifier = stream.Verifier
 
 // Deps is what a Server works with.
 type Deps struct {
@@ -50,21 +51,15 @@ type Server struct {
 	origins   origins
 	encoders  wsEncoders
 	paths     map[string]endpoint
-	clock     clock
 	date      *dates
 	loop      *sock.Loop
 	admission *admission.Control
-	guard     *h2.Guard // of the gRPC port
-	wheel     *wheel
-	reopens   *reopens
+	streams   *stream.Set
+	guard     *h2.Guard       // of the gRPC port
 	ctx       context.Context // over when the server closes
 	cancel    context.CancelFunc
-	turning   sync.WaitGroup // the wheel
 
 	unfinished *unfinished // of WebSockets
-
-	draining atomic.Bool // streams are asked to leave
-	closing  atomic.Bool // streams are ended
 
 	mu      sync.Mutex
 	closed  bool
@@ -79,6 +74,9 @@ func New(cfg Config, d Deps) (*Server, error) {
 	if d.Logger == nil {
 		d.Logger = slog.New(slog.DiscardHandler)
 	}
+	if d.Metrics == nil {
+		d.Metrics = prometheus.NewRegistry()
+	}
 	m, err := newMetrics(d.Metrics)
 	if err != nil {
 		return nil, fmt.Errorf("frontend: register metrics: %w", err)
@@ -92,16 +90,18 @@ func New(cfg Config, d Deps) (*Server, error) {
 		guard.Close()
 		return nil, fmt.Errorf("frontend: start socket loop: %w", err)
 	}
-	s := &Server{cfg: cfg, router: d.Router, tokens: d.Tokens, ready: d.Ready, log: d.Logger, metrics: m, loop: loop, guard: guard, clock: newClock(), date: new(dates)}
+	streams, err := stream.NewSet(cfg.Config, stream.Deps{Opener: d.Router, Tokens: d.Tokens, Logger: d.Logger, Metrics: d.Metrics})
+	if err != nil {
+		guard.Close()
+		return nil, errors.Join(err, loop.Close())
+	}
+	s := &Server{cfg: cfg, router: d.Router, tokens: d.Tokens, ready: d.Ready, log: d.Logger, metrics: m, loop: loop, guard: guard, streams: streams, date: new(dates)}
 	s.origins = newOrigins(&s.cfg)
 	s.encoders = newWSEncoders(cfg.WS)
 	s.paths = s.endpoints()
 	s.admission = admission.New(cfg.Limits)
 	s.ctx, s.cancel = context.WithCancel(context.Background())
-	s.wheel = newWheel(s.clock, (*stream).visit)
 	s.unfinished = newUnfinished(cfg.UnfinishedBytes, m.unfinished)
-	s.reopens = &reopens{ctx: s.ctx, limit: cfg.Reopens}
-	s.turning.Go(func() { s.wheel.run(s.ctx) })
 	return s, nil
 }
 
@@ -164,40 +164,7 @@ func (s *Server) serveDoor(h *http.Server, l net.Listener) error {
 	return err
 }
 
-// opened counts a stream that is live.
-func (s *Server) opened(x *stream, resumed bool) {
-	s.metrics.streams[x.transport].Inc()
-	s.metrics.opens[x.transport].Inc()
-	if resumed {
-		s.metrics.resumed[x.transport].Inc()
-	}
-	if s.debug() {
-		s.log.LogAttrs(s.ctx, slog.LevelDebug, "frontend: stream opened", slog.String("transport", x.transport.String()),
-			slog.String("user", string(x.user())), slog.String("device", string(x.device())), slog.Bool("resumed", resumed))
-	}
-}
-
-// ended counts one that is closed.
-func (s *Server) ended(x *stream, reason protocol.Reason) {
-	s.metrics.streams[x.transport].Dec()
-	s.metrics.ends[x.transport][reason].Inc()
-	x.permit.Close()
-}
-
 func (s *Server) debug() bool { return s.log.Enabled(s.ctx, slog.LevelDebug) }
-
-// ageLimit is when a stream that is opened now is asked to leave: less a random tenth, so that those that came together do
-// not leave together. SPEC 2.12.
-func (s *Server) ageLimit(now int64) int64 {
-	age := s.cfg.MaxAge.Milliseconds()
-	if age == 0 {
-		return 0
-	}
-	return now + age - rand.Int64N(age/10+1)
-}
-
-// reconnectMS is within what time a stream that is asked to leave is replaced. A fifth of the drain time is left to connect.
-func (s *Server) reconnectMS() uint32 { return uint32(max(s.cfg.DrainTime.Milliseconds()*4/5, 1)) }
 
 // closeWait bounds how long Close waits for what it has ended.
 const closeWait = 2 * time.Second
@@ -214,14 +181,12 @@ func (s *Server) Close() error {
 	s.mu.Unlock()
 
 	s.admission.Drain()
-	s.closing.Store(true)
 	ctx, cancel := context.WithTimeout(context.Background(), closeWait)
 	defer cancel()
-	s.leave(ctx, closeSpan)
+	s.streams.End(ctx, s.admission.Empty())
 	s.loop.Flush(ctx)
 	s.cancel()
-	s.turning.Wait()
-	s.reopens.close()
+	s.streams.Close()
 	s.guard.Close()
 	var errs []error
 	for _, h := range servers {

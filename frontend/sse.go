@@ -8,14 +8,14 @@ import (
 
 	"ramen/frontend/admission"
 	"ramen/frontend/sock"
-	"ramen/link"
+	"ramen/frontend/stream"
 	"ramen/protocol"
 )
 
 // sseStream is a stream of events. Over HTTP/1 the connection is taken from net/http after the request and costs no goroutine.
 // The answer to HTTP/1.1 is in chunked coding (chunk.go), that to HTTP/1.0 ends with the connection. SPEC 5.
 type sseStream struct {
-	stream  stream
+	stream  stream.Stream
 	wire    wire
 	ignored int // bytes that the device sent; owned by Read
 }
@@ -28,15 +28,15 @@ const maxIgnored = 64 << 10
 // Read implements sock.Handler: there is nothing that a device could say here.
 func (x *sseStream) Read(b []byte) {
 	if x.ignored += len(b); x.ignored > maxIgnored {
-		x.stream.finish(protocol.ReasonGone, "the device sent bytes that no one asked for")
+		x.stream.Finish(protocol.ReasonGone, "the device sent bytes that no one asked for")
 	}
 }
 
 // Written implements sock.Handler.
-func (x *sseStream) Written(n int) { x.stream.written(n) }
+func (x *sseStream) Written(n int) { x.stream.OnWritten(n) }
 
 // Closed implements sock.Handler.
-func (x *sseStream) Closed(error) { x.stream.gone() }
+func (x *sseStream) Closed(error) { x.stream.OnGone() }
 
 // receive serves GET /ramen/receive as net/http has read it.
 func (s *Server) receive(w http.ResponseWriter, r *http.Request) {
@@ -46,37 +46,37 @@ func (s *Server) receive(w http.ResponseWriter, r *http.Request) {
 	hijacker, ok := w.(http.Hijacker)
 	hijack := ok && r.ProtoMajor == 1
 	a.chunks = hijack && r.ProtoMinor >= 1 // else whoever writes the answer sees to its framing
-	x, lk, opened, ok := s.openEvents(r.Context(), w, a, refused)
+	x, opened, ok := s.openEvents(r.Context(), w, a, refused)
 	if !ok {
 		return
 	}
 	if hijack {
-		x.take(&hijacked{s: s, w: hijacker}, a, lk, opened, permit.Move())
+		s.takeEvents(x, &hijacked{s: s, w: hijacker}, a, opened, permit.Move())
 		return
 	}
-	x.serve(w, r, lk, opened)
+	x.serve(w, r, opened)
 }
 
 // openEvents opens a stream of events at the owner, or answers why not.
-func (s *Server) openEvents(ctx context.Context, w http.ResponseWriter, a *wish, refused *admission.Refusal) (*sseStream, link.Stream, link.Opened, bool) {
+func (s *Server) openEvents(ctx context.Context, w http.ResponseWriter, a *wish, refused *admission.Refusal) (*sseStream, stream.Opened, bool) {
 	if refused != nil {
 		s.metrics.refused[refused.Err.Code].Inc()
 		s.refuseEvents(w, refused.Reason, refused.Err.Message)
-		return nil, nil, link.Opened{}, false
+		return nil, stream.Opened{}, false
 	}
 	q, err := s.newRequest(a)
 	if err != nil {
 		s.fail(w, err)
-		return nil, nil, link.Opened{}, false
+		return nil, stream.Opened{}, false
 	}
-	x := &sseStream{wire: wire{enc: sseEncoderOf(a.chunks, q.beatEvent)}}
-	x.stream.init(s, q, protocol.TransportSSE, &x.wire)
-	lk, opened, err := x.stream.ask(ctx, q)
+	x := &sseStream{wire: wire{enc: sseEncoderOf(a.chunks, q.heartbeatEvents)}}
+	x.stream.Init(s.streams, &q.Request, protocol.TransportSSE, &x.wire)
+	opened, err := x.stream.Open(ctx, &q.Request)
 	if err != nil {
 		s.refuseReceive(w, err)
-		return nil, nil, link.Opened{}, false
+		return nil, stream.Opened{}, false
 	}
-	return x, lk, opened, true
+	return x, opened, true
 }
 
 // refuseReceive answers an owner that said no. An EventSource takes every status but 200 for final, so only what it must not
@@ -110,21 +110,21 @@ func eventHeaders(h http.Header) {
 	h.Set("X-Accel-Buffering", "no")
 }
 
-// take takes the connection over that a came on. What the device sent too early is dropped.
-func (x *sseStream) take(c taker, a *wish, lk link.Stream, opened link.Opened, permit admission.Permit) {
-	x.stream.start(lk, opened, permit, func(hello *protocol.Hello) (written, error) {
+// takeEvents takes the connection over that a came on. What the device sent too early is dropped.
+func (s *Server) takeEvents(x *sseStream, c taker, a *wish, opened stream.Opened, permit admission.Permit) {
+	x.stream.Start(opened, permit, func(hello *protocol.Hello) (stream.WriteResult, error) {
 		conn, err := c.take(x)
 		if err != nil {
 			x.wire.conn = noConn{}
-			return written{}, err
+			return stream.WriteResult{}, err
 		}
 		x.wire.conn = conn
 		b := buffers.Get().(*[]byte)
-		*b = x.stream.srv.appendEventHead(*b, a)
+		*b = s.appendEventHead(*b, a)
 		*b = x.wire.enc.hello(*b, hello)
-		return x.wire.greet(&x.stream, b, opened.Pending), nil
+		return x.wire.writeHello(b, opened.Pending), nil
 	})
-	x.wire.sent(&x.stream)
+	x.stream.Flush(x.wire.flush)
 }
 
 // appendEventHead appends the head of the answer to a. The connection ends with it in either framing: RFC 9112 6.3, 9.6.
@@ -144,7 +144,7 @@ func (s *Server) appendEventHead(b []byte, a *wish) []byte {
 }
 
 // serve writes to an HTTP/2 response: its handler waits here until the stream has ended, and keeps its permit until then.
-func (x *sseStream) serve(w http.ResponseWriter, r *http.Request, lk link.Stream, opened link.Opened) {
+func (x *sseStream) serve(w http.ResponseWriter, r *http.Request, opened stream.Opened) {
 	eventHeaders(w.Header())
 	w.WriteHeader(http.StatusOK)
 	h := &handlerWait{sseStream: x, ended: make(chan struct{})}
@@ -167,7 +167,7 @@ func (x *sseStream) serve(w http.ResponseWriter, r *http.Request, lk link.Stream
 			rc.SetWriteDeadline(time.Now()) // HTTP/2 resets the stream
 		}
 	}
-	x.stream.start(lk, opened, admission.Permit{}, func(hello *protocol.Hello) (written, error) {
+	x.stream.Start(opened, admission.Permit{}, func(hello *protocol.Hello) (stream.WriteResult, error) {
 		x.wire.conn = sock.Outbox(write, unblock, h, remoteAddr(r.RemoteAddr))
 		b := buffers.Get().(*[]byte)
 		*b = x.wire.enc.hello(*b, hello)
@@ -175,7 +175,7 @@ func (x *sseStream) serve(w http.ResponseWriter, r *http.Request, lk link.Stream
 	})
 	select {
 	case <-r.Context().Done():
-		x.stream.gone()
+		x.stream.OnGone()
 	case <-h.ended:
 	}
 	<-h.ended // nothing writes to w any more

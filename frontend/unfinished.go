@@ -119,10 +119,9 @@ func (x *wsStream) held() (over []*wsStream) {
 		return nil
 	}
 	x.partly = bytes > 0
-	s := x.stream.srv
-	now := s.clock.now()
-	beganMS, over := s.unfinished.hold(x, bytes, now)
-	if bytes > 0 && now-beganMS-s.wheel.pauses.since(beganMS) >= messageTime {
+	now := x.stream.NowMS()
+	beganMS, over := x.unfinished.hold(x, bytes, now)
+	if bytes > 0 && now-beganMS-x.stream.PausedMS(beganMS) >= messageTime {
 		over = append(over, x)
 	}
 	return over
@@ -134,7 +133,7 @@ func endUnfinished(over []*wsStream) {
 		x.begun.Lock()
 		x.drop()
 		x.begun.Unlock()
-		x.stream.finish(protocol.ReasonResourceExhausted, "a message of the device's is unfinished and holds up others: send messages in one piece, none for longer than a minute")
+		x.stream.Finish(protocol.ReasonResourceExhausted, "a message of the device's is unfinished and holds up others: send messages in one piece, none for longer than a minute")
 	}
 }
 

@@ -8,46 +8,52 @@ import (
 
 	"ramen/frontend/admission"
 	"ramen/frontend/sock"
+	"ramen/frontend/stream"
 	"ramen/frontend/ws"
-	"ramen/link"
 	"ramen/protocol"
 )
 
 // wsStream is a stream over a WebSocket. The connection is taken from net/http with the handshake and costs no goroutine.
 // SPEC 6.
 type wsStream struct {
-	stream stream
+	stream stream.Stream
 	wire   wire
 	reader ws.Reader  // owned by Read
 	begun  sync.Mutex // guards reader; held until what came with the handshake was read
+	code   int16      // guarded by the stream's mutex; the close code, if not the reason's: see noCode
 	proto  bool
-	partly bool // guarded by begun: it holds a part of a message. unfinished.go
-	code   int  // guarded by stream.mu; the close code, if not the reason's: see noCode
+	partly bool // guarded by begun: it holds a part of a message
+
+	unfinished *unfinished // of all WebSockets
 }
 
 // noCode is a close frame without a code, in answer to one.
 const noCode = -1
 
 var (
-	_ sock.Handler = (*wsStream)(nil)
-	_ outlet       = (*wsOutlet)(nil)
+	_ sock.Handler       = (*wsStream)(nil)
+	_ stream.FrameWriter = (*wsOutlet)(nil)
 )
 
 // wsOutlet is the wire, and ends with a close frame.
 type wsOutlet struct{ *wsStream }
 
-func (o wsOutlet) push(batch []protocol.Push, more bool) written { return o.wire.push(batch, more) }
-func (o wsOutlet) heartbeat(unixMS int64) written                { return o.wire.heartbeat(unixMS) }
-func (o wsOutlet) goaway(g *protocol.GoAway) written             { return o.wire.goaway(g) }
-func (o wsOutlet) abort(r protocol.Reason, detail string)        { o.wire.abort(r, detail) }
+func (o wsOutlet) WritePushes(batch []protocol.Push, more bool) stream.WriteResult {
+	return o.wire.WritePushes(batch, more)
+}
+func (o wsOutlet) WriteHeartbeat(unixMS int64) stream.WriteResult {
+	return o.wire.WriteHeartbeat(unixMS)
+}
+func (o wsOutlet) WriteGoAway(g *protocol.GoAway) stream.WriteResult { return o.wire.WriteGoAway(g) }
+func (o wsOutlet) Abort(r protocol.Reason, detail string)            { o.wire.Abort(r, detail) }
 
-func (o wsOutlet) end(reason protocol.Reason, detail string) {
+func (o wsOutlet) End(reason protocol.Reason, detail string) {
 	code := reason.CloseCode()
 	switch {
 	case o.code == noCode:
 		code, detail = 0, ""
 	case o.code != 0:
-		code = o.code
+		code = int(o.code)
 	}
 	if o.code == 0 && detail == "" {
 		detail = reason.String()
@@ -71,42 +77,42 @@ func (x *wsStream) Read(b []byte) {
 
 // read answers the streams that are to end for it.
 func (x *wsStream) read(b []byte) (over []*wsStream) {
-	var a acks
+	var a stream.Acks
 	err := x.reader.Feed(b, func(op ws.Opcode, payload []byte) error { return x.message(op, payload, &a) })
-	x.stream.ack(&a)
+	x.stream.OnAcks(&a)
 	if broken, ok := errors.AsType[*ws.CloseError](err); ok {
 		reason := protocol.ReasonProtocolError
 		if broken.Code == ws.CodeTooBig {
 			reason = protocol.ReasonTooBig
 		}
 		x.closeWith(broken.Code)
-		x.stream.finish(reason, broken.Text)
+		x.stream.Finish(reason, broken.Text)
 	}
 	return x.held()
 }
 
 // message takes one message or control frame of the device's.
-func (x *wsStream) message(op ws.Opcode, payload []byte, a *acks) error {
+func (x *wsStream) message(op ws.Opcode, payload []byte, a *stream.Acks) error {
 	switch op {
 	case ws.Close:
-		x.stream.ack(a)
+		x.stream.OnAcks(a)
 		code, _, _ := ws.ParseClose(payload) // checked by the Reader
 		if code == ws.CodeNoStatus {
 			code = noCode
 		}
 		x.closeWith(code)
-		x.stream.bye()
+		x.stream.OnPeerClose()
 		return errEnded
 	case ws.Ping:
-		x.stream.heard(false)
+		x.stream.OnInbound(false)
 		x.pong(payload)
 		return nil
 	case ws.Pong:
-		x.stream.heard(false)
+		x.stream.OnInbound(false)
 		return nil
 	}
 	if len(payload) == 0 { // a heartbeat's echo, of either kind. SPEC 6
-		x.stream.heard(true)
+		x.stream.OnInbound(true)
 		return nil
 	}
 	var f protocol.DeviceFrame
@@ -119,41 +125,31 @@ func (x *wsStream) message(op ws.Opcode, payload []byte, a *acks) error {
 	default:
 		err = protocol.DecodeJSONDeviceFrame(payload, &f)
 	}
-	if !x.stream.takeFrame(&f, err, a) {
+	if !x.stream.OnFrame(&f, err, a) {
 		return errEnded
 	}
 	return nil
 }
 
 func (x *wsStream) closeWith(code int) {
-	x.stream.mu.Lock()
-	if x.stream.state != closed {
-		x.code = code
-	}
-	x.stream.mu.Unlock()
+	x.stream.UnlessClosed(func() { x.code = int16(code) })
 }
 
-// pong answers a ping; none while bytes are kept, so that pings fill no memory. It counts for no heartbeat: a page does not
-// see it.
+// pong answers a ping.
 func (x *wsStream) pong(payload []byte) {
-	x.stream.mu.Lock()
-	defer x.stream.mu.Unlock()
-	if x.stream.state == closed || x.stream.kept > 0 {
-		return
-	}
-	b := buffers.Get().(*[]byte)
-	*b = ws.AppendFrame(*b, ws.Pong, payload, false)
-	wrote := x.stream.wroteMS
-	x.stream.wroteLocked(x.stream.srv.clock.now(), x.wire.write(b), 0)
-	x.stream.wroteMS = wrote
+	x.stream.WriteReply(func() stream.WriteResult {
+		b := buffers.Get().(*[]byte)
+		*b = ws.AppendFrame(*b, ws.Pong, payload, false)
+		return x.wire.write(b)
+	})
 }
 
 // Written implements sock.Handler.
-func (x *wsStream) Written(n int) { x.stream.written(n) }
+func (x *wsStream) Written(n int) { x.stream.OnWritten(n) }
 
 // Closed implements sock.Handler.
 func (x *wsStream) Closed(error) {
-	x.stream.gone()
+	x.stream.OnGone()
 	x.begun.Lock() // what came with the handshake may still be read
 	defer x.begun.Unlock()
 	x.drop()
@@ -182,14 +178,14 @@ func (s *Server) serveSocket(ctx context.Context, c taker, a *wish, n *ws.Negoti
 		s.refuseSocket(c, n.Head, refused.Err)
 		return
 	}
-	x, lk, opened, err := s.openSocket(ctx, a, n)
+	x, opened, err := s.openSocket(ctx, a, n)
 	if err != nil {
 		s.refuseSocket(c, n.Head, err)
 		return
 	}
 	x.begun.Lock()
-	x.stream.start(lk, opened, permit.Move(), func(h *protocol.Hello) (written, error) { return x.connect(c, n.Head, h, opened.Pending) })
-	x.wire.sent(&x.stream)
+	x.stream.Start(opened, permit.Move(), func(h *protocol.Hello) (stream.WriteResult, error) { return x.connect(c, n.Head, h, opened.Pending) })
+	x.stream.Flush(x.wire.flush)
 	var over []*wsStream
 	if len(n.Early) > 0 {
 		over = x.read(n.Early)
@@ -214,34 +210,34 @@ func (s *Server) failHandshake(w http.ResponseWriter, r *http.Request, err error
 	s.failAs(w, e.Status, protocol.Errorf(code, "%s", text))
 }
 
-func (s *Server) openSocket(ctx context.Context, a *wish, n *ws.Negotiated) (*wsStream, link.Stream, link.Opened, error) {
+func (s *Server) openSocket(ctx context.Context, a *wish, n *ws.Negotiated) (*wsStream, stream.Opened, error) {
 	q, err := s.newRequest(a)
 	if err != nil {
-		return nil, nil, link.Opened{}, err
+		return nil, stream.Opened{}, err
 	}
-	x := &wsStream{proto: n.Subprotocol == ws.SubprotocolProto, reader: ws.NewReader(n.Deflate, 0)}
+	x := &wsStream{unfinished: s.unfinished, proto: n.Subprotocol == ws.SubprotocolProto, reader: ws.NewReader(n.Deflate, 0)}
 	x.wire.enc = s.encoders.of(x.proto, n.Deflate)
-	x.stream.init(s, q, protocol.TransportWS, wsOutlet{x})
-	lk, opened, err := x.stream.ask(ctx, q)
-	return x, lk, opened, err
+	x.stream.Init(s.streams, &q.Request, protocol.TransportWS, wsOutlet{x})
+	opened, err := x.stream.Open(ctx, &q.Request)
+	return x, opened, err
 }
 
 // connect sends the handshake's answer and hello in one write, and the pushes that follow at once.
-func (x *wsStream) connect(c taker, head []byte, h *protocol.Hello, more bool) (written, error) {
+func (x *wsStream) connect(c taker, head []byte, h *protocol.Hello, more bool) (stream.WriteResult, error) {
 	conn, err := c.take(x)
 	if err != nil {
 		x.wire.conn = noConn{}
-		return written{}, err
+		return stream.WriteResult{}, err
 	}
 	x.wire.conn = conn
 	b := buffers.Get().(*[]byte)
 	*b = x.wire.enc.hello(append(*b, head...), h)
-	return x.wire.greet(&x.stream, b, more), nil
+	return x.wire.writeHello(b, more), nil
 }
 
 // refuseSocket answers the handshake, and closes without hello or goaway.
 func (s *Server) refuseSocket(c taker, head []byte, err error) {
-	reason, detail := endOf(err)
+	reason, detail := stream.EndOf(err)
 	e := protocolError(err)
 	if m := s.metrics.refused[e.Code]; m != nil {
 		m.Inc()

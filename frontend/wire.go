@@ -5,17 +5,18 @@ import (
 	"sync"
 
 	"ramen/frontend/sock"
+	"ramen/frontend/stream"
 	"ramen/protocol"
 )
 
-// wire is the outlet of the transports that write bytes: a connection, and how frames look on it.
+// wire is the FrameWriter of the transports that write bytes: a connection, and how frames look on it.
 type wire struct {
 	conn sock.Conn
 	enc  encoder
 	head *[]byte // held for the next write; nil: nothing is
 }
 
-var _ outlet = (*wire)(nil)
+var _ stream.FrameWriter = (*wire)(nil)
 
 // encoder is how one transport's frames look. It has no state.
 type encoder interface {
@@ -41,27 +42,24 @@ func release(b *[]byte) {
 	}
 }
 
-// greet writes the first bytes of a connection; where pushes follow at once, they wait for these, and go out in one write.
-func (w *wire) greet(s *stream, b *[]byte, more bool) written {
+// writeHello writes the first bytes of a connection; where pushes follow at once, they wait for these, and go out in one write.
+func (w *wire) writeHello(b *[]byte, more bool) stream.WriteResult {
 	if !more {
 		return w.write(b)
 	}
 	w.head = b
-	s.wroteMS = s.srv.clock.now() // as good as: sent is next
-	return written{}
+	return stream.WriteResult{}
 }
 
-// sent sees to it that the first bytes are out, though nothing may have followed. It is called once the stream has its credit.
-func (w *wire) sent(s *stream) {
-	s.mu.Lock()
-	if w.head != nil {
-		b := buffers.Get().(*[]byte)
-		s.wroteLocked(s.srv.clock.now(), w.write(b), 0)
+// flush writes the first bytes where nothing has followed. It is called once the stream has its credit.
+func (w *wire) flush() (stream.WriteResult, bool) {
+	if w.head == nil {
+		return stream.WriteResult{}, false
 	}
-	s.mu.Unlock()
+	return w.write(buffers.Get().(*[]byte)), true
 }
 
-func (w *wire) write(b *[]byte) written {
+func (w *wire) write(b *[]byte) stream.WriteResult {
 	if head := w.head; head != nil {
 		w.head = nil
 		*head = append(*head, *b...)
@@ -74,10 +72,10 @@ func (w *wire) write(b *[]byte) written {
 	if err != nil {
 		kept = 0 // the connection's end is reported by itself
 	}
-	return written{n, kept}
+	return stream.WriteResult{N: n, Buffered: kept}
 }
 
-func (w *wire) push(batch []protocol.Push, _ bool) written {
+func (w *wire) WritePushes(batch []protocol.Push, _ bool) stream.WriteResult {
 	b := buffers.Get().(*[]byte)
 	for i := range batch {
 		*b = w.enc.push(*b, &batch[i])
@@ -85,19 +83,19 @@ func (w *wire) push(batch []protocol.Push, _ bool) written {
 	return w.write(b)
 }
 
-func (w *wire) heartbeat(unixMS int64) written {
+func (w *wire) WriteHeartbeat(unixMS int64) stream.WriteResult {
 	b := buffers.Get().(*[]byte)
 	*b = w.enc.heartbeat(*b, unixMS)
 	return w.write(b)
 }
 
-func (w *wire) goaway(g *protocol.GoAway) written {
+func (w *wire) WriteGoAway(g *protocol.GoAway) stream.WriteResult {
 	b := buffers.Get().(*[]byte)
 	*b = w.enc.goaway(*b, g)
 	return w.write(b)
 }
 
-func (w *wire) end(reason protocol.Reason, detail string) {
+func (w *wire) End(reason protocol.Reason, detail string) {
 	b := buffers.Get().(*[]byte)
 	if *b = w.enc.end(*b, reason, detail); len(*b) > 0 || w.head != nil {
 		w.write(b)
@@ -105,7 +103,7 @@ func (w *wire) end(reason protocol.Reason, detail string) {
 	w.conn.Shutdown()
 }
 
-func (w *wire) abort(protocol.Reason, string) {
+func (w *wire) Abort(protocol.Reason, string) {
 	w.head = nil
 	w.conn.Close()
 }

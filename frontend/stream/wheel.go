@@ -1,4 +1,4 @@
-package frontend
+package stream
 
 import (
 	"context"
@@ -9,22 +9,22 @@ import (
 	"time"
 )
 
-// wheel visits every stream when it is due: for its heartbeat, the end of its token, its age, its silence. It is the list of
-// all live streams, too.
+// wheel calls onTimer of every stream when it is due: for its heartbeat, the end of its token, its age, its silence. It is the list
+// of all live streams, too.
 //
-// It is a ring of slots, a tick each. A stream is in one slot, or in the hand of the goroutine that visits it. Streams are kept
-// apart: 15,000 that connected in the same second would otherwise beat together for ever, and hold up every push meanwhile.
-// So a heartbeat may be put up to an eighth of its interval early, into the emptiest of a few slots.
+// It is a ring of slots, a tick each. A stream is in one slot, or taken out by the goroutine that calls it. Streams are kept
+// apart: the heartbeats of 15,000 that connected in the same second would otherwise stay together for ever, and hold up every push
+// meanwhile. So a heartbeat may be put up to an eighth of its interval early, into the emptiest of a few slots.
 //
-// Goroutines: one, run. Lock order: wheel.mu is a leaf; a visit is made without it.
+// Goroutines: one, run. Lock order: wheel.mu is a leaf; onTimer is called without it.
 type wheel struct {
-	visit  func(s *stream, now int64) (next, spare int64) // next 0: none
-	pauses pauses
+	onTimer func(s *Stream, now int64) (next, slack int64) // next 0: none
+	pauses  pauses
 
 	mu    sync.Mutex
-	slots [wheelSlots][]*stream
-	tick  int64 // the tick that was visited last
-	count int   // streams on the wheel, in hand ones included
+	slots [wheelSlots][]*Stream
+	tick  int64 // the last one that was served
+	count int   // streams on the wheel, those that are being called included
 	clock clock
 }
 
@@ -34,19 +34,19 @@ const (
 	wheelRate    = 16
 	wheelSlots   = 64 * wheelRate // 64 s: over the longest interval, 60 s
 	wheelTick    = time.Second / wheelRate
-	wheelHorizon = 63 * 1000 // ms: what is due later is visited at the horizon, and put back
-	portion      = 64        // streams visited before others may run: half a millisecond
+	wheelHorizon = 63 * 1000 // ms: what is due later is called at the horizon, and put back
+	portion      = 64        // streams called before other goroutines may run: half a millisecond
 	tries        = 6         // slots looked at where the latest is full
 )
 
-func newWheel(c clock, visit func(*stream, int64) (int64, int64)) *wheel {
-	return &wheel{clock: c, tick: tickOf(c.now()), visit: visit}
+func newWheel(c clock, onTimer func(*Stream, int64) (int64, int64)) *wheel {
+	return &wheel{clock: c, tick: tickOf(c.now()), onTimer: onTimer}
 }
 
 // tickOf is the tick that ends by ms.
 func tickOf(ms int64) int64 { return ms * wheelRate / 1000 }
 
-// run visits until ctx is over.
+// run serves the wheel until ctx is over.
 func (w *wheel) run(ctx context.Context) {
 	t := time.NewTicker(wheelTick)
 	defer t.Stop()
@@ -56,14 +56,14 @@ func (w *wheel) run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-t.C:
-			w.turn(ctx)
+			w.advance(ctx)
 		}
 	}
 }
 
-// turn visits what is due by now. A slot that streams are put back into while it is visited would be visited without end:
-// place never puts one into the present.
-func (w *wheel) turn(ctx context.Context) {
+// advance calls what is due by now. A slot that streams are put back into while it is served would be served without end:
+// placeLocked never puts one into the present.
+func (w *wheel) advance(ctx context.Context) {
 	now := w.clock.now()
 	w.pauses.look(now)
 	for target := tickOf(now); ctx.Err() == nil; {
@@ -75,79 +75,79 @@ func (w *wheel) turn(ctx context.Context) {
 		w.tick++
 		slot := w.tick % wheelSlots
 		w.mu.Unlock()
-		for w.visitSome(slot) {
+		for w.serveSome(slot) {
 			runtime.Gosched()
 		}
 	}
 }
 
-// visitSome visits a portion of slot, and says whether there is more.
-func (w *wheel) visitSome(slot int64) bool {
-	var hand [portion]*stream
+// serveSome calls a portion of slot, and says whether there is more.
+func (w *wheel) serveSome(slot int64) bool {
+	var due [portion]*Stream
 	w.mu.Lock()
 	in := w.slots[slot]
 	n := min(len(in), portion)
-	copy(hand[:n], in[len(in)-n:])
+	copy(due[:n], in[len(in)-n:])
 	clear(in[len(in)-n:])
 	w.slots[slot] = in[:len(in)-n]
 	if len(in) == n && cap(in) > 4*portion {
 		w.slots[slot] = nil // it was a wave
 	}
-	for _, s := range hand[:n] {
+	for _, s := range due[:n] {
 		s.slot = -1
 	}
 	more := len(in) > n
 	w.mu.Unlock()
 
-	for i, s := range hand[:n] {
+	for i, s := range due[:n] {
 		now := w.clock.now()
 		w.pauses.look(now)
-		next, spare := w.visit(s, now)
+		next, slack := w.onTimer(s, now)
 		w.mu.Lock()
-		if next != 0 && !s.off {
-			w.placeLocked(s, next, spare)
+		if next != 0 && !s.offWheel {
+			w.placeLocked(s, next, slack)
 		}
 		w.mu.Unlock()
-		hand[i] = nil
+		due[i] = nil
 	}
 	return more
 }
 
-// add puts s on the wheel, to be visited at the time at, or up to spare ms earlier.
-func (w *wheel) add(s *stream, at, spare int64) {
+// add puts s on the wheel, to be called at the time at, or up to slack ms earlier.
+func (w *wheel) add(s *Stream, at, slack int64) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if s.off {
+	if s.offWheel {
 		return
 	}
 	w.count++
-	w.placeLocked(s, at, spare)
+	w.placeLocked(s, at, slack)
 }
 
 // remove takes s off for good. It may come before add.
-func (w *wheel) remove(s *stream) {
+func (w *wheel) remove(s *Stream) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if s.off {
+	if s.offWheel {
 		return
 	}
-	s.off = true
-	if s.on {
+	s.offWheel = true
+	if s.onWheel {
 		w.count--
 		w.takeLocked(s)
 	}
 }
 
-// sooner sees to it that s is visited at the time at, if it was due later.
-func (w *wheel) sooner(s *stream, at int64) {
+// reschedule has s called at the time at, if it was due later. Store what it is to find there before.
+func (w *wheel) reschedule(s *Stream, at int64) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if s.off {
+	if s.offWheel {
 		return
 	}
-	if !s.on || s.slot < 0 { // about to come, or in hand: what it asked for may be older than this
-		if s.wish == 0 || at < s.wish {
-			s.wish = at
+	if !s.onWheel || s.slot < 0 { // not added yet, or being called: the time that it answers may be older than this
+		if s.timerMS == 0 || at < s.timerMS {
+			s.timerMS = at
 		}
 		return
 	}
@@ -157,12 +157,12 @@ func (w *wheel) sooner(s *stream, at int64) {
 	}
 }
 
-// sweep sees to it that every stream is visited within the next span ms, evenly.
-func (w *wheel) sweep(span int64) {
+// spread has every stream called within the next span ms, evenly.
+func (w *wheel) spread(span int64) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	ticks := max(tickOf(span), 1)
-	var late []*stream
+	var late []*Stream
 	for distance := ticks; distance < wheelSlots; distance++ {
 		slot := (w.tick + 1 + distance) % wheelSlots
 		late = append(late, w.slots[slot]...)
@@ -180,19 +180,19 @@ func (w *wheel) len() int {
 	return w.count
 }
 
-// placeLocked puts s into a slot for the time at, or up to spare ms earlier.
-func (w *wheel) placeLocked(s *stream, at, spare int64) {
-	if s.wish != 0 && s.wish < at {
-		at, spare = s.wish, 0
+// placeLocked puts s into a slot for the time at, or up to slack ms earlier.
+func (w *wheel) placeLocked(s *Stream, at, slack int64) {
+	if s.timerMS != 0 && s.timerMS < at {
+		at, slack = s.timerMS, 0
 	}
-	s.wish = 0
+	s.timerMS = 0
 	last := tickOf(at)
-	if spare == 0 {
+	if slack == 0 {
 		last++ // a deadline is looked at when it is over, a heartbeat before
 	}
 	last = w.boundLocked(last)
 	best := last % wheelSlots
-	if room := min(tickOf(spare), last-w.tick-1); room > 0 && len(w.slots[best]) > w.fairLocked() {
+	if room := min(tickOf(slack), last-w.tick-1); room > 0 && len(w.slots[best]) > w.fairLocked() {
 		for range tries {
 			if other := (last - rand.Int64N(room+1)) % wheelSlots; len(w.slots[other]) < len(w.slots[best]) {
 				best = other
@@ -211,18 +211,18 @@ func (w *wheel) boundLocked(tick int64) int64 {
 	return min(max(tick, w.tick+1), w.tick+tickOf(wheelHorizon))
 }
 
-// distanceLocked is how many ticks from now a slot is visited.
+// distanceLocked is how many ticks from now a slot is served.
 func (w *wheel) distanceLocked(slot int64) int64 {
 	return (slot%wheelSlots - (w.tick+1)%wheelSlots + wheelSlots) % wheelSlots
 }
 
-func (w *wheel) putLocked(s *stream, slot int64) {
-	s.on, s.slot, s.pos = true, int16(slot), int32(len(w.slots[slot]))
+func (w *wheel) putLocked(s *Stream, slot int64) {
+	s.onWheel, s.slot, s.pos = true, int16(slot), int32(len(w.slots[slot]))
 	w.slots[slot] = append(w.slots[slot], s)
 }
 
 // takeLocked takes s out of its slot; the last one there takes its place.
-func (w *wheel) takeLocked(s *stream) {
+func (w *wheel) takeLocked(s *Stream) {
 	if s.slot < 0 {
 		return
 	}
@@ -242,7 +242,7 @@ func (w *wheel) check() error {
 	n := 0
 	for slot, in := range w.slots {
 		for pos, s := range in {
-			if s.slot != int16(slot) || s.pos != int32(pos) || s.off {
+			if s.slot != int16(slot) || s.pos != int32(pos) || s.offWheel {
 				return fmt.Errorf("frontend: check: a stream at %d/%d of the wheel believes to be at %d/%d", slot, pos, s.slot, s.pos)
 			}
 		}

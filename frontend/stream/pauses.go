@@ -1,4 +1,4 @@
-package frontend
+package stream
 
 import (
 	"sync"
@@ -7,7 +7,7 @@ import (
 
 // pauses are the stretches in which this process did not run: it was stopped (SIGSTOP), frozen with its container or machine,
 // or had no processor. Nobody was asked for a heartbeat's echo then, and nothing that came was read, so that a deadline which
-// counts a peer's silence leaves them out. What they tell is seen by the wheel, between two of its visits.
+// counts a peer's silence leaves them out. What they tell is seen by the wheel, between two of its calls.
 type pauses struct {
 	seen int64 // when the wheel was last seen to run; owned by its goroutine
 

@@ -1,8 +1,7 @@
-package frontend
+package stream
 
 import (
 	"context"
-	"errors"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -38,15 +37,15 @@ func (l *ledgerLink) note(f func()) {
 	f()
 }
 
-// keeping is an outlet whose socket takes nothing.
+// keeping is an FrameWriter whose socket takes nothing.
 type keeping struct{ tape }
 
-func (k *keeping) push(batch []protocol.Push, _ bool) written {
+func (k *keeping) WritePushes(batch []protocol.Push, _ bool) WriteResult {
 	n := 0
 	for i := range batch {
 		n += batch[i].Cost()
 	}
-	return written{n, n}
+	return WriteResult{n, n}
 }
 
 // slowOwner answers opens when it is told to.
@@ -65,57 +64,54 @@ func (o *slowOwner) Open(ctx context.Context, q link.Open, _ link.Receiver) (lin
 	}
 }
 
-func (o *slowOwner) Ack(context.Context, link.Ack) error { return errors.New("not asked for") }
-
-func standOn(t *testing.T, s *Server, transport protocol.Transport, out outlet, lk link.Stream) *stream {
-	t.Helper()
-	x := &stream{}
-	permit, _ := s.admission.Admit("")
-	x.init(s, &request{query{heartbeatMS: 4000}, identity{"u", "d", time.Time{}}}, transport, out)
-	x.start(lk, link.Opened{Name: "s", Number: protocol.StreamNumber{Epoch: 1, Counter: 1}}, permit, func(*protocol.Hello) (written, error) { return written{10, 0}, nil })
-	return x
+// openOn opens a stream of an interval of 4 s.
+func openOn(s *fixture, transport protocol.Transport, out FrameWriter, lk link.Stream) *Stream {
+	return s.openOn(transport, &Request{User: "u", Device: "d", HeartbeatMS: 4000}, out, lk)
 }
 
 // One push may go beyond the credit. Where it waits for the socket while the owner changes, the new owner is not given it twice.
 func TestReopenGivesNoCreditTwice(t *testing.T) {
-	s, stop := socketless(t, nil)
+	s, stop := newFixture(t, nil)
 	defer stop()
 	for _, payload := range []int{100, s.cfg.Credit - 500, 3 * s.cfg.Credit} {
 		out := &keeping{tape{clock: s.clock}}
-		x := standOn(t, s, protocol.TransportSSE, out, &ledgerLink{})
+		x := openOn(s, protocol.TransportSSE, out, &ledgerLink{})
 		p := protocol.Push{Seq: 1, Cursor: "k1", Message: &protocol.Message{Priority: 1, Payload: make([]byte, payload)}}
 		x.Push([]protocol.Push{p}, false)
 		owner := &slowOwner{asked: make(chan link.Open, 1), answer: make(chan *ledgerLink, 1)}
-		s.router = owner
+		s.opener = owner
 		second := &ledgerLink{}
 		owner.answer <- second
-		x.locked(func() { x.state, x.link = detached, nil })
+		x.locked(func() {
+			x.state, x.link = detached, nil
+			x.ensureReconnectLocked()
+		})
 		x.reopen(s.ctx)
 		<-owner.asked
 		for left := p.Cost(); left > 0; left -= 1000 {
-			x.written(min(left, 1000))
+			x.OnWritten(min(left, 1000))
 		}
 		x.locked(func() {
-			if second.credit+int(x.due) != s.cfg.Credit {
-				t.Errorf("payload of %d: the owner has %d, %d are to be given back, of a credit of %d", payload, second.credit, x.due, s.cfg.Credit)
+			if second.credit+int(x.creditToReturn) != s.cfg.Credit {
+				t.Errorf("payload of %d: the owner has %d, %d are to be given back, of a credit of %d", payload, second.credit, x.creditToReturn, s.cfg.Credit)
 			}
 		})
-		x.finish(protocol.ReasonGone, "")
+		x.Finish(protocol.ReasonGone, "")
 	}
 }
 
 // What a device says while its stream looks for an owner reaches the owner, before the open was sent or after.
 func TestWhatIsSaidDuringAReopenReachesTheOwner(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s, stop := socketless(t, nil)
+		s, stop := newFixture(t, nil)
 		defer stop()
 		owner := &slowOwner{asked: make(chan link.Open), answer: make(chan *ledgerLink)}
-		s.router = owner
+		s.opener = owner
 		first, second := &ledgerLink{}, &ledgerLink{}
-		x := standOn(t, s, protocol.TransportWS, &tape{clock: s.clock}, first)
+		x := openOn(s, protocol.TransportWS, &tape{clock: s.clock}, first)
 		beat := func() {
-			x.locked(func() { x.echoDue, x.beatMS = true, s.clock.now()-10 })
-			x.heard(true)
+			x.locked(func() { x.echoDue, x.heartbeatMS = true, s.clock.now()-10 })
+			x.OnInbound(true)
 		}
 		beat()
 		for seq := range protocol.Seq(5) {
@@ -126,7 +122,7 @@ func TestWhatIsSaidDuringAReopenReachesTheOwner(t *testing.T) {
 			t.Fatalf("%+v", o)
 		}
 		x.refresh(&protocol.DeviceFrame{Kind: protocol.FrameRefresh, Context: &protocol.DeviceContext{App: "new"}})
-		x.ack(&acks{some: true, seq: 3})
+		x.OnAcks(&Acks{some: true, seq: 3})
 		owner.answer <- second
 		pass(time.Second)
 		beat()
@@ -141,19 +137,19 @@ func TestWhatIsSaidDuringAReopenReachesTheOwner(t *testing.T) {
 				t.Errorf("a round trip as before is news to a new owner: %v", second.rtts)
 			}
 		})
-		x.finish(protocol.ReasonGone, "")
+		x.Finish(protocol.ReasonGone, "")
 	})
 }
 
 // A token that expires while nobody owns the shard ends the stream in its time; an owner found later is let go again.
 func TestTokenThatExpiresWhileDetachedEndsTheStream(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s, stop := socketless(t, nil)
+		s, stop := newFixture(t, nil)
 		defer stop()
 		owner := &slowOwner{asked: make(chan link.Open), answer: make(chan *ledgerLink)}
-		s.router = owner
+		s.opener = owner
 		out := &tape{clock: s.clock}
-		x := standOn(t, s, protocol.TransportSSE, out, &ledgerLink{})
+		x := openOn(s, protocol.TransportSSE, out, &ledgerLink{})
 		x.locked(func() { x.expiresMS = s.clock.now() + 6000 })
 		x.Lost()
 		<-owner.asked

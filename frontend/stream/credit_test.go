@@ -1,4 +1,4 @@
-package frontend
+package stream
 
 import (
 	"testing"
@@ -8,13 +8,13 @@ import (
 	"ramen/protocol"
 )
 
-// lazy is an outlet that keeps everything while it is full.
+// lazy is an FrameWriter that keeps everything while it is full.
 type lazy struct {
 	tape
 	full bool
 }
 
-func (l *lazy) push(batch []protocol.Push, _ bool) written {
+func (l *lazy) WritePushes(batch []protocol.Push, _ bool) WriteResult {
 	n := 0
 	for i := range batch {
 		n += batch[i].Cost()
@@ -22,12 +22,12 @@ func (l *lazy) push(batch []protocol.Push, _ bool) written {
 	if l.full {
 		l.kept += n
 	}
-	return written{n, l.kept}
+	return WriteResult{n, l.kept}
 }
 
 // pusher pushes as a gateway does: while it has credit, one push more is sent, however long.
 type pusher struct {
-	x     *stream
+	x     *Stream
 	lk    *ledgerLink
 	spent int
 	seq   protocol.Seq
@@ -58,16 +58,16 @@ func (p *pusher) fill(payload int) (pushes int) {
 // slow link, all of the credit on a fast one, and all of it again once pushes go out without waiting.
 func TestCreditFollowsTheDrain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s, stop := socketless(t, nil)
+		s, stop := newFixture(t, nil)
 		defer stop()
 		out, lk := &lazy{tape: tape{clock: s.clock}, full: true}, &ledgerLink{}
-		x := standOn(t, s, protocol.TransportSSE, out, lk)
+		x := openOn(s, protocol.TransportSSE, out, lk)
 		p := &pusher{x: x, lk: lk}
 		drain := func(in time.Duration) {
 			pass(in)
 			n := 0
 			x.locked(func() { n, out.kept = out.kept, 0 })
-			x.written(n)
+			x.OnWritten(n)
 		}
 		const long, short = 16 << 10, 1 << 10
 		if n := p.fill(long); n != s.cfg.Credit/long {
@@ -98,29 +98,29 @@ func TestCreditFollowsTheDrain(t *testing.T) {
 		if c := p.credit(); c < s.cfg.Credit*3/4 {
 			t.Errorf("nothing waits any more, and the gateway has %d bytes", c)
 		}
-		x.finish(protocol.ReasonGone, "")
+		x.Finish(protocol.ReasonGone, "")
 	})
 }
 
 // Over gRPC and TLS every frame is kept for a moment. Few bytes that take some time say nothing of the device's rate.
 func TestFewBytesKeptHoldNoCredit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s, stop := socketless(t, nil)
+		s, stop := newFixture(t, nil)
 		defer stop()
 		out, lk := &lazy{tape: tape{clock: s.clock}, full: true}, &ledgerLink{}
-		x := standOn(t, s, protocol.TransportGRPC, out, lk)
+		x := openOn(s, protocol.TransportGRPC, out, lk)
 		p := &pusher{x: x, lk: lk}
 		for range 1000 {
 			p.push(100)
 			pass(5 * time.Millisecond)
 			n := 0
 			x.locked(func() { n, out.kept = out.kept, 0 })
-			x.written(n)
-			x.heard(false)
+			x.OnWritten(n)
+			x.OnInbound(false)
 		}
 		if c := p.credit(); c < s.cfg.Credit*3/4-200 {
 			t.Errorf("the gateway has %d bytes of a credit of %d", c, s.cfg.Credit)
 		}
-		x.finish(protocol.ReasonGone, "")
+		x.Finish(protocol.ReasonGone, "")
 	})
 }

@@ -1,100 +1,16 @@
-package frontend
+package stream
 
 import (
 	"context"
-	"log/slog"
 	"math/rand/v2"
 	"testing"
 	"testing/synctest"
 	"time"
 	"unsafe"
 
-	"ramen/frontend/admission"
-	"ramen/link"
+	"ramen/frontend/auth"
 	"ramen/protocol"
 )
-
-// tape is an outlet that writes down when what was said.
-type tape struct {
-	clock  clock
-	beats  []int64
-	away   []protocol.GoAway
-	ended  protocol.Reason
-	at     int64 // when it ended
-	kept   int   // answered to every write
-	pushes int
-}
-
-func (o *tape) push(batch []protocol.Push, _ bool) written {
-	o.pushes += len(batch)
-	return written{100 * len(batch), o.kept}
-}
-func (o *tape) heartbeat(int64) written {
-	o.beats = append(o.beats, o.clock.now())
-	return written{1, o.kept}
-}
-func (o *tape) goaway(g *protocol.GoAway) written {
-	o.away = append(o.away, *g)
-	return written{50, o.kept}
-}
-func (o *tape) end(r protocol.Reason, _ string)   { o.ended, o.at = r, o.clock.now() }
-func (o *tape) abort(r protocol.Reason, _ string) { o.ended, o.at = r, o.clock.now() }
-
-// locked looks at what the outlet of x has written down.
-func (x *stream) locked(f func()) {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	f()
-}
-
-// pass lets time go by, and what is due be done.
-func pass(d time.Duration) {
-	time.Sleep(d)
-	synctest.Wait()
-}
-
-// idleLink is a gateway's end that does nothing.
-type idleLink struct{}
-
-func (idleLink) Credit(int)                      {}
-func (idleLink) Ack(protocol.Seq, string)        {}
-func (idleLink) Refresh(*protocol.DeviceContext) {}
-func (idleLink) Measured(uint32)                 {}
-func (idleLink) Close()                          {}
-
-// socketless is a Server without sockets, for a bubble: its wheel turns until stop.
-func socketless(tb testing.TB, change func(c *Config)) (s *Server, stop func()) {
-	tb.Helper()
-	cfg := Default()
-	if change != nil {
-		change(&cfg)
-	}
-	m, err := newMetrics(nil)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	s = &Server{cfg: cfg, metrics: m, log: slog.New(slog.DiscardHandler), clock: newClock(), router: newGateway()}
-	s.admission = admission.New(cfg.Limits)
-	s.ctx, s.cancel = context.WithCancel(context.Background())
-	s.wheel = newWheel(s.clock, (*stream).visit)
-	s.reopens = &reopens{ctx: s.ctx, limit: cfg.Reopens}
-	s.turning.Go(func() { s.wheel.run(s.ctx) })
-	return s, func() {
-		s.cancel()
-		s.turning.Wait()
-		s.reopens.close()
-	}
-}
-
-// stand opens a stream on a tape.
-func (s *Server) stand(t protocol.Transport, heartbeatMS int32, expires time.Time) (*stream, *tape) {
-	o := &tape{clock: s.clock}
-	x := &stream{}
-	permit, _ := s.admission.Admit("")
-	x.init(s, &request{query{heartbeatMS: heartbeatMS}, identity{"u", "d", expires}}, t, o)
-	x.start(idleLink{}, link.Opened{Name: "s"}, permit, func(*protocol.Hello) (written, error) { return written{10, 0}, nil })
-	return x, o
-}
 
 // tickMS is how exact the wheel is, in ms.
 const tickMS = 1000/wheelRate + 1
@@ -102,12 +18,12 @@ const tickMS = 1000/wheelRate + 1
 func TestHeartbeatsKeepTheirInterval(t *testing.T) {
 	for _, interval := range []int32{1000, 4000, 60_000} {
 		synctest.Test(t, func(t *testing.T) {
-			s, stop := socketless(t, func(c *Config) { c.MaxAge = 0 })
+			s, stop := newFixture(t, func(c *Config) { c.MaxAge = 0 })
 			defer stop()
 			var tapes []*tape
 			begin := s.clock.now()
 			for range 1000 { // all at once
-				_, o := s.stand(protocol.TransportSSE, interval, time.Time{})
+				_, o := s.open(protocol.TransportSSE, interval, time.Time{})
 				tapes = append(tapes, o)
 			}
 			pass(time.Duration(interval) * time.Millisecond * 6)
@@ -127,7 +43,7 @@ func TestHeartbeatsKeepTheirInterval(t *testing.T) {
 					}
 				}
 			}
-			if err := s.wheel.check(); err != nil {
+			if err := s.Check(); err != nil {
 				t.Fatal(err)
 			}
 			if interval == 60_000 {
@@ -145,9 +61,9 @@ func TestHeartbeatsKeepTheirInterval(t *testing.T) {
 
 func TestNoHeartbeatWhileWrittenTo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s, stop := socketless(t, nil)
+		s, stop := newFixture(t, nil)
 		defer stop()
-		x, o := s.stand(protocol.TransportSSE, 4000, time.Time{})
+		x, o := s.open(protocol.TransportSSE, 4000, time.Time{})
 		for seq := range protocol.Seq(20) {
 			pass(2 * time.Second)
 			x.Push([]protocol.Push{{Seq: seq + 1, Cursor: "c", Message: &protocol.Message{Priority: 1}}}, false)
@@ -161,9 +77,9 @@ func TestNoHeartbeatWhileWrittenTo(t *testing.T) {
 // A device that is pushed to and does not ack has to be asked whether it lives.
 func TestSilentTwoWayDeviceIsAskedWhilePushedTo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s, stop := socketless(t, nil)
+		s, stop := newFixture(t, nil)
 		defer stop()
-		x, o := s.stand(protocol.TransportWS, 4000, time.Time{})
+		x, o := s.open(protocol.TransportWS, 4000, time.Time{})
 		echoed := 0
 		for seq := range protocol.Seq(20) {
 			pass(2 * time.Second)
@@ -171,7 +87,7 @@ func TestSilentTwoWayDeviceIsAskedWhilePushedTo(t *testing.T) {
 			beats := 0
 			x.locked(func() { beats = len(o.beats) })
 			if beats > echoed {
-				x.heard(true) // late
+				x.OnInbound(true) // late
 				echoed++
 			}
 		}
@@ -183,10 +99,10 @@ func TestSilentTwoWayDeviceIsAskedWhilePushedTo(t *testing.T) {
 
 func TestSilentDeviceEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s, stop := socketless(t, nil)
+		s, stop := newFixture(t, nil)
 		defer stop()
-		_, two := s.stand(protocol.TransportWS, 4000, time.Time{})
-		_, one := s.stand(protocol.TransportSSE, 4000, time.Time{})
+		_, two := s.open(protocol.TransportWS, 4000, time.Time{})
+		_, one := s.open(protocol.TransportSSE, 4000, time.Time{})
 		begin := s.clock.now()
 		pass(30 * time.Second)
 		if two.ended != protocol.ReasonAckTimeout || len(two.away) != 1 {
@@ -203,12 +119,12 @@ func TestSilentDeviceEnds(t *testing.T) {
 
 func TestExpiredTokenEndsTheStream(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s, stop := socketless(t, nil)
+		s, stop := newFixture(t, nil)
 		defer stop()
 		begin := s.clock.now()
-		_, o := s.stand(protocol.TransportSSE, 60_000, time.Now().Add(17*time.Second))
-		x, later := s.stand(protocol.TransportSSE, 60_000, time.Now().Add(10*time.Minute))
-		s.tokens = tokens{"new": {User: "u", Expires: time.Now().Add(30 * time.Second)}}
+		_, o := s.open(protocol.TransportSSE, 60_000, time.Now().Add(17*time.Second))
+		x, later := s.open(protocol.TransportSSE, 60_000, time.Now().Add(10*time.Minute))
+		s.tokens = oneToken(auth.Claims{User: "u", Expires: time.Now().Add(30 * time.Second)})
 		if !x.renew("new") { // sooner than it was
 			t.Fatal("the new token was refused")
 		}
@@ -222,14 +138,19 @@ func TestExpiredTokenEndsTheStream(t *testing.T) {
 	})
 }
 
+// oneToken is a Verifier that takes every token for the same.
+type oneToken auth.Claims
+
+func (t oneToken) Verify(string) (auth.Claims, error) { return auth.Claims(t), nil }
+
 func TestOldStreamsLeaveSpread(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s, stop := socketless(t, func(c *Config) { c.MaxAge = 100 * time.Second; c.DrainTime = 5 * time.Second })
+		s, stop := newFixture(t, func(c *Config) { c.MaxAge = 100 * time.Second; c.DrainTime = 5 * time.Second })
 		defer stop()
 		begin := s.clock.now()
 		var tapes []*tape
 		for range 100 {
-			_, o := s.stand(protocol.TransportSSE, 4000, time.Time{})
+			_, o := s.open(protocol.TransportSSE, 4000, time.Time{})
 			tapes = append(tapes, o)
 		}
 		pass(110 * time.Second)
@@ -248,14 +169,14 @@ func TestOldStreamsLeaveSpread(t *testing.T) {
 
 func TestStuckSocketIsCutOff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s, stop := socketless(t, nil)
+		s, stop := newFixture(t, nil)
 		defer stop()
-		x, o := s.stand(protocol.TransportWS, 4000, time.Time{})
+		x, o := s.open(protocol.TransportWS, 4000, time.Time{})
 		x.locked(func() { o.kept = 1000 })
 		x.Push([]protocol.Push{{Seq: 1, Cursor: "c", Message: &protocol.Message{Priority: 1}}}, false)
 		begin := s.clock.now()
 		pass(20 * time.Second)
-		x.written(10) // some progress
+		x.OnWritten(10) // some progress
 		pass(29 * time.Second)
 		x.locked(func() {
 			if o.ended != protocol.ReasonNone || len(o.beats) != 0 {
@@ -271,16 +192,16 @@ func TestStuckSocketIsCutOff(t *testing.T) {
 
 func TestDrainAsksAllToLeaveThenEndsThem(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s, stop := socketless(t, nil)
+		s, stop := newFixture(t, nil)
 		defer stop()
 		var tapes []*tape
 		for range 500 {
-			_, o := s.stand(protocol.TransportSSE, 4000, time.Time{})
+			_, o := s.open(protocol.TransportSSE, 4000, time.Time{})
 			tapes = append(tapes, o)
 		}
 		begin := s.clock.now()
-		if err := s.Drain(t.Context()); err != nil {
-			t.Fatal(err)
+		if !s.drain(t.Context()) {
+			t.Fatal("streams are left")
 		}
 		synctest.Wait()
 		if took := s.clock.now() - begin; took > 6200 {
@@ -296,104 +217,87 @@ func TestDrainAsksAllToLeaveThenEndsThem(t *testing.T) {
 		if first < 5000 {
 			t.Fatalf("one ended after %d ms", first)
 		}
-		if _, refused := s.admission.Admit(""); refused == nil || refused.Reason != protocol.ReasonDrain {
-			t.Fatalf("a new stream was not refused: %+v", refused)
-		}
 	})
 }
 
-// Random coming, going, moving: the wheel's books stay right.
-func TestWheelKeepsItsBooks(t *testing.T) {
+// Random coming, going, moving: the wheel's accounts stay right.
+func TestWheelAccountsForEveryStream(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		seed := rand.Uint64()
 		r := rand.New(rand.NewPCG(seed, 1))
-		s, stop := socketless(t, nil)
+		s, stop := newFixture(t, nil)
 		defer stop()
-		var all []*stream
+		var all []*Stream
 		for range 5000 {
 			switch r.IntN(6) {
 			case 0, 1:
-				x, _ := s.stand(protocol.TransportSSE, int32(1000+r.IntN(59_000)), time.Time{})
+				x, _ := s.open(protocol.TransportSSE, int32(1000+r.IntN(59_000)), time.Time{})
 				all = append(all, x)
 			case 2:
 				if len(all) > 0 {
 					i := r.IntN(len(all))
-					all[i].finish(protocol.ReasonGone, "")
+					all[i].Finish(protocol.ReasonGone, "")
 					all = append(all[:i], all[i+1:]...)
 				}
 			case 3:
 				if len(all) > 0 {
-					s.wheel.sooner(all[r.IntN(len(all))], s.clock.now()+int64(r.IntN(70_000)))
+					s.wheel.reschedule(all[r.IntN(len(all))], s.clock.now()+int64(r.IntN(70_000)))
 				}
 			case 4:
 				pass(time.Duration(r.IntN(100)) * time.Millisecond)
 			case 5:
 				if r.IntN(100) == 0 {
-					s.wheel.sweep(int64(r.IntN(2000)))
+					s.wheel.spread(int64(r.IntN(2000)))
 				}
 			}
 		}
 		synctest.Wait()
-		if err := s.wheel.check(); err != nil || s.wheel.len() != len(all) {
+		if err := s.Check(); err != nil || s.wheel.len() != len(all) {
 			t.Fatalf("seed %d: %d on the wheel, %d are open: %v", seed, s.wheel.len(), len(all), err)
 		}
 	})
 }
 
-// The sizes are classes of Go's allocator.
-func TestStreamIsSmall(t *testing.T) {
-	for _, c := range []struct {
-		what      string
-		size, max uintptr
-	}{
-		{"sse", unsafe.Sizeof(sseStream{}), 288}, {"ws", unsafe.Sizeof(wsStream{}), 320}, {"grpc", unsafe.Sizeof(grpcStream{}), 448},
-	} {
-		if c.size > c.max {
-			t.Errorf("%s takes %d bytes; want at most %d", c.what, c.size, c.max)
-		}
-	}
-}
-
-// What pushes and trouble need is given back: the ring with the last ack, the strain by a visit.
+// What pushes and a slow connection need is given back: the ring with the last ack, the backpressure by the timer.
 func TestIdleStreamHoldsNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s, stop := socketless(t, nil)
+		s, stop := newFixture(t, nil)
 		defer stop()
-		x, o := s.stand(protocol.TransportWS, 60_000, time.Time{})
+		x, o := s.open(protocol.TransportWS, 60_000, time.Time{})
 		for seq := range protocol.Seq(20) {
 			x.Push([]protocol.Push{{Seq: seq + 1, Cursor: "c", Message: &protocol.Message{}}}, false)
 		}
 		o.kept = 7 // the socket is full
 		x.Push([]protocol.Push{{Seq: 21, Cursor: "c", Message: &protocol.Message{}}}, false)
 		x.locked(func() {
-			if x.ring.len() != 21 || x.strain == nil {
-				t.Errorf("%d pushes are unacked, strain is %v", x.ring.len(), x.strain)
+			if x.ring.len() != 21 || x.backpressure == nil {
+				t.Errorf("%d pushes are unacked, backpressure is %v", x.ring.len(), x.backpressure)
 			}
 		})
 		o.kept = 0
-		x.written(7)
-		x.ack(&acks{some: true, seq: 21})
-		s.wheel.sooner(x, s.clock.now()+100)
+		x.OnWritten(7)
+		x.OnAcks(&Acks{some: true, seq: 21})
+		s.wheel.reschedule(x, s.clock.now()+100)
 		pass(time.Second)
 		x.locked(func() {
-			if x.ring != nil || x.strain != nil {
-				t.Errorf("ring is %v, strain %v", x.ring, x.strain)
+			if x.ring != nil || x.backpressure != nil {
+				t.Errorf("ring is %v, backpressure %v", x.ring, x.backpressure)
 			}
 		})
-		x.finish(protocol.ReasonGone, "")
+		x.Finish(protocol.ReasonGone, "")
 	})
 }
 
-// A time that is asked for while a stream is visited, or before it is on the wheel, is not lost to what the visit answered.
-func TestTimeAskedForDuringAVisitIsKept(t *testing.T) {
+// A time that is asked for while a stream is being called, or before it is on the wheel, is not lost to what the call answers.
+func TestTimeAskedForDuringACallIsKept(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newClock()
 		var w *wheel
 		var at []int64
-		x := &stream{}
-		w = newWheel(c, func(s *stream, now int64) (int64, int64) {
+		x := &Stream{}
+		w = newWheel(c, func(s *Stream, now int64) (int64, int64) {
 			if at = append(at, now); len(at) == 1 {
-				w.sooner(s, now+100) // another goroutine, after the visit has looked
+				w.reschedule(s, now+100) // another goroutine, after the call has looked
 			}
 			return now + 60_000, 0
 		})
@@ -401,13 +305,52 @@ func TestTimeAskedForDuringAVisitIsKept(t *testing.T) {
 		done := make(chan struct{})
 		go func() { w.run(ctx); close(done) }()
 		begin := c.now()
-		w.sooner(x, begin+200)
+		w.reschedule(x, begin+200)
 		w.add(x, begin+60_000, 0)
 		time.Sleep(time.Second)
 		cancel()
 		<-done
 		if len(at) != 2 || at[0]-begin < 200 || at[0]-begin > 250 || at[1]-at[0] < 100 || at[1]-at[0] > 150 {
-			t.Fatalf("visited at %v, counted from %d", at, begin)
+			t.Fatalf("called at %v, counted from %d", at, begin)
 		}
 	})
+}
+
+// BenchmarkHeartbeat is the timer's part of a heartbeat: no socket.
+func BenchmarkHeartbeat(b *testing.B) {
+	s, stop := newFixture(b, nil)
+	defer stop()
+	x, o := s.open(protocol.TransportSSE, 4000, time.Time{})
+	now := s.clock.now()
+	b.ReportAllocs()
+	for range b.N {
+		now += 4000
+		o.beats = o.beats[:0]
+		x.onTimer(now)
+	}
+}
+
+func TestHeartbeatAllocatesNothing(t *testing.T) {
+	s, stop := newFixture(t, nil)
+	defer stop()
+	for _, transport := range []protocol.Transport{protocol.TransportSSE, protocol.TransportWS} {
+		x, o := s.open(transport, 4000, time.Time{})
+		x.locked(func() { o.beats = make([]int64, 0, 1) })
+		now := s.clock.now()
+		if n := testing.AllocsPerRun(100, func() {
+			now += 4000
+			x.heardMS = now
+			o.beats = o.beats[:0]
+			x.onTimer(now)
+		}); n > 0 {
+			t.Errorf("%v: %v allocations a heartbeat", transport, n)
+		}
+	}
+}
+
+// Stream is 240 bytes, with which those of SSE and WebSocket are classes of Go's allocator.
+func TestStreamIsSmall(t *testing.T) {
+	if size := unsafe.Sizeof(Stream{}); size > 240 {
+		t.Errorf("it takes %d bytes; want at most 240", size)
+	}
 }

@@ -1,4 +1,4 @@
-package frontend
+package stream
 
 import (
 	"fmt"
@@ -6,14 +6,14 @@ import (
 	"ramen/protocol"
 )
 
-// acks joins the acks of one read: they are cumulative, so only the furthest counts.
-type acks struct {
+// Acks joins the acks of one read: they are cumulative, so only the furthest counts.
+type Acks struct {
 	some   bool
 	seq    protocol.Seq
 	cursor string // the last one; it counts where no seq is further
 }
 
-func (a *acks) add(f *protocol.DeviceFrame) {
+func (a *Acks) add(f *protocol.DeviceFrame) {
 	a.some = true
 	if f.Cursor != "" {
 		a.cursor = f.Cursor
@@ -22,8 +22,8 @@ func (a *acks) add(f *protocol.DeviceFrame) {
 	}
 }
 
-// ack takes what the device has acked on the stream. SPEC 2.9.
-func (s *stream) ack(a *acks) {
+// OnAcks takes what the device has acked on the stream. SPEC 2.9.
+func (s *Stream) OnAcks(a *Acks) {
 	if !a.some {
 		return
 	}
@@ -35,7 +35,7 @@ func (s *stream) ack(a *acks) {
 	if a.seq > s.sent {
 		sent := s.sent
 		s.mu.Unlock()
-		s.finish(protocol.ReasonInvalidArgument, fmt.Sprintf("ack of seq %d: the last push was %d", a.seq, sent))
+		s.Finish(protocol.ReasonInvalidArgument, fmt.Sprintf("ack of seq %d: the last push was %d", a.seq, sent))
 		return
 	}
 	seq, unknown := a.seq, ""
@@ -48,8 +48,8 @@ func (s *stream) ack(a *acks) {
 	}
 	moved := s.ackLocked(seq)
 	lk, acked := s.link, s.acked
-	if lk == nil && unknown != "" {
-		s.strainLocked().lateAck = unknown
+	if s.state == detached && unknown != "" {
+		s.reconnect.lateAck = unknown
 	}
 	s.mu.Unlock()
 
@@ -65,28 +65,28 @@ func (s *stream) ack(a *acks) {
 }
 
 // ackLocked moves acked up to seq, and says whether it moved.
-func (s *stream) ackLocked(seq protocol.Seq) bool {
+func (s *Stream) ackLocked(seq protocol.Seq) bool {
 	was := s.ackedLocked()
 	if seq <= was || seq > s.sent {
 		return false
 	}
-	now := uint32(s.srv.clock.now())
+	now := uint32(s.set.clock.now())
 	n := int(seq - was)
 	for range n {
 		u := s.ring.pop()
 		s.acked = u.cursor
-		s.srv.metrics.acked(u.priority, now-u.atMS)
+		s.set.metrics.acked(u.priority, now-u.atMS)
 	}
 	if s.ring.len() == 0 {
 		s.ring.free()
 		s.ring = nil
 	}
-	s.srv.metrics.acks[s.transport].Add(float64(n))
+	s.set.metrics.acks[s.transport].Add(float64(n))
 	return true
 }
 
 // Acked implements link.Receiver: the device acked by another way, such as POST /ramen/ack.
-func (s *stream) Acked(seq protocol.Seq) {
+func (s *Stream) Acked(seq protocol.Seq) {
 	s.mu.Lock()
 	if s.state != closed {
 		s.ackLocked(seq)

@@ -1,4 +1,4 @@
-package frontend
+package stream
 
 import (
 	"testing"
@@ -8,29 +8,29 @@ import (
 	"ramen/protocol"
 )
 
-// sleeper is an outlet at whose first heartbeat the process does not run for a while: that is how the wheel meets it.
+// sleeper is an FrameWriter at whose first heartbeat the process does not run for a while: that is how the wheel meets it.
 type sleeper struct {
 	*tape
 	sleep time.Duration
 	woke  chan struct{}
 }
 
-func (o *sleeper) heartbeat(ms int64) written {
+func (o *sleeper) WriteHeartbeat(ms int64) WriteResult {
 	if o.sleep > 0 {
 		time.Sleep(o.sleep)
 		o.sleep = 0
 		close(o.woke)
 	}
-	return o.tape.heartbeat(ms)
+	return o.tape.WriteHeartbeat(ms)
 }
 
 // asleep opens streams on a server that does not run for a while after 4 s, and calls then when it runs again.
-func asleep(t *testing.T, sleep time.Duration, open func(s *Server), then func(s *Server)) {
+func asleep(t *testing.T, sleep time.Duration, open func(s *fixture), then func(s *fixture)) {
 	synctest.Test(t, func(t *testing.T) {
-		s, stop := socketless(t, func(c *Config) { c.MaxAge = 0 })
+		s, stop := newFixture(t, func(c *Config) { c.MaxAge = 0 })
 		defer stop()
 		open(s)
-		x, o := s.stand(protocol.TransportSSE, 4000, time.Time{})
+		x, o := s.open(protocol.TransportSSE, 4000, time.Time{})
 		woke := make(chan struct{})
 		x.locked(func() { x.out = &sleeper{o, sleep, woke} })
 		<-woke
@@ -40,11 +40,11 @@ func asleep(t *testing.T, sleep time.Duration, open func(s *Server), then func(s
 
 func TestFix22SilenceWhileTheServerDidNotRunIsNotCounted(t *testing.T) {
 	for _, transport := range []protocol.Transport{protocol.TransportWS, protocol.TransportGRPC} {
-		var x *stream
+		var x *Stream
 		var o *tape
 		asleep(t, 30*time.Second,
-			func(s *Server) { x, o = s.stand(transport, 4000, time.Time{}) },
-			func(s *Server) {
+			func(s *fixture) { x, o = s.open(transport, 4000, time.Time{}) },
+			func(s *fixture) {
 				pass(100 * time.Millisecond)
 				x.locked(func() {
 					if o.ended != protocol.ReasonNone {
@@ -57,7 +57,7 @@ func TestFix22SilenceWhileTheServerDidNotRunIsNotCounted(t *testing.T) {
 				if asked == 0 {
 					t.Fatalf("%v: it is not asked", transport)
 				}
-				x.heard(true)
+				x.OnInbound(true)
 				pass(10 * time.Second)
 				x.locked(func() {
 					if o.ended != protocol.ReasonNone {
@@ -75,17 +75,17 @@ func TestFix22SilenceWhileTheServerDidNotRunIsNotCounted(t *testing.T) {
 }
 
 func TestFix22StuckSocketIsNotCutOffForAPause(t *testing.T) {
-	var x *stream
+	var x *Stream
 	var o *tape
 	var slow time.Duration
 	asleep(t, 60*time.Second,
-		func(s *Server) {
+		func(s *fixture) {
 			slow = s.cfg.TooSlow
-			x, o = s.stand(protocol.TransportSSE, 4000, time.Time{})
+			x, o = s.open(protocol.TransportSSE, 4000, time.Time{})
 			o.kept = 100
-			x.Push([]protocol.Push{somePush(1)}, false)
+			x.Push([]protocol.Push{{Seq: 1, Cursor: "k", Message: &protocol.Message{Priority: 1}}}, false)
 		},
-		func(s *Server) {
+		func(s *fixture) {
 			pass(100 * time.Millisecond)
 			x.locked(func() {
 				if o.ended != protocol.ReasonNone {

@@ -1,4 +1,4 @@
-package frontend
+package stream
 
 import (
 	"sync"

@@ -1,0 +1,237 @@
+package stream
+
+import (
+	"log/slog"
+	"sync"
+	"time"
+
+	"ramen/frontend/admission"
+	"ramen/link"
+	"ramen/protocol"
+)
+
+// This file has every change of a stream's state: the diagram is in doc.go.
+
+// Opened is a stream as its owner has opened it.
+type Opened struct {
+	Link link.Stream
+	link.Opened
+}
+
+// Start makes an opened stream live. connect gives the transport its connection and writes hello; it is called under the mutex,
+// so that callbacks of the connection wait. The stream closes permit when it ends.
+func (s *Stream) Start(o Opened, permit admission.Permit, connect func(h *protocol.Hello) (WriteResult, error)) {
+	now := s.set.clock.now()
+	h := hellos.Get().(*protocol.Hello)
+	*h = s.hello(&o.Opened)
+	s.mu.Lock()
+	s.permit = permit
+	s.link, s.number = o.Link, o.Number
+	s.acked, s.sent = o.Cursor, o.Seq
+	s.wroteMS, s.heardMS, s.heartbeatMS, s.state = now, now, now, live
+	s.creditInFlight = int32(s.credit())
+	s.moveMS = s.set.ageLimit(now)
+	w, err := connect(h)
+	hellos.Put(h)
+	var give int
+	if err == nil {
+		s.wroteLocked(now, w, 0)
+		give = s.returnCreditLocked()
+	}
+	next, slack := s.nextTimerLocked(now)
+	if slack > 0 {
+		slack *= 4 // the first timer finds each stream its own place in the interval
+	}
+	early, lost := s.closedEarly, s.lost
+	s.lost = false
+	s.mu.Unlock()
+
+	s.set.opened(s, o.Resumed)
+	s.timers().add(s, next, slack)
+	switch {
+	case err != nil:
+		s.set.log.Debug("frontend: connection ended before hello", "transport", s.transport, "err", err)
+		s.Finish(protocol.ReasonGone, "")
+	case early != protocol.ReasonNone:
+		s.dropLink()
+		s.Finish(early, "the stream was ended while it was opened")
+	case lost:
+		s.Lost()
+	case give > 0:
+		o.Link.Credit(give)
+	}
+}
+
+// hellos are pooled: a connect that leaves less behind leaves fewer holes among what stays.
+var hellos = sync.Pool{New: func() any { return new(protocol.Hello) }}
+
+func (s *Stream) hello(o *link.Opened) protocol.Hello {
+	h := protocol.Hello{
+		Resumed: o.Resumed, Stream: o.Name, Seq: o.Seq, Expired: o.Expired, Cursor: o.Cursor,
+		HeartbeatMS: uint32(s.intervalMS), TimeoutMS: uint32(s.intervalMS) * 7 / 4, // SPEC 2.8
+		AckMS: ackOneWayMS, TimeMS: time.Now().UnixMilli(),
+	}
+	if s.transport.TwoWay() {
+		h.AckMS = ackTwoWayMS
+	}
+	return h
+}
+
+// SPEC 2.9: within what time a device acks.
+const (
+	ackTwoWayMS = 100
+	ackOneWayMS = 30_000
+)
+
+// Lost implements link.Receiver: the gateway is gone. The connection stays, and the owner is looked for.
+func (s *Stream) Lost() {
+	s.mu.Lock()
+	switch s.state {
+	case opening:
+		s.lost = true
+	case detached: // while its re-open was under way, which will see it
+		s.lost = true
+	case live:
+		s.link, s.state = nil, detached
+		s.ensureReconnectLocked().lostMS = s.set.clock.now()
+		s.mu.Unlock()
+		s.set.reopener.add(s)
+		return
+	}
+	s.mu.Unlock()
+}
+
+// asked is what the owner was told with a re-open. What the device says while that is under way is told after it.
+type asked struct {
+	acked   protocol.Seq
+	context *protocol.DeviceContext
+}
+
+// reattach makes a detached stream live at its new owner.
+func (s *Stream) reattach(lk link.Stream, o link.Opened, told asked) {
+	s.mu.Lock()
+	if s.state != detached { // ended meanwhile
+		s.mu.Unlock()
+		lk.Close()
+		return
+	}
+	if s.lost {
+		s.mu.Unlock()
+		s.set.reopener.add(s)
+		return
+	}
+	s.link, s.state, s.number = lk, live, o.Number
+	s.rttMS = 0 // the new owner does not know it
+	give := s.credit() - int(s.creditInFlight)
+	s.creditToReturn = int32(min(give, 0)) // one push beyond the credit may wait for the connection: it counts before more is given
+	acked, ackedSeq, sent, context := s.acked, s.ackedLocked(), s.sent, s.context
+	late := s.reconnect.lateAck
+	s.releaseReconnectLocked()
+	s.mu.Unlock()
+
+	if o.Seq != sent {
+		// Another place than this connection's: the store was wiped, say. Only a new hello can say so.
+		s.Finish(protocol.ReasonUnavailable, "the new owner of the user does not know this stream's place: open another")
+		return
+	}
+	s.set.metrics.reopens["ok"].Inc()
+	if ackedSeq > told.acked {
+		lk.Ack(ackedSeq, acked)
+	}
+	if context != told.context {
+		lk.Refresh(context)
+	}
+	if late != "" {
+		lk.Ack(0, late)
+	}
+	if give > 0 {
+		lk.Credit(give)
+	}
+}
+
+// Closed implements link.Receiver: the gateway has ended the stream.
+func (s *Stream) Closed(reason protocol.Reason, detail string) {
+	s.mu.Lock()
+	s.link = nil
+	if s.state == opening {
+		s.closedEarly = reason
+		s.mu.Unlock()
+		return
+	}
+	s.mu.Unlock()
+	s.Finish(reason, detail)
+}
+
+// dropLink lets go of a link that has ended by itself.
+func (s *Stream) dropLink() {
+	s.mu.Lock()
+	s.link = nil
+	s.mu.Unlock()
+}
+
+// OnGone is told that the connection has ended.
+func (s *Stream) OnGone() { s.Finish(protocol.ReasonGone, "") }
+
+// OnPeerClose is told that the device has closed the stream in order.
+func (s *Stream) OnPeerClose() { s.finish(protocol.ReasonGone, "", closeQuietly) }
+
+// closeMode is how much of an end a device is told.
+type closeMode uint8
+
+const (
+	abort           closeMode = iota // nothing: the connection is gone or stuck
+	closeQuietly                     // the transport's own end alone
+	closeWithGoAway                  // goaway before it. SPEC 2.12
+)
+
+// Finish ends the stream for reason. Later calls do nothing.
+func (s *Stream) Finish(reason protocol.Reason, detail string) {
+	mode := closeWithGoAway
+	switch reason {
+	case protocol.ReasonGone, protocol.ReasonTooSlow:
+		mode = abort
+	case protocol.ReasonNone, protocol.ReasonProtocolError, protocol.ReasonTooBig:
+		mode = closeQuietly
+	}
+	s.finish(reason, detail, mode)
+}
+
+func (s *Stream) finish(reason protocol.Reason, detail string, mode closeMode) {
+	s.mu.Lock()
+	if s.state == closed {
+		s.mu.Unlock()
+		return
+	}
+	s.state = closed
+	lk := s.link
+	s.link = nil
+	if mode == closeWithGoAway && s.leaving != reason { // a leaving stream has had its goaway
+		g := protocol.GoAway{Reason: reason, Detail: detail}
+		if reason == protocol.ReasonDrain || reason == protocol.ReasonRebalance {
+			g.ReconnectMS = s.set.reconnectMS()
+		}
+		s.out.WriteGoAway(&g)
+	}
+	if mode == abort {
+		s.out.Abort(reason, detail)
+	} else {
+		s.out.End(reason, detail)
+	}
+	s.ring.free()
+	s.ring = nil
+	s.releaseReconnectLocked()
+	pushes := s.pushes
+	s.mu.Unlock()
+
+	if lk != nil {
+		lk.Close()
+	}
+	s.timers().remove(s)
+	s.set.ended(s, reason)
+	if s.set.debug() {
+		s.set.log.LogAttrs(s.set.ctx, slog.LevelDebug, "frontend: stream ended",
+			slog.String("transport", s.transport.String()), slog.String("user", string(s.User())),
+			slog.String("device", string(s.Device())), slog.String("reason", reasonLabel(reason)), slog.String("detail", detail),
+			slog.Int64("lived_ms", int64(uint32(s.set.clock.now())-s.openedMS)), slog.Uint64("pushes", uint64(pushes)))
+	}
+}

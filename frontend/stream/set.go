@@ -1,0 +1,155 @@
+package stream
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"ramen/frontend/auth"
+	"ramen/link"
+	"ramen/protocol"
+)
+
+// Opener opens a stream at the owner of its user: route.Router.
+type Opener interface {
+	Open(ctx context.Context, o link.Open, to link.Receiver) (link.Stream, link.Opened, error)
+}
+
+// Verifier says whose token it is: *auth.Tokens.
+type Verifier interface {
+	Verify(token string) (auth.Claims, error)
+}
+
+// Deps is what a Set works with.
+type Deps struct {
+	Opener  Opener
+	Tokens  Verifier // nil: authentication is off
+	Logger  *slog.Logger
+	Metrics prometheus.Registerer
+}
+
+// Set is all streams of a frontend, and what they share.
+type Set struct {
+	// immutable
+	cfg      Config
+	opener   Opener
+	tokens   Verifier
+	log      *slog.Logger
+	metrics  *metrics
+	clock    clock
+	wheel    *wheel
+	reopener *reopener
+	ctx      context.Context // over when the set is closed
+	cancel   context.CancelFunc
+	running  sync.WaitGroup // the wheel
+
+	draining atomic.Bool // streams are asked to leave
+	closing  atomic.Bool // streams are ended
+}
+
+// NewSet starts an empty Set.
+func NewSet(cfg Config, d Deps) (*Set, error) {
+	m, err := newMetrics(d.Metrics)
+	if err != nil {
+		return nil, fmt.Errorf("frontend: register metrics of streams: %w", err)
+	}
+	s := &Set{cfg: cfg, opener: d.Opener, tokens: d.Tokens, log: d.Logger, metrics: m, clock: newClock()}
+	s.ctx, s.cancel = context.WithCancel(context.Background())
+	s.wheel = newWheel(s.clock, (*Stream).onTimer)
+	s.reopener = &reopener{ctx: s.ctx, limit: cfg.Reopens}
+	s.running.Go(func() { s.wheel.run(s.ctx) })
+	return s, nil
+}
+
+// opened counts a stream that is live.
+func (s *Set) opened(x *Stream, resumed bool) {
+	s.metrics.streams[x.transport].Inc()
+	s.metrics.opens[x.transport].Inc()
+	if resumed {
+		s.metrics.resumed[x.transport].Inc()
+	}
+	if s.debug() {
+		s.log.LogAttrs(s.ctx, slog.LevelDebug, "frontend: stream opened", slog.String("transport", x.transport.String()),
+			slog.String("user", string(x.User())), slog.String("device", string(x.Device())), slog.Bool("resumed", resumed))
+	}
+}
+
+// ended counts one that is closed.
+func (s *Set) ended(x *Stream, reason protocol.Reason) {
+	s.metrics.streams[x.transport].Dec()
+	s.metrics.ends[x.transport][reason].Inc()
+	x.permit.Close()
+}
+
+func (s *Set) debug() bool { return s.log.Enabled(s.ctx, slog.LevelDebug) }
+
+// ageLimit is when a stream that is opened now is asked to leave: less a random tenth, so that those that came together do
+// not leave together. SPEC 2.12.
+func (s *Set) ageLimit(now int64) int64 {
+	age := s.cfg.MaxAge.Milliseconds()
+	if age == 0 {
+		return 0
+	}
+	return now + age - rand.Int64N(age/10+1)
+}
+
+// reconnectMS is within what time a stream that is asked to leave is replaced. A fifth of the drain time is left to connect.
+func (s *Set) reconnectMS() uint32 { return uint32(max(s.cfg.DrainTime.Milliseconds()*4/5, 1)) }
+
+// Over how long streams are called: to be asked to leave, so that devices do not turn round all at once, and to be ended.
+const (
+	drainSpan = time.Second // at most a fifth of the drain time
+	closeSpan = 20 * time.Millisecond
+)
+
+// Draining reports whether streams are asked to leave.
+func (s *Set) Draining() bool { return s.draining.Load() }
+
+// Drain asks all streams to leave, until empty is closed or ctx is over: then it answers false. SPEC 2.12.
+func (s *Set) Drain(ctx context.Context, empty <-chan struct{}) bool {
+	s.draining.Store(true)
+	return s.spread(ctx, min(drainSpan, s.cfg.DrainTime/5), empty)
+}
+
+// End ends all streams, until empty is closed or ctx is over: then it answers false.
+func (s *Set) End(ctx context.Context, empty <-chan struct{}) bool {
+	s.closing.Store(true)
+	return s.spread(ctx, closeSpan, empty)
+}
+
+// spread has every stream called within span, again and again for those that were opening or being called, until empty is closed
+// or ctx is over.
+func (s *Set) spread(ctx context.Context, span time.Duration, empty <-chan struct{}) bool {
+	s.wheel.spread(span.Milliseconds())
+	again := time.NewTicker(max(span, 50*time.Millisecond))
+	defer again.Stop()
+	for {
+		select {
+		case <-empty:
+			return true
+		case <-ctx.Done():
+			return false
+		case <-again.C:
+			s.wheel.spread(span.Milliseconds())
+		}
+	}
+}
+
+// Close stops the timers and the re-opens. End comes before.
+func (s *Set) Close() {
+	s.cancel()
+	s.running.Wait()
+	s.reopener.close()
+}
+
+// Len is how many streams have a timer: those that were started and have not ended.
+func (s *Set) Len() int { return s.wheel.len() }
+
+// Check recounts.
+func (s *Set) Check() error { return s.wheel.check() }
