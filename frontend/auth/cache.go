@@ -17,6 +17,17 @@ type cache struct {
 
 type fingerprint [sha256.Size]byte
 
+// fingerprintOf copies the token into a buffer that is used again, since a hash takes bytes alone.
+func fingerprintOf(token string) fingerprint {
+	b := tokenBufs.Get().(*[]byte)
+	defer tokenBufs.Put(b)
+	*b = append((*b)[:0], token...)
+	defer clear(*b)
+	return sha256.Sum256(*b)
+}
+
+var tokenBufs = sync.Pool{New: func() any { return new([]byte) }}
+
 // remembered is what is known of a token, but for whether it is good at this moment.
 type remembered struct {
 	claims Claims

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
 	"ramen/protocol"
@@ -20,7 +21,7 @@ type Claims struct {
 }
 
 // payload is the part of a token's payload that matters here. RFC 7519 4.1; names are compared exactly, and a name that
-// comes twice makes the token void (RFC 7519 4), so that no two readers can see different users in it.
+// stands twice makes the token void (RFC 7519 4), so that no two readers can see different users in it.
 type payload struct {
 	Sub    text        `json:"sub"`
 	Device text        `json:"device"`
@@ -35,19 +36,16 @@ type lifetime struct{ from, to int64 }
 
 // parsePayload reads a payload whose signature is good.
 func parsePayload(b64 string) (*payload, error) {
-	b := scratches.Get().(*scratch)
-	defer scratches.Put(b)
-	raw, ok := b.decode(b64)
-	if !ok {
-		return nil, refusef("token's payload is no base64url without padding")
+	raw, err := strict64.DecodeString(b64)
+	if err != nil {
+		return nil, refusef("token payload is not valid unpadded base64url")
 	}
 	p := new(payload)
-	if err := p.read(raw, b); err != nil {
-		var wrong *wrongClaim
-		if errors.As(err, &wrong) {
-			return nil, refusef("token's %s is a %s; it should be %s", wrong.name, wrong.is, wrong.should)
+	if err := json.Unmarshal(raw, p); err != nil {
+		if w, ok := errors.AsType[*wrongClaim](err); ok {
+			return nil, refusef("token's %s is a %s; it should be %s", w.name, w.is, w.should)
 		}
-		return nil, refusef("token's payload is no JSON object in which each name comes once")
+		return nil, refusef("token payload is not a JSON object in which each name stands once")
 	}
 	return p, nil
 }
@@ -65,11 +63,11 @@ func (p *payload) claims(c *TokensConfig) (Claims, lifetime, error) {
 		return none, lifetime{}, refusef("token has no sub; it should be the user")
 	}
 	if err := protocol.CheckUser(p.Sub.value); err != nil {
-		return none, lifetime{}, refusef("token's sub is no user: %s", reasonOf(err))
+		return none, lifetime{}, refusef("token's sub is not a user id: %s", reasonOf(err))
 	}
 	if p.Device.set {
 		if err := protocol.CheckDevice(p.Device.value); err != nil {
-			return none, lifetime{}, refusef("token's device is no device id: %s", reasonOf(err))
+			return none, lifetime{}, refusef("token's device is not a device id: %s", reasonOf(err))
 		}
 	}
 	life := lifetime{from: math.MinInt64, to: p.Exp.ns + int64(c.Leeway)}
@@ -124,9 +122,6 @@ func (l lifetime) check(now time.Time, leeway time.Duration) error {
 	}
 	return nil
 }
-
-// errNoObject is a payload that is not one JSON object.
-var errNoObject = errors.New("auth: payload is no JSON object")
 
 // wrongClaim is a claim of the wrong type.
 type wrongClaim struct{ name, is, should string }

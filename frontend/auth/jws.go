@@ -49,14 +49,14 @@ type header struct {
 func parseHeader(text string) (*header, error) {
 	raw, err := strict64.DecodeString(text)
 	if err != nil {
-		return nil, refusef("token's header is no base64url without padding")
+		return nil, refusef("token header is not valid unpadded base64url")
 	}
 	h := new(header)
 	if err := json.Unmarshal(raw, h); err != nil {
-		return nil, refusef("token's header is no JSON object with alg and kid as strings")
+		return nil, refusef("token header is not a JSON object with alg and kid as strings")
 	}
 	if h.Crit != nil { // RFC 7515 4.1.11: what is critical and not understood must be refused; we know no extension
-		return nil, refusef("token's header has crit; no extension is understood here")
+		return nil, refusef("token header has crit; this server knows no extension")
 	}
 	return h, nil
 }

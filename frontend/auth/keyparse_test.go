@@ -75,13 +75,13 @@ func TestJWKSKeysAreChosenByKid(t *testing.T) {
 		}
 		k.signing.ID = "other"
 		_, err := tokens.Verify(mint(t, k.signing, grant()))
-		refused(t, err, protocol.CodeUnauthenticated, `token's kid "other" is that of no `+alg+` key`)
+		refused(t, err, protocol.CodeUnauthenticated, `token's kid "other" is that of no key for `+alg)
 	}
 	// The kid of a key of another type chooses nothing.
 	k := keyFor(t, "HS256").signing
 	k.ID = "id-RS256"
 	_, err = tokens.Verify(mint(t, k, grant()))
-	refused(t, err, protocol.CodeUnauthenticated, "that of no HS256 key")
+	refused(t, err, protocol.CodeUnauthenticated, "that of no key for HS256")
 }
 
 func TestKeyWithoutKidFitsEveryKid(t *testing.T) {

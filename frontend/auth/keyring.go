@@ -60,9 +60,8 @@ type ringAlgorithm struct {
 }
 
 type ringKey struct {
-	id   string
-	key  any
-	macs *macs // of a secret
+	id  string
+	key any
 }
 
 // newKeyring sorts keys by what they may be used for. only, where it is not empty, are the algorithms that the
@@ -140,7 +139,7 @@ func (r *keyring) add(k sourceKey, only []string) error {
 			ra = &ringAlgorithm{name: a.name, method: a.method, hmac: a.secret > 0}
 			r.byAlgorithm[a.name] = ra
 		}
-		ra.keys = append(ra.keys, ringKey{id: k.id, key: k.key, macs: newMACs(a.method, k.key)})
+		ra.keys = append(ra.keys, ringKey{id: k.id, key: k.key})
 	}
 	return nil
 }
@@ -159,8 +158,12 @@ func longEnough(k sourceKey, only []string) error {
 	return nil
 }
 
-// check verifies that signature is that of signed, by a key for the algorithm and kid of h.
-func (r *keyring) check(h *header, signed string, signature []byte) error {
+// check verifies that a token has a good signature, by a key for the algorithm and kid of h.
+func (r *keyring) check(h *header, token jws) error {
+	signature, err := strict64.DecodeString(token.signature)
+	if err != nil {
+		return refusef("token signature is not valid unpadded base64url")
+	}
 	a := r.byAlgorithm[h.Alg]
 	if a == nil {
 		return r.refuse(h.Alg)
@@ -174,22 +177,22 @@ func (r *keyring) check(h *header, signed string, signature []byte) error {
 				continue
 			}
 			tried++
-			if k.signed(a.method, signed, signature) {
+			if a.method.Verify(token.signed, signature, k.key) == nil {
 				return nil
 			}
 		}
 	}
 	if tried == 0 {
-		return refusef("token's kid %.64q is that of no %s key", h.Kid, a.name)
+		return refusef("token's kid %.64q is that of no key for %s", h.Kid, a.name)
 	}
-	return refusef("token's signature does not fit any key for %s", a.name)
+	return refusef("token signature does not fit any key for %s", a.name)
 }
 
 // refuse says why alg is not taken.
 func (r *keyring) refuse(alg string) *protocol.Error {
 	switch {
 	case alg == "":
-		return refusef("token's header has no alg; it should be one of %s", r.names)
+		return refusef("token header has no alg; it should be one of %s", r.names)
 	case strings.EqualFold(alg, "none"):
 		return refusef("token is not signed (alg %.16q); it should be, with one of %s", alg, r.names)
 	}
@@ -218,7 +221,7 @@ func namesOf(as []*algorithm) []string {
 }
 
 // remembers reports whether tokens of that algorithm are worth remembering: to check an HMAC costs little more than to
-// look the token up (2 µs; ES256 takes 90), and to remember costs memory a stream.
+// look the token up (1 to 2 µs; ES256 takes 90), and to remember costs memory a stream.
 func (r *keyring) remembers(alg string) bool {
 	a := r.byAlgorithm[alg]
 	return a != nil && !a.hmac && r.verified.half > 0

@@ -34,7 +34,12 @@ func TestEveryAlgorithmIsVerified(t *testing.T) {
 // sign makes a token of any header and payload, with a good signature.
 func sign(t testing.TB, k SigningKey, header, payload string) string {
 	t.Helper()
-	signed := b64(header) + "." + b64(payload)
+	return signText(t, k, b64(header)+"."+b64(payload))
+}
+
+// signText makes a token of header "." payload as they stand.
+func signText(t testing.TB, k SigningKey, signed string) string {
+	t.Helper()
 	sig, err := k.algorithm.method.Sign(signed, k.key)
 	if err != nil {
 		t.Fatal(err)
@@ -108,18 +113,19 @@ func TestRefusalsSayWhatIsWrong(t *testing.T) {
 		{"long", strings.Repeat("a", maxToken+1), "token has 8193 bytes; it should have at most 8192"},
 		{"two parts", "a.b", "token has 2 parts; a signed JWT has 3"},
 		{"five parts", "a.b.c.d.e", "token has 5 parts"},
-		{"header padded", parts[0] + "=." + parts[1] + "." + parts[2], "header is no base64url"},
-		{"header no JSON", b64("x") + "." + parts[1] + "." + parts[2], "header is no JSON object"},
-		{"header twice", b64(`{"alg":"HS256","alg":"none"}`) + "." + parts[1] + "." + parts[2], "header is no JSON object"},
+		{"header padded", parts[0] + "=." + parts[1] + "." + parts[2], "token header is not valid unpadded base64url"},
+		{"header no JSON", b64("x") + "." + parts[1] + "." + parts[2], "token header is not a JSON object with alg and kid as strings"},
+		{"header twice", b64(`{"alg":"HS256","alg":"none"}`) + "." + parts[1] + "." + parts[2], "token header is not a JSON object with alg and kid as strings"},
 		{"other case", b64(`{"ALG":"HS256"}`) + "." + parts[1] + "." + parts[2], "header has no alg"},
 		{"crit", sign(t, k.signing, `{"alg":"HS256","crit":["b64"],"b64":false}`, good), "header has crit"},
 		{"other alg", b64(`{"alg":"PS256"}`) + "." + parts[1] + "." + parts[2], `alg is "PS256"; it should be one of HS256`},
-		{"signature no base64", parts[0] + "." + parts[1] + ".!", "signature is no base64url"},
+		{"signature no base64", parts[0] + "." + parts[1] + ".!", "token signature is not valid unpadded base64url"},
 		{"signature empty", parts[0] + "." + parts[1] + ".", "signature does not fit any key for HS256"},
+		{"payload padded", signText(t, k.signing, parts[0]+"."+parts[1]+"="), "token payload is not valid unpadded base64url"},
 		{"other payload", parts[0] + "." + b64(`{"sub":"u2"}`) + "." + parts[2], "signature does not fit any key for HS256"},
-		{"payload no JSON", hs256(t, "x"), "payload is no JSON object"},
-		{"payload a list", hs256(t, "[]"), "payload is no JSON object"},
-		{"sub twice", with(sound + `,"sub":"u2"`), "payload is no JSON object in which each name comes once"},
+		{"payload no JSON", hs256(t, "x"), "token payload is not a JSON object"},
+		{"payload a list", hs256(t, "[]"), "token payload is not a JSON object"},
+		{"sub twice", with(sound + `,"sub":"u2"`), "token payload is not a JSON object in which each name stands once"},
 		{"no exp", with(`"sub":"u1"`), "token has no exp"},
 		{"exp text", with(`"sub":"u1","exp":"9999999999"`), "token's exp is a string; it should be a number"},
 		{"exp null", with(`"sub":"u1","exp":null`), "token's exp is a null; it should be a number"},
@@ -129,10 +135,10 @@ func TestRefusalsSayWhatIsWrong(t *testing.T) {
 		{"exp infinite", with(`"sub":"u1","exp":1e400`), "token's exp is a number beyond the year 9999"},
 		{"not yet", with(sound + fmt.Sprintf(`,"nbf":%d`, exp)), "token is not good before"},
 		{"no sub", with(fmt.Sprintf(`"exp":%d`, exp)), "token has no sub; it should be the user"},
-		{"sub empty", with(fmt.Sprintf(`"sub":"","exp":%d`, exp)), "token's sub is no user"},
+		{"sub empty", with(fmt.Sprintf(`"sub":"","exp":%d`, exp)), "token's sub is not a user id"},
 		{"sub number", with(fmt.Sprintf(`"sub":1,"exp":%d`, exp)), "token's sub is a number; it should be a string"},
-		{"sub with a space", with(fmt.Sprintf(`"sub":"a b","exp":%d`, exp)), "token's sub is no user"},
-		{"device empty", with(sound + `,"device":""`), "token's device is no device id"},
+		{"sub with a space", with(fmt.Sprintf(`"sub":"a b","exp":%d`, exp)), "token's sub is not a user id"},
+		{"device empty", with(sound + `,"device":""`), "token's device is not a device id"},
 		{"device list", with(sound + `,"device":["d1"]`), "token's device is a list; it should be a string"},
 		{"no iss", hs256(t, `{"aud":"ramen",`+sound+`}`), `token has no iss; it should be "me"`},
 		{"other iss", hs256(t, `{"iss":"you","aud":"ramen",`+sound+`}`), `token's iss is "you"; it should be "me"`},
