@@ -37,8 +37,8 @@ func (s *Server) serveKnock(k *knock) bool {
 		w.close()
 		return true
 	}
-	n, ok := a.offer.Answer(s.cfg.WS)
-	if !ok || !s.origins.allowsSocketOf(a.origin, a.host) {
+	n, unusual := a.offer.Answer(s.cfg.WS)
+	if unusual != nil || !s.origins.allowsSocketOf(a.origin, a.host) {
 		return false
 	}
 	n.Early = []byte(k.head[k.end:])

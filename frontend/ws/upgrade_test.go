@@ -30,7 +30,10 @@ type upgraded struct {
 func serve(t *testing.T, cfg Config, origin func(*http.Request) bool) (url string, conns <-chan upgraded) {
 	ch := make(chan upgraded, 10)
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		c, n, err := Upgrade(w, r, cfg, origin)
+		c, n, err := Handshake(w, r, cfg, origin)
+		if err == nil {
+			_, err = c.Write(n.Head)
+		}
 		var he *HandshakeError
 		if errors.As(err, &he) {
 			http.Error(w, he.Text, he.Status)
@@ -49,6 +52,8 @@ func serve(t *testing.T, cfg Config, origin func(*http.Request) bool) (url strin
 	return "ws" + strings.TrimPrefix(s.URL, "http"), ch
 }
 
+func anyOrigin(*http.Request) bool { return true }
+
 func dialer() *websocket.Dialer { return &websocket.Dialer{HandshakeTimeout: patience} }
 
 func TestSubprotocolIsTheClientsFirstThatIsKnown(t *testing.T) {
@@ -65,7 +70,7 @@ func TestSubprotocolIsTheClientsFirstThatIsKnown(t *testing.T) {
 		{[]string{"ramen.v9.json"}, "refused", ""},
 		{[]string{"RAMEN.V1.JSON"}, "refused", ""},
 	} {
-		url, conns := serve(t, Default(), nil)
+		url, conns := serve(t, Default(), anyOrigin)
 		d := dialer()
 		d.Subprotocols = c.ask
 		ws, resp, err := d.Dial(url, nil)
@@ -150,7 +155,7 @@ func TestDeflateOnlyWhereBothAgree(t *testing.T) {
 			r.Header.Set(k, v)
 		}
 		server, peer := net.Pipe()
-		conn, n, err := Handshake(hijacker{w, server, ""}, r, Config{Deflate: c.config}, nil)
+		conn, n, err := Handshake(hijacker{w, server, ""}, r, Config{Deflate: c.config}, anyOrigin)
 		if err != nil || conn != server {
 			t.Fatalf("%q: %v", c.offer, err)
 		}
@@ -180,7 +185,7 @@ func (h hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 }
 
 func TestEarlyBytesAreNotLost(t *testing.T) {
-	url, conns := serve(t, Default(), nil)
+	url, conns := serve(t, Default(), anyOrigin)
 	c, err := net.Dial("tcp", strings.TrimPrefix(url, "ws://"))
 	if err != nil {
 		t.Fatal(err)
@@ -209,7 +214,7 @@ func TestEarlyBytesAreNotLost(t *testing.T) {
 	defer peer.Close()
 	r := httptest.NewRequest(http.MethodGet, "/", nil)
 	r.Header = http.Header{"Connection": {"Upgrade"}, "Upgrade": {"websocket"}, "Sec-Websocket-Version": {"13"}, "Sec-Websocket-Key": {"dGhlIHNhbXBsZSBub25jZQ=="}}
-	_, n, err := Handshake(hijacker{httptest.NewRecorder(), server, "soon"}, r, Default(), nil)
+	_, n, err := Handshake(hijacker{httptest.NewRecorder(), server, "soon"}, r, Default(), anyOrigin)
 	if err != nil || string(n.Early) != "soon" {
 		t.Errorf("early %q, %v", n.Early, err)
 	}
@@ -218,7 +223,7 @@ func TestEarlyBytesAreNotLost(t *testing.T) {
 // TestReaderAgreesWithGorilla has gorilla's client send what it can send, and its client read what AppendFrame writes.
 func TestReaderAgreesWithGorilla(t *testing.T) {
 	for _, compress := range []bool{false, true} {
-		url, conns := serve(t, Config{Deflate: true}, nil)
+		url, conns := serve(t, Config{Deflate: true}, anyOrigin)
 		d := dialer()
 		d.EnableCompression = compress
 		d.WriteBufferSize = 256 // longer messages are sent in fragments
