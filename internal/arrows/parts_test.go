@@ -1,0 +1,88 @@
+package arrows
+
+// part is a package, or with /... at its end all below one that have no part of their own before it, and what these may import of
+// this module.
+type part struct {
+	path  string
+	may   []string
+	never []string // packages of others that are kept out
+	why   string   // what the part must stay, in the words of a fault
+}
+
+// parts are all of the module, from the words up to the binary. The first that matches counts.
+var parts = []part{
+	// The words.
+	{path: "protocol", never: []string{"google.golang.org/grpc/...", "net/http"},
+		why: "protocol is the words that all share: it knows nobody, and no transport"},
+	{path: "protocol/ramenpb", why: "it is generated"},
+	{path: "protocol/grpcstatus", may: []string{"protocol"}, why: "it says the words of protocol in gRPC's"},
+
+	// The contracts, which do not know each other.
+	{path: "link", may: []string{"protocol"}, why: "the link is a contract between two that do not know each other"},
+	{path: "link/...", may: []string{"link", "protocol"}, why: "an implementation or a suite of the link's contract knows no more than the contract"},
+	{path: "topology/topologytest", may: []string{"topology", "protocol"}, why: "a suite knows the contract, not who keeps it"},
+	{path: "topology", may: []string{"protocol"}, why: "who owns what is a question apart from how it is asked or kept"},
+	{path: "store", may: []string{"protocol"}, why: "a store keeps mailboxes, whoever asks"},
+	{path: "store/storetest", may: []string{"store", "protocol"}, why: "a suite knows the contract, not who keeps it"},
+	{path: "store/memory", may: []string{"store", "protocol"}, why: "a store keeps mailboxes, whoever asks"},
+	{path: "store/pebble", may: []string{"store", "protocol", "store/pebble/journal"}, why: "a store keeps mailboxes, whoever asks"},
+	{path: "store/pebble/control", may: []string{"store/pebble"}, why: "it carries commands to a running store, and nothing else"},
+	{path: "store/pebble/journal", may: []string{"store/pebble/datasync"}, why: "a journal holds bytes: it does not know of what"},
+	{path: "store/pebble/datasync", why: "it writes to files"},
+
+	// The two sides of the link.
+	{path: "gateway/mailbox", may: []string{"store", "protocol"}, why: "a mailbox is pure: no link, no shards, no store that works; of package store it has the words"},
+	{path: "gateway", may: []string{"gateway/mailbox", "link", "store", "topology", "protocol"}, why: "a gateway lives without a frontend in its process, and on any store"},
+	{path: "frontend", may: []string{"link", "protocol", "protocol/ramenpb", "protocol/grpcstatus",
+		"frontend/accept", "frontend/admission", "frontend/stream", "frontend/transport/...",
+		"frontend/auth", "frontend/h2", "frontend/httpconn", "frontend/origin", "frontend/sock", "frontend/ws"},
+		why: "a frontend is stateless: what it wants of a gateway it asks over the link"},
+	{path: "frontend/transport/...", may: []string{"link", "protocol", "protocol/ramenpb", "protocol/grpcstatus",
+		"frontend/admission", "frontend/stream", "frontend/auth", "frontend/h2", "frontend/httpconn", "frontend/origin", "frontend/sock", "frontend/ws"},
+		why: "a transport writes frames for streams: it knows neither the server nor how connections come in"},
+	{path: "frontend/stream", may: []string{"link", "protocol", "frontend/admission", "frontend/auth", "frontend/sock"},
+		why: "a stream is the same over every transport"},
+	{path: "frontend/accept", may: []string{"protocol", "frontend/admission", "frontend/httpconn", "frontend/sock"},
+		why: "who accepts a connection knows neither streams nor transports"},
+	{path: "frontend/admission", may: []string{"protocol", "frontend/sock"}, why: "limits count streams: they do not know what is in them"},
+	{path: "frontend/route", may: []string{"link", "topology", "protocol"}, why: "it finds owners, whoever wants them"},
+	{path: "frontend/backend", may: []string{"link", "protocol", "protocol/ramenpb", "protocol/grpcstatus", "frontend/auth", "frontend/h2", "frontend/origin"},
+		why: "the backends' side knows nothing of devices' streams"},
+	{path: "frontend/auth", may: []string{"protocol"}, why: "who somebody is does not depend on what they ask for"},
+	{path: "frontend/httpconn", may: []string{"protocol"}, why: "it serves HTTP, whatever is asked for"},
+	{path: "frontend/console", why: "it is a page"},
+	{path: "frontend/origin", why: "it compares origins"},
+	{path: "frontend/sock", why: "it moves bytes: it does not know of what"},
+	{path: "frontend/h2", why: "it counts frames, whatever is in them"},
+	{path: "frontend/h2/h2test", why: "it writes frames"},
+	{path: "frontend/ws", why: "it frames bytes: it does not know of what"},
+
+	// Clients know the wire alone.
+	{path: "clients/go/wire", may: []string{"protocol", "protocol/grpcstatus"}, why: "a client is written against the wire alone, and is light to import"},
+	{path: "clients/go", may: []string{"clients/go/wire", "protocol", "protocol/ramenpb", "protocol/grpcstatus"},
+		why: "a client is written against the wire alone, and is light to import"},
+
+	// The load tester knows a server by its wire alone.
+	{path: "loadtest/ledger/judge", may: []string{"protocol"}, why: "it judges what happened, whoever made it happen"},
+	{path: "loadtest/...", may: []string{"loadtest/...", "clients/go/wire", "protocol", "protocol/ramenpb", "internal/testcert"},
+		why: "a load test knows a server by its wire contract alone"},
+
+	// Tools, which know no part.
+	{path: "internal/config", why: "it fills structs: it does not know whose"},
+	{path: "internal/collector", why: "it is a tool below all parts"},
+	{path: "internal/memlimit", why: "it is a tool below all parts"},
+	{path: "internal/ports", may: []string{"loadtest/host"}, why: "it is a tool of tests"},
+	{path: "internal/testcert", why: "it is a tool of tests"},
+	{path: "internal/tools/...", why: "it is a program of the build"},
+	{path: "internal/arrows", why: "it has tests alone"},
+	{path: "internal/process", why: "it has tests alone"},
+	{path: "internal/proxied", why: "it has tests alone"},
+	{path: "internal/system", why: "it has tests alone"},
+
+	// What knows everything.
+	{path: "internal/app", may: []string{"frontend/...", "gateway", "link", "topology", "store/...", "protocol", "internal/config", "internal/memlimit"},
+		why: "it is the wiring of a server: it needs no client, no load test and no command"},
+	{path: "cmd/ramen", may: []string{"internal/app", "internal/collector", "internal/config", "clients/...", "loadtest/...", "protocol",
+		"frontend/auth", "store/pebble", "store/pebble/control"},
+		why: "a command starts the app, or is about one thing alone"},
+}
