@@ -2,14 +2,8 @@ package frontend
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
-	"crypto/x509/pkix"
 	"errors"
-	"math/big"
 	"net"
 	"net/http"
 	"net/url"
@@ -22,6 +16,7 @@ import (
 	"google.golang.org/grpc/mem"
 
 	"ramen/frontend/auth"
+	"ramen/internal/testcert"
 	"ramen/protocol"
 )
 
@@ -55,10 +50,12 @@ func newBench(tb testing.TB, change func(c *Config, d *Deps)) *bench {
 		tb.Fatal(err)
 	}
 	b := &bench{tb: tb, s: s, g: g}
-	server, client := certificate(tb)
-	b.roots = client
+	cert := testcert.SelfSigned("ramen")
+	b.roots = &tls.Config{RootCAs: cert.Pool()}
 	b.plain = b.serve(func(l net.Listener) error { return s.Serve(l, nil) })
-	b.secure = b.serve(func(l net.Listener) error { return s.Serve(l, server) })
+	b.secure = b.serve(func(l net.Listener) error {
+		return s.Serve(l, &tls.Config{Certificates: []tls.Certificate{cert.TLS()}})
+	})
 	b.grpcs = grpc.NewServer(s.GRPCOptions(nil)...)
 	s.RegisterGRPC(b.grpcs)
 	b.grpc = b.serve(func(l net.Listener) error { return b.grpcs.Serve(s.GRPCListener(l)) })
@@ -125,29 +122,6 @@ func (b *bench) client() *http.Client {
 	t := &http.Transport{DisableKeepAlives: true, TLSClientConfig: b.roots}
 	b.tb.Cleanup(t.CloseIdleConnections)
 	return &http.Client{Transport: t, Timeout: 20 * time.Second}
-}
-
-// certificate is a server's TLS side and a client's that trusts it.
-func certificate(tb testing.TB) (server, client *tls.Config) {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	tmpl := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "test"}, NotAfter: time.Now().Add(time.Hour),
-		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, IsCA: true, BasicConstraintsValid: true,
-	}
-	der, err := x509.CreateCertificate(rand.Reader, tmpl, tmpl, &key.PublicKey, key)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	cert, err := x509.ParseCertificate(der)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	pool := x509.NewCertPool()
-	pool.AddCert(cert)
-	return &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}}, &tls.Config{RootCAs: pool}
 }
 
 // tokens is a Verifier whose tokens are known by name.

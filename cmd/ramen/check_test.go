@@ -3,22 +3,16 @@ package main
 import (
 	"bytes"
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/x509"
-	"encoding/pem"
 	"fmt"
 	"io"
-	"math/big"
 	"net"
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"ramen/internal/app"
 	"ramen/internal/ports"
+	"ramen/internal/testcert"
 )
 
 // verdict is one configuration, and what both config --check and serve must say of it.
@@ -144,33 +138,14 @@ func furnish(t *testing.T, dir string) {
 	oct := `{"kty":"oct","k":"` + strings.Repeat("A", 43) + `"}`
 	write(t, at("jwks.json"), `{"keys":[{"kty":"RSA","n":"!","e":"AQAB"},`+oct+`]}`)
 	write(t, at("nokeys.json"), `{"keys":[{"kty":"RSA","n":"!","e":"AQAB"}]}`)
-	cert, key := selfSigned(t)
-	write(t, at("cert.pem"), cert)
-	write(t, at("key.pem"), key)
-	_, other := selfSigned(t)
-	write(t, at("otherkey.pem"), other)
+	if _, _, err := testcert.SelfSigned("ramen").WriteFiles(dir); err != nil {
+		t.Fatal(err)
+	}
+	write(t, at("otherkey.pem"), string(testcert.SelfSigned("other").KeyPEM))
 	cfg := write(t, at("used.yaml"), "dev: true\ndata: "+at("used")+"\n"+anyPorts)
 	if ok, why := starts(t, cfg); !ok {
 		t.Fatal(why)
 	}
-}
-
-func selfSigned(t *testing.T) (cert, key string) {
-	t.Helper()
-	k, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	tmpl := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour), IsCA: true, BasicConstraintsValid: true}
-	der, err := x509.CreateCertificate(rand.Reader, tmpl, tmpl, &k.PublicKey, k)
-	if err != nil {
-		t.Fatal(err)
-	}
-	private, err := x509.MarshalPKCS8PrivateKey(k)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})), string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private}))
 }
 
 // TestFix03DefaultsContradictNothing, nor does what is configured at the limits of SPEC.

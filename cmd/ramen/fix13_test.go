@@ -3,15 +3,8 @@ package main
 import (
 	"bytes"
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/x509"
-	"crypto/x509/pkix"
 	"encoding/json"
-	"encoding/pem"
 	"log/slog"
-	"math/big"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -19,6 +12,7 @@ import (
 	"time"
 
 	"ramen/internal/app"
+	"ramen/internal/testcert"
 )
 
 // guarded starts the product with authentication, and TLS for devices where secure is set. It answers where it is and a file with a token
@@ -56,26 +50,14 @@ func guarded(t *testing.T, secure bool) (at app.Addresses, token string) {
 	return a.Addresses(), token
 }
 
-// certificate is one for localhost that nobody vouches for.
-func certificate(t *testing.T, dir string) (cert, key string) {
+// certificate writes one for the name localhost alone that nobody vouches for.
+func certificate(t *testing.T, dir string) (certFile, keyFile string) {
 	t.Helper()
-	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	certFile, keyFile, err := testcert.SelfSigned("ramen", "localhost").WriteFiles(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
-	der, err := x509.CreateCertificate(rand.Reader, &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "localhost"}, DNSNames: []string{"localhost"},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), IsCA: true, BasicConstraintsValid: true,
-	}, &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "localhost"}}, &private.PublicKey, private)
-	if err != nil {
-		t.Fatal(err)
-	}
-	secret, err := x509.MarshalPKCS8PrivateKey(private)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return write(t, filepath.Join(dir, "cert.pem"), string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))),
-		write(t, filepath.Join(dir, "key.pem"), string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: secret})))
+	return certFile, keyFile
 }
 
 // TestFix13ListenGivesUpWhatCannotSucceed, with the reason and the cure; and though the token is in a file, which may change.

@@ -1,83 +1,21 @@
 package auth
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
 	"io"
-	"math/big"
 	"net"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+
+	"ramen/internal/testcert"
 )
 
-// authority issues certificates.
-type authority struct {
-	key  *ecdsa.PrivateKey
-	cert *x509.Certificate
-	pem  []byte
-}
-
-type issued struct{ cert, key []byte }
-
-func newAuthority(t testing.TB) *authority {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: "authority"}, IsCA: true, BasicConstraintsValid: true,
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), KeyUsage: x509.KeyUsageCertSign,
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	cert, err := x509.ParseCertificate(der)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return &authority{key: key, cert: cert, pem: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})}
-}
-
-func (a *authority) issue(t testing.TB, name string) issued {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: name}, DNSNames: []string{"localhost"},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, a.cert, key.Public(), a.key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	private, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return issued{
-		cert: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}),
-		key:  pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private}),
-	}
-}
-
-// client trusts a.
-func (a *authority) client() *tls.Config {
-	pool := x509.NewCertPool()
-	pool.AddCert(a.cert)
-	return &tls.Config{RootCAs: pool, ServerName: "localhost"}
+// trusting is a client that trusts a.
+func trusting(a *testcert.Certificate) *tls.Config {
+	return &tls.Config{RootCAs: a.Pool(), ServerName: "localhost"}
 }
 
 // serve answers each connection with one byte, until the test ends.
@@ -120,20 +58,20 @@ func dial(addr string, cfg *tls.Config) (tls.ConnectionState, error) {
 }
 
 // pairFiles writes a pair, and a client authority if there is one.
-func pairFiles(t *testing.T, p issued, ca []byte) CertsConfig {
+func pairFiles(t *testing.T, p *testcert.Certificate, ca []byte) CertsConfig {
 	dir := t.TempDir()
 	cfg := CertsConfig{CertFile: filepath.Join(dir, "cert.pem"), KeyFile: filepath.Join(dir, "key.pem")}
-	write(t, cfg.CertFile, p.cert)
-	write(t, cfg.KeyFile, p.key)
+	write(t, cfg.CertFile, p.CertPEM)
+	write(t, cfg.KeyFile, p.KeyPEM)
 	if ca != nil {
-		cfg.ClientCAFile = write(t, filepath.Join(dir, "ca.pem"), ca)
+		cfg.ClientCAFile = write(t, filepath.Join(dir, "ca.CertPEM"), ca)
 	}
 	return cfg
 }
 
 func TestNewestCertificateIsShown(t *testing.T) {
-	a := newAuthority(t)
-	one, two := a.issue(t, "one"), a.issue(t, "two")
+	a := testcert.SelfSigned("authority")
+	one, two := a.Issue("one"), a.Issue("two")
 	cfg := pairFiles(t, one, nil)
 	w, log := testWatcher(t)
 	certs, err := NewCerts(cfg, w)
@@ -143,7 +81,7 @@ func TestNewestCertificateIsShown(t *testing.T) {
 	addr := serve(t, certs.Server("h2", "http/1.1"))
 	shown := func() string {
 		t.Helper()
-		client := a.client()
+		client := trusting(a)
 		client.NextProtos = []string{"h2"}
 		s, err := dial(addr, client)
 		if err != nil {
@@ -157,14 +95,14 @@ func TestNewestCertificateIsShown(t *testing.T) {
 	if got := shown(); got != "one" {
 		t.Fatalf("shown is %s", got)
 	}
-	write(t, cfg.CertFile, two.cert) // half of a pair
+	write(t, cfg.CertFile, two.CertPEM) // half of a pair
 	if err := w.Check(); err == nil || !strings.Contains(err.Error(), "private key does not match public key") {
 		t.Fatal(err)
 	}
 	if got := shown(); got != "one" {
 		t.Fatalf("shown is %s", got)
 	}
-	write(t, cfg.KeyFile, two.key)
+	write(t, cfg.KeyFile, two.KeyPEM)
 	if err := w.Check(); err != nil {
 		t.Fatal(err)
 	}
@@ -177,12 +115,12 @@ func TestNewestCertificateIsShown(t *testing.T) {
 }
 
 func TestOldTLSIsRefused(t *testing.T) {
-	a := newAuthority(t)
-	certs, err := NewCerts(pairFiles(t, a.issue(t, "one"), nil), nil)
+	a := testcert.SelfSigned("authority")
+	certs, err := NewCerts(pairFiles(t, a.Issue("one"), nil), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	client := a.client()
+	client := trusting(a)
 	client.MinVersion, client.MaxVersion = tls.VersionTLS11, tls.VersionTLS11
 	if s, err := dial(serve(t, certs.Server()), client); err == nil {
 		t.Fatalf("version %x is taken", s.Version)
@@ -190,27 +128,24 @@ func TestOldTLSIsRefused(t *testing.T) {
 }
 
 func TestClientsNeedACertificateOfTheAuthority(t *testing.T) {
-	a, b := newAuthority(t), newAuthority(t)
-	cfg := pairFiles(t, a.issue(t, "server"), a.pem)
+	a, b := testcert.SelfSigned("authority"), testcert.SelfSigned("authority")
+	cfg := pairFiles(t, a.Issue("server"), a.CertPEM)
 	w, _ := testWatcher(t)
 	certs, err := NewCerts(cfg, w)
 	if err != nil {
 		t.Fatal(err)
 	}
 	addr := serve(t, certs.Server())
-	with := func(p issued) *tls.Config {
-		pair, err := tls.X509KeyPair(p.cert, p.key)
-		if err != nil {
-			t.Fatal(err)
-		}
-		client := a.client()
+	with := func(p *testcert.Certificate) *tls.Config {
+		pair := p.TLS()
+		client := trusting(a)
 		// Also where the server asks for another authority.
 		client.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &pair, nil }
 		client.ClientSessionCache = tls.NewLRUClientSessionCache(1)
 		return client
 	}
-	ofA, ofB := with(a.issue(t, "client")), with(b.issue(t, "client"))
-	if _, err := dial(addr, a.client()); err == nil {
+	ofA, ofB := with(a.Issue("client")), with(b.Issue("client"))
+	if _, err := dial(addr, trusting(a)); err == nil {
 		t.Fatal("a client without a certificate comes in")
 	}
 	if _, err := dial(addr, ofB); err == nil {
@@ -226,7 +161,7 @@ func TestClientsNeedACertificateOfTheAuthority(t *testing.T) {
 		}
 	}
 	// No session outlives its authority.
-	write(t, cfg.ClientCAFile, b.pem)
+	write(t, cfg.ClientCAFile, b.CertPEM)
 	if err := w.Check(); err != nil {
 		t.Fatal(err)
 	}
@@ -239,8 +174,8 @@ func TestClientsNeedACertificateOfTheAuthority(t *testing.T) {
 }
 
 func TestCertificatesThatCannotBeReadAreNamed(t *testing.T) {
-	a := newAuthority(t)
-	good := a.issue(t, "one")
+	a := testcert.SelfSigned("authority")
+	good := a.Issue("one")
 	for _, c := range []struct {
 		change func(*CertsConfig)
 		want   string

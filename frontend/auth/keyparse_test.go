@@ -15,6 +15,7 @@ import (
 
 	"github.com/go-jose/go-jose/v4"
 
+	"ramen/internal/testcert"
 	"ramen/protocol"
 )
 
@@ -145,12 +146,12 @@ func TestPrivateJWKIsUsedByItsPublicHalf(t *testing.T) {
 }
 
 func TestPEMFileMayHaveSeveralKeys(t *testing.T) {
-	cert := newAuthority(t).issue(t, "issuer")
-	certKey, err := PrivateKey(cert.key)
+	cert := testcert.SelfSigned("authority").Issue("issuer")
+	certKey, err := PrivateKey(cert.KeyPEM)
 	if err != nil {
 		t.Fatal(err)
 	}
-	all := "# keys\n" + string(keyFor(t, "RS256").public) + string(keyFor(t, "ES256").public) + "text\n" + string(keyFor(t, "EdDSA").public) + string(cert.cert)
+	all := "# keys\n" + string(keyFor(t, "RS256").public) + string(keyFor(t, "ES256").public) + "text\n" + string(keyFor(t, "EdDSA").public) + string(cert.CertPEM)
 	cfg := Default().Tokens
 	cfg.PublicKeyFile = write(t, filepath.Join(t.TempDir(), "keys.pem"), []byte(all))
 	tokens := open(t, cfg)

@@ -2,22 +2,19 @@ package httpconn
 
 import (
 	"bufio"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"math/big"
 	"net"
 	"net/http"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
+
+	"ramen/internal/testcert"
 
 	"go.uber.org/goleak"
 )
@@ -38,7 +35,7 @@ func serve(t *testing.T, h *http.Server, secure bool) (dial func() net.Conn) {
 	}
 	var config *tls.Config
 	if secure {
-		config = &tls.Config{Certificates: []tls.Certificate{certificate(t)}}
+		config = &tls.Config{Certificates: []tls.Certificate{testcert.SelfSigned("ramen").TLS()}}
 	}
 	done := make(chan error, 1)
 	go func() { done <- Serve(h, l, config) }()
@@ -61,20 +58,6 @@ func serve(t *testing.T, h *http.Server, secure bool) (dial func() net.Conn) {
 		t.Cleanup(func() { c.Close() })
 		return c
 	}
-}
-
-func certificate(t *testing.T) tls.Certificate {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	tmpl := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour)}
-	der, err := x509.CreateCertificate(rand.Reader, tmpl, tmpl, &key.PublicKey, key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
 }
 
 func both(t *testing.T, test func(t *testing.T, secure bool)) {

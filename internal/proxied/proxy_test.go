@@ -1,25 +1,17 @@
 package proxied
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
 	"io/fs"
-	"math/big"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"ramen/internal/ports"
+	"ramen/internal/testcert"
 )
 
 // kind is a proxy, and how the file that deploy/ hands out is put into a test: addresses, certificates and folders are replaced,
@@ -124,11 +116,11 @@ func behind(t testing.TB, k kind, s *server) *proxy {
 // certify writes a new certificate and answers its serial number.
 func (p *proxy) certify() (serial string) {
 	p.t.Helper()
-	cert, key, serial := certificate(p.t)
-	p.write("cert.pem", cert)
-	p.write("key.pem", key)
-	p.write("both.pem", cert+key)
-	return serial
+	c := testcert.SelfSigned("localhost")
+	p.write("cert.pem", string(c.CertPEM))
+	p.write("key.pem", string(c.KeyPEM))
+	p.write("both.pem", string(c.CertPEM)+string(c.KeyPEM))
+	return c.X509.SerialNumber.String()
 }
 
 // renew makes the proxy take up a new certificate, as once in a while.
@@ -199,28 +191,5 @@ func (p *proxy) keepsNoToken() {
 	}
 }
 
-// trust accepts the certificates of certificate.
+// trust accepts every certificate.
 func trust() *tls.Config { return &tls.Config{InsecureSkipVerify: true} }
-
-// certificate makes one for loopback.
-func certificate(t testing.TB) (cert, key, serial string) {
-	t.Helper()
-	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: "localhost"},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour),
-		DNSNames: []string{"localhost"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, &private.PublicKey, private)
-	if err != nil {
-		t.Fatal(err)
-	}
-	raw, err := x509.MarshalPKCS8PrivateKey(private)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})), string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: raw})), template.SerialNumber.String()
-}

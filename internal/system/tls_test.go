@@ -1,102 +1,30 @@
 package system
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
-	"math/big"
-	"net"
 	"net/http"
 	"path/filepath"
 	"testing"
 	"time"
+
+	"ramen/internal/testcert"
 )
 
-// authority signs certificates for a test.
-type authority struct {
-	t    *testing.T
-	cert *x509.Certificate
-	key  *ecdsa.PrivateKey
-	pem  string
-}
-
-func newAuthority(t *testing.T) *authority {
-	a := &authority{t: t}
-	a.key = newKey(t)
-	a.cert = &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "authority"}, IsCA: true, BasicConstraintsValid: true,
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), KeyUsage: x509.KeyUsageCertSign,
-	}
-	der, err := x509.CreateCertificate(rand.Reader, a.cert, a.cert, &a.key.PublicKey, a.key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if a.cert, err = x509.ParseCertificate(der); err != nil {
-		t.Fatal(err)
-	}
-	a.pem = text("CERTIFICATE", der)
-	return a
-}
-
-func newKey(t *testing.T) *ecdsa.PrivateKey {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return key
-}
-
-func text(kind string, der []byte) string {
-	return string(pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}))
-}
-
-// issue is a certificate for loopback and its key, as PEM.
-func (a *authority) issue(serial int64) (cert, key string) {
-	k := newKey(a.t)
-	c := &x509.Certificate{
-		SerialNumber: big.NewInt(serial), Subject: pkix.Name{CommonName: "ramen"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
-	}
-	der, err := x509.CreateCertificate(rand.Reader, c, a.cert, &k.PublicKey, a.key)
-	if err != nil {
-		a.t.Fatal(err)
-	}
-	bytes, err := x509.MarshalPKCS8PrivateKey(k)
-	if err != nil {
-		a.t.Fatal(err)
-	}
-	return text("CERTIFICATE", der), text("PRIVATE KEY", bytes)
-}
-
-func (a *authority) pool() *x509.CertPool {
-	p := x509.NewCertPool()
-	p.AddCert(a.cert)
-	return p
-}
-
 // encrypted is a server with TLS on all four ports, and client certificates on the backends' side.
-func encrypted(t *testing.T) (*server, *authority) {
-	a, dir := newAuthority(t), t.TempDir()
+func encrypted(t *testing.T) (*server, *testcert.Certificate) {
+	a, dir := testcert.SelfSigned("authority"), t.TempDir()
 	cfg := testConfig(t, memory)
 	cfg.Auth.ReloadInterval = 100 * time.Millisecond
-	cert, key := a.issue(2)
-	cfg.TLS.Devices.CertFile, cfg.TLS.Devices.KeyFile = filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
-	cfg.TLS.Backends = cfg.TLS.Devices
-	cfg.TLS.Backends.ClientCAFile = filepath.Join(dir, "clients.pem")
-	writeFile(t, cfg.TLS.Devices.CertFile, cert)
-	writeFile(t, cfg.TLS.Devices.KeyFile, key)
-	writeFile(t, cfg.TLS.Backends.ClientCAFile, a.pem)
-	own, err := tls.X509KeyPair([]byte(cert), []byte(key))
-	if err != nil {
+	own := a.Issue("ramen")
+	var err error
+	if cfg.TLS.Devices.CertFile, cfg.TLS.Devices.KeyFile, err = own.WriteFiles(dir); err != nil {
 		t.Fatal(err)
 	}
+	cfg.TLS.Backends = cfg.TLS.Devices
+	cfg.TLS.Backends.ClientCAFile = filepath.Join(dir, "clients.pem")
+	writeFile(t, cfg.TLS.Backends.ClientCAFile, string(a.CertPEM))
 	s := serve(t, cfg)
-	s.web.Transport = &http.Transport{TLSClientConfig: &tls.Config{RootCAs: a.pool(), Certificates: []tls.Certificate{own}}, ForceAttemptHTTP2: true}
+	s.web.Transport = &http.Transport{TLSClientConfig: &tls.Config{RootCAs: a.Pool(), Certificates: []tls.Certificate{own.TLS()}}, ForceAttemptHTTP2: true}
 	return s, a
 }
 
@@ -177,15 +105,10 @@ func TestTLSManyStreamsOnOneConnection(t *testing.T) {
 func TestTLSClientCertificates(t *testing.T) {
 	t.Parallel()
 	s, a := encrypted(t)
-	stranger := newAuthority(t)
-	cert, key := stranger.issue(3)
-	wrong, err := tls.X509KeyPair([]byte(cert), []byte(key))
-	if err != nil {
-		t.Fatal(err)
-	}
+	wrong := testcert.SelfSigned("stranger").Issue("stranger").TLS()
 	good := s.web.Transport
 	for name, certs := range map[string][]tls.Certificate{"none": nil, "a stranger's": {wrong}} {
-		tr := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: a.pool(), Certificates: certs}}
+		tr := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: a.Pool(), Certificates: certs}}
 		s.web.Transport = tr
 		for _, path := range []string{"/v1/users/u1/devices", "/healthz"} {
 			if r, err := s.try("GET", s.backendURL(path), ""); err == nil {
@@ -210,17 +133,18 @@ func TestTLSCertificatesAreReloaded(t *testing.T) {
 	t.Parallel()
 	s, a := encrypted(t)
 	c := s.open(t, "sse", place{user: "u1", device: "d1"})
-	cert, key := a.issue(77)
-	writeFile(t, s.cfg.TLS.Devices.CertFile, cert)
-	writeFile(t, s.cfg.TLS.Devices.KeyFile, key)
+	next := a.Issue("next")
+	if _, _, err := next.WriteFiles(filepath.Dir(s.cfg.TLS.Devices.CertFile)); err != nil {
+		t.Fatal(err)
+	}
 	for _, addr := range []string{s.addr.Devices, s.addr.DevicesGRPC, s.addr.Backends, s.addr.BackendsGRPC} {
 		until(t, "the new certificate", func() string {
-			x, err := tls.Dial("tcp", addr, &tls.Config{RootCAs: a.pool(), NextProtos: []string{"h2"}})
+			x, err := tls.Dial("tcp", addr, &tls.Config{RootCAs: a.Pool(), NextProtos: []string{"h2"}})
 			if err != nil {
 				return err.Error()
 			}
 			defer x.Close()
-			return same("serial", x.ConnectionState().PeerCertificates[0].SerialNumber.Int64(), 77)
+			return same("certificate", x.ConnectionState().PeerCertificates[0].Subject.CommonName, "next")
 		})
 	}
 	s.publish(msg{"user": "u1"})

@@ -16,10 +16,13 @@ import (
 	"path/filepath"
 	"regexp"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
 	"time"
+
+	"ramen/internal/testcert"
 )
 
 // ServerConfig is how to start a server to be measured.
@@ -155,7 +158,11 @@ func (s *Server) args(ctx context.Context, cfg *ServerConfig) (args []string, po
 	}
 	args = append(args, more...)
 	if cfg.TLS {
-		cert, key, err := certificate(s.dir, cfg.Addresses...)
+		hosts := slices.Clone(testcert.Loopback)
+		for _, a := range cfg.Addresses {
+			hosts = append(hosts, a.String())
+		}
+		cert, key, err := testcert.SelfSigned("ramen load", hosts...).WriteFiles(s.dir)
 		if err != nil {
 			return nil, 0, err
 		}
