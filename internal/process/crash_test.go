@@ -114,7 +114,7 @@ func (c *crash) killed() {
 	c.up = make(chan struct{})
 	s := c.server
 	c.mu.Unlock()
-	s.kill()
+	s.Kill()
 }
 
 func (c *crash) restart(at addresses) {
@@ -232,9 +232,9 @@ func (c *crash) finish() {
 		received += len(d.got)
 	}
 	c.t.Logf("%d accepted, %d received by %d devices over %v, %d came twice", len(c.accepted), received, len(c.devices), allTransports, twice)
-	c.server.signal(c.t, syscall.SIGTERM)
-	if status := c.server.wait(c.t); status != 0 {
-		c.t.Errorf("exit status %d after SIGTERM, not 0:\n%s", status, c.server.stderr)
+	c.server.Signal(c.t, syscall.SIGTERM)
+	if status := c.server.Wait(c.t); status != 0 {
+		c.t.Errorf("exit status %d after SIGTERM, not 0:\n%s", status, c.server.Err)
 	}
 }
 

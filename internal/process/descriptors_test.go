@@ -17,8 +17,7 @@ func TestConnectionsLeaveTheStoreItsFiles(t *testing.T) {
 	s := newServer(exec.Command("sh", "-c", `ulimit -n 300 && exec "$@"`, "sh", binary, "serve", "--dev", "--data", t.TempDir(),
 		"--store.pebble.memtable-bytes", "1MiB", "--listen.devices", anyPorts.devices, "--listen.devices-grpc", anyPorts.devicesGRPC,
 		"--listen.backends", anyPorts.backends, "--listen.backends-grpc", anyPorts.backendsGRPC))
-	s.cmd.Env = cleanEnv()
-	s.begin(t)
+	s.Start(t)
 	s.awaitBanner(t)
 
 	held := make([]net.Conn, 0, 400)

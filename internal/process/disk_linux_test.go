@@ -68,7 +68,7 @@ func TestANearlyFullDiskRefusesInTime(t *testing.T) {
 	}
 	d.received(conn, d.accepted[before:])
 
-	d.s.kill()
+	d.s.Kill()
 	d.s = start(t, flags...)
 	d.received(dial(t, d.s, wire.GRPC, "offline"), d.accepted)
 }

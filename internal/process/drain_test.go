@@ -80,13 +80,13 @@ func TestSignalsDrain(t *testing.T) {
 			if got := publish(t, s, `{"user":"alice","id":"waits","payload":"after the restart"}`); !strings.Contains(got, "accepted") {
 				t.Fatal(got)
 			}
-			s.signal(t, sig)
+			s.Signal(t, sig)
 			var streams sync.WaitGroup
 			for transport, conn := range conns {
 				streams.Go(func() { awaitDrain(t, transport, conn) })
 			}
 			streams.Wait()
-			if status := s.wait(t); status != 0 {
+			if status := s.Wait(t); status != 0 {
 				t.Errorf("exit status %d, not 0", status)
 			}
 			again := start(t, flags...)
@@ -133,8 +133,8 @@ func TestDrainTellsLoadBalancers(t *testing.T) {
 	if status, body := s.get(t, "/readyz"); status != http.StatusOK {
 		t.Fatalf("/readyz is %d %s", status, body)
 	}
-	s.signal(t, syscall.SIGTERM)
-	s.stderr.awaitText(t, "shutting down")
+	s.Signal(t, syscall.SIGTERM)
+	s.Err.AwaitText(t, "shutting down")
 	for {
 		status, body := s.get(t, "/readyz")
 		if status == http.StatusServiceUnavailable && strings.Contains(body, "drain") {
@@ -154,11 +154,11 @@ func TestASecondSignalEndsAtOnce(t *testing.T) {
 	if got := publish(t, s, `{"user":"alice","id":"waits","payload":1}`); !strings.Contains(got, "accepted") {
 		t.Fatal(got)
 	}
-	s.signal(t, syscall.SIGINT)
+	s.Signal(t, syscall.SIGINT)
 	for next(t, conn).Kind != protocol.ServerGoAway { // the first signal was understood
 	}
-	s.signal(t, syscall.SIGINT)
-	if status := s.wait(t); status == 0 {
+	s.Signal(t, syscall.SIGINT)
+	if status := s.Wait(t); status == 0 {
 		t.Error("exit status 0 of an end that was forced")
 	}
 	again := start(t, append(anyPorts.flags(), "--dev", "--data", data)...)

@@ -38,7 +38,7 @@ func TestFix11HelloPlaceOutlivesAKill(t *testing.T) {
 			places[device] = opened(from, device, "").Cursor
 		}
 	}
-	s.kill()
+	s.Kill()
 	s = start(t, flags...)
 	for _, from := range allTransports {
 		for _, to := range allTransports {

@@ -68,8 +68,7 @@ func newCgroup(t *testing.T) (procs string) {
 func startIn(t *testing.T, procs string, args ...string) *server {
 	t.Helper()
 	s := newServer(exec.Command("/bin/sh", append([]string{"-c", `echo $$ > "$0" && exec "$@"`, procs, binary, "serve"}, args...)...))
-	s.cmd.Env = cleanEnv()
-	s.begin(t)
+	s.Start(t)
 	s.awaitBanner(t)
 	return s
 }
@@ -77,7 +76,7 @@ func startIn(t *testing.T, procs string, args ...string) *server {
 // status is a value of the server's /proc/self/status, in bytes.
 func (s *server) status(t *testing.T, name string) int64 {
 	t.Helper()
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", s.cmd.Process.Pid))
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", s.Cmd.Process.Pid))
 	if err != nil {
 		t.Fatalf("the server is gone: %v", err)
 	}
@@ -169,12 +168,12 @@ func TestFix17FloodsInASmallCgroupAreRefused(t *testing.T) {
 		t.Run(f.name, func(t *testing.T) {
 			procs, args := newCgroup(t), append(anyPorts.flags(), "--dev", "--data", filepath.Join(t.TempDir(), "data"))
 			s := startIn(t, procs, args...)
-			if !strings.Contains(s.stderr.String(), "gateway.memory_bytes=") {
+			if !strings.Contains(s.Err.String(), "gateway.memory_bytes=") {
 				t.Error("the start does not say that gateway.memory_bytes is less in effect")
 			}
 			f.run(t, s)
-			s.kill()
-			<-s.ended
+			s.Kill()
+			<-s.Ended
 			comesBack(t, startIn(t, procs, args...))
 		})
 	}

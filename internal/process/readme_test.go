@@ -9,6 +9,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"ramen/internal/testprocess"
 )
 
 const readmePath = "../../README.md"
@@ -71,7 +73,7 @@ func (r *readmeTest) run(b block) {
 	case "background":
 		s := r.shell("exec " + text)
 		if b.ready != nil && !s.shows(b.ready) {
-			r.t.Fatalf("%s: %q did not come:\n%s", text, b.ready, s.all)
+			r.t.Fatalf("%s: %q did not come:\n%s", text, b.ready, s.All)
 		}
 		r.background = append(r.background, waiting{b, s})
 	case "file":
@@ -107,28 +109,28 @@ func (r *readmeTest) serve(text string) {
 func (r *readmeTest) shell(text string, env ...string) *server {
 	r.t.Helper()
 	s := newServer(exec.Command("bash", "-euo", "pipefail", "-c", text))
-	s.cmd.Dir = r.dir
-	s.cmd.Env = append(cleanEnv(), env...)
+	s.Cmd.Dir = r.dir
+	s.Cmd.Env = append(s.Cmd.Env, env...)
 	if r.server != nil {
 		at := r.server.at
-		s.cmd.Env = append(s.cmd.Env, "RAMEN_DEVICES_URL=http://"+at.devices, "RAMEN_DEVICES_GRPC="+at.devicesGRPC, "RAMEN_BACKENDS_URL=http://"+at.backends)
+		s.Cmd.Env = append(s.Cmd.Env, "RAMEN_DEVICES_URL=http://"+at.devices, "RAMEN_DEVICES_GRPC="+at.devicesGRPC, "RAMEN_BACKENDS_URL=http://"+at.backends)
 	}
-	s.begin(r.t)
+	s.Start(r.t)
 	return s
 }
 
 // shows waits until what the command has written, to either output, fits.
 func (s *server) shows(want *regexp.Regexp) bool {
-	return s.all.await(want.MatchString)
+	return s.All.Await(want.MatchString)
 }
 
 // foreground runs a block to its end.
 func (r *readmeTest) foreground(b block, text string) {
 	r.t.Helper()
 	s := r.shell(text)
-	status := s.wait(r.t)
-	if status != 0 || (b.want != nil && !b.want.MatchString(s.all.String())) {
-		r.t.Errorf("README.md:%d: exit status %d, want output %q:\n%s\n%s", b.line, status, b.want, text, s.all)
+	status := s.Wait(r.t)
+	if status != 0 || (b.want != nil && !b.want.MatchString(s.All.String())) {
+		r.t.Errorf("README.md:%d: exit status %d, want output %q:\n%s\n%s", b.line, status, b.want, text, s.All)
 	}
 }
 
@@ -150,7 +152,7 @@ func (r *readmeTest) goProgram(b block, text string) {
 	script := "go mod init example.com/app\n" + strings.ReplaceAll(r.module, "/src/ramen", root) + "go build -o ../bin/program .\n"
 	build := exec.Command("bash", "-euo", "pipefail", "-c", script)
 	build.Dir = dir
-	build.Env = append(cleanEnv(), "GOFLAGS=-mod=mod")
+	build.Env = append(testprocess.Env(), "GOFLAGS=-mod=mod")
 	if out, err := build.CombinedOutput(); err != nil {
 		r.t.Fatalf("README.md:%d: %v\n%s\n%s", b.line, err, script, out)
 	}
@@ -162,9 +164,9 @@ func (r *readmeTest) endSection() {
 	r.t.Helper()
 	for _, w := range r.background {
 		if w.want != nil && !w.s.shows(w.want) {
-			r.t.Errorf("README.md:%d: %q did not come:\n%s", w.line, w.want, w.s.all)
+			r.t.Errorf("README.md:%d: %q did not come:\n%s", w.line, w.want, w.s.All)
 		}
-		w.s.kill()
+		w.s.Kill()
 	}
 	r.background = nil
 }
@@ -174,8 +176,8 @@ func (r *readmeTest) endServer() {
 	if r.server == nil {
 		return
 	}
-	r.server.signal(r.t, syscall.SIGTERM)
-	if status := r.server.wait(r.t); status != 0 {
+	r.server.Signal(r.t, syscall.SIGTERM)
+	if status := r.server.Wait(r.t); status != 0 {
 		r.t.Errorf("exit status %d of the server", status)
 	}
 	r.server = nil

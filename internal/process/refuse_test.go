@@ -9,6 +9,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"ramen/internal/testprocess"
 )
 
 // TestASecondProcessIsRefused starts another process on the same data: it ends with a word, and the first goes on.
@@ -22,7 +24,7 @@ func TestASecondProcessIsRefused(t *testing.T) {
 	if got := publish(t, s, `{"user":"alice","payload":1}`); !strings.Contains(got, `"accepted"`) {
 		t.Errorf("the first process answers %s", got)
 	}
-	s.kill()
+	s.Kill()
 	start(t, append(anyPorts.flags(), "--dev", "--data", data)...) // the lock of a killed process does not stay
 }
 
@@ -90,7 +92,7 @@ func TestUnwritableDataIsRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	cmd := exec.Command(binary, append(anyPorts.flags(), "serve", "--dev", "--data", filepath.Join(dir, "data"))...)
-	cmd.Env = cleanEnv()
+	cmd.Env = testprocess.Env()
 	if os.Geteuid() == 0 { // root writes everywhere
 		if err := os.Chmod(filepath.Dir(binary), 0o755); err != nil {
 			t.Fatal(err)
@@ -120,9 +122,9 @@ func TestRefusedStartLeavesNothing(t *testing.T) {
 	}
 	taken.Close()
 	s := start(t, append(at.flags(), "--dev", "--data", data)...)
-	s.signal(t, syscall.SIGTERM)
-	if status := s.wait(t); status != 0 {
-		t.Errorf("exit status %d: %s", status, s.stderr)
+	s.Signal(t, syscall.SIGTERM)
+	if status := s.Wait(t); status != 0 {
+		t.Errorf("exit status %d: %s", status, s.Err)
 	}
 }
 
@@ -133,7 +135,7 @@ func TestAnotherNumberOfShardsIsRefused(t *testing.T) {
 	if got := publish(t, s, `{"user":"alice","id":"kept","payload":1}`); !strings.Contains(got, "accepted") {
 		t.Fatal(got)
 	}
-	s.kill()
+	s.Kill()
 	_, errOut, status := run(t, nil, "", append([]string{"serve", "--shards", "16"}, flags...)...)
 	if status != 1 || !strings.Contains(errOut, "1024 shards") || !strings.Contains(errOut, "shards is 16") {
 		t.Errorf("exit status %d: %s", status, errOut)

@@ -56,19 +56,19 @@ func TestHangupReadsKeysAnew(t *testing.T) {
 		t.Errorf("the key is answered %d", got)
 	}
 	second := newKey(t, dir, "billing")
-	s.signal(t, syscall.SIGHUP)
-	s.stderr.awaitText(t, "SIGHUP", "are in force")
+	s.Signal(t, syscall.SIGHUP)
+	s.Err.AwaitText(t, "SIGHUP", "are in force")
 	if got := publishAs(t, s, second); got != http.StatusOK {
 		t.Errorf("a key that was added is answered %d", got)
 	}
 	write(t, filepath.Join(dir, "keys.yaml"), "this is: [no list")
-	s.signal(t, syscall.SIGHUP)
-	s.stderr.awaitText(t, "is not in force; what was read before stays")
+	s.Signal(t, syscall.SIGHUP)
+	s.Err.AwaitText(t, "is not in force; what was read before stays")
 	if got := publishAs(t, s, second); got != http.StatusOK {
 		t.Errorf("after a broken file the key is answered %d", got)
 	}
-	s.signal(t, syscall.SIGTERM)
-	if status := s.wait(t); status != 0 {
+	s.Signal(t, syscall.SIGTERM)
+	if status := s.Wait(t); status != 0 {
 		t.Errorf("exit status %d", status)
 	}
 }
@@ -100,7 +100,7 @@ func TestTokensOpenStreams(t *testing.T) {
 			t.Errorf("%s with another's token: exit status %d: %s", transport, status, errOut)
 		}
 	}
-	if strings.Contains(s.all.String(), "eyJ") {
+	if strings.Contains(s.All.String(), "eyJ") {
 		t.Error("a token is in the log")
 	}
 }
@@ -116,7 +116,7 @@ func TestListenIntoHead(t *testing.T) {
 		t.Fatal(err)
 	}
 	pipe := r.shell("./ramen listen --quiet --user alice | head -1")
-	if status := pipe.wait(t); status != 0 || !strings.Contains(pipe.out.String(), "for head") {
-		t.Errorf("exit status %d, %s", status, pipe.all)
+	if status := pipe.Wait(t); status != 0 || !strings.Contains(pipe.Out.String(), "for head") {
+		t.Errorf("exit status %d, %s", status, pipe.All)
 	}
 }

@@ -30,7 +30,7 @@ func (r *replacedTest) start() {
 		"--gateway.save-interval", "1m", "--gateway.mailbox-idle", "2m")...)
 }
 
-func (r *replacedTest) killed() { r.kill(); r.start() }
+func (r *replacedTest) killed() { r.Kill(); r.start() }
 
 // accept publishes a message of key k to u.
 func (r *replacedTest) accept(id, priority string, ttlMS string) {

@@ -213,11 +213,11 @@ func testPage(t *testing.T, chrome context.Context, k kind, rounds, n int) {
 		until(t, "the page is connected", func() bool { return strings.Contains(b.log(), "connected, resumed: false") })
 		tabs = append(tabs, b)
 	}
-	tabs.connect("a restart while nothing was pushed", func() { s.stop(t); s.start() })
+	tabs.connect("a restart while nothing was pushed", func() { s.Stop(t); s.start() })
 	stop := s.steady()
 	for range rounds {
-		tabs.connect("a kill", func() { s.kill(); s.start() })
-		tabs.connect("a restart", func() { s.stop(t); s.start() })
+		tabs.connect("a kill", func() { s.Kill(); s.start() })
+		tabs.connect("a restart", func() { s.Stop(t); s.start() })
 		tabs.connect("a black hole", func() {
 			network.swallow()
 			<-time.After(10 * time.Second)

@@ -42,7 +42,7 @@ var kinds = []kind{
 			}
 		},
 		args:   func(p *proxy) []string { return []string{"-p", p.dir, "-c", p.in("nginx.conf"), "-g", "daemon off;"} },
-		reload: func(p *proxy) { p.signal(p.t, syscall.SIGHUP) },
+		reload: func(p *proxy) { p.Signal(p.t, syscall.SIGHUP) },
 	},
 	{
 		name: "haproxy", file: "haproxy.cfg",
@@ -53,7 +53,7 @@ var kinds = []kind{
 			}
 		},
 		args:   func(p *proxy) []string { return []string{"-W", "-f", p.in("haproxy.cfg")} },
-		reload: func(p *proxy) { p.signal(p.t, syscall.SIGUSR2) },
+		reload: func(p *proxy) { p.Signal(p.t, syscall.SIGUSR2) },
 	},
 	{
 		name: "caddy", file: "Caddyfile",
@@ -155,7 +155,7 @@ func (p *proxy) start() {
 // restart kills the proxy and starts it again.
 func (p *proxy) restart() {
 	p.t.Helper()
-	p.kill()
+	p.Kill()
 	p.start()
 }
 
@@ -168,7 +168,7 @@ func (p *proxy) keepsNoToken() {
 		}
 	}
 	for _, said := range p.said {
-		check("its output", said.said())
+		check("its output", said.All.String())
 	}
 	lines := 0
 	err := filepath.WalkDir(p.dir, func(path string, d fs.DirEntry, err error) error {
@@ -184,7 +184,7 @@ func (p *proxy) keepsNoToken() {
 		p.t.Fatal(err)
 	}
 	for _, said := range p.said {
-		lines += strings.Count(said.said(), "/ramen/")
+		lines += strings.Count(said.All.String(), "/ramen/")
 	}
 	if lines < 10 {
 		p.t.Errorf("%s has logged %d requests: what is not logged shows nothing", p.name, lines)

@@ -14,6 +14,7 @@ import (
 	ramen "ramen/clients/go"
 	"ramen/frontend/auth"
 	"ramen/internal/ports"
+	"ramen/internal/testprocess"
 	"ramen/protocol"
 )
 
@@ -70,7 +71,7 @@ func ramenCommand(t testing.TB, args ...string) string {
 	t.Helper()
 	var errOut bytes.Buffer
 	cmd := exec.Command(binary, args...)
-	cmd.Env, cmd.Stderr = cleanEnv(), &errOut
+	cmd.Env, cmd.Stderr = testprocess.Env(), &errOut
 	out, err := cmd.Output()
 	if err != nil {
 		t.Fatalf("ramen %v: %v\n%s", args, err, &errOut)

@@ -105,11 +105,11 @@ func testTransports(t *testing.T, k kind) {
 	all.heartbeats(t)
 
 	asPage := "token=" + token(t, "bob", time.Hour)
-	s.kill()
+	s.Kill()
 	askWith(t, p, asPage) // it is answered by the proxy, and may be logged as an error
 	s.start()
 	more("after a kill")
-	s.stop(t)
+	s.Stop(t)
 	s.start()
 	more("after a restart")
 	before := all.streams()

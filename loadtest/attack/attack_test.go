@@ -4,11 +4,11 @@ import (
 	"bytes"
 	"fmt"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+
+	"ramen/internal/testprocess"
 
 	"go.uber.org/goleak"
 )
@@ -34,9 +34,9 @@ func TestAttacksAreBorne(t *testing.T) {
 		t.Skip("it takes a minute")
 	}
 	dir := t.TempDir()
-	binary := filepath.Join(dir, "ramen")
-	if said, err := exec.CommandContext(t.Context(), "go", "build", "-o", binary, "ramen/cmd/ramen").CombinedOutput(); err != nil {
-		t.Fatalf("build cmd/ramen: %v: %s", err, said)
+	binary, err := testprocess.Build(dir)
+	if err != nil {
+		t.Fatal(err)
 	}
 	c := config{Binary: binary, Dir: dir, For: 800 * time.Millisecond, Short: true, Self: []string{os.Args[0]}}
 	for _, a := range attacks {

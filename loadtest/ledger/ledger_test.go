@@ -4,11 +4,11 @@ import (
 	"bytes"
 	"math/rand/v2"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"strconv"
 	"testing"
 	"time"
+
+	"ramen/internal/testprocess"
 
 	"go.uber.org/goleak"
 )
@@ -22,7 +22,11 @@ func TestLedgerUnderKill(t *testing.T) {
 	}
 	dir := t.TempDir()
 	c := defaults()
-	c.Binary, c.Dir, c.Seed = build(t, dir), dir, seed(t)
+	binary, err := testprocess.Build(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Binary, c.Dir, c.Seed = binary, dir, seed(t)
 	c.Kills, c.Accept, c.For, c.Users, c.Quiet = 6, 3000, time.Minute, 16, time.Second
 	c.MaxLife, c.Pause = 1500*time.Millisecond, 60*time.Millisecond
 	c.Progress = &bytes.Buffer{}
@@ -35,16 +39,6 @@ func TestLedgerUnderKill(t *testing.T) {
 	if status != 0 {
 		t.Errorf("exit status %d", status)
 	}
-}
-
-// build builds cmd/ramen without the race detector: what is tested is what is shipped.
-func build(t *testing.T, dir string) string {
-	t.Helper()
-	path := filepath.Join(dir, "ramen")
-	if said, err := exec.CommandContext(t.Context(), "go", "build", "-o", path, "ramen/cmd/ramen").CombinedOutput(); err != nil {
-		t.Fatalf("build cmd/ramen: %v: %s", err, said)
-	}
-	return path
 }
 
 // seed is RAMEN_TEST_SEED, or one that is drawn.
