@@ -49,3 +49,5 @@ func TestFix11HelloPlaceOutlivesAKill(t *testing.T) {
 		}
 	}
 }
+
+var allTransports = []wire.Transport{wire.WSProto, wire.WSJSON, wire.GRPC, wire.SSE, wire.Poll}

@@ -56,6 +56,8 @@ func observe(ctx context.Context, c config, dir string) (*judge.Log, error) {
 	if err := r.play(ctx, rng); err != nil {
 		return nil, err
 	}
+	s.check(ctx)
+	s.stop()
 	s.end()
 	return r.log(), ctx.Err()
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"net/http"
 	"os"
@@ -10,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"ramen/loadtest/ledger/judge"
@@ -129,16 +131,49 @@ func (s *server) launch() error {
 }
 
 func (s *server) ready(ctx context.Context) bool {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+s.at.backends+"/readyz", nil)
+	status, _, err := s.ask(ctx, "/readyz")
+	return err == nil && status == http.StatusOK
+}
+
+// ask makes a request of the backends' port.
+func (s *server) ask(ctx context.Context, path string) (status int, body string, _ error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+s.at.backends+path, nil)
 	if err != nil {
-		return false
+		return 0, "", err
 	}
 	resp, err := s.probe.Do(req)
 	if err != nil {
-		return false
+		return 0, "", err
 	}
-	resp.Body.Close()
-	return resp.StatusCode == http.StatusOK
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	return resp.StatusCode, string(text), err
+}
+
+// check has the server recount its gauges, which are exact once it has seen the ends of all streams.
+func (s *server) check(ctx context.Context) {
+	var said string
+	for end := time.Now().Add(startTime); ctx.Err() == nil && time.Now().Before(end); sleep(ctx, 50*time.Millisecond) {
+		status, body, err := s.ask(ctx, "/debug/check")
+		if err == nil && status == http.StatusOK {
+			return
+		}
+		said = fmt.Sprint(body, err)
+	}
+	s.faults = append(s.faults, "the gauges do not add up: "+said)
+}
+
+// stop ends the server in order.
+func (s *server) stop() {
+	_ = s.cmd.Process.Signal(syscall.SIGTERM)
+	select {
+	case <-s.gone:
+		if !s.cmd.ProcessState.Success() {
+			s.faults = append(s.faults, fmt.Sprintf("after SIGTERM the server ended with %v: %s", s.cmd.ProcessState, s.lastWords()))
+		}
+	case <-time.After(startTime):
+		s.faults = append(s.faults, "the server did not end after SIGTERM: "+s.lastWords())
+	}
 }
 
 // kill is kill -9. A server that has ended by itself before is a fault.
