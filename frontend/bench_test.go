@@ -13,6 +13,7 @@ import (
 	"time"
 	"unsafe"
 
+	"ramen/frontend/accept"
 	"ramen/link"
 	"ramen/protocol"
 )
@@ -117,7 +118,7 @@ func TestWritingAHeartbeatAllocatesNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	go io.Copy(io.Discard, device)
-	conn, err := b.s.loop.Add(c, farewellOnly{})
+	conn, err := b.s.loop.Add(c, accept.LastBytes{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -14,8 +14,8 @@ import (
 	"testing"
 	"time"
 
+	"ramen/frontend/accept"
 	"ramen/frontend/sock"
-	"ramen/frontend/ws"
 	"ramen/link"
 	"ramen/protocol"
 )
@@ -64,7 +64,7 @@ func (c *bareClient) connect(tb testing.TB) {
 // A connect allocates what its stream keeps, and little else: in a storm of connects the collector is what takes the time.
 func TestConnectAllocatesLittle(t *testing.T) {
 	if runtime.GOOS != "linux" {
-		t.Skip("connections arrive as bare descriptors on Linux alone")
+		t.Skip("raw accept is for Linux alone")
 	}
 	for name, most := range map[string]float64{"sse": 18, "ws": 20} {
 		b := newBench(t, func(_ *Config, d *Deps) { d.Router = &keeper{} })
@@ -92,7 +92,7 @@ func (c *wroteTo) Write(b []byte) (int, error) {
 	return 0, c.err
 }
 
-func (c *wroteTo) take(sock.Handler) (sock.Conn, error) { return c, nil }
+func (c *wroteTo) Attach(sock.Handler) (sock.Conn, error) { return c, nil }
 
 // What waits for a device goes out in the same write as its hello; a hello that nothing follows does not wait for it.
 func TestHelloAndWhatWaitsAreOneWrite(t *testing.T) {
@@ -113,7 +113,7 @@ func TestHelloAndWhatWaitsAreOneWrite(t *testing.T) {
 				g.publish("u", "d", c.waiting, `1`)
 			}
 			conn := new(wroteTo)
-			a := &wish{query: "user=u&device=d", chunks: true}
+			a := &accept.RequestHead{Query: "user=u&device=d", Chunked: true}
 			permit, _ := b.s.admission.Admit("")
 			x, opened, ok := b.s.openEvents(t.Context(), nil, a, nil)
 			if !ok {
@@ -148,51 +148,8 @@ type mute struct{ link.Stream }
 
 func (mute) Credit(int) {}
 
-// However many streams open at once, however long the owner takes, none waits for another; and the goroutines that opened them
-// are used again, up to a number.
-func TestOpensDoNotWaitForEachOther(t *testing.T) {
-	const streams = 3 * idleOpeners
-	slow := &slowRouter{all: streams, ready: make(chan struct{})}
-	b := newBench(t, func(_ *Config, d *Deps) { d.Router = slow })
-	var all sync.WaitGroup
-	for i := range streams {
-		all.Go(func() {
-			c := dialTCP(t, b)
-			c.SetDeadline(time.Now().Add(20 * time.Second))
-			fmt.Fprintf(c, "GET /ramen/receive?user=u&device=d%d HTTP/1.1\r\nHost: localhost\r\n\r\n", i)
-			if _, err := c.Read(make([]byte, 1)); err != nil {
-				t.Error(err)
-			}
-		})
-	}
-	all.Wait()
-}
-
-// slowRouter answers once all have asked.
-type slowRouter struct {
-	keeper
-	mu    sync.Mutex
-	asked int
-	all   int
-	ready chan struct{}
-}
-
-func (r *slowRouter) Open(ctx context.Context, _ link.Open, _ link.Receiver) (link.Stream, link.Opened, error) {
-	r.mu.Lock()
-	if r.asked++; r.asked == r.all {
-		close(r.ready)
-	}
-	r.mu.Unlock()
-	select {
-	case <-r.ready:
-		return idleLink{}, link.Opened{Name: "s"}, nil
-	case <-ctx.Done():
-		return nil, link.Opened{}, ctx.Err()
-	}
-}
-
-// Where connections do not arrive as bare descriptors, the door serves the same.
-func TestPortableDoorServesTheSame(t *testing.T) {
+// Without raw accept and epoll, everything is served the same.
+func TestPortableAcceptServesTheSame(t *testing.T) {
 	b := newBench(t, func(c *Config, _ *Deps) { c.Sock.Portable = true })
 	for name, dial := range map[string]func(*bench, url.Values) device{"sse": dialSSE, "json": dialJSON, "proto": dialProto} {
 		b.g.publish("u", name, 2, `1`)
@@ -222,36 +179,4 @@ func TestSilentConnectionsAreClosed(t *testing.T) {
 			t.Errorf("%s: it is still open: %v", name, err)
 		}
 	}
-}
-
-// The quick reader says what net/http says of every head that it takes.
-func FuzzReadWish(f *testing.F) {
-	for _, h := range plainHeads {
-		f.Add(h)
-	}
-	f.Add("GET /ramen/receive?a=%41&b HTTP/1.1\r\nhost:ramen:80\r\nLAST-EVENT-ID:\t x \r\nOrigin: null\r\nX-Y_Z: \xff\r\n\r\n")
-	f.Fuzz(func(t *testing.T, head string) {
-		if !strings.HasSuffix(head, "\r\n\r\n") || strings.Index(head, "\r\n\r\n") != len(head)-4 {
-			return
-		}
-		var w wish
-		path, ok := w.read(head)
-		if !ok {
-			return
-		}
-		r, err := readHTTP([]byte(head))
-		if err != nil || !plainHead(r) || r.ContentLength != 0 || r.ProtoMajor != 1 || r.ProtoMinor != 1 || r.Method != "GET" {
-			t.Fatalf("taken, but %v: %q", err, head)
-		}
-		if ref := wishOf(r); r.URL.Path != path || w.query != ref.query || w.authorization != ref.authorization || w.lastEvent != ref.lastEvent || w.origin != ref.origin || w.host != ref.host {
-			t.Fatalf("%q: %+v, not %+v", head, w, *ref)
-		}
-		h := r.Header
-		if o := (ws.Offer{
-			Connection: h.Get("Connection"), Upgrade: h.Get("Upgrade"), Version: h.Get("Sec-Websocket-Version"),
-			Key: h.Get("Sec-Websocket-Key"), Protocols: h.Get("Sec-Websocket-Protocol"), Extensions: h.Get("Sec-Websocket-Extensions"),
-		}); w.offer != o {
-			t.Fatalf("%q: %+v, not %+v", head, w.offer, o)
-		}
-	})
 }

@@ -13,8 +13,8 @@ import (
 	"time"
 )
 
-// Whatever comes to the door, and however it goes, in the middle too: the server goes on, and no stream or descriptor is left.
-func TestDoorOutlivesTheCrowd(t *testing.T) {
+// Whatever connects, and however it goes, in the middle too: the server goes on, and no stream or descriptor is left.
+func TestAcceptOutlivesTheCrowd(t *testing.T) {
 	open := func() int {
 		d, err := os.ReadDir("/proc/self/fd")
 		if err != nil {

@@ -10,10 +10,9 @@
 //  3. Everything that a device sends is bounded before it is decoded, and answered by SPEC: query strings and payloads
 //     are never logged.
 //
-// Goroutines: those of package stream; a plain listener (door) has one that accepts, one a stream that is being opened, up to 64
-// that wait for the next, and one a connection whose first head did not come in one piece; those of net/http and grpc; one a gRPC
-// stream while it has frames to send; those of packages sock and h2.
+// Goroutines: those of packages stream, accept, sock and h2; those of net/http and grpc; one a gRPC stream while it has frames to
+// send.
 //
-// Lock order: the stream's mutex, then one of sock's or grpcConn.mu; openers.mu is taken alone. grpcConn.mu, then one of grpc's,
+// Lock order: the stream's mutex, then one of sock's or grpcConn.mu; grpcConn.mu, then one of grpc's,
 // then grpcConn.loan.
 package frontend

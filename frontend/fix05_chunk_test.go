@@ -35,7 +35,7 @@ func readChunk(t *testing.T, r *bufio.Reader) string {
 	return string(b[:n])
 }
 
-// waysIn are the ways by which a request for a stream of events over HTTP/1 reaches its handler: door.go.
+// waysIn are the ways by which a request for a stream of events over HTTP/1 reaches its handler: package accept.
 func waysIn(t *testing.T, b *bench, minor int) map[string]net.Conn {
 	request := func(device string) string {
 		return fmt.Sprintf("GET /ramen/receive?user=u&device=%s&heartbeat_ms=1000 HTTP/1.%d\r\nHost: localhost\r\n\r\n", device, minor)

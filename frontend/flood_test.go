@@ -97,8 +97,8 @@ func TestGRPCConnectionIsBounded(t *testing.T) {
 	}
 }
 
-// What the door serves, it serves as net/http would: a request in the same bytes behind another one is net/http's.
-func TestDoorAndNetHTTPAgree(t *testing.T) {
+// What is served before net/http is served as net/http would: a request in the same bytes behind another one is net/http's.
+func TestAcceptAndNetHTTPAgree(t *testing.T) {
 	b := newBench(t, func(c *Config, _ *Deps) { c.Origins = []string{"*"} })
 	for name, head := range map[string]string{
 		"plain":           "GET /ramen/receive?user=u&device=D HTTP/1.1\r\nHost: localhost\r\n\r\n",
@@ -142,10 +142,10 @@ func TestDoorAndNetHTTPAgree(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			device := strings.ReplaceAll(strings.ReplaceAll(name, " ", "-"), ",", "")
-			door := answerTo(t, b, "", strings.Replace(head, "device=D", "device=a-"+device, 1))
+			early := answerTo(t, b, "", strings.Replace(head, "device=D", "device=a-"+device, 1))
 			other := answerTo(t, b, "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n", strings.Replace(head, "device=D", "device=b-"+device, 1))
-			if door != other {
-				t.Errorf("the door answers\n%s\nand net/http\n%s", door, other)
+			if early != other {
+				t.Errorf("package accept answers\n%s\nand net/http\n%s", early, other)
 			}
 		})
 	}

@@ -6,6 +6,7 @@ import (
 
 	"google.golang.org/grpc/status"
 
+	"ramen/frontend/accept"
 	"ramen/frontend/sock"
 )
 
@@ -21,7 +22,7 @@ func (f finishing) WriteStatus(*status.Status) error {
 func TestBuffersComeBackWhileTheStreamIsEnded(t *testing.T) {
 	for name, end := range map[string]func(sock.Conn){"close": sock.Conn.Close, "shutdown": sock.Conn.Shutdown} {
 		frame := copyOf([]byte("a frame"))
-		c := &grpcConn{h: farewellOnly{}}
+		c := &grpcConn{h: accept.LastBytes{}}
 		c.end = finishing(func() {
 			back := make(chan struct{})
 			go func() {

@@ -12,6 +12,11 @@ import (
 	"ramen/protocol"
 )
 
+const (
+	eventsPath = "/ramen/receive"
+	socketPath = "/ramen/ws"
+)
+
 // endpoint is one path of port 8080.
 type endpoint struct {
 	serve   func(w http.ResponseWriter, r *http.Request)

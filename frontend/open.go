@@ -1,11 +1,12 @@
 package frontend
 
 import (
+	"ramen/frontend/accept"
 	"ramen/frontend/stream"
 	"ramen/protocol"
 )
 
-// request is a checked wish for a stream.
+// request is what a device asks for, checked.
 type request struct {
 	stream.Request
 	heartbeatEvents bool // SSE: heartbeats that a page can see
@@ -21,18 +22,18 @@ func (q *query) request(who identity) *request {
 }
 
 // newRequest checks what a device asks for over HTTP. SPEC 4.
-func (s *Server) newRequest(w *wish) (*request, error) {
-	q, err := parseQuery(w.query)
+func (s *Server) newRequest(h *accept.RequestHead) (*request, error) {
+	q, err := parseQuery(h.Query)
 	if err != nil {
 		return nil, err
 	}
-	if w.lastEvent != "" { // a standard EventSource's, and wins
-		if err := checkCursor("Last-Event-ID", w.lastEvent); err != nil {
+	if h.LastEventID != "" { // a standard EventSource's, and wins
+		if err := checkCursor("Last-Event-ID", h.LastEventID); err != nil {
 			return nil, err
 		}
-		q.cursor = w.lastEvent
+		q.cursor = h.LastEventID
 	}
-	who, err := s.identify(w.authorization, q.token, q.user, q.device)
+	who, err := s.identify(h.Authorization, q.token, q.user, q.device)
 	if err != nil {
 		return nil, err
 	}

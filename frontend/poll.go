@@ -74,7 +74,7 @@ func (s *Server) poll(w http.ResponseWriter, r *http.Request) {
 		s.fail(w, refused.Err)
 		return
 	}
-	q, err := s.newRequest(wishOf(r))
+	q, err := s.newRequest(headOf(r))
 	if err != nil {
 		s.fail(w, err)
 		return

@@ -145,23 +145,12 @@ func (s *Server) Serve(l net.Listener, tlsConfig *tls.Config) error {
 	if tlsConfig != nil {
 		err = httpconn.Serve(h, sock.Roomy(l, s.cfg.Sock), tlsConfig)
 	} else {
-		err = s.serveDoor(h, l)
+		err = s.newAcceptor(l).Serve(h)
 	}
 	if !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("frontend: serve devices on %v: %w", l.Addr(), err)
 	}
 	return nil
-}
-
-func (s *Server) serveDoor(h *http.Server, l net.Listener) error {
-	d := newDoor(s, l)
-	d.wg.Add(1)
-	go d.run()
-	err := httpconn.Serve(h, d, nil)
-	d.Close()
-	d.wg.Wait()
-	d.openers.wg.Wait()
-	return err
 }
 
 func (s *Server) debug() bool { return s.log.Enabled(s.ctx, slog.LevelDebug) }

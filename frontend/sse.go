@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"ramen/frontend/accept"
 	"ramen/frontend/admission"
 	"ramen/frontend/sock"
 	"ramen/frontend/stream"
@@ -42,23 +43,23 @@ func (x *sseStream) Closed(error) { x.stream.OnGone() }
 func (s *Server) receive(w http.ResponseWriter, r *http.Request) {
 	permit, refused := s.admission.Admit(r.RemoteAddr)
 	defer permit.Close()
-	a := wishOf(r)
+	a := headOf(r)
 	hijacker, ok := w.(http.Hijacker)
 	hijack := ok && r.ProtoMajor == 1
-	a.chunks = hijack && r.ProtoMinor >= 1 // else whoever writes the answer sees to its framing
+	a.Chunked = hijack && r.ProtoMinor >= 1 // else whoever writes the answer sees to its framing
 	x, opened, ok := s.openEvents(r.Context(), w, a, refused)
 	if !ok {
 		return
 	}
 	if hijack {
-		s.takeEvents(x, &hijacked{s: s, w: hijacker}, a, opened, permit.Move())
+		s.takeEvents(x, accept.FromHijacker(s.loop, hijacker), a, opened, permit.Move())
 		return
 	}
 	x.serve(w, r, opened)
 }
 
 // openEvents opens a stream of events at the owner, or answers why not.
-func (s *Server) openEvents(ctx context.Context, w http.ResponseWriter, a *wish, refused *admission.Refusal) (*sseStream, stream.Opened, bool) {
+func (s *Server) openEvents(ctx context.Context, w http.ResponseWriter, a *accept.RequestHead, refused *admission.Refusal) (*sseStream, stream.Opened, bool) {
 	if refused != nil {
 		s.metrics.refused[refused.Err.Code].Inc()
 		s.refuseEvents(w, refused.Reason, refused.Err.Message)
@@ -69,7 +70,7 @@ func (s *Server) openEvents(ctx context.Context, w http.ResponseWriter, a *wish,
 		s.fail(w, err)
 		return nil, stream.Opened{}, false
 	}
-	x := &sseStream{wire: wire{enc: sseEncoderOf(a.chunks, q.heartbeatEvents)}}
+	x := &sseStream{wire: wire{enc: sseEncoderOf(a.Chunked, q.heartbeatEvents)}}
 	x.stream.Init(s.streams, &q.Request, protocol.TransportSSE, &x.wire)
 	opened, err := x.stream.Open(ctx, &q.Request)
 	if err != nil {
@@ -111,9 +112,9 @@ func eventHeaders(h http.Header) {
 }
 
 // takeEvents takes the connection over that a came on. What the device sent too early is dropped.
-func (s *Server) takeEvents(x *sseStream, c taker, a *wish, opened stream.Opened, permit admission.Permit) {
+func (s *Server) takeEvents(x *sseStream, c accept.ConnSource, a *accept.RequestHead, opened stream.Opened, permit admission.Permit) {
 	x.stream.Start(opened, permit, func(hello *protocol.Hello) (stream.WriteResult, error) {
-		conn, err := c.take(x)
+		conn, err := c.Attach(x)
 		if err != nil {
 			x.wire.conn = noConn{}
 			return stream.WriteResult{}, err
@@ -128,16 +129,16 @@ func (s *Server) takeEvents(x *sseStream, c taker, a *wish, opened stream.Opened
 }
 
 // appendEventHead appends the head of the answer to a. The connection ends with it in either framing: RFC 9112 6.3, 9.6.
-func (s *Server) appendEventHead(b []byte, a *wish) []byte {
+func (s *Server) appendEventHead(b []byte, a *accept.RequestHead) []byte {
 	b = append(b, "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nCache-Control: no-cache, no-transform\r\nX-Accel-Buffering: no\r\nConnection: close\r\nDate: "...)
 	b = append(b, s.date.now()...)
 	b = append(b, "\r\nVary: Origin\r\n"...)
-	if a.chunks {
+	if a.Chunked {
 		b = append(b, "Transfer-Encoding: chunked\r\n"...)
 	}
-	if s.origins.Allows(a.origin) {
+	if s.origins.Allows(a.Origin) {
 		b = append(b, allowOrigin+": "...)
-		b = append(b, a.origin...)
+		b = append(b, a.Origin...)
 		b = append(b, "\r\nAccess-Control-Expose-Headers: "+exposeHeaders+"\r\n"...)
 	}
 	return append(b, "\r\n"...)

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"sync"
 
+	"ramen/frontend/accept"
 	"ramen/frontend/admission"
 	"ramen/frontend/sock"
 	"ramen/frontend/stream"
@@ -169,11 +170,11 @@ func (s *Server) upgrade(w http.ResponseWriter, r *http.Request) {
 		s.failHandshake(w, r, err)
 		return
 	}
-	s.serveSocket(r.Context(), &hijacked{s: s, c: c}, wishOf(r), &n, &permit, refused)
+	s.serveSocket(r.Context(), accept.FromConn(s.loop, c), headOf(r), &n, &permit, refused)
 }
 
 // serveSocket opens a stream on a connection whose handshake is agreed, or closes it with the reason.
-func (s *Server) serveSocket(ctx context.Context, c taker, a *wish, n *ws.Negotiated, permit *admission.Permit, refused *admission.Refusal) {
+func (s *Server) serveSocket(ctx context.Context, c accept.ConnSource, a *accept.RequestHead, n *ws.Negotiated, permit *admission.Permit, refused *admission.Refusal) {
 	if refused != nil {
 		s.refuseSocket(c, n.Head, refused.Err)
 		return
@@ -210,7 +211,7 @@ func (s *Server) failHandshake(w http.ResponseWriter, r *http.Request, err error
 	s.failAs(w, e.Status, protocol.Errorf(code, "%s", text))
 }
 
-func (s *Server) openSocket(ctx context.Context, a *wish, n *ws.Negotiated) (*wsStream, stream.Opened, error) {
+func (s *Server) openSocket(ctx context.Context, a *accept.RequestHead, n *ws.Negotiated) (*wsStream, stream.Opened, error) {
 	q, err := s.newRequest(a)
 	if err != nil {
 		return nil, stream.Opened{}, err
@@ -223,8 +224,8 @@ func (s *Server) openSocket(ctx context.Context, a *wish, n *ws.Negotiated) (*ws
 }
 
 // connect sends the handshake's answer and hello in one write, and the pushes that follow at once.
-func (x *wsStream) connect(c taker, head []byte, h *protocol.Hello, more bool) (stream.WriteResult, error) {
-	conn, err := c.take(x)
+func (x *wsStream) connect(c accept.ConnSource, head []byte, h *protocol.Hello, more bool) (stream.WriteResult, error) {
+	conn, err := c.Attach(x)
 	if err != nil {
 		x.wire.conn = noConn{}
 		return stream.WriteResult{}, err
@@ -236,23 +237,16 @@ func (x *wsStream) connect(c taker, head []byte, h *protocol.Hello, more bool) (
 }
 
 // refuseSocket answers the handshake, and closes without hello or goaway.
-func (s *Server) refuseSocket(c taker, head []byte, err error) {
+func (s *Server) refuseSocket(c accept.ConnSource, head []byte, err error) {
 	reason, detail := stream.EndOf(err)
 	e := protocolError(err)
 	if m := s.metrics.refused[e.Code]; m != nil {
 		m.Inc()
 	}
-	conn, err := c.take(farewellOnly{})
+	conn, err := c.Attach(accept.LastBytes{})
 	if err != nil {
 		return
 	}
 	conn.Write(ws.AppendClose(head, reason.CloseCode(), detail))
 	conn.Shutdown()
 }
-
-// farewellOnly is the handler of a connection that only has to take its last bytes.
-type farewellOnly struct{}
-
-func (farewellOnly) Read([]byte)  {}
-func (farewellOnly) Written(int)  {}
-func (farewellOnly) Closed(error) {}

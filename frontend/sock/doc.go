@@ -16,8 +16,8 @@
 // How the descriptor is owned: Add duplicates it and closes the net.TCPConn. The duplicate is the same socket, but the runtime's
 // part (netFD, two addresses, its entry in the poller) is free again, and no write goes through its locks. It is closed in one
 // place, by the poller's goroutine, under the connection's mutex; others ask for that by shutdown(2), which wakes the poller.
-// A connection that Arrivals took is a bare descriptor from its accept on: whoever took it owns it alone until he gives it to the
-// Loop, so that there is no duplicate, no second close and one entry in one poller.
+// A RawConn is a bare descriptor from its accept on: whoever accepted it owns it alone until Attach gives it to the Loop, so that
+// there is no duplicate, no second close and one entry in one poller.
 // The sets are level triggered: a read an event is then fair by itself, and EPOLLOUT is asked for only while something is kept.
 // A set's descriptor waits in the runtime's own poller: a poller that blocked in epoll_wait would hold its P meanwhile, and
 // with one processor an echo took ten times as long so (BenchmarkEcho).

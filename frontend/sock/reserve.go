@@ -46,15 +46,15 @@ const sayAgain = 10
 func (r *reserved) Accept() (net.Conn, error) {
 	for {
 		c, err := r.Listener.Accept()
-		if err != nil || !r.short(descriptor(c)) {
+		if err != nil || !r.isShort(descriptor(c)) {
 			return c, err
 		}
 		c.Close()
 	}
 }
 
-// short reports, and logs, that a connection has one of the descriptors that are kept for others.
-func (r *reserved) short(fd int) bool {
+// isShort reports, and logs, that a connection has one of the descriptors that are kept for others.
+func (r *reserved) isShort(fd int) bool {
 	if fd < r.most {
 		return false
 	}

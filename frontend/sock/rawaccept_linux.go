@@ -11,44 +11,44 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Arrivals takes a listener's connections as bare descriptors: a connection that is given to a Loop at once never costs what
-// package net makes of one, its place in the runtime's poller, its duplicate and its second close. It is for one goroutine.
-type Arrivals struct {
+// RawAcceptor accepts a listener's connections as bare descriptors: one that is given to a Loop at once never costs what package
+// net makes of it, its place in the runtime's poller, its duplicate and its second close. It is for one goroutine.
+type RawAcceptor struct {
 	// immutable
-	set  *epollSet
-	from *listener
-	raw  syscall.RawConn
-	room *reserved // nil: all descriptors may be taken
-	take func(fd uintptr) bool
+	set     *epollSet
+	from    *listener
+	raw     syscall.RawConn
+	reserve *reserved // nil: all descriptors may be used
+	accept  func(fd uintptr) bool
 
 	// of the call of Accept under way
-	each  func(Arrival)
-	taken int
-	err   error
+	each     func(RawConn)
+	accepted int
+	err      error
 }
 
 const (
-	arrivals     = 64 // taken in one call
+	maxAccepts   = 64 // in one call
 	deferSeconds = 1  // for which the kernel keeps a connection that has sent nothing
 )
 
-// Arrivals readies l for being taken from. errors.ErrUnsupported: it is to be accepted from as usual. From here on the kernel
-// hands over a connection once it has sent something, or after a second or two: a connect then wakes this process once, with
-// its request, and connections that send nothing cost no descriptor meanwhile. tcp(7), TCP_DEFER_ACCEPT.
-func (l *Loop) Arrivals(from net.Listener) (*Arrivals, error) {
-	a := &Arrivals{set: l.set}
+// RawAcceptor makes one for a listener of Listen. errors.ErrUnsupported: accept from it as usual. From here on the kernel hands
+// over a connection once it has sent something, or after a second or two: a connect then wakes this process once, with its
+// request, and connections that send nothing cost no descriptor meanwhile. tcp(7), TCP_DEFER_ACCEPT.
+func (l *Loop) RawAcceptor(from net.Listener) (*RawAcceptor, error) {
+	a := &RawAcceptor{set: l.set}
 	if r, ok := from.(*reserved); ok {
-		a.room, from = r, r.Listener
+		a.reserve, from = r, r.Listener
 	}
 	own, ok := from.(*listener)
 	if !ok || l.set == nil {
-		return nil, fmt.Errorf("%w: %w", errNoArrivals, errors.ErrUnsupported)
+		return nil, fmt.Errorf("%w: %w", errNoRawAccept, errors.ErrUnsupported)
 	}
-	f, err := own.again()
+	f, err := own.duplicate()
 	if err != nil {
-		return nil, fmt.Errorf("frontend/sock: take connections of %v: %w", from.Addr(), err)
+		return nil, fmt.Errorf("frontend/sock: raw accept on %v: %w", from.Addr(), err)
 	}
-	a.from, a.take = own, a.takeSome
+	a.from, a.accept = own, a.acceptSome
 	if a.raw, err = f.SyscallConn(); err == nil {
 		cerr := a.raw.Control(func(fd uintptr) {
 			if err = setOptions(int(fd), l.cfg); err == nil { // inherited: no call a connection is needed for them
@@ -58,19 +58,19 @@ func (l *Loop) Arrivals(from net.Listener) (*Arrivals, error) {
 		err = errors.Join(err, cerr)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("frontend/sock: take connections of %v: %w", from.Addr(), err)
+		return nil, fmt.Errorf("frontend/sock: raw accept on %v: %w", from.Addr(), err)
 	}
 	return a, nil
 }
 
-// Accept calls each with the connections that come, and returns after some of them, so that others have their turn. The error is net.ErrClosed after the listener was closed;
-// after others it may be called again.
-func (a *Arrivals) Accept(each func(Arrival)) error {
-	a.each, a.taken, a.err = each, 0, nil
-	err := a.raw.Read(a.take)
+// Accept calls each with the connections that come, and returns after some of them, so that other goroutines have their turn. The
+// error is net.ErrClosed after the listener was closed; after others it may be called again.
+func (a *RawAcceptor) Accept(each func(RawConn)) error {
+	a.each, a.accepted, a.err = each, 0, nil
+	err := a.raw.Read(a.accept)
 	a.each = nil
 	switch {
-	case err != nil && a.from.over():
+	case err != nil && a.from.isClosed():
 		return net.ErrClosed
 	case err != nil:
 		return fmt.Errorf("frontend/sock: wait for connections: %w", err)
@@ -80,19 +80,19 @@ func (a *Arrivals) Accept(each func(Arrival)) error {
 	return nil
 }
 
-// takeSome takes what is there; false where the runtime's poller is to wait for more.
-func (a *Arrivals) takeSome(fd uintptr) bool {
-	for a.taken < arrivals {
+// acceptSome accepts what is there; false where the runtime's poller is to wait for more.
+func (a *RawAcceptor) acceptSome(fd uintptr) bool {
+	for a.accepted < maxAccepts {
 		c, remote, err := acceptNow(int(fd))
 		switch err {
 		case nil:
-			a.taken++
-			arrival := Arrival{a.set, c, remote}
-			if a.room != nil && a.room.short(c) {
-				arrival.Close()
+			a.accepted++
+			conn := RawConn{a.set, c, remote}
+			if a.reserve != nil && a.reserve.isShort(c) {
+				conn.Close()
 				continue
 			}
-			a.each(arrival)
+			a.each(conn)
 		case unix.EINTR, unix.ECONNABORTED:
 		case unix.EAGAIN:
 			return false
@@ -104,15 +104,15 @@ func (a *Arrivals) takeSome(fd uintptr) bool {
 	return true
 }
 
-// Arrival is a connection that nobody serves yet. After Reads, exactly one of its other methods is called, once.
-type Arrival struct {
+// RawConn is a connection that nobody serves yet. After Reads, exactly one of its other methods is called, once.
+type RawConn struct {
 	set    *epollSet
 	fd     int
 	Remote netip.AddrPort
 }
 
 // Read reads what has come, without waiting: 0 bytes without an error are none yet.
-func (c Arrival) Read(b []byte) (int, error) {
+func (c RawConn) Read(b []byte) (int, error) {
 	for {
 		n, err := readNow(c.fd, b)
 		switch {
@@ -128,8 +128,8 @@ func (c Arrival) Read(b []byte) (int, error) {
 	}
 }
 
-// Serve gives the connection to the Loop, as Loop.Add does. It is closed where that fails.
-func (c Arrival) Serve(h Handler) (Conn, error) {
+// Attach gives the connection to the Loop, as Loop.Add does. It is closed where that fails.
+func (c RawConn) Attach(h Handler) (Conn, error) {
 	p := c.set.pollers[c.set.next.Add(1)%uint32(len(c.set.pollers))]
 	conn := &epollConn{p: p, h: h, fd: int32(c.fd)}
 	if err := p.register(conn); err != nil {
@@ -140,7 +140,7 @@ func (c Arrival) Serve(h Handler) (Conn, error) {
 }
 
 // Conn is the connection as package net has it. It is closed where that fails.
-func (c Arrival) Conn() (net.Conn, error) {
+func (c RawConn) Conn() (net.Conn, error) {
 	f := os.NewFile(uintptr(c.fd), "connection")
 	conn, err := net.FileConn(f) // has a duplicate
 	_ = f.Close()
@@ -162,4 +162,4 @@ func (c Arrival) Conn() (net.Conn, error) {
 }
 
 // Close closes the connection.
-func (c Arrival) Close() { closeNow(c.fd) }
+func (c RawConn) Close() { closeNow(c.fd) }

@@ -15,16 +15,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// arriving is a loop, a listener that is taken from, and what arrives.
-type arriving struct {
+// rawAccepting is a loop, a listener with a RawAcceptor, and the connections of it.
+type rawAccepting struct {
 	tb   testing.TB
 	loop *Loop
 	l    net.Listener
-	got  chan Arrival
+	got  chan RawConn
 	end  chan error
 }
 
-func newArriving(tb testing.TB, configure func(*Config), change func(net.Listener) net.Listener) *arriving {
+func newRawAccepting(tb testing.TB, configure func(*Config), change func(net.Listener) net.Listener) *rawAccepting {
 	tb.Helper()
 	cfg := Default()
 	cfg.Pollers = 1
@@ -42,14 +42,14 @@ func newArriving(tb testing.TB, configure func(*Config), change func(net.Listene
 	if change != nil {
 		l = change(l)
 	}
-	a := &arriving{tb: tb, loop: loop, l: l, got: make(chan Arrival, 100), end: make(chan error, 1)}
-	arrivals, err := loop.Arrivals(l)
+	a := &rawAccepting{tb: tb, loop: loop, l: l, got: make(chan RawConn, 100), end: make(chan error, 1)}
+	acceptor, err := loop.RawAcceptor(l)
 	if err != nil {
 		tb.Fatal(err)
 	}
 	go func() {
 		for {
-			if err := arrivals.Accept(func(c Arrival) { a.got <- c }); err != nil {
+			if err := acceptor.Accept(func(c RawConn) { a.got <- c }); err != nil {
 				a.end <- err
 				return
 			}
@@ -67,7 +67,7 @@ func newArriving(tb testing.TB, configure func(*Config), change func(net.Listene
 	return a
 }
 
-func (a *arriving) dial(say string) net.Conn {
+func (a *rawAccepting) dial(say string) net.Conn {
 	a.tb.Helper()
 	c, err := net.Dial("tcp", a.l.Addr().String())
 	if err == nil {
@@ -80,9 +80,9 @@ func (a *arriving) dial(say string) net.Conn {
 	return c
 }
 
-// A connection arrives with what it has sent, and is served by the Loop like every other.
-func TestArrivalsComeWithTheirFirstBytes(t *testing.T) {
-	a := newArriving(t, nil, nil)
+// A raw connection is accepted with what it has sent, and served by the Loop like every other.
+func TestRawConnsComeWithTheirFirstBytes(t *testing.T) {
+	a := newRawAccepting(t, nil, nil)
 	var all sync.WaitGroup
 	for range 20 {
 		peer := a.dial("hello")
@@ -99,7 +99,7 @@ func TestArrivalsComeWithTheirFirstBytes(t *testing.T) {
 			t.Errorf("%d %v", n, err)
 		}
 		r := newRecorder(t)
-		conn, err := c.Serve(r)
+		conn, err := c.Attach(r)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -123,8 +123,8 @@ func TestArrivalsComeWithTheirFirstBytes(t *testing.T) {
 }
 
 // One that is not for the Loop is package net's, with all that has not been read.
-func TestArrivalBecomesANetConn(t *testing.T) {
-	a := newArriving(t, nil, nil)
+func TestRawConnBecomesANetConn(t *testing.T) {
+	a := newRawAccepting(t, nil, nil)
 	peer := a.dial("hello")
 	c := <-a.got
 	var b [16]byte
@@ -152,8 +152,8 @@ func TestArrivalBecomesANetConn(t *testing.T) {
 }
 
 // The peer's end is told by Read, whether it came with bytes or without.
-func TestArrivalThatHasEnded(t *testing.T) {
-	a := newArriving(t, nil, nil)
+func TestRawConnThatHasEnded(t *testing.T) {
+	a := newRawAccepting(t, nil, nil)
 	peer := a.dial("")
 	_ = peer.(*net.TCPConn).CloseWrite()
 	c := <-a.got
@@ -166,10 +166,10 @@ func TestArrivalThatHasEnded(t *testing.T) {
 	}
 }
 
-// Arrivals leave the descriptors alone that are kept for others, as Accept does.
-func TestArrivalsLeaveWhatIsReserved(t *testing.T) {
+// A RawAcceptor leaves the descriptors alone that are reserved, as Accept does.
+func TestRawAcceptorLeavesWhatIsReserved(t *testing.T) {
 	most := 0
-	a := newArriving(t, nil, func(l net.Listener) net.Listener {
+	a := newRawAccepting(t, nil, func(l net.Listener) net.Listener {
 		f, err := os.Open(os.DevNull) // what a next connection of either side may have at the least
 		if err != nil {
 			t.Fatal(err)
@@ -180,15 +180,15 @@ func TestArrivalsLeaveWhatIsReserved(t *testing.T) {
 	})
 	peer := a.dial("hello")
 	if _, err := peer.Read(make([]byte, 1)); err == nil {
-		t.Error("a connection was served with a descriptor that is kept")
+		t.Error("a connection was served with a reserved descriptor")
 	}
 	if len(a.got) != 0 {
-		t.Errorf("it arrived; the first that is kept is %d", most)
+		t.Errorf("it was accepted; the first reserved is %d", most)
 	}
 }
 
 // Listeners that are not this package's, and loops without an epoll set, are accepted from as usual.
-func TestArrivalsAreOfOurOwnListeners(t *testing.T) {
+func TestRawAcceptorIsForOurOwnListeners(t *testing.T) {
 	loop, err := NewLoop(Default())
 	if err != nil {
 		t.Fatal(err)
@@ -199,7 +199,7 @@ func TestArrivalsAreOfOurOwnListeners(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	if _, err := loop.Arrivals(l); !errors.Is(err, errors.ErrUnsupported) {
+	if _, err := loop.RawAcceptor(l); !errors.Is(err, errors.ErrUnsupported) {
 		t.Errorf("a listener of package net: %v", err)
 	}
 	cfg := Default()
@@ -213,18 +213,18 @@ func TestArrivalsAreOfOurOwnListeners(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := portable.Arrivals(own); !errors.Is(err, errors.ErrUnsupported) {
+	if _, err := portable.RawAcceptor(own); !errors.Is(err, errors.ErrUnsupported) {
 		t.Errorf("a portable loop: %v", err)
 	}
 	own.Close()
-	if _, err := loop.Arrivals(own); !errors.Is(err, net.ErrClosed) {
+	if _, err := loop.RawAcceptor(own); !errors.Is(err, net.ErrClosed) {
 		t.Errorf("a closed listener: %v", err)
 	}
 }
 
 // One that was reset before it is handed on has no address any more, for which others ask without looking.
-func TestArrivalThatWasResetIsNotHandedOn(t *testing.T) {
-	a := newArriving(t, nil, nil)
+func TestRawConnThatWasResetIsNotHandedOn(t *testing.T) {
+	a := newRawAccepting(t, nil, nil)
 	peer := a.dial("hello")
 	c := <-a.got
 	_ = peer.(*net.TCPConn).SetLinger(0)
@@ -241,9 +241,9 @@ func TestArrivalThatWasResetIsNotHandedOn(t *testing.T) {
 }
 
 // A connection that is handed on keeps the options of the configuration: package net would set its own keepalive.
-func TestArrivalKeepsItsOptions(t *testing.T) {
+func TestRawConnKeepsItsOptions(t *testing.T) {
 	for _, every := range []time.Duration{0, time.Minute} {
-		a := newArriving(t, func(c *Config) { c.KeepAlive = every }, nil)
+		a := newRawAccepting(t, func(c *Config) { c.KeepAlive = every }, nil)
 		a.dial("hello")
 		conn, err := (<-a.got).Conn()
 		if err != nil {
