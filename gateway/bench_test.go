@@ -16,18 +16,22 @@ import (
 )
 
 // nullStore is durable at once and keeps nothing: what is measured is the gateway.
-type nullStore struct{ errs []error }
+type nullStore struct{}
 
-func (*nullStore) Identity() store.Identity                             { return store.Identity{Generation: 7} }
-func (*nullStore) LastEpoch(context.Context) (protocol.Epoch, error)    { return 0, nil }
-func (*nullStore) Close() error                                         { return nil }
-func (*nullStore) Forget(context.Context, []store.Forget) error         { return nil }
-func (s *nullStore) Append(_ context.Context, b []store.Append) []error { return s.errs[:len(b)] }
-func (*nullStore) Claim(context.Context, []protocol.ShardID, protocol.Epoch) error {
+func (nullStore) Identity() store.Identity                          { return store.Identity{Generation: 7} }
+func (nullStore) LastEpoch(context.Context) (protocol.Epoch, error) { return 0, nil }
+func (nullStore) Close() error                                      { return nil }
+func (nullStore) Forget(context.Context, []store.Forget) []error    { return nil }
+func (nullStore) Claim(context.Context, []protocol.ShardID, protocol.Epoch, string) []error {
 	return nil
 }
-func (*nullStore) SaveDevices(context.Context, []store.DeviceSave, bool) error { return nil }
-func (*nullStore) Load(context.Context, store.Owner, protocol.UserID) (store.Mailbox, error) {
+func (nullStore) SaveDevices(context.Context, []store.DeviceSave, bool) []error { return nil }
+func (nullStore) Append(_ context.Context, batch []store.Append, answer func(i int, err error)) {
+	for i := range batch {
+		answer(i, nil)
+	}
+}
+func (nullStore) Load(context.Context, store.Owner, protocol.UserID) (store.Mailbox, error) {
 	return store.Mailbox{}, nil
 }
 
@@ -35,7 +39,7 @@ func benchWorld(b *testing.B) *world {
 	w := &world{t: b, cfg: Default(), epoch: 1}
 	w.cfg.ShardCount, w.cfg.OpensPerSecond, w.cfg.PublishesPerSecond, w.cfg.Committers = testShards, 0, 0, 1
 	w.cfg.IDRetention = time.Second // ids are remembered, and swept
-	g, err := New(w.cfg, Deps{Store: &nullStore{errs: make([]error, 10_000)}, Log: slog.New(slog.NewTextHandler(io.Discard, nil))})
+	g, err := New(w.cfg, Deps{Store: nullStore{}, Log: slog.New(slog.NewTextHandler(io.Discard, nil))})
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -25,6 +25,10 @@ type committer struct {
 	steps  []*step
 	spare  []*step
 	writes []store.Append
+	errs   []error // of writes
+
+	answers sync.WaitGroup         // of the store that are missing
+	answer  func(i int, err error) // takes one
 }
 
 // job is what one caller wants written.
@@ -258,7 +262,11 @@ func (c *committer) append() []error {
 	ctx, cancel := context.WithTimeout(context.Background(), c.g.cfg.AppendTimeout)
 	defer cancel()
 	start := time.Now()
-	errs := c.g.store.Append(ctx, writes)
+	errs := append(c.errs[:0], make([]error, len(writes))...)
+	c.errs = errs
+	c.answers.Add(len(writes))
+	c.g.store.Append(ctx, writes, c.answer)
+	c.answers.Wait()
 	c.g.metrics.append.Observe(time.Since(start).Seconds())
 	c.g.metrics.appendMessages.Observe(float64(messages))
 	return errs

@@ -14,6 +14,6 @@
 // of a Receiver. Before all of them, and across I/O: writeBehind.order, then box.saving, which only opens of new devices and opens that
 // tell of losses wait for.
 //
-// Goroutines: one a committer, one for the write-behind, one sweeper, one for expiry scans where the store is a store.Lapser. None a
+// Goroutines: one a committer, one for the write-behind, one sweeper, one for expiry scans where the store is a store.ExpiryScanner. None a
 // user, a device or a stream.
 package gateway

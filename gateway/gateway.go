@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -24,6 +25,7 @@ type Gateway struct {
 	log        *slog.Logger
 	store      store.Store
 	common     mailbox.Common
+	owner      string
 	lease      func() bool
 	shards     []shard
 	committers []*committer
@@ -51,6 +53,7 @@ type Deps struct {
 	Store      store.Store
 	Log        *slog.Logger
 	Registerer prometheus.Registerer
+	Owner      string      // the name of this process in the store's claims, which no other process has; empty: drawn at random
 	Lease      func() bool // reports whether this process still owns its shards; nil: always, where there is no other process
 }
 
@@ -60,10 +63,13 @@ func New(cfg Config, deps Deps) (*Gateway, error) {
 		return nil, err
 	}
 	g := &Gateway{
-		cfg: cfg, log: deps.Log, store: deps.Store, lease: deps.Lease,
+		cfg: cfg, log: deps.Log, store: deps.Store, owner: deps.Owner, lease: deps.Lease,
 		shards: make([]shard, cfg.ShardCount), started: time.Now(),
 	}
 	g.loads = make(chan struct{}, min(mostLoads, max(2, cfg.MemoryBytes/cfg.MailboxBytes)))
+	if g.owner == "" {
+		g.owner = rand.Text()
+	}
 	if g.lease == nil {
 		g.lease = func() bool { return true }
 	}
@@ -82,6 +88,10 @@ func New(cfg Config, deps Deps) (*Gateway, error) {
 	}
 	for range cfg.Committers {
 		c := &committer{g: g, jobs: make(chan *job, cfg.CommitQueue)}
+		c.answer = func(i int, err error) {
+			c.errs[i] = err
+			c.answers.Done()
+		}
 		g.committers = append(g.committers, c)
 		g.commits.Go(c.run)
 	}
@@ -89,13 +99,14 @@ func New(cfg Config, deps Deps) (*Gateway, error) {
 	g.stop = stop
 	g.loops.Go(func() { g.writeBehind.run(ctx) })
 	g.loops.Go(func() { g.sweep(ctx) })
-	if l, ok := g.store.(store.Lapser); ok {
+	if l, ok := g.store.(store.ExpiryScanner); ok {
 		g.loops.Go(func() { g.lapse(ctx, l) })
 	}
 	return g, nil
 }
 
-// Take owns shards from now on, at an epoch that the store has not seen for them: users are served once it has returned.
+// Take owns shards from now on, at an epoch that the store has not seen for them: users are served once it has returned. Of
+// those that the store refuses the error tells; the others are owned.
 func (g *Gateway) Take(ctx context.Context, shards []protocol.ShardID, epoch protocol.Epoch) error {
 	for _, id := range shards {
 		if int(id) >= len(g.shards) || epoch == 0 {
@@ -107,14 +118,18 @@ func (g *Gateway) Take(ctx context.Context, shards []protocol.ShardID, epoch pro
 			g.log.Warn("what was acked at an earlier epoch is not saved", "error", err)
 		}
 	}
-	if err := g.store.Claim(ctx, shards, epoch); err != nil {
-		return fmt.Errorf("gateway: take %d shards at epoch %d: %w", len(shards), epoch, err)
-	}
-	for _, id := range shards {
+	errs := g.store.Claim(ctx, shards, epoch, g.owner)
+	for i, id := range shards {
+		if errs != nil && errs[i] != nil {
+			continue
+		}
 		s := &g.shards[id]
 		s.mu.Lock()
 		s.own.Store(&ownership{Scope: mailbox.Scope{Common: &g.common, Owner: store.Owner{Shard: id, Epoch: epoch}}, g: g, shard: s})
 		s.mu.Unlock()
+	}
+	if err := errors.Join(errs...); err != nil {
+		return fmt.Errorf("gateway: take %d shards at epoch %d: %w", len(shards), epoch, err)
 	}
 	return nil
 }

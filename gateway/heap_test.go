@@ -145,7 +145,7 @@ func TestFix17PushesAndVerdictsAreCounted(t *testing.T) {
 func heapWorld(t *testing.T) *world {
 	w := &world{t: t, cfg: Default(), epoch: 1}
 	w.cfg.ShardCount, w.cfg.OpensPerSecond, w.cfg.PublishesPerSecond, w.cfg.MailboxBytes = testShards, 0, 0, 1<<30
-	g, err := New(w.cfg, Deps{Store: &nullStore{errs: make([]error, 10_000)}, Log: slog.New(slog.NewTextHandler(io.Discard, nil))})
+	g, err := New(w.cfg, Deps{Store: nullStore{}, Log: slog.New(slog.NewTextHandler(io.Discard, nil))})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -297,7 +297,7 @@ type sizes struct {
 	saves []int
 }
 
-func (s *sizes) SaveDevices(ctx context.Context, batch []store.DeviceSave, durable bool) error {
+func (s *sizes) SaveDevices(ctx context.Context, batch []store.DeviceSave, durable bool) []error {
 	s.saves = append(s.saves, len(batch))
 	return s.Store.SaveDevices(ctx, batch, durable)
 }

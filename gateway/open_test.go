@@ -257,7 +257,7 @@ func TestFencedShardIsCleared(t *testing.T) {
 				}
 				d.ack(1)
 				other := w.disk.Open()
-				if err := other.Claim(context.Background(), []protocol.ShardID{shard}, w.epoch+1); err != nil {
+				if err := errors.Join(other.Claim(context.Background(), []protocol.ShardID{shard}, w.epoch+1, "test")...); err != nil {
 					t.Fatal(err)
 				}
 				if err := touch(w); !errors.Is(err, link.ErrNotOwner) {

@@ -12,6 +12,7 @@ import (
 	"ramen/protocol"
 	"ramen/store"
 	"ramen/store/memory"
+	"ramen/store/storetest"
 )
 
 // unsaved has the store refuse what is saved lazily, so that a crash loses it.
@@ -140,7 +141,7 @@ func (w *world) put(id string, p protocol.Priority, micros uint64) {
 	at := w.route(alice)
 	step := store.Append{Owner: store.Owner{Shard: at.Shard, Epoch: at.Epoch}, User: alice,
 		Entries: []store.Entry{{Position: protocol.Position{Epoch: w.epoch, Micros: micros}, Message: m}}}
-	if err := w.store.Append(context.Background(), []store.Append{step})[0]; err != nil {
+	if err := storetest.Append(context.Background(), w.store, []store.Append{step})[0]; err != nil {
 		w.t.Fatal(err)
 	}
 }

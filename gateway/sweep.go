@@ -169,7 +169,7 @@ func (g *Gateway) writeAgain(s *shard, boxes []*box) {
 const lapseBatch = 256
 
 // lapse is the lapser's goroutine: once an interval it visits every shard.
-func (g *Gateway) lapse(ctx context.Context, l store.Lapser) {
+func (g *Gateway) lapse(ctx context.Context, l store.ExpiryScanner) {
 	tick := time.NewTicker(max(g.cfg.LapseInterval/time.Duration(len(g.shards)), time.Millisecond))
 	defer tick.Stop()
 	for i := 0; ; i = (i + 1) % len(g.shards) {
@@ -187,7 +187,7 @@ func (g *Gateway) lapse(ctx context.Context, l store.Lapser) {
 }
 
 // lapseShard loads the users of a shard with something in the store that time has ended, which counts and forgets it.
-func (g *Gateway) lapseShard(ctx context.Context, l store.Lapser, s *shard) error {
+func (g *Gateway) lapseShard(ctx context.Context, l store.ExpiryScanner, s *shard) error {
 	own := s.own.Load()
 	if own == nil {
 		return nil
@@ -195,7 +195,7 @@ func (g *Gateway) lapseShard(ctx context.Context, l store.Lapser, s *shard) erro
 	at := own.Owner
 	for after := protocol.UserID(""); ; {
 		call, cancel := context.WithTimeout(ctx, g.cfg.LoadTimeout)
-		users, err := l.Lapsed(call, at, after, g.nowMS(), g.unseenBefore(), lapseBatch)
+		users, err := l.ScanExpired(call, at, after, g.nowMS(), g.unseenBefore(), lapseBatch)
 		cancel()
 		if errors.Is(err, store.ErrFenced) {
 			g.fenced(at)

@@ -118,42 +118,39 @@ func (v *writeBehind) flush(ctx context.Context, durable bool) error {
 }
 
 // flushOldest writes the n mailboxes that have waited for longest, in portions: on a small machine streams are served in
-// between. What fails is kept for the next time, but for shards that were given up.
-func (v *writeBehind) flushOldest(ctx context.Context, n int, durable bool) error {
+// between. What fails is kept for the next time, but for shards that were given up. It goes on behind a user whose writes fail, and
+// stops where all of a portion do.
+func (v *writeBehind) flushOldest(ctx context.Context, n int, durable bool) (err error) {
 	for ; n > 0; runtime.Gosched() {
-		done, err := v.flushSome(ctx, min(n, savePortion), durable)
-		if n -= done; err != nil || done == 0 {
+		done, failed, e := v.flushSome(ctx, min(n, savePortion), durable)
+		if e != nil {
+			err = e
+		}
+		if n -= done; failed == done {
 			return err
 		}
 	}
-	return nil
+	return err
 }
 
-// flushSome writes up to n mailboxes, and answers how many.
-func (v *writeBehind) flushSome(ctx context.Context, n int, durable bool) (int, error) {
+// flushSome writes up to n mailboxes. It answers how many, of how many that failed, and the error of one of those.
+func (v *writeBehind) flushSome(ctx context.Context, n int, durable bool) (done, failed int, err error) {
 	v.order.Lock()
 	defer v.order.Unlock()
 	all := v.take(n)
-	err := v.write(ctx, all, durable)
-	switch {
-	case errors.Is(err, store.ErrFenced): // one shard that was lost must not hold up the others
-		err = nil
-		for owner, some := range byOwner(all) {
-			e := v.write(ctx, some, durable)
-			if errors.Is(e, store.ErrFenced) {
-				v.g.fenced(owner)
-			} else if e != nil {
-				putBack(some...)
-				err = e
-			}
-		}
-	case err != nil:
-		putBack(all...)
-	}
+	v.write(ctx, all, durable)
 	for i := range all {
-		v.g.release(all[i].box)
+		w := &all[i]
+		if errors.Is(w.err, store.ErrFenced) {
+			v.g.fenced(w.box.Owner)
+		} else if w.err != nil {
+			w.putBack()
+			failed++
+			err = w.err
+		}
+		v.g.release(w.box)
 	}
-	return len(all), err
+	return len(all), failed, err
 }
 
 // write is what is to be written of one mailbox.
@@ -161,6 +158,7 @@ type write struct {
 	box     *box
 	dirty   *mailbox.Dirty
 	records []store.DeviceSave // of its devices, as they were when they were taken
+	err     error              // why it is not written
 }
 
 // take takes up to n mailboxes from the queue.
@@ -186,17 +184,15 @@ func (b *box) takeDirty(records []store.DeviceSave) (write, []store.DeviceSave) 
 	defer b.unlock()
 	before := len(records)
 	dirty, records := b.TakeDirty(records, b.g.nowMS())
-	return write{b, dirty, records[before:len(records):len(records)]}, records
+	return write{box: b, dirty: dirty, records: records[before:len(records):len(records)]}, records
 }
 
 // putBack makes dirty again what could not be written. A mailbox that was given up has nobody to write it later.
-func putBack(all ...write) {
-	for _, w := range all {
-		w.box.lock()
-		if !w.box.over.Load() {
-			w.box.PutBack(w.dirty)
-		}
-		w.box.unlock()
+func (w *write) putBack() {
+	w.box.lock()
+	defer w.box.unlock()
+	if !w.box.over.Load() {
+		w.box.PutBack(w.dirty)
 	}
 }
 
@@ -209,56 +205,63 @@ func (w *write) forgotten() {
 	}
 }
 
-// byOwner is all, cut by shard.
-func byOwner(all []write) map[store.Owner][]write {
-	cut := make(map[store.Owner][]write)
-	for _, u := range all {
-		owner := u.box.Owner
-		cut[owner] = append(cut[owner], u)
-	}
-	return cut
-}
-
 // saveMost is how many entries and records there are at most in one write, one mailbox's entries more or less: it has a deadline.
 const saveMost = 2048
 
-// write writes the forgets before all records.
-func (v *writeBehind) write(ctx context.Context, all []write, durable bool) error {
-	for rest := all; len(rest) > 0; runtime.Gosched() {
-		var forgets []store.Forget
-		some := rest
-		for n := 0; n < saveMost && len(rest) > 0; rest = rest[1:] {
-			if u := rest[0]; len(u.dirty.Forgets()) > 0 {
-				forgets = append(forgets, u.forget())
-				n += len(u.dirty.Forgets())
-			}
+// write writes the forgets before all records, and sets the error of each of all.
+func (v *writeBehind) write(ctx context.Context, all []write, durable bool) {
+	var forgets []store.Forget
+	var of []*write
+	n := 0
+	for i := range all {
+		w := &all[i]
+		if refs := w.dirty.Forgets(); len(refs) > 0 {
+			forgets, of = append(forgets, w.forget()), append(of, w)
+			n += len(refs)
 		}
-		if len(forgets) == 0 {
-			continue
-		}
-		if err := v.within(ctx, func(ctx context.Context) error { return v.g.store.Forget(ctx, forgets) }); err != nil {
-			return fmt.Errorf("gateway: forget entries of %d users: %w", len(forgets), err)
-		}
-		for _, u := range some[:len(some)-len(rest)] {
-			u.forgotten()
+		if n >= saveMost || n > 0 && i == len(all)-1 {
+			v.forget(ctx, forgets, of)
+			forgets, of, n = nil, nil, 0
+			runtime.Gosched()
 		}
 	}
 	var records []store.DeviceSave
+	of = nil
 	for i := range all {
-		records = append(records, all[i].records...)
-	}
-	for batch := range slices.Chunk(records, saveMost) {
-		if err := v.within(ctx, func(ctx context.Context) error { return v.g.store.SaveDevices(ctx, batch, durable) }); err != nil {
-			return fmt.Errorf("gateway: save %d devices: %w", len(batch), err)
+		w := &all[i]
+		if w.err == nil { // else what its records count is not forgotten yet
+			records = append(records, w.records...)
+			of = append(of, slices.Repeat([]*write{w}, len(w.records))...)
 		}
 	}
-	return nil
+	for ; len(records) > 0; runtime.Gosched() {
+		n := min(saveMost, len(records))
+		v.save(ctx, records[:n], of[:n], durable)
+		records, of = records[n:], of[n:]
+	}
 }
 
-func (v *writeBehind) within(ctx context.Context, call func(context.Context) error) error {
+func (v *writeBehind) forget(ctx context.Context, forgets []store.Forget, of []*write) {
 	ctx, cancel := context.WithTimeout(ctx, v.g.cfg.LoadTimeout)
 	defer cancel()
-	return call(ctx)
+	errs := v.g.store.Forget(ctx, forgets)
+	for i, w := range of {
+		if errs != nil && errs[i] != nil {
+			w.err = fmt.Errorf("gateway: forget entries of user %q: %w", w.box.User(), errs[i])
+			continue
+		}
+		w.forgotten()
+	}
+}
+
+func (v *writeBehind) save(ctx context.Context, records []store.DeviceSave, of []*write, durable bool) {
+	ctx, cancel := context.WithTimeout(ctx, v.g.cfg.LoadTimeout)
+	defer cancel()
+	for i, err := range v.g.store.SaveDevices(ctx, records, durable) {
+		if err != nil {
+			of[i].err = fmt.Errorf("gateway: save device %q of user %q: %w", records[i].Device.ID, records[i].User, err)
+		}
+	}
 }
 
 func (u *write) forget() store.Forget {
@@ -278,13 +281,13 @@ func (v *writeBehind) saveNow(ctx context.Context, b *box, d *mailbox.Device) er
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), v.g.cfg.AppendTimeout)
 	defer cancel()
 	if now.dirty != nil {
-		if err := v.g.store.Forget(ctx, []store.Forget{now.forget()}); err != nil {
-			putBack(now)
+		if err := errors.Join(v.g.store.Forget(ctx, []store.Forget{now.forget()})...); err != nil {
+			now.putBack()
 			return v.g.storeError(b.Owner, "forget", err)
 		}
 		now.forgotten()
 	}
-	if err := v.g.store.SaveDevices(ctx, []store.DeviceSave{save}, true); err != nil {
+	if err := errors.Join(v.g.store.SaveDevices(ctx, []store.DeviceSave{save}, true)...); err != nil {
 		return v.g.storeError(b.Owner, "save device", err)
 	}
 	return nil

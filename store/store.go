@@ -1,29 +1,33 @@
 // Package store is the contract of what keeps mailboxes: an append-only log a user, and a small record a device.
 //
-// Guarantees of every implementation:
+// All guarantees are for one user at a time: nothing orders two users, who may be on two nodes. Of every implementation:
 //
-//  1. What Append answered nil for survives a kill of the process and a loss of power (what Durable says).
+//  1. What Append answered nil for survives a kill of the process, and a loss of power as far as the store is
+//     configured for it.
 //
-//  2. For each user of an Append it succeeded, failed, or is unknown (ErrUnknown, a deadline): never a part of it.
-//     Appends of one user take effect in the order of the calls, also where an earlier one was answered ErrUnknown.
+//  2. Each element of an Append has exactly one answer, as soon as its outcome is known: it succeeded, failed, or is unknown
+//     (ErrUnknown, a deadline), never a part of it. Elements are answered in any order: a slow one holds up no other. A
+//     caller has one Append of a user under way at a time.
 //
-//  3. A call with an epoch older than the shard's last Claim is ErrFenced and changes nothing, where the store can tell.
+//  3. While the outcome of a write is unknown, its owner writes it again before, or with, the next: the same entries at the
+//     same positions and the same kills, so that it happens once however often it is written. A write that takes effect
+//     late changes nothing that a later Append, answered nil, has done: it doubles no entry, and brings none back.
 //
-//  4. Load gives every entry that was appended and neither killed nor forgotten, expired ones too as long as the store
+//  4. A call with an epoch older than the shard's last Claim is ErrFenced and changes nothing, where the store can tell.
+//
+//  5. Load gives every entry that was appended and neither killed nor forgotten, expired ones too as long as the store
 //     still has them, in order of position; and of two entries of one id only the one with the higher position.
 //
-//  5. An id is in Load's Seen for at least the retention that the store was opened with, from its acceptance, whatever
+//  6. An id is in Load's Seen for at least the retention that the store was opened with, from its acceptance, whatever
 //     became of the message.
 //
-//  6. Values handed over are not changed by either side. The slices of a batch, and those in its elements, are the
-//     caller's again once the call has returned, but for an Append in which an element's outcome is unknown.
+//  7. Values handed over are not changed by either side. The slices of a batch, and those in its elements, are the caller's
+//     again once all of it was answered, but for an Append in which an element's outcome is unknown.
 //
-//  7. Of the Forgets and SaveDevices of one user, in the order of the calls, a later one does not survive a crash without the
+//  8. Of the Forgets and SaveDevices of one user, in the order of the calls, a later one does not survive a crash without the
 //     earlier, and of the Refs of one Forget all do or none: otherwise a message that expired would be counted for a device a
-//     second time, or one that was replaced would come back once what replaced it was forgotten.
-//
-//  8. There is one order of all writes: what a SaveDevices or Forget that was answered nil did survives wherever an Append
-//     survives that was called afterwards, and answered nil.
+//     second time, or one that was replaced would come back once what replaced it was forgotten. And what they did survives
+//     wherever an Append of that user survives that was called after they were answered nil.
 //
 //  9. What Append killed does not come back, whatever becomes of the entries of that Append: also where the store was told to
 //     forget it before, or does not have it. Where rows leave by TTL, the mark lives as long as what it kills.
@@ -33,18 +37,49 @@
 // still have of the same key; and of what a Load gives it drops all but the newest, and forgets the others before anything else
 // of that user.
 //
+// Claim, SaveDevices and Forget answer nil where all of it was done, and else an error for each shard or element, in order.
+//
 // Implementations are safe for concurrent use. Every call honours its context's deadline.
 package store
 
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"ramen/protocol"
 )
 
 // ErrFenced is the answer to an epoch that is not the shard's newest: somebody else owns it now.
 var ErrFenced = errors.New("store: shard is owned at another epoch")
+
+// FencedError is an ErrFenced that says who owns the shard.
+type FencedError struct {
+	Epoch protocol.Epoch // at which it was claimed last; 0: never
+	Owner string         // who claimed it; empty: not known
+}
+
+func (e *FencedError) Error() string {
+	switch {
+	case e.Epoch == 0:
+		return "store: shard was never claimed"
+	case e.Owner == "":
+		return fmt.Sprintf("store: shard is claimed at epoch %d", e.Epoch)
+	}
+	return fmt.Sprintf("store: shard is claimed at epoch %d by %s", e.Epoch, e.Owner)
+}
+
+// Is has errors.Is(err, ErrFenced) hold.
+func (e *FencedError) Is(target error) bool { return target == ErrFenced }
+
+// LastError is the answer to an Append whose Last is not the mailbox's last position. Nothing was done.
+type LastError struct {
+	Last protocol.Position // of what the store has; zero: it has nothing of the mailbox
+}
+
+func (e *LastError) Error() string {
+	return fmt.Sprintf("store: the mailbox's last position is %d-%d", e.Last.Epoch, e.Last.Micros)
+}
 
 // ErrUnknown wraps the answer where the store cannot tell whether a write took effect.
 var ErrUnknown = errors.New("store: outcome unknown")
@@ -70,25 +105,28 @@ type Store interface {
 	Identity() Identity
 	// LastEpoch is the highest epoch at which any shard was ever claimed; 0 for a new store.
 	LastEpoch(ctx context.Context) (protocol.Epoch, error)
-	// Claim takes shards at epoch, durably. ErrFenced where one was claimed at a higher epoch; claiming again at the same epoch is fine.
-	Claim(ctx context.Context, shards []protocol.ShardID, epoch protocol.Epoch) error
+	// Claim takes shards at epoch, durably, in the name of a process; each by itself. It is refused with a *FencedError where
+	// the store knows a higher epoch, or the same of another owner; claiming again at the same epoch and by the same owner is fine.
+	Claim(ctx context.Context, shards []protocol.ShardID, epoch protocol.Epoch, owner string) []error
 	// Load reads one user's mailbox; an unknown user's is empty.
 	Load(ctx context.Context, at Owner, user protocol.UserID) (Mailbox, error)
-	// Append adds entries and kills others, durably: an error for each element, nil where it succeeded.
-	Append(ctx context.Context, batch []Append) []error
-	// SaveDevices writes device records. With durable it survives what an Append survives when it returns; otherwise soon.
-	SaveDevices(ctx context.Context, batch []DeviceSave, durable bool) error
+	// Append adds entries and kills others, durably, at most one element a user. answer is called once for each, from any
+	// goroutine, several at once or before Append returns; it must not block. Append need not wait for all answers.
+	Append(ctx context.Context, batch []Append, answer func(i int, err error))
+	// SaveDevices writes device records. With durable they survive what an Append survives when it returns; otherwise soon.
+	SaveDevices(ctx context.Context, batch []DeviceSave, durable bool) []error
 	// Forget drops entries that nobody needs any more, at leisure: they may come back after a crash.
-	Forget(ctx context.Context, batch []Forget) error
+	Forget(ctx context.Context, batch []Forget) []error
 	// Close ends the store, having written what was saved lazily.
 	Close() error
 }
 
-// Lapser is a store that can name users with something in it that time has ended, so that the owner loads them, counts and forgets it.
-type Lapser interface {
-	// Lapsed names up to limit users of the shard with an entry that expired before beforeMS, or a device last seen
+// ExpiryScanner is a store that can name users with something in it that time has ended, so that the owner loads them, counts and
+// forgets it.
+type ExpiryScanner interface {
+	// ScanExpired names up to limit users of the shard with an entry that expired before beforeMS, or a device last seen
 	// before unseenMS, going on after the user given (empty: from the start).
-	Lapsed(ctx context.Context, at Owner, after protocol.UserID, beforeMS, unseenMS int64, limit int) ([]protocol.UserID, error)
+	ScanExpired(ctx context.Context, at Owner, after protocol.UserID, beforeMS, unseenMS int64, limit int) ([]protocol.UserID, error)
 }
 
 // Admitter is a store that may have to refuse before it is in trouble: a disk that runs full, say.
@@ -122,14 +160,18 @@ type Entry struct {
 // Append is a step of one user's log: everything in it happens, or nothing. It may have kills alone.
 type Append struct {
 	Owner
-	User    protocol.UserID
+	User protocol.UserID
+	// Last is the mailbox's last position as the caller knows it; zero: there is none, or it does not know. A store in which a
+	// write can be late, or be lost, refuses with a *LastError where another position is its last.
+	Last    protocol.Position
 	Entries []Entry
 	Kills   []Ref // entries of this user that must not come back, those of this Append among them
 }
 
 // Mailbox is what a store has of one user.
 type Mailbox struct {
-	Entries []Entry // in order of position within each priority
+	Last    protocol.Position // that Append's is compared with; zero: there is none, or the store does not compare
+	Entries []Entry           // in order of position within each priority
 	Devices []Device
 	Seen    []Seen
 }

@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -90,7 +91,7 @@ func (a *App) start() error {
 	a.onEnd("store", func(context.Context) error { return kept.Close() })
 	a.answerCommands(kept)
 
-	a.gateway, err = gateway.New(cfg.Gateway, gateway.Deps{Store: kept, Log: log, Registerer: a.registry})
+	a.gateway, err = gateway.New(cfg.Gateway, gateway.Deps{Store: kept, Owner: rand.Text(), Log: log, Registerer: a.registry})
 	if err != nil {
 		return err
 	}

@@ -17,6 +17,7 @@ import (
 type Config struct {
 	IDRetention time.Duration    // how long an id counts as a duplicate; zero: 5 min. SPEC 9
 	Now         func() time.Time // nil: time.Now
+	CheckLast   bool             // refuse an Append whose Last is not the mailbox's last position
 }
 
 // Disk is what outlives a Store.
@@ -25,7 +26,7 @@ type Disk struct {
 	identity store.Identity
 
 	mu     sync.Mutex
-	epochs map[protocol.ShardID]protocol.Epoch
+	claims map[protocol.ShardID]store.FencedError // the last of each shard
 	last   protocol.Epoch
 	boxes  map[boxKey]*box
 }
@@ -41,6 +42,7 @@ type box struct {
 	byID    map[protocol.MessageID]store.Ref // the entry of an id, if it is still there
 	devices map[protocol.DeviceID]store.Device
 	seen    map[protocol.MessageID]int64 // accepted, Unix ms
+	last    protocol.Position            // the highest that was ever appended
 }
 
 // NewDisk makes an empty disk.
@@ -51,7 +53,7 @@ func NewDisk(cfg Config) *Disk {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	d := &Disk{cfg: cfg, epochs: make(map[protocol.ShardID]protocol.Epoch), boxes: make(map[boxKey]*box)}
+	d := &Disk{cfg: cfg, claims: make(map[protocol.ShardID]store.FencedError), boxes: make(map[boxKey]*box)}
 	var raw [4]byte
 	rand.Read(raw[:])
 	d.identity.Generation = binary.BigEndian.Uint32(raw[:])
@@ -62,10 +64,20 @@ func NewDisk(cfg Config) *Disk {
 // Open is a new Store on d.
 func (d *Disk) Open() *Store { return &Store{disk: d} }
 
+// checkLocked answers a *store.FencedError unless o is the owner now.
 func (d *Disk) checkLocked(o store.Owner) error {
-	if at, ok := d.epochs[o.Shard]; !ok || at != o.Epoch {
-		return fmt.Errorf("shard %d at epoch %d, claimed at %d: %w", o.Shard, o.Epoch, at, store.ErrFenced)
+	if at := d.claims[o.Shard]; at.Epoch != o.Epoch || at.Epoch == 0 {
+		return fmt.Errorf("shard %d at epoch %d: %w", o.Shard, o.Epoch, &at)
 	}
+	return nil
+}
+
+func (d *Disk) claimLocked(shard protocol.ShardID, epoch protocol.Epoch, owner string) error {
+	if at := d.claims[shard]; at.Epoch > epoch || at.Epoch == epoch && at.Owner != owner {
+		return fmt.Errorf("shard %d at epoch %d: %w", shard, epoch, &at)
+	}
+	d.claims[shard] = store.FencedError{Epoch: epoch, Owner: owner}
+	d.last = max(d.last, epoch)
 	return nil
 }
 
@@ -90,6 +102,9 @@ func (b *box) append(a *store.Append) {
 		e := cloneEntry(&a.Entries[i])
 		b.seen[e.Message.ID] = e.Message.CreatedMS
 		b.put(e)
+		if b.last.Less(e.Position) {
+			b.last = e.Position
+		}
 	}
 	for _, k := range a.Kills { // behind the entries: it may be one of them
 		delete(b.entries, k)
@@ -117,7 +132,7 @@ func (b *box) save(s *store.DeviceSave) {
 
 // mailbox is a copy of b, with the ids accepted from sinceMS on; older ones are dropped.
 func (b *box) mailbox(sinceMS int64) store.Mailbox {
-	var m store.Mailbox
+	m := store.Mailbox{Last: b.last}
 	for _, e := range b.entries {
 		m.Entries = append(m.Entries, cloneEntry(&e))
 	}
@@ -149,8 +164,8 @@ func (b *box) dropID(id protocol.MessageID) {
 	}
 }
 
-// lapsed reports an entry that expired before beforeMS, or a device last seen before unseenMS.
-func (b *box) lapsed(beforeMS, unseenMS int64) bool {
+// overdue reports an entry that expired before beforeMS, or a device last seen before unseenMS.
+func (b *box) overdue(beforeMS, unseenMS int64) bool {
 	for _, e := range b.entries {
 		if e.Message.ExpiresMS < beforeMS {
 			return true

@@ -6,5 +6,5 @@
 //  2. What a Disk holds shares no memory with what callers gave or get.
 //  3. A Store that was closed changes its Disk no more, so that a test kills a gateway by closing its Store.
 //
-// No goroutines.
+// Goroutines: while there is a script, one for each element of an Append until it is answered. None else.
 package memory

@@ -3,6 +3,8 @@ package memory
 import (
 	"context"
 	"errors"
+	"fmt"
+	"sync"
 	"testing"
 	"time"
 
@@ -16,14 +18,20 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func TestConformance(t *testing.T) {
-	storetest.Run(t, storetest.Config{
-		Retention: 5 * time.Minute,
-		Open: func(*testing.T) func() store.Store {
-			d := NewDisk(Config{})
-			return func() store.Store { return d.Open() }
-		},
-		Stall: stall,
-	})
+	for _, checks := range []bool{false, true} {
+		t.Run(fmt.Sprintf("checkLast=%v", checks), func(t *testing.T) {
+			storetest.Run(t, storetest.Config{
+				Retention: 5 * time.Minute,
+				Open: func(*testing.T) func() store.Store {
+					d := NewDisk(Config{CheckLast: checks})
+					return func() store.Store { return d.Open() }
+				},
+				Stall:      stall,
+				Script:     func(t *testing.T) (func() store.Store, storetest.Script) { return newScripted(checks) },
+				ChecksLast: checks,
+			})
+		})
+	}
 }
 
 // stall scripts appends that wait until their deadline, and take effect then.
@@ -46,11 +54,70 @@ func stall(*testing.T) (store.Store, func() func()) {
 	}
 }
 
+// script is a storetest.Script.
+type script struct {
+	mu   sync.Mutex
+	held map[protocol.UserID]chan struct{}
+	late map[protocol.UserID]*Delayed
+}
+
+func newScripted(checks bool) (func() store.Store, *script) {
+	d := NewDisk(Config{CheckLast: checks})
+	c := &script{held: make(map[protocol.UserID]chan struct{}), late: make(map[protocol.UserID]*Delayed)}
+	return func() store.Store {
+		s := d.Open()
+		s.Script(c.do)
+		return s
+	}, c
+}
+
+func (c *script) do(ctx context.Context, op Op) Fault {
+	if op.Kind != OpAppend {
+		return Fault{}
+	}
+	c.mu.Lock()
+	held, late := c.held[op.User], c.late[op.User]
+	delete(c.late, op.User)
+	c.mu.Unlock()
+	switch {
+	case late != nil:
+		return Fault{Err: store.ErrUnknown, Late: late}
+	case held != nil:
+		select {
+		case <-held:
+		case <-ctx.Done():
+			return Fault{Err: store.ErrUnknown, Lost: true}
+		}
+	}
+	return Fault{}
+}
+
+func (c *script) Hold(user protocol.UserID) (release func()) {
+	held := make(chan struct{})
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.held[user] = held
+	return func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		delete(c.held, user)
+		close(held)
+	}
+}
+
+func (c *script) Late(user protocol.UserID) (arrive func()) {
+	d := new(Delayed)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.late[user] = d
+	return d.Arrive
+}
+
 func newClaimed(t *testing.T) (*Store, store.Owner) {
 	t.Helper()
 	s := New()
 	at := store.Owner{Shard: 3, Epoch: 1}
-	if err := s.Claim(t.Context(), []protocol.ShardID{3}, 1); err != nil {
+	if err := errors.Join(s.Claim(t.Context(), []protocol.ShardID{3}, 1, "test")...); err != nil {
 		t.Fatal(err)
 	}
 	return s, at
@@ -86,7 +153,7 @@ func TestScriptDecidesEffectAndAnswer(t *testing.T) {
 				}
 				return c.fault
 			})
-			err := s.Append(t.Context(), []store.Append{{Owner: at, User: "u", Entries: []store.Entry{message("a", 1)}}})[0]
+			err := storetest.Append(t.Context(), s, []store.Append{{Owner: at, User: "u", Entries: []store.Entry{message("a", 1)}}})[0]
 			if !errors.Is(err, c.err) || (err == nil) != (c.err == nil) {
 				t.Fatalf("answer %v, want %v", err, c.err)
 			}
@@ -119,7 +186,7 @@ func TestScriptedAdmit(t *testing.T) {
 func TestClosedStoreLeavesItsDiskAlone(t *testing.T) {
 	d := NewDisk(Config{})
 	dead, heir := d.Open(), d.Open()
-	if err := dead.Claim(t.Context(), []protocol.ShardID{3}, 1); err != nil {
+	if err := errors.Join(dead.Claim(t.Context(), []protocol.ShardID{3}, 1, "test")...); err != nil {
 		t.Fatal(err)
 	}
 	reached, goOn := make(chan struct{}), make(chan struct{})
@@ -127,7 +194,7 @@ func TestClosedStoreLeavesItsDiskAlone(t *testing.T) {
 	answer := make(chan error)
 	at := store.Owner{Shard: 3, Epoch: 1}
 	go func() {
-		answer <- dead.Append(context.Background(), []store.Append{{Owner: at, User: "u", Entries: []store.Entry{message("a", 1)}}})[0]
+		answer <- storetest.Append(context.Background(), dead, []store.Append{{Owner: at, User: "u", Entries: []store.Entry{message("a", 1)}}})[0]
 	}()
 	<-reached
 	if err := dead.Close(); err != nil {
@@ -147,12 +214,12 @@ func TestIDsAreForgottenAfterTheRetention(t *testing.T) {
 	d := NewDisk(Config{IDRetention: time.Minute, Now: func() time.Time { return now }})
 	s := d.Open()
 	at := store.Owner{Shard: 3, Epoch: 1}
-	if err := s.Claim(t.Context(), []protocol.ShardID{3}, 1); err != nil {
+	if err := errors.Join(s.Claim(t.Context(), []protocol.ShardID{3}, 1, "test")...); err != nil {
 		t.Fatal(err)
 	}
 	e := message("a", 1)
 	e.Message.CreatedMS = now.UnixMilli()
-	if err := s.Append(t.Context(), []store.Append{{Owner: at, User: "u", Entries: []store.Entry{e}}})[0]; err != nil {
+	if err := storetest.Append(t.Context(), s, []store.Append{{Owner: at, User: "u", Entries: []store.Entry{e}}})[0]; err != nil {
 		t.Fatal(err)
 	}
 	for _, c := range []struct {

@@ -2,6 +2,7 @@ package memory
 
 import (
 	"context"
+	"sync"
 
 	"ramen/protocol"
 	"ramen/store"
@@ -12,16 +13,16 @@ type Kind uint8
 
 // The kinds of calls.
 const (
-	OpClaim Kind = iota + 1
+	OpClaim Kind = iota + 1 // once a shard
 	OpLoad
-	OpAppend // once an element
-	OpSaveDevices
+	OpAppend      // once an element
+	OpSaveDevices // once an element, as OpForget
 	OpForget
-	OpLapsed
+	OpScanExpired
 	OpAdmit
 )
 
-var kindNames = [...]string{"", "claim", "load", "append", "save_devices", "forget", "lapsed", "admit"}
+var kindNames = [...]string{"", "claim", "load", "append", "save_devices", "forget", "scan_expired", "admit"}
 
 func (k Kind) String() string { return kindNames[k] }
 
@@ -29,7 +30,7 @@ func (k Kind) String() string { return kindNames[k] }
 type Op struct {
 	Kind Kind
 	store.Owner
-	User     protocol.UserID   // of the first element
+	User     protocol.UserID   // of Load, of an Append's, SaveDevices' or Forget's element
 	Append   *store.Append     // of OpAppend; not to be kept
 	Durable  bool              // of OpSaveDevices
 	Priority protocol.Priority // of OpAdmit
@@ -42,10 +43,30 @@ type Fault struct {
 	Err error
 	// Lost: the call takes no effect, whatever is answered. Without Err, a lazy save that a crash lost.
 	Lost bool
+	// Late, of an append: Err is answered, and the append arrives at the disk at Late.Arrive, behind what was appended since. A loss
+	// of its owner's claim, or a later append, makes it change nothing.
+	Late *Delayed
 }
 
-// Script decides on each call before it takes effect. It may wait, for a channel or for the end of ctx; other calls go
-// on meanwhile. A script that waits out a deadline answers Fault{Err: an error that wraps store.ErrUnknown}.
+// Delayed is an append that arrives at the disk later than it was answered.
+type Delayed struct {
+	mu     sync.Mutex
+	arrive func() // nil: no append was delayed
+}
+
+// Arrive has the append arrive now, if it was handed over.
+func (d *Delayed) Arrive() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.arrive != nil {
+		d.arrive()
+		d.arrive = nil
+	}
+}
+
+// Script decides on each call before it takes effect. It may wait, for a channel or for the end of ctx: other calls, and other
+// elements of an Append, go on meanwhile. So answers come late, in any order, or never before the deadline. A script that
+// waits out a deadline answers Fault{Err: an error that wraps store.ErrUnknown}.
 type Script func(ctx context.Context, op Op) Fault
 
 // Script replaces the script; nil is none.

@@ -19,9 +19,9 @@ type Store struct {
 }
 
 var (
-	_ store.Store    = (*Store)(nil)
-	_ store.Lapser   = (*Store)(nil)
-	_ store.Admitter = (*Store)(nil)
+	_ store.Store         = (*Store)(nil)
+	_ store.ExpiryScanner = (*Store)(nil)
+	_ store.Admitter      = (*Store)(nil)
 )
 
 // New is a Store on a Disk of its own.
@@ -40,21 +40,26 @@ func (s *Store) LastEpoch(context.Context) (protocol.Epoch, error) {
 	return s.disk.last, nil
 }
 
-// Claim implements store.Store.
-func (s *Store) Claim(ctx context.Context, shards []protocol.ShardID, epoch protocol.Epoch) error {
-	err := s.step(ctx, Op{Kind: OpClaim}, func(d *Disk) error {
-		for _, shard := range shards {
-			if at := d.epochs[shard]; at > epoch {
-				return fmt.Errorf("shard %d is claimed at %d: %w", shard, at, store.ErrFenced)
-			}
-		}
-		for _, shard := range shards {
-			d.epochs[shard] = epoch
-			d.last = max(d.last, epoch)
-		}
-		return nil
+// Claim implements store.Store. The script is asked for each shard.
+func (s *Store) Claim(ctx context.Context, shards []protocol.ShardID, epoch protocol.Epoch, owner string) []error {
+	return each(shards, func(shard protocol.ShardID) error {
+		op := Op{Kind: OpClaim, Owner: store.Owner{Shard: shard, Epoch: epoch}}
+		return wrap("claim", s.step(ctx, op, func(d *Disk) error { return d.claimLocked(shard, epoch, owner) }))
 	})
-	return wrap("claim", err)
+}
+
+// each calls do for all, and answers as the contract says: nil where there was no error.
+func each[T any](all []T, do func(T) error) (errs []error) {
+	for i := range all {
+		err := do(all[i])
+		if err != nil && errs == nil {
+			errs = make([]error, len(all))
+		}
+		if errs != nil {
+			errs[i] = err
+		}
+	}
+	return errs
 }
 
 // Load implements store.Store.
@@ -75,24 +80,45 @@ func (s *Store) Load(ctx context.Context, at store.Owner, user protocol.UserID) 
 	return m, nil
 }
 
-// Append implements store.Store. The script is asked for each element.
-func (s *Store) Append(ctx context.Context, batch []store.Append) []error {
-	errs := make([]error, len(batch))
+// Append implements store.Store. The script is asked for each element, and each is answered when the script lets it.
+func (s *Store) Append(ctx context.Context, batch []store.Append, answer func(i int, err error)) {
 	for i := range batch {
 		a := &batch[i]
-		err := s.step(ctx, Op{Kind: OpAppend, Owner: a.Owner, User: a.User, Append: a}, func(d *Disk) error {
-			if err := check(a); err != nil {
-				return err
-			}
-			if err := d.checkLocked(a.Owner); err != nil {
-				return err
-			}
-			d.boxLocked(a.Shard, a.User).append(a)
-			return nil
-		})
-		errs[i] = wrap("append user "+string(a.User), err)
+		if s.script.Load() == nil {
+			answer(i, s.append(ctx, a))
+		} else {
+			go func() { answer(i, s.append(ctx, a)) }()
+		}
 	}
-	return errs
+}
+
+func (s *Store) append(ctx context.Context, a *store.Append) error {
+	op := Op{Kind: OpAppend, Owner: a.Owner, User: a.User, Append: a}
+	err := s.step(ctx, op, func(d *Disk) error { return d.appendLocked(a) })
+	return wrap("append user "+string(a.User), err)
+}
+
+func (d *Disk) appendLocked(a *store.Append) error {
+	if err := check(a); err != nil {
+		return err
+	}
+	if err := d.checkLocked(a.Owner); err != nil {
+		return err
+	}
+	b := d.boxLocked(a.Shard, a.User)
+	if zero := (protocol.Position{}); d.cfg.CheckLast && a.Last != zero && a.Last != b.last {
+		return &store.LastError{Last: b.last}
+	}
+	b.append(a)
+	return nil
+}
+
+// arriveLocked is an append that is late. One of which something was appended since, or behind which something was, changes nothing.
+func (d *Disk) arriveLocked(a *store.Append) {
+	if n := len(a.Entries); n > 0 && !d.boxLocked(a.Shard, a.User).last.Less(a.Entries[n-1].Position) {
+		return
+	}
+	_ = d.appendLocked(a)
 }
 
 func check(a *store.Append) error {
@@ -105,63 +131,53 @@ func check(a *store.Append) error {
 	return nil
 }
 
-// SaveDevices implements store.Store. All or none.
-func (s *Store) SaveDevices(ctx context.Context, batch []store.DeviceSave, durable bool) error {
-	op := Op{Kind: OpSaveDevices, Durable: durable}
-	if len(batch) > 0 {
-		op.Owner, op.User = batch[0].Owner, batch[0].User
-	}
-	return wrap("save devices", s.step(ctx, op, func(d *Disk) error {
-		for i := range batch {
-			if err := d.checkLocked(batch[i].Owner); err != nil {
+// SaveDevices implements store.Store. The script is asked for each element.
+func (s *Store) SaveDevices(ctx context.Context, batch []store.DeviceSave, durable bool) []error {
+	return each(batch, func(save store.DeviceSave) error {
+		op := Op{Kind: OpSaveDevices, Owner: save.Owner, User: save.User, Durable: durable}
+		return wrap("save devices", s.step(ctx, op, func(d *Disk) error {
+			if err := d.checkLocked(save.Owner); err != nil {
 				return err
 			}
-		}
-		for i := range batch {
-			d.boxLocked(batch[i].Shard, batch[i].User).save(&batch[i])
-		}
-		return nil
-	}))
+			d.boxLocked(save.Shard, save.User).save(&save)
+			return nil
+		}))
+	})
 }
 
-// Forget implements store.Store. All or none.
-func (s *Store) Forget(ctx context.Context, batch []store.Forget) error {
-	op := Op{Kind: OpForget}
-	if len(batch) > 0 {
-		op.Owner, op.User = batch[0].Owner, batch[0].User
-	}
-	return wrap("forget", s.step(ctx, op, func(d *Disk) error {
-		for i := range batch {
-			if err := d.checkLocked(batch[i].Owner); err != nil {
+// Forget implements store.Store. The script is asked for each element.
+func (s *Store) Forget(ctx context.Context, batch []store.Forget) []error {
+	return each(batch, func(f store.Forget) error {
+		op := Op{Kind: OpForget, Owner: f.Owner, User: f.User}
+		return wrap("forget", s.step(ctx, op, func(d *Disk) error {
+			if err := d.checkLocked(f.Owner); err != nil {
 				return err
 			}
-		}
-		for i := range batch {
-			b := d.boxLocked(batch[i].Shard, batch[i].User)
-			for _, ref := range batch[i].Refs {
+			b := d.boxLocked(f.Shard, f.User)
+			for _, ref := range f.Refs {
 				delete(b.entries, ref)
 			}
-		}
-		return nil
-	}))
+			return nil
+		}))
+	})
 }
 
-// Lapsed implements store.Lapser.
-func (s *Store) Lapsed(ctx context.Context, at store.Owner, after protocol.UserID, beforeMS, unseenMS int64, limit int) ([]protocol.UserID, error) {
+// ScanExpired implements store.ExpiryScanner.
+func (s *Store) ScanExpired(ctx context.Context, at store.Owner, after protocol.UserID, beforeMS, unseenMS int64, limit int) ([]protocol.UserID, error) {
 	var users []protocol.UserID
-	err := s.step(ctx, Op{Kind: OpLapsed, Owner: at, User: after}, func(d *Disk) error {
+	err := s.step(ctx, Op{Kind: OpScanExpired, Owner: at, User: after}, func(d *Disk) error {
 		if err := d.checkLocked(at); err != nil {
 			return err
 		}
 		for k, b := range d.boxes {
-			if k.shard == at.Shard && k.user > after && b.lapsed(beforeMS, unseenMS) {
+			if k.shard == at.Shard && k.user > after && b.overdue(beforeMS, unseenMS) {
 				users = append(users, k.user)
 			}
 		}
 		return nil
 	})
 	slices.Sort(users)
-	return users[:min(limit, len(users))], wrap("find lapsed users", err)
+	return users[:min(limit, len(users))], wrap("scan for expired messages", err)
 }
 
 // Admit implements store.Admitter: everything, unless the script has an error.
@@ -185,6 +201,10 @@ func (s *Store) step(ctx context.Context, op Op, do func(*Disk) error) error {
 	} else if err := ctx.Err(); err != nil {
 		return err
 	}
+	if f.Late != nil {
+		s.delay(*op.Append, f.Late)
+		return f.Err
+	}
 	if f.Lost || f.Err != nil && !errors.Is(f.Err, store.ErrUnknown) {
 		return f.Err
 	}
@@ -197,6 +217,20 @@ func (s *Store) step(ctx context.Context, op Op, do func(*Disk) error) error {
 		return err
 	}
 	return f.Err
+}
+
+// delay has a take effect at d.Arrive. Its slices are the caller's again by then, so it gets its own.
+func (s *Store) delay(a store.Append, d *Delayed) {
+	a.Entries, a.Kills = slices.Clone(a.Entries), slices.Clone(a.Kills)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.arrive = func() {
+		s.disk.mu.Lock()
+		defer s.disk.mu.Unlock()
+		if !s.closed.Load() {
+			s.disk.arriveLocked(&a)
+		}
+	}
 }
 
 func wrap(verb string, err error) error {

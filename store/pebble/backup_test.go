@@ -164,7 +164,7 @@ func TestFix07RestoredStoreForgetsCursors(t *testing.T) {
 			if err != nil || epoch < renewEpochs || start > 0 && epoch != last {
 				t.Errorf("start %d: the last epoch is %d, %v; it was %d", start, epoch, err, last)
 			}
-			if last = epoch + 1; s.Claim(t.Context(), []protocol.ShardID{1}, last) != nil {
+			if last = epoch + 1; errors.Join(s.Claim(t.Context(), []protocol.ShardID{1}, last, "test")...) != nil {
 				t.Errorf("epoch %d cannot be claimed", last)
 			}
 			if err := s.Close(); err != nil {

@@ -2,6 +2,7 @@ package pebble
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"sync/atomic"
@@ -9,6 +10,7 @@ import (
 
 	"ramen/protocol"
 	"ramen/store"
+	"ramen/store/storetest"
 )
 
 // benchDir is on a real disk where the environment names one.
@@ -40,11 +42,11 @@ func BenchmarkAppend(b *testing.B) {
 func publishBatches(b *testing.B, s *Store, size int, micros *atomic.Uint64, pb *testing.PB) {
 	batch := make([]store.Append, 0, size)
 	flush := func() {
-		for _, err := range s.Append(context.Background(), batch) {
+		s.Append(context.Background(), batch, func(_ int, err error) {
 			if err != nil {
 				b.Error(err)
 			}
-		}
+		})
 		batch = batch[:0]
 	}
 	for pb.Next() {
@@ -74,11 +76,11 @@ func BenchmarkLoad(b *testing.B) {
 			e.Message.Payload = payload
 			a.Entries = append(a.Entries, e)
 		}
-		if err := s.Append(context.Background(), []store.Append{a})[0]; err != nil {
+		if err := storetest.Append(context.Background(), s, []store.Append{a})[0]; err != nil {
 			b.Fatal(err)
 		}
 		d := store.DeviceSave{Owner: owner, User: a.User, Device: fullDevice()}
-		if err := s.SaveDevices(context.Background(), []store.DeviceSave{d}, false); err != nil {
+		if err := errors.Join(s.SaveDevices(context.Background(), []store.DeviceSave{d}, false)...); err != nil {
 			b.Fatal(err)
 		}
 	}

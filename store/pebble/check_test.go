@@ -106,7 +106,7 @@ func fillStore(t *testing.T, cfg Config) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Claim(context.Background(), []protocol.ShardID{0}, 1); err != nil {
+	if err := errors.Join(s.Claim(context.Background(), []protocol.ShardID{0}, 1, "test")...); err != nil {
 		t.Error(err)
 	}
 	if err := s.Close(); err != nil {

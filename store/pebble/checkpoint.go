@@ -170,7 +170,7 @@ func (r *recent) writeClaims(b *engine.Batch) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for shard, c := range r.claims {
-		_ = b.Set(appendEpochKey(nil, shard), binary.BigEndian.AppendUint64(nil, uint64(c.epoch)), nil)
+		_ = b.Set(appendEpochKey(nil, shard), appendClaim(nil, c.FencedError), nil)
 	}
 }
 

@@ -1,6 +1,7 @@
 package pebble
 
 import (
+	"errors"
 	"fmt"
 	"runtime"
 	"strings"
@@ -24,7 +25,7 @@ func TestCheckpointKeepsWhatIsReplacedMeanwhile(t *testing.T) {
 	s := open(t, cfg)
 	save := func(seen int64, isDurable bool) {
 		d := store.DeviceSave{Owner: owner, User: "u", Device: store.Device{ID: "d", LastSeenMS: seen}}
-		if err := s.SaveDevices(t.Context(), []store.DeviceSave{d}, isDurable); err != nil {
+		if err := errors.Join(s.SaveDevices(t.Context(), []store.DeviceSave{d}, isDurable)...); err != nil {
 			t.Error(err)
 		}
 	}
@@ -63,7 +64,7 @@ func TestCheckpointKeepsTheOrderOfLazySaves(t *testing.T) {
 	s := open(t, cfg)
 	save := func(user protocol.UserID) {
 		d := store.DeviceSave{Owner: owner, User: user, Device: store.Device{ID: "d"}}
-		if err := s.SaveDevices(t.Context(), []store.DeviceSave{d}, false); err != nil {
+		if err := errors.Join(s.SaveDevices(t.Context(), []store.DeviceSave{d}, false)...); err != nil {
 			t.Error(err)
 		}
 	}
@@ -141,7 +142,7 @@ func TestNothingStaysOfWhomACallChangedNothing(t *testing.T) {
 	for n := range 100 {
 		f := store.Forget{Owner: owner, User: protocol.UserID(fmt.Sprint("u", n)), Refs: []store.Ref{placeOf(entry("a", protocol.PriorityHigh, 1))}}
 		f.Refs[0].Position.Epoch = 2 // the tables cannot have it
-		if err := s.Forget(t.Context(), []store.Forget{f}); err != nil {
+		if err := errors.Join(s.Forget(t.Context(), []store.Forget{f})...); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -158,7 +159,7 @@ func TestALargeGroupDoesNotMakeTheNextLarge(t *testing.T) {
 	for i := range large.Refs {
 		large.Refs[i] = store.Ref{Priority: protocol.PriorityLow}
 	}
-	if err := s.Forget(t.Context(), []store.Forget{large}); err != nil {
+	if err := errors.Join(s.Forget(t.Context(), []store.Forget{large})...); err != nil {
 		t.Fatal(err)
 	}
 	const n = 10
@@ -188,7 +189,7 @@ func TestAckedMessagesNeverReachTheTables(t *testing.T) {
 			break // the last waits
 		}
 		f := store.Forget{Owner: owner, User: "u", Refs: []store.Ref{placeOf(e)}}
-		if err := s.Forget(t.Context(), []store.Forget{f}); err != nil {
+		if err := errors.Join(s.Forget(t.Context(), []store.Forget{f})...); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -252,7 +253,7 @@ func TestFirstSavesShareAnFsync(t *testing.T) {
 	for n := range lingerCalls {
 		all.Go(func() {
 			d := store.DeviceSave{Owner: owner, User: protocol.UserID(fmt.Sprint("u", n)), Device: store.Device{ID: "d"}}
-			if err := s.SaveDevices(t.Context(), []store.DeviceSave{d}, true); err != nil {
+			if err := errors.Join(s.SaveDevices(t.Context(), []store.DeviceSave{d}, true)...); err != nil {
 				t.Error(err)
 			}
 		})
@@ -274,7 +275,7 @@ func TestOldFormatIsRefusedInWords(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err := Open(cfg, quiet(), nil)
-	if err == nil || !strings.Contains(err.Error(), "format 01, this program reads formats 02 to 03") {
+	if err == nil || !strings.Contains(err.Error(), "format 01, this program reads formats 02 to 04") {
 		t.Errorf("open: %v", err)
 	}
 }
@@ -284,7 +285,7 @@ func FuzzReadOps(f *testing.F) {
 	var o ops
 	e, d := fullEntry(), fullDevice()
 	o.time(1)
-	o.claim([]protocol.ShardID{1, 2}, 3)
+	o.claim([]protocol.ShardID{1, 2}, 3, "owner")
 	o.mailbox(1, "u")
 	o.message(&e)
 	o.drop(placeOf(e))

@@ -3,6 +3,7 @@ package pebble
 import (
 	"bytes"
 	"cmp"
+	"errors"
 	"math/rand/v2"
 	"reflect"
 	"testing"
@@ -138,10 +139,10 @@ func TestUsersThatWouldCollideAreRefused(t *testing.T) {
 		if _, err := s.Load(t.Context(), owner, user); err == nil {
 			t.Errorf("load of user %q succeeded", user)
 		}
-		if err := s.SaveDevices(t.Context(), []store.DeviceSave{{Owner: owner, User: user}}, true); err == nil {
+		if err := errors.Join(s.SaveDevices(t.Context(), []store.DeviceSave{{Owner: owner, User: user}}, true)...); err == nil {
 			t.Errorf("save of user %q succeeded", user)
 		}
-		if err := s.Forget(t.Context(), []store.Forget{{Owner: owner, User: user}}); err == nil {
+		if err := errors.Join(s.Forget(t.Context(), []store.Forget{{Owner: owner, User: user}})...); err == nil {
 			t.Errorf("forget of user %q succeeded", user)
 		}
 	}

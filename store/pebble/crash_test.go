@@ -2,6 +2,7 @@ package pebble
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -14,6 +15,7 @@ import (
 
 	"ramen/protocol"
 	"ramen/store"
+	"ramen/store/storetest"
 )
 
 // The crash suite runs a script of calls, on a journal of tiny segments that is checkpointed all the time, and at every step of the file system takes what a loss of power would have
@@ -191,7 +193,7 @@ func (u *crashUser) append(ctx context.Context) error {
 		u.box.Seen = append(u.box.Seen, store.Seen{ID: e.Message.ID})
 	}
 	u.j.start(describe(u.box))
-	err := u.s.Append(ctx, []store.Append{a})[0]
+	err := storetest.Append(ctx, u.s, []store.Append{a})[0]
 	u.j.answer(true)
 	return err
 }
@@ -210,14 +212,14 @@ func (u *crashUser) drop() (refs []store.Ref) {
 func (u *crashUser) forget(ctx context.Context) error {
 	refs := u.drop()
 	u.j.start(describe(u.box))
-	return u.s.Forget(ctx, []store.Forget{{Owner: owner, User: u.j.user, Refs: refs}})
+	return errors.Join(u.s.Forget(ctx, []store.Forget{{Owner: owner, User: u.j.user, Refs: refs}})...)
 }
 
 func (u *crashUser) save(ctx context.Context, durable bool) error {
 	d := store.Device{ID: "d", LastSeenMS: u.rng.Int64()}
 	u.box.Devices = []store.Device{d}
 	u.j.start(describe(u.box))
-	err := u.s.SaveDevices(ctx, []store.DeviceSave{{Owner: owner, User: u.j.user, Device: d}}, durable)
+	err := errors.Join(u.s.SaveDevices(ctx, []store.DeviceSave{{Owner: owner, User: u.j.user, Device: d}}, durable)...)
 	u.j.answer(durable)
 	return err
 }
@@ -296,7 +298,7 @@ func (r *crashRun) open(m moment) error {
 	if last, _ := s.LastEpoch(context.Background()); last == 0 && slices.Max(m.answered) > 0 {
 		return fmt.Errorf("the claim is lost")
 	}
-	if err := s.Claim(context.Background(), []protocol.ShardID{1}, 1); err != nil {
+	if err := errors.Join(s.Claim(context.Background(), []protocol.ShardID{1}, 1, "test")...); err != nil {
 		return err
 	}
 	for i, j := range r.histories {

@@ -16,8 +16,7 @@
 //     without durable calls may be seen before: it is in the buffer, and is written with the next, or after Config.LazySync.
 //  3. A shard's epoch is checked and raised while the caller holds the queue: what is fenced is in no group.
 //  4. What a caller that gave up (store.ErrUnknown) wrote counts only once its group has finished: Load waits for it.
-//  5. Of one id at most one entry comes back: an append takes along the entry that an unknown append of the same id left
-//     (orphans), a Load deletes all but the newest.
+//  5. Of one id at most one entry comes back: a Load deletes all but the newest, which an older release may have left.
 //  6. Of a key, what recent has counts, and hides the tables' row. It leaves recent only when the tables have it on the
 //     disk; until then its segment of the journal stays. An entry that goes while it is recent leaves nothing, unless the tables may
 //     have its row: then a mark hides that, and deletes it with the next checkpoint.
@@ -33,14 +32,14 @@
 //  11. A row or record that cannot be read is an error that names it; it is never skipped, and never a panic.
 //
 // Goroutines: the committer; the keeper, who makes segments and checkpoints; one for each read under way, at most
-// Config.MaxReads; and the engine's own. Lock order: committer.mu, then any of epochs.mu, orphans.mu, room.mu; keeper.turning,
+// Config.MaxReads; and the engine's own. Lock order: committer.mu, then any of epochs.mu, room.mu; keeper.turning,
 // then recent.mu, then buckets.mu. No lock is held across I/O, but turning, for which nobody else waits.
 //
 // Rows (numbers big-endian, so that keys sort; a user ends with a zero byte, which no user contains):
 //
 //	'a' name                                    format, identity, shards, the journal's first segment that is needed; of a
 //	                                            store that was set back: its generation, and the least that epochs are above
-//	'e' shard:4                                 epoch:8
+//	'e' shard:4                                 epoch:8 owner               who claimed it last; before format 4 without owner
 //	'i' end:8 shard:4 user 0 segment:8          (length id accepted ms:8)...   ids that came with a segment, in buckets that
 //	                                            end at a time (ms)
 //	'u' shard:4 user 0 'd' device               a device record
@@ -49,5 +48,5 @@
 // A record of the journal is one or more groups, each a list of ops that begins with the time (ops.go):
 //
 //	't' ms:8   'u' shard:4 length user   'm' lane epoch:8 µs:8 size:4 entry   'x' lane epoch:8 µs:8
-//	'd' length device size:4 record   'r' length device   'c' epoch:8 count (shard:4)...
+//	'd' length device size:4 record   'r' length device   'o' epoch:8 length owner count (shard:4)...
 package pebble

@@ -213,8 +213,8 @@ func TestFix19DamageIsToldNowAndThen(t *testing.T) {
 	}
 }
 
-// TestFix19FormatTwoBecomesThree: what the last release left opens, is told, and is not for that release any more.
-func TestFix19FormatTwoBecomesThree(t *testing.T) {
+// TestFix19OlderFormatsBecomeThisOne: what the last release left opens, is told, and is not for that release any more.
+func TestFix19OlderFormatsBecomeThisOne(t *testing.T) {
 	cfg := testConfig(t, nil)
 	s := mustOpen(t, cfg)
 	claim(t, s)

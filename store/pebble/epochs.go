@@ -14,26 +14,30 @@ import (
 // epochs is who owns what: the epoch rows and the journal's claims, kept in memory. It is changed with the queue held only (committer.join).
 type epochs struct {
 	mu   sync.RWMutex
-	at   map[protocol.ShardID]protocol.Epoch
-	last protocol.Epoch // the highest
+	at   map[protocol.ShardID]store.FencedError // the last claim
+	last protocol.Epoch                         // the highest
+}
+
+func appendClaim(b []byte, c store.FencedError) []byte {
+	return append(binary.BigEndian.AppendUint64(b, uint64(c.Epoch)), c.Owner...)
 }
 
 // load reads the rows.
 func (e *epochs) load(db *engine.DB) error {
-	e.at = make(map[protocol.ShardID]protocol.Epoch)
+	e.at = make(map[protocol.ShardID]store.FencedError)
 	it, err := db.NewIter(&engine.IterOptions{LowerBound: []byte{spaceEpoch}, UpperBound: []byte{spaceEpoch + 1}})
 	if err != nil {
 		return err
 	}
 	for ok := it.First(); ok; ok = it.Next() {
 		k, v := it.Key(), it.Value()
-		if len(k) != 1+shardSize || len(v) != 8 {
+		if len(k) != 1+shardSize || len(v) < 8 {
 			_ = it.Close()
 			return fmt.Errorf("row of an epoch, key %x: %d bytes of key and %d of value", k, len(k), len(v))
 		}
-		at := protocol.Epoch(binary.BigEndian.Uint64(v))
+		at := store.FencedError{Epoch: protocol.Epoch(binary.BigEndian.Uint64(v)), Owner: string(v[8:])}
 		e.at[protocol.ShardID(binary.BigEndian.Uint32(k[1:]))] = at
-		e.last = max(e.last, at)
+		e.last = max(e.last, at.Epoch)
 	}
 	return it.Close()
 }
@@ -48,40 +52,37 @@ func (e *epochs) raise(at protocol.Epoch) {
 // replay takes over the claims that the journal has.
 func (e *epochs) replay(claims map[protocol.ShardID]recentClaim) {
 	for shard, c := range claims {
-		e.at[shard] = max(e.at[shard], c.epoch)
-		e.last = max(e.last, c.epoch)
+		if e.at[shard].Epoch <= c.Epoch {
+			e.at[shard] = c.FencedError
+		}
+		e.last = max(e.last, c.Epoch)
 	}
 }
 
-// check answers store.ErrFenced unless o is the owner now.
+// check answers a *store.FencedError unless o is the owner now.
 func (e *epochs) check(o store.Owner) error {
 	e.mu.RLock()
 	at, ok := e.at[o.Shard]
 	e.mu.RUnlock()
-	if !ok {
-		return fmt.Errorf("shard %d at epoch %d, never claimed: %w", o.Shard, o.Epoch, store.ErrFenced)
-	}
-	if at != o.Epoch {
-		return fmt.Errorf("shard %d at epoch %d, claimed at %d: %w", o.Shard, o.Epoch, at, store.ErrFenced)
+	if !ok || at.Epoch != o.Epoch {
+		return fenced(o.Shard, o.Epoch, at)
 	}
 	return nil
 }
 
-// claim raises all of shards to epoch, or none.
-func (e *epochs) claim(shards []protocol.ShardID, epoch protocol.Epoch) error {
+func fenced(shard protocol.ShardID, epoch protocol.Epoch, at store.FencedError) error {
+	return fmt.Errorf("shard %d at epoch %d: %w", shard, epoch, &at)
+}
+
+// claim takes shard, or answers a *store.FencedError.
+func (e *epochs) claim(shard protocol.ShardID, epoch protocol.Epoch, owner string) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	for _, s := range shards {
-		if at := e.at[s]; at > epoch {
-			return fmt.Errorf("shard %d at epoch %d, claimed at %d: %w", s, epoch, at, store.ErrFenced)
-		}
+	if at := e.at[shard]; at.Epoch > epoch || at.Epoch == epoch && at.Owner != owner {
+		return fenced(shard, epoch, at)
 	}
-	for _, s := range shards {
-		e.at[s] = epoch
-	}
-	if len(shards) > 0 {
-		e.last = max(e.last, epoch)
-	}
+	e.at[shard] = store.FencedError{Epoch: epoch, Owner: owner}
+	e.last = max(e.last, epoch)
 	return nil
 }
 

@@ -13,6 +13,7 @@ import (
 
 	"ramen/protocol"
 	"ramen/store"
+	"ramen/store/storetest"
 )
 
 // TestStepIsTakenByItsHighestPriority: low messages that the gateway writes again, since their first write was unsure, do
@@ -25,7 +26,7 @@ func TestStepIsTakenByItsHighestPriority(t *testing.T) {
 	disk.set(150 * miB)
 	s.space.look()
 	write := func(entries ...store.Entry) error {
-		return s.Append(t.Context(), []store.Append{{Owner: owner, User: "u", Entries: entries}})[0]
+		return storetest.Append(t.Context(), s, []store.Append{{Owner: owner, User: "u", Entries: entries}})[0]
 	}
 	unsure := entry("l", protocol.PriorityLow, 1)
 	if err := write(unsure); !errors.Is(err, ErrFull) {
@@ -55,7 +56,7 @@ func TestLazySyncComesThoughSavesGoOn(t *testing.T) {
 		if n == 3000 {
 			t.Fatal("3,000 saves in a row without a sync")
 		}
-		if err := s.SaveDevices(t.Context(), save, false); err != nil {
+		if err := errors.Join(s.SaveDevices(t.Context(), save, false)...); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -164,7 +165,7 @@ func BenchmarkConnecting(b *testing.B) {
 	b.RunParallel(func(p *testing.PB) {
 		for p.Next() {
 			save := []store.DeviceSave{{Owner: owner, User: "u", Device: store.Device{ID: "d"}}}
-			if err := s.SaveDevices(b.Context(), save, true); err != nil {
+			if err := errors.Join(s.SaveDevices(b.Context(), save, true)...); err != nil {
 				b.Error(err)
 			}
 		}

@@ -14,10 +14,10 @@ import (
 	"ramen/store"
 )
 
-// maxScan bounds the rows that one Lapsed reads, so that a sweep of a large shard is many short calls.
+// maxScan bounds the rows that one ScanExpired reads, so that a sweep of a large shard is many short calls.
 const maxScan = 20_000
 
-// scans is where a Lapsed that ran out of rows stopped: the next with the same after goes on there. One a shard.
+// scans is where a ScanExpired that ran out of rows stopped: the next with the same after goes on there. One a shard.
 type scans struct {
 	mu      sync.Mutex
 	stopped map[protocol.ShardID]scan
@@ -51,10 +51,10 @@ func (s *scans) stop(shard protocol.ShardID, after protocol.UserID, next []byte)
 	s.stopped[shard] = scan{after, next}
 }
 
-// Lapsed implements store.Lapser. It reads a bounded number of rows: an answer below limit may mean that it stopped for
+// ScanExpired implements store.ExpiryScanner. It reads a bounded number of rows: an answer below limit may mean that it stopped for
 // that, and the next call with the same after goes on behind. A user with a row that cannot be read is named as well:
 // its Load says what is wrong.
-func (s *Store) Lapsed(ctx context.Context, at store.Owner, after protocol.UserID, beforeMS, unseenMS int64, limit int) ([]protocol.UserID, error) {
+func (s *Store) ScanExpired(ctx context.Context, at store.Owner, after protocol.UserID, beforeMS, unseenMS int64, limit int) ([]protocol.UserID, error) {
 	err := s.epochs.check(at)
 	var users []protocol.UserID
 	if err == nil && limit > 0 {
@@ -63,7 +63,7 @@ func (s *Store) Lapsed(ctx context.Context, at store.Owner, after protocol.UserI
 		})
 	}
 	if err != nil {
-		return nil, fmt.Errorf("store/pebble: find lapsed users of shard %d: %w", at.Shard, err)
+		return nil, fmt.Errorf("store/pebble: scan for expired messages of shard %d: %w", at.Shard, err)
 	}
 	return users, nil
 }

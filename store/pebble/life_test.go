@@ -2,6 +2,7 @@ package pebble
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"testing"
 	"time"
@@ -64,16 +65,16 @@ func (l *life) publish(n int) {
 		batch[i].User, batch[i].Entries[0] = protocol.UserID(fmt.Sprint("user-", l.micros%5000)), e
 		l.waiting = append(l.waiting, store.Forget{Owner: owner, User: batch[i].User, Refs: []store.Ref{placeOf(e)}})
 	}
-	for _, err := range l.s.Append(context.Background(), batch) {
+	l.s.Append(context.Background(), batch, func(_ int, err error) {
 		if err != nil {
-			l.b.Fatal(err)
+			l.b.Error(err)
 		}
-	}
+	})
 }
 
 // ack forgets what was published, and saves as many devices.
 func (l *life) ack() {
-	if err := l.s.Forget(context.Background(), l.waiting); err != nil {
+	if err := errors.Join(l.s.Forget(context.Background(), l.waiting)...); err != nil {
 		l.b.Fatal(err)
 	}
 	saves := make([]store.DeviceSave, 0, len(l.waiting))
@@ -81,7 +82,7 @@ func (l *life) ack() {
 		d := store.Device{ID: "phone", Greeted: true, LastSeenMS: 1, Acked: protocol.Cursor{Seq: protocol.Seq(l.micros)}}
 		saves = append(saves, store.DeviceSave{Owner: owner, User: l.waiting[i].User, Device: d})
 	}
-	if err := l.s.SaveDevices(context.Background(), saves, false); err != nil {
+	if err := errors.Join(l.s.SaveDevices(context.Background(), saves, false)...); err != nil {
 		l.b.Fatal(err)
 	}
 	l.waiting = l.waiting[:0]

@@ -1,6 +1,7 @@
 package pebble
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -13,6 +14,7 @@ import (
 
 	"ramen/protocol"
 	"ramen/store"
+	"ramen/store/storetest"
 )
 
 // modelBox is what a mailbox should be.
@@ -86,7 +88,7 @@ func (w *modelWalk) open() {
 	if w.at.Epoch == 0 || w.rng.IntN(4) > 0 {
 		w.at.Epoch++
 	}
-	if err := w.s.Claim(w.t.Context(), []protocol.ShardID{w.at.Shard}, w.at.Epoch); err != nil {
+	if err := errors.Join(w.s.Claim(w.t.Context(), []protocol.ShardID{w.at.Shard}, w.at.Epoch, "test")...); err != nil {
 		w.t.Fatal(err)
 	}
 	w.did(true)
@@ -122,7 +124,7 @@ func (w *modelWalk) turn() {
 	case n < 98:
 		w.crash()
 	default:
-		if _, err := w.s.Lapsed(w.t.Context(), w.at, "", 1, 1, 10); err != nil {
+		if _, err := w.s.ScanExpired(w.t.Context(), w.at, "", 1, 1, 10); err != nil {
 			w.t.Fatal(err)
 		}
 	}
@@ -187,7 +189,7 @@ func (w *modelWalk) append() {
 			a.Kills = append(a.Kills, r)
 		}
 	}
-	if err := w.s.Append(w.t.Context(), []store.Append{a})[0]; err != nil {
+	if err := storetest.Append(w.t.Context(), w.s, []store.Append{a})[0]; err != nil {
 		w.t.Fatal(err)
 	}
 	w.did(true)
@@ -199,7 +201,7 @@ func (w *modelWalk) forget() {
 	for _, r := range f.Refs {
 		delete(w.now[f.User].entries, r)
 	}
-	if err := w.s.Forget(w.t.Context(), []store.Forget{f, f}); err != nil {
+	if err := errors.Join(w.s.Forget(w.t.Context(), []store.Forget{f, f})...); err != nil {
 		w.t.Fatal(err)
 	}
 	w.did(false)
@@ -214,7 +216,7 @@ func (w *modelWalk) save() {
 		w.now[d.User].devices[d.Device.ID] = d.Device.LastSeenMS
 	}
 	isDurable := w.rng.IntN(3) == 0
-	if err := w.s.SaveDevices(w.t.Context(), []store.DeviceSave{d}, isDurable); err != nil {
+	if err := errors.Join(w.s.SaveDevices(w.t.Context(), []store.DeviceSave{d}, isDurable)...); err != nil {
 		w.t.Fatal(err)
 	}
 	w.did(isDurable)

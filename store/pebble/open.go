@@ -14,10 +14,11 @@ import (
 	"ramen/store"
 )
 
-// formatVersion is of rows and journal: 2 since there is a journal, 3 since its segments tell their size and end. One of
-// oldestFormat on is read, and made one of this by Open; another is refused.
+// formatVersion is of rows and journal: 2 since there is a journal, 3 since its segments tell their size and end, 4 since claims
+// have an owner. One of oldestFormat on is read, and made one of this by Open; another is refused.
 const (
-	formatVersion = 3
+	formatVersion = 4
+	sizedFormat   = 3
 	oldestFormat  = 2
 )
 

@@ -18,7 +18,8 @@ import (
 //	'x' lane epoch:8 µs:8                          an entry goes
 //	'd' length device size:4 value                 a device's record
 //	'r' length device                              a device's record goes
-//	'c' epoch:8 count (shard:4)...                 shards are claimed
+//	'o' epoch:8 length owner count (shard:4)...    shards are claimed
+//	'c' epoch:8 count (shard:4)...                 the same before format 4, of an owner that is not known
 const (
 	opTime    = 't'
 	opUser    = 'u'
@@ -26,7 +27,8 @@ const (
 	opDrop    = 'x'
 	opDevice  = 'd'
 	opRemove  = 'r'
-	opClaim   = 'c'
+	opClaim   = 'o'
+	opClaimV3 = 'c'
 )
 
 // ops writes the ops of one group. It is used with the queue held only (committer.join).
@@ -73,8 +75,9 @@ func (o *ops) device(d *store.DeviceSave) {
 	o.sized(func(b []byte) []byte { return appendDevice(b, &d.Device) })
 }
 
-func (o *ops) claim(shards []protocol.ShardID, epoch protocol.Epoch) {
+func (o *ops) claim(shards []protocol.ShardID, epoch protocol.Epoch, owner string) {
 	o.b = binary.BigEndian.AppendUint64(append(o.b, opClaim), uint64(epoch))
+	o.b = appendString(o.b, owner)
 	o.b = binary.AppendUvarint(o.b, uint64(len(shards)))
 	for _, s := range shards {
 		o.b = binary.BigEndian.AppendUint32(o.b, uint32(s))
@@ -168,7 +171,7 @@ type opHandler interface {
 	drop(ref store.Ref)
 	device(id, value []byte)
 	remove(id []byte)
-	claim(shard protocol.ShardID, epoch protocol.Epoch)
+	claim(shard protocol.ShardID, at store.FencedError)
 }
 
 // readOps hands each of b to h, in order. After an error some were handed over.
@@ -204,8 +207,8 @@ func readOp(op byte, r *opReader, h opHandler, named *bool) error {
 			*named = true
 		}
 		return r.err
-	case opClaim:
-		return readClaim(r, h)
+	case opClaim, opClaimV3:
+		return readClaim(r, h, op == opClaim)
 	}
 	if !*named {
 		return errors.New("no user is named before it")
@@ -235,13 +238,17 @@ func readOp(op byte, r *opReader, h opHandler, named *bool) error {
 	return r.err
 }
 
-func readClaim(r *opReader, h opHandler) error {
-	epoch, n := protocol.Epoch(r.uint64()), r.uvarint()
+func readClaim(r *opReader, h opHandler, owned bool) error {
+	at := store.FencedError{Epoch: protocol.Epoch(r.uint64())}
+	if owned {
+		at.Owner = string(r.bytes())
+	}
+	n := r.uvarint()
 	if r.err == nil && n > uint64(len(r.b))/4 {
 		r.err = errOps
 	}
 	for ; n > 0 && r.err == nil; n-- {
-		h.claim(protocol.ShardID(r.uint32()), epoch)
+		h.claim(protocol.ShardID(r.uint32()), at)
 	}
 	return r.err
 }

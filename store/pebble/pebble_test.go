@@ -2,6 +2,7 @@ package pebble
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"testing"
 	"time"
@@ -55,7 +56,7 @@ var owner = store.Owner{Shard: 1, Epoch: 1}
 
 func claim(t testing.TB, s *Store) {
 	t.Helper()
-	if err := s.Claim(context.Background(), []protocol.ShardID{1}, 1); err != nil {
+	if err := errors.Join(s.Claim(context.Background(), []protocol.ShardID{1}, 1, "test")...); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -70,7 +71,7 @@ func entry(id string, p protocol.Priority, micros uint64) store.Entry {
 }
 
 func appendOne(ctx context.Context, s *Store, user protocol.UserID, e store.Entry) error {
-	return s.Append(ctx, []store.Append{{Owner: owner, User: user, Entries: []store.Entry{e}}})[0]
+	return storetest.Append(ctx, s, []store.Append{{Owner: owner, User: user, Entries: []store.Entry{e}}})[0]
 }
 
 // checkpoint gives the engine all that the journal has.
@@ -110,13 +111,13 @@ func TestConformance(t *testing.T) {
 				cfg := testConfig(t, nil)
 				return func() store.Store { return mustOpen(t, cfg) }
 			},
-			Stall: stalled,
+			Stall: stalled, Exclusive: true,
 			Crash: crashed,
 		})
 	})
 	t.Run("memfs", func(t *testing.T) {
 		storetest.Run(t, storetest.Config{
-			Retention: Default().IDRetention,
+			Retention: Default().IDRetention, Exclusive: true,
 			Open: func(t *testing.T) func() store.Store {
 				cfg := testConfig(t, vfs.NewMem())
 				return func() store.Store { return mustOpen(t, cfg) }

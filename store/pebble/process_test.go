@@ -50,7 +50,7 @@ func TestChild(t *testing.T) {
 		fmt.Println("refused:", err)
 		os.Exit(7)
 	}
-	if err := s.Claim(context.Background(), []protocol.ShardID{1}, 1); err != nil {
+	if err := errors.Join(s.Claim(context.Background(), []protocol.ShardID{1}, 1, "test")...); err != nil {
 		t.Fatal(err)
 	}
 	for n := uint64(1); ; n++ {

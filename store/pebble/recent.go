@@ -70,7 +70,7 @@ type recentIDs struct {
 }
 
 type recentClaim struct {
-	epoch   protocol.Epoch
+	store.FencedError
 	segment uint64
 }
 
@@ -252,9 +252,9 @@ func (a *applier) putDevice(id, value []byte, removed bool) {
 	d.value, d.segment, d.removed = value, a.segment, removed
 }
 
-func (a *applier) claim(shard protocol.ShardID, epoch protocol.Epoch) {
-	if c := a.claims[shard]; c.epoch <= epoch {
-		a.claims[shard] = recentClaim{epoch, a.segment}
+func (a *applier) claim(shard protocol.ShardID, at store.FencedError) {
+	if c := a.claims[shard]; c.Epoch <= at.Epoch {
+		a.claims[shard] = recentClaim{at, a.segment}
 	}
 }
 

@@ -21,7 +21,7 @@ func (s *Store) openJournal(first uint64) error {
 	j, err := journal.Open(journal.Config{
 		FS: s.cfg.fs(), Dir: s.cfg.Dir, Secret: s.secret,
 		SegmentBytes: s.room.whole, MaxSegments: maxSegments, Admit: s.space.admitJournal, NoSync: s.cfg.noSync,
-		Lenient: s.format < formatVersion, Warn: s.told, Salvage: s.cfg.salvage != nil,
+		Lenient: s.format < sizedFormat, Warn: s.told, Salvage: s.cfg.salvage != nil,
 	}, first, s.replayRecord)
 	if errors.Is(err, journal.ErrDamaged) {
 		err = fmt.Errorf("%w; restore a backup, or see what can be saved: ramen store verify --repair %s", err, s.cfg.Dir)
@@ -29,7 +29,7 @@ func (s *Store) openJournal(first uint64) error {
 	if err != nil {
 		return err
 	}
-	if found := j.Found(); found.Segments > 0 && !found.Ended && s.format == formatVersion {
+	if found := j.Found(); found.Segments > 0 && !found.Ended && s.format >= sizedFormat {
 		s.log.Info("store: the last process did not stop in order; what it accepted was read from the journal", "records", found.Records, "segments", found.Segments)
 	}
 	s.journal = j

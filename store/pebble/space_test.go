@@ -18,6 +18,7 @@ import (
 
 	"ramen/protocol"
 	"ramen/store"
+	"ramen/store/storetest"
 )
 
 // scriptedDisk says what is free, by script.
@@ -77,7 +78,7 @@ func TestRefusesByPriorityAndRecovers(t *testing.T) {
 				}
 			}
 		}
-		err := s.Append(t.Context(), []store.Append{{Owner: owner, User: "u", Kills: []store.Ref{{Priority: protocol.PriorityLow}}}})[0]
+		err := storetest.Append(t.Context(), s, []store.Append{{Owner: owner, User: "u", Kills: []store.Ref{{Priority: protocol.PriorityLow}}}})[0]
 		if (err == nil) != c.rest {
 			t.Errorf("%d MiB free, a kill: %v", c.free/miB, err)
 		}
@@ -121,7 +122,7 @@ func TestLargeBatchCountsAgainstSpace(t *testing.T) {
 		e.Message.Payload = make([]byte, miB)
 		batch = append(batch, store.Append{Owner: owner, User: protocol.UserID(fmt.Sprint("u", i)), Entries: []store.Entry{e}})
 	}
-	for i, err := range s.Append(t.Context(), batch) {
+	for i, err := range storetest.Append(t.Context(), s, batch) {
 		if taken := i < 4; (err == nil) != taken { // 10 MiB to spare, each counts twice, and a little is written
 			t.Errorf("element %d: %v", i, err)
 		}
@@ -273,7 +274,7 @@ func (d *fullDisk) wantAccepted(forget bool) {
 		if !forget {
 			continue
 		}
-		if err := d.Forget(context.Background(), []store.Forget{f}); err != nil {
+		if err := errors.Join(d.Forget(context.Background(), []store.Forget{f})...); err != nil {
 			d.t.Fatal(err)
 		}
 	}

@@ -42,7 +42,6 @@ type Store struct {
 	// each under its own lock
 	epochs  epochs
 	buckets buckets
-	orphans orphans
 	reads   reads
 	scans   scans
 	room    room
@@ -51,9 +50,9 @@ type Store struct {
 }
 
 var (
-	_ store.Store    = (*Store)(nil)
-	_ store.Lapser   = (*Store)(nil)
-	_ store.Admitter = (*Store)(nil)
+	_ store.Store         = (*Store)(nil)
+	_ store.ExpiryScanner = (*Store)(nil)
+	_ store.Admitter      = (*Store)(nil)
 )
 
 // Open opens the store in cfg.Dir, or makes it there. The directory belongs to this process until Close. A nil registerer

@@ -41,7 +41,7 @@ func TestCorruptRowIsAnErrorThatNamesIt(t *testing.T) {
 			if err == nil || !strings.Contains(err.Error(), `user "u"`) || !strings.Contains(err.Error(), fmt.Sprintf("%x", c.key)) {
 				t.Errorf("load: %v", err)
 			}
-			if users, err := s.Lapsed(t.Context(), owner, "", 0, 0, 10); err != nil || !slices.Equal(users, []protocol.UserID{"u"}) {
+			if users, err := s.ScanExpired(t.Context(), owner, "", 0, 0, 10); err != nil || !slices.Equal(users, []protocol.UserID{"u"}) {
 				t.Errorf("lapsed: %q, %v", users, err)
 			}
 		})
@@ -180,7 +180,7 @@ func TestLapsedIsBoundedAndGoesOn(t *testing.T) {
 	var found []protocol.UserID
 	after, calls := protocol.UserID(""), 0
 	for ; calls < 40 && len(found) < 3; calls++ {
-		users, err := s.Lapsed(t.Context(), owner, after, 2, 0, 1)
+		users, err := s.ScanExpired(t.Context(), owner, after, 2, 0, 1)
 		if err != nil {
 			t.Fatal(err)
 		}

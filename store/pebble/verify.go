@@ -140,7 +140,7 @@ func (s *Store) verify(r *Report) error {
 		return err
 	}
 	found, err := journal.Inspect(journal.Config{
-		FS: vfs.Default, Dir: s.cfg.Dir, Secret: s.secret, Lenient: s.format < formatVersion,
+		FS: vfs.Default, Dir: s.cfg.Dir, Secret: s.secret, Lenient: s.format < sizedFormat,
 		Warn: func(n journal.Note) { r.Notes = append(r.Notes, n.String()) },
 	}, r.first, s.replayRecord)
 	s.epochs.replay(s.recent.claims)

@@ -62,11 +62,11 @@ func testDevices(t *testing.T, cfg Config) {
 	want(bare, full, silent)
 }
 
-func testLapsed(t *testing.T, cfg Config) {
+func testExpiryScan(t *testing.T, cfg Config) {
 	p := newPlace(t, cfg)
-	l, ok := p.Store.(store.Lapser)
+	scanner, ok := p.Store.(store.ExpiryScanner)
 	if !ok {
-		t.Skip("the store is no store.Lapser")
+		t.Skip("the store is no store.ExpiryScanner")
 	}
 	p.claim(1, 1, 2)
 	expiring := func(user protocol.UserID, ms int64) store.Append {
@@ -97,7 +97,7 @@ func testLapsed(t *testing.T, cfg Config) {
 		{"e", 201, 51, 3, nil, "the end"},
 	}
 	for _, c := range cases {
-		got, err := l.Lapsed(p.ctx, epoch1, c.after, c.before, c.unseen, c.limit)
+		got, err := scanner.ScanExpired(p.ctx, epoch1, c.after, c.before, c.unseen, c.limit)
 		if err != nil || !slices.Equal(got, c.want) {
 			t.Errorf("%s: %q, %v; want %q", c.name, got, err, c.want)
 		}

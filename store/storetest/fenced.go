@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"errors"
 	"testing"
 
 	"ramen/protocol"
@@ -31,13 +32,17 @@ func testFenced(t *testing.T, cfg Config) {
 		wantAllFenced(t, p, store.Owner{Shard: 2, Epoch: 3}, entry("a", 1))
 		wantAllFenced(t, p, store.Owner{Shard: 1, Epoch: 4}, entry("a", 1))
 	})
-	t.Run("ClaimIsAllOrNone", func(t *testing.T) {
+	t.Run("ClaimAnswersEachShard", func(t *testing.T) {
 		p := newPlace(t, cfg)
 		p.claim(5, 2)
-		wantErr(t, "claim with a newer one among them", p.Claim(p.ctx, []protocol.ShardID{1, 2, 3}, 4), store.ErrFenced)
-		wantAllFenced(t, p, store.Owner{Shard: 1, Epoch: 4}, entry("a", 1))
-		p.claim(3, 1, 3)
-		p.append(store.Append{Owner: store.Owner{Shard: 3, Epoch: 3}, User: "u", Entries: []store.Entry{entry("a", 1)}})
+		errs := p.Claim(p.ctx, []protocol.ShardID{1, 2, 3}, 4, p.owner)
+		if len(errs) != 3 || errs[0] != nil || errs[2] != nil {
+			t.Fatalf("answers %v", errs)
+		}
+		wantFenced(t, errs[1], 5, p.owner)
+		for _, at := range []store.Owner{{Shard: 1, Epoch: 4}, {Shard: 2, Epoch: 5}, {Shard: 3, Epoch: 4}} {
+			p.append(store.Append{Owner: at, User: "u", Entries: []store.Entry{entry("a", 1)}})
+		}
 	})
 	t.Run("ClaimAgainAtTheSameEpoch", func(t *testing.T) {
 		p := newPlace(t, cfg)
@@ -67,14 +72,23 @@ func wantAllFenced(t *testing.T, p *place, at store.Owner, e store.Entry) {
 	_, err := p.Load(p.ctx, at, "u")
 	wantErr(t, "load", err, store.ErrFenced)
 	late := store.Append{Owner: at, User: "u", Entries: []store.Entry{entry("late", 99)}, Kills: []store.Ref{ref(e)}}
-	wantErr(t, "append", p.Append(p.ctx, []store.Append{late})[0], store.ErrFenced)
+	wantErr(t, "append", Append(p.ctx, p, []store.Append{late})[0], store.ErrFenced)
 	changed := store.Device{ID: "d", Expired: 77}
-	wantErr(t, "save", p.SaveDevices(p.ctx, []store.DeviceSave{{Owner: at, User: "u", Device: changed}}, true), store.ErrFenced)
+	wantErr(t, "save", first(p.SaveDevices(p.ctx, []store.DeviceSave{{Owner: at, User: "u", Device: changed}}, true)), store.ErrFenced)
 	removed := store.DeviceSave{Owner: at, User: "u", Remove: true, Device: changed}
-	wantErr(t, "remove", p.SaveDevices(p.ctx, []store.DeviceSave{removed}, false), store.ErrFenced)
-	wantErr(t, "forget", p.Forget(p.ctx, []store.Forget{{Owner: at, User: "u", Refs: []store.Ref{ref(e)}}}), store.ErrFenced)
-	if l, ok := p.Store.(store.Lapser); ok {
-		_, err := l.Lapsed(p.ctx, at, "", 0, 0, 10)
-		wantErr(t, "lapsed", err, store.ErrFenced)
+	wantErr(t, "remove", first(p.SaveDevices(p.ctx, []store.DeviceSave{removed}, false)), store.ErrFenced)
+	wantErr(t, "forget", first(p.Forget(p.ctx, []store.Forget{{Owner: at, User: "u", Refs: []store.Ref{ref(e)}}})), store.ErrFenced)
+	if l, ok := p.Store.(store.ExpiryScanner); ok {
+		_, err := l.ScanExpired(p.ctx, at, "", 0, 0, 10)
+		wantErr(t, "scan", err, store.ErrFenced)
+	}
+}
+
+// wantFenced wants the answer to a claim to say who has the shard.
+func wantFenced(t *testing.T, err error, epoch protocol.Epoch, owner string) {
+	t.Helper()
+	var fenced *store.FencedError
+	if !errors.Is(err, store.ErrFenced) || !errors.As(err, &fenced) || fenced.Epoch != epoch || fenced.Owner != owner {
+		t.Fatalf("claim: %v, want a FencedError of epoch %d and owner %q", err, epoch, owner)
 	}
 }

@@ -38,7 +38,7 @@ func testKilled(t *testing.T, cfg Config) {
 			forget(p, b)
 			p.append(kill("u", ref(b), ref(a)))
 		}, nil},
-		{"SuccessorIsReplaced", func(p *place) { p.append(replaces(b, a), replaces(c, b, a)) }, []store.Entry{c}},
+		{"SuccessorIsReplaced", func(p *place) { p.append(replaces(b, a)); p.append(replaces(c, b, a)) }, []store.Entry{c}},
 		{"KilledBesideItsSuccessor", func(p *place) { p.append(step("u", b)); p.append(kill("u", ref(b), ref(a))) }, nil},
 		{"KilledAndForgotten", func(p *place) { p.append(replaces(b, a)); forget(p, a); p.append(step("u", c)) }, []store.Entry{b, c}},
 	}
@@ -93,7 +93,7 @@ func testForgetOrder(t *testing.T, cfg Config) {
 	for i := range pairs {
 		p.forget(store.Forget{Owner: epoch1, User: "u", Refs: []store.Ref{ref(all[2*i]), ref(all[2*i+1])}})
 		if i == pairs/2 {
-			p.append(step("another", entry("x", 100)))
+			p.append(kill("u", store.Ref{Priority: protocol.PriorityHigh, Position: position(99)}))
 		}
 		left := again()
 		left.claim(1, 1)

@@ -107,7 +107,7 @@ func testOrder(t *testing.T, p *place) {
 		at("d", protocol.PriorityMedium, 1, 255), at("e", protocol.PriorityMedium, 1, 256),
 		at("f", protocol.PriorityLow, 1, 1), at("g", protocol.PriorityLow, 1, 1<<40),
 	}
-	for _, i := range []int{3, 0, 6, 2, 5, 1, 4} {
+	for _, i := range []int{5, 0, 3, 4, 6, 1, 2} {
 		p.append(step("u", want[i]))
 	}
 	got := p.load(epoch1, "u").Entries

@@ -22,6 +22,9 @@ type Config struct {
 	Open func(t *testing.T) (open func() store.Store)
 	// Stall makes a store on an empty place whose writes hang, and take effect later, from stall to release. Nil: not tested.
 	Stall func(t *testing.T) (s store.Store, stall func() (release func()))
+	// Script makes an empty place as Open does; what it opens does with appends what the Script says. Nil: not tested, as where
+	// all users share the fate of a write.
+	Script func(t *testing.T) (open func() store.Store, script Script)
 	// Crash makes an empty place as Open does, and answers what opens a copy of what a loss of power would leave of it now.
 	// Nil: not tested.
 	Crash func(t *testing.T) (open func() store.Store, crash func() (open func() store.Store))
@@ -33,6 +36,19 @@ type Config struct {
 	Volatile bool
 	// Lossy: a lazy save or Forget is not seen by the next Load for sure.
 	Lossy bool
+	// Exclusive: a place is open once at a time. A take-over closes the older store first.
+	Exclusive bool
+	// ChecksLast: an Append whose Last is not the mailbox's last position is refused.
+	ChecksLast bool
+}
+
+// Script has the appends of one user fare worse than others.
+type Script interface {
+	// Hold has user's appends hang until release: then they take effect. At its deadline one is answered ErrUnknown, and takes
+	// no effect.
+	Hold(user protocol.UserID) (release func())
+	// Late has user's next append answered ErrUnknown at once; it arrives at the store at arrive, which waits for that.
+	Late(user protocol.UserID) (arrive func())
 }
 
 // Run runs the suite.
@@ -47,14 +63,18 @@ func Run(t *testing.T, cfg Config) {
 		{"1-durable", testDurable},
 		{"2-atomic", testAtomic},
 		{"2-unknown", testUnknown},
-		{"3-fenced", testFenced},
-		{"4-load", testLoad},
-		{"5-ids", testIDs},
-		{"6-values", testValues},
-		{"7-order", testForgetOrder},
+		{"2-answers", testAnswers},
+		{"3-late", testLate},
+		{"4-fenced", testFenced},
+		{"4-takeover", testTakeOver},
+		{"5-load", testLoad},
+		{"6-ids", testIDs},
+		{"7-values", testValues},
+		{"8-order", testForgetOrder},
 		{"9-killed", testKilled},
+		{"last", testLast},
 		{"devices", testDevices},
-		{"lapsed", testLapsed},
+		{"expiry", testExpiryScan},
 		{"calls", testCalls},
 		{"model", testModel},
 	}
@@ -69,9 +89,10 @@ const patience = 30 * time.Second
 // place is a store under test that may be opened again.
 type place struct {
 	store.Store
-	t    *testing.T
-	open func() store.Store
-	ctx  context.Context
+	t     *testing.T
+	open  func() store.Store
+	ctx   context.Context
+	owner string // in whose name it claims
 }
 
 func newPlace(t *testing.T, cfg Config) *place {
@@ -81,7 +102,7 @@ func newPlace(t *testing.T, cfg Config) *place {
 
 func placeOf(t *testing.T, open func() store.Store) *place {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	p := &place{t: t, open: open, ctx: ctx, Store: open()}
+	p := &place{t: t, open: open, ctx: ctx, Store: open(), owner: "first"}
 	t.Cleanup(func() {
 		cancel()
 		if err := p.Close(); err != nil {
@@ -100,9 +121,22 @@ func (p *place) reopen() {
 	p.Store = p.open()
 }
 
+// successor opens the store once more, for another owner.
+func (p *place) successor(cfg Config) *place {
+	p.t.Helper()
+	if cfg.Exclusive {
+		if err := p.Close(); err != nil {
+			p.t.Fatalf("close: %v", err)
+		}
+	}
+	s := placeOf(p.t, p.open)
+	s.owner = "second"
+	return s
+}
+
 func (p *place) claim(epoch protocol.Epoch, shards ...protocol.ShardID) {
 	p.t.Helper()
-	if err := p.Claim(p.ctx, shards, epoch); err != nil {
+	if err := first(p.Claim(p.ctx, shards, epoch, p.owner)); err != nil {
 		p.t.Fatalf("claim %v at %d: %v", shards, epoch, err)
 	}
 }
@@ -110,7 +144,7 @@ func (p *place) claim(epoch protocol.Epoch, shards ...protocol.ShardID) {
 // append appends steps that must succeed.
 func (p *place) append(batch ...store.Append) {
 	p.t.Helper()
-	for i, err := range p.Append(p.ctx, batch) {
+	for i, err := range Append(p.ctx, p, batch) {
 		if err != nil {
 			p.t.Fatalf("append %d of user %q: %v", i, batch[i].User, err)
 		}
@@ -119,14 +153,14 @@ func (p *place) append(batch ...store.Append) {
 
 func (p *place) save(durable bool, batch ...store.DeviceSave) {
 	p.t.Helper()
-	if err := p.SaveDevices(p.ctx, batch, durable); err != nil {
+	if err := first(p.SaveDevices(p.ctx, batch, durable)); err != nil {
 		p.t.Fatalf("save devices: %v", err)
 	}
 }
 
 func (p *place) forget(batch ...store.Forget) {
 	p.t.Helper()
-	if err := p.Forget(p.ctx, batch); err != nil {
+	if err := first(p.Forget(p.ctx, batch)); err != nil {
 		p.t.Fatalf("forget: %v", err)
 	}
 }
