@@ -4,14 +4,12 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"log/slog"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
-	"time"
 
 	"ramen/internal/app"
+	"ramen/internal/testapp"
 	"ramen/internal/testcert"
 )
 
@@ -23,31 +21,14 @@ func guarded(t *testing.T, secure bool) (at app.Addresses, token string) {
 	secret := write(t, filepath.Join(dir, "secret"), strings.Repeat("s", 40))
 	keys := filepath.Join(dir, "keys.yaml")
 	good(t, "", "token", "--backend", "any", "--keys-file", keys)
-	cfg := app.Default()
-	cfg.Store.Kind, cfg.Data = "memory", dir
+	cfg := testapp.Config(t)
+	cfg.Dev = false
 	cfg.Auth.Tokens.SecretFile, cfg.Auth.Keys.File = secret, keys
-	cfg.Frontend.DrainTime = time.Millisecond
-	cfg.Listen = app.Listen{Devices: "127.0.0.1:0", DevicesGRPC: "127.0.0.1:0", Backends: "127.0.0.1:0", BackendsGRPC: "127.0.0.1:0"}
 	if secure {
 		cfg.TLS.Devices.CertFile, cfg.TLS.Devices.KeyFile = certificate(t, dir)
 	}
-	a, err := app.Start(cfg, slog.New(slog.DiscardHandler))
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	var running sync.WaitGroup
-	running.Go(func() {
-		if err := a.Run(ctx); err != nil {
-			t.Error(err)
-		}
-	})
-	t.Cleanup(func() {
-		cancel()
-		running.Wait()
-	})
 	token = write(t, filepath.Join(dir, "token"), good(t, "", "token", "--secret-file", secret, "--user", "alice", "--device", "phone"))
-	return a.Addresses(), token
+	return testapp.Serve(t, cfg), token
 }
 
 // certificate writes one for the name localhost alone that nobody vouches for.

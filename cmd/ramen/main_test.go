@@ -4,16 +4,15 @@ import (
 	"bytes"
 	"context"
 	"io"
-	"log/slog"
 	"os"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"go.uber.org/goleak"
 
 	"ramen/internal/app"
+	"ramen/internal/testapp"
 )
 
 // asMain makes this test binary the program itself, for tests whose command starts processes of its own.
@@ -32,26 +31,7 @@ const patience = 30 * time.Second
 // serving starts the product on a store in memory, without authentication, until the test ends.
 func serving(t *testing.T) app.Addresses {
 	t.Helper()
-	cfg := app.Default()
-	cfg.Dev, cfg.Store.Kind, cfg.Data = true, "memory", t.TempDir()
-	cfg.Frontend.DrainTime = time.Millisecond
-	cfg.Listen = app.Listen{Devices: ":0", DevicesGRPC: ":0", Backends: ":0", BackendsGRPC: ":0"}
-	a, err := app.Start(cfg, slog.New(slog.DiscardHandler))
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	var running sync.WaitGroup
-	running.Go(func() {
-		if err := a.Run(ctx); err != nil {
-			t.Error(err)
-		}
-	})
-	t.Cleanup(func() {
-		cancel()
-		running.Wait()
-	})
-	at := a.Addresses()
+	at := testapp.Serve(t, testapp.Config(t))
 	t.Setenv("RAMEN_BACKENDS_URL", "http://"+at.Backends)
 	t.Setenv("RAMEN_DEVICES_URL", "http://"+at.Devices)
 	t.Setenv("RAMEN_DEVICES_GRPC", at.DevicesGRPC)

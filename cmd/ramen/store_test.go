@@ -1,9 +1,7 @@
 package main
 
 import (
-	"context"
 	"encoding/json"
-	"log/slog"
 	"net/http"
 	"net/url"
 	"os"
@@ -13,30 +11,17 @@ import (
 	"testing"
 
 	"ramen/internal/app"
+	"ramen/internal/testapp"
 )
 
 // keeping starts the product on a store in data, until stop is called.
 func keeping(t *testing.T, data string) (at app.Addresses, stop func()) {
 	t.Helper()
-	cfg := app.Default()
-	cfg.Dev, cfg.Data = true, data
+	cfg := testapp.Config(t)
+	cfg.Store.Kind, cfg.Data = "pebble", data
 	cfg.Store.Pebble.MemTableBytes = 256 << 10
-	cfg.Frontend.DrainTime = 1
-	cfg.Listen = app.Listen{Devices: ":0", DevicesGRPC: ":0", Backends: ":0", BackendsGRPC: ":0"}
-	a, err := app.Start(cfg, slog.New(slog.DiscardHandler))
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	ended := make(chan error, 1)
-	go func() { ended <- a.Run(ctx) }()
-	return a.Addresses(), func() {
-		t.Helper()
-		cancel()
-		if err := <-ended; err != nil {
-			t.Error(err)
-		}
-	}
+	r := testapp.Start(t, cfg)
+	return r.At, func() { r.End(t) }
 }
 
 // polled is the answer to a poll.

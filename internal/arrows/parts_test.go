@@ -72,6 +72,7 @@ var parts = []part{
 	{path: "internal/collector", why: "it is a tool below all parts"},
 	{path: "internal/memlimit", why: "it is a tool below all parts"},
 	{path: "internal/ports", may: []string{"loadtest/host"}, why: "it is a tool of tests"},
+	{path: "internal/testapp", may: []string{"internal/app"}, why: "it is a tool of tests"},
 	{path: "internal/testprocess", why: "it is a tool of tests"},
 	{path: "internal/testcert", why: "it is a tool of tests"},
 	{path: "internal/tools/...", why: "it is a program of the build"},

@@ -102,7 +102,7 @@ func TestHealth(t *testing.T) {
 		_, _ = r.Recv()
 	}
 	s.open(t, "sse", place{user: "u1", device: "d1"}) // holds the drain up
-	s.stop()
+	s.running.Stop()
 	for _, url := range []string{s.deviceURL("/readyz"), s.backendURL("/readyz")} {
 		until(t, url, func() string {
 			r, err := s.try("GET", url, "")

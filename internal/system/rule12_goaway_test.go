@@ -23,7 +23,7 @@ func TestRule12DrainAsksThenEnds(t *testing.T) {
 			slow(&cfg)
 			s := serve(t, cfg)
 			c := s.open(t, transport, place{user: "u1", device: "d1"})
-			s.stop()
+			s.running.Stop()
 			f, err := c.frame()
 			if err != nil || f.GoAway.Reason.String() != "drain" || f.GoAway.ReconnectMS == 0 || f.GoAway.ReconnectMS > 3000 {
 				t.Fatalf("%+v, %v", f, err)
@@ -148,7 +148,7 @@ func TestRule12PollIsAnsweredAtOnce(t *testing.T) {
 			}()
 			until(t, "the poll", func() string { return same("online", s.devices("u1")["d1"].Online, true) })
 			if reason == "drain" {
-				s.stop()
+				s.running.Stop()
 			} else {
 				s.backend("POST", "/v1/users/u1/disconnect", "")
 			}

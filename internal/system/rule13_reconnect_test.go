@@ -23,7 +23,7 @@ func TestRule13RetryIsDrawn(t *testing.T) {
 	if len(drawn) < 10 {
 		t.Errorf("30 streams were told %d times to come back", len(drawn))
 	}
-	s.stop()
+	s.running.Stop()
 	for _, c := range all {
 		f, err := c.frame()
 		if ms := c.device.(*sseDevice).retryMS; err != nil || ms < 1 || ms > int(f.GoAway.ReconnectMS) {

@@ -4,15 +4,14 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"log/slog"
 	"net"
 	"net/http"
-	"os"
 	"strings"
 	"testing"
 	"time"
 
 	"ramen/internal/app"
+	"ramen/internal/testapp"
 )
 
 // patience is how long a test waits for what must come. It is never a measure.
@@ -27,8 +26,7 @@ type server struct {
 	net  func(ctx context.Context, network, addr string) (net.Conn, error) // to the server; nil: the system's
 	key  string                                                            // of backends; empty under dev
 
-	stop context.CancelFunc
-	done chan error // what Run answered
+	running *testapp.Running
 }
 
 // The kinds of stores.
@@ -39,14 +37,9 @@ const (
 
 // testConfig is a server on ports that are drawn, with data in a folder of the test's.
 func testConfig(t testing.TB, store string) app.Config {
-	cfg := app.Default()
-	cfg.Dev = true
-	cfg.Data = t.TempDir()
+	cfg := testapp.Config(t)
 	cfg.Shards = 8
 	cfg.Store.Kind = store
-	for _, a := range []*string{&cfg.Listen.Devices, &cfg.Listen.DevicesGRPC, &cfg.Listen.Backends, &cfg.Listen.BackendsGRPC} {
-		*a = "127.0.0.1:0"
-	}
 	cfg.Frontend.DrainTime = 250 * time.Millisecond
 	cfg.Gateway.OpensPerSecond = 0
 	cfg.Gateway.AppendTimeout = 10 * time.Second // the machine of a test may be busy
@@ -67,36 +60,14 @@ func serve(t testing.TB, cfg app.Config) *server {
 
 func (s *server) start() {
 	s.t.Helper()
-	log := slog.New(slog.DiscardHandler)
-	if os.Getenv("RAMEN_SYSTEM_LOG") != "" {
-		log = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	}
-	a, err := app.Start(s.cfg, log)
-	if err != nil {
-		s.t.Fatalf("start: %v", err)
-	}
-	s.addr = a.Addresses()
-	ctx, stop := context.WithCancel(context.Background())
-	s.stop, s.done = stop, make(chan error, 1)
-	go func() { s.done <- a.Run(ctx) }()
+	s.running = testapp.Start(s.t, s.cfg)
+	s.addr = s.running.At
 }
 
 // end shuts the server down in order, if it still runs.
 func (s *server) end() {
 	s.t.Helper()
-	if s.stop == nil {
-		return
-	}
-	s.stop()
-	s.stop = nil
-	select {
-	case err := <-s.done:
-		if err != nil {
-			s.t.Errorf("shutdown: %v", err)
-		}
-	case <-time.After(patience):
-		s.t.Errorf("the shutdown did not end within %v", patience)
-	}
+	s.running.End(s.t)
 }
 
 // restart ends the server in order and starts it on the same data, on other ports.

@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"log/slog"
 	"net"
 	"net/http"
 	"os"
@@ -17,6 +16,7 @@ import (
 
 	"ramen/frontend"
 	"ramen/internal/app"
+	"ramen/internal/testapp"
 	"ramen/loadtest/slow"
 )
 
@@ -50,18 +50,14 @@ func slowServer(t *testing.T, link slow.Config, change func(*app.Config)) (*serv
 		return l.Near.Dial(ctx, network, addr) // backends are on the server's side
 	}
 	s := &server{t: t, cfg: cfg, net: dial, web: &http.Client{Transport: &http.Transport{DialContext: dial}}}
-	var a *app.App
 	err = l.Near.Do(func() (err error) {
-		a, err = app.Start(cfg, slog.New(slog.DiscardHandler))
+		s.running, err = testapp.TryStart(cfg)
 		return err
 	})
 	if err != nil {
 		t.Fatalf("start: %v", err)
 	}
-	s.addr = a.Addresses()
-	ctx, stop := context.WithCancel(context.Background())
-	s.stop, s.done = stop, make(chan error, 1)
-	go func() { s.done <- a.Run(ctx) }()
+	s.addr = s.running.At
 	t.Cleanup(func() {
 		s.web.CloseIdleConnections()
 		s.end()
