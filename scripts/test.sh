@@ -44,4 +44,4 @@ command -v gcc >/dev/null || {
 
 # -p 2: the tests of two packages at once; more of them only wait for each other on a small machine.
 # shellcheck disable=SC2086 # flags and packages are lists
-go test -json $race -p 2 -timeout 20m ${TESTFLAGS:-} ${PACKAGES:-./...} | go run ./internal/tools/testreport
+go test -json $race -p 2 -timeout 20m ${TESTFLAGS:-} ${PACKAGES:-./...} | go run ./scripts/testreport

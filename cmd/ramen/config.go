@@ -7,7 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"ramen/internal/app"
-	"ramen/internal/config"
+	"ramen/internal/tool/config"
 )
 
 func configCommand() *cobra.Command {

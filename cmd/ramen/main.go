@@ -14,7 +14,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"ramen/internal/config"
+	"ramen/internal/tool/config"
 )
 
 // version is set by the linker.

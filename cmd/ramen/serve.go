@@ -19,8 +19,8 @@ import (
 
 	"ramen/frontend/auth"
 	"ramen/internal/app"
-	"ramen/internal/collector"
-	"ramen/internal/config"
+	"ramen/internal/tool/collector"
+	"ramen/internal/tool/config"
 )
 
 func serveCommand() *cobra.Command {

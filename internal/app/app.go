@@ -17,7 +17,7 @@ import (
 	"ramen/frontend/backend"
 	"ramen/frontend/route"
 	"ramen/gateway"
-	"ramen/internal/memlimit"
+	"ramen/internal/tool/memlimit"
 	"ramen/link"
 	"ramen/protocol"
 	"ramen/store"

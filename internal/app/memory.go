@@ -5,8 +5,8 @@ import (
 	"log/slog"
 	"math"
 
-	"ramen/internal/config"
-	"ramen/internal/memlimit"
+	"ramen/internal/tool/config"
+	"ramen/internal/tool/memlimit"
 )
 
 // Shares of the memory that a process may use, once what it needs by itself is taken off, where that is less than the configuration

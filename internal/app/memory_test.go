@@ -3,7 +3,7 @@ package app
 import (
 	"testing"
 
-	"ramen/internal/memlimit"
+	"ramen/internal/tool/memlimit"
 )
 
 // Where the process may use less memory than its configuration allows, what it may hold is smaller in effect.

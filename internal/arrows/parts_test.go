@@ -64,27 +64,27 @@ var parts = []part{
 
 	// The load tester knows a server by its wire alone.
 	{path: "loadtest/ledger/judge", may: []string{"protocol"}, why: "it judges what happened, whoever made it happen"},
-	{path: "loadtest/...", may: []string{"loadtest/...", "clients/go/wire", "protocol", "protocol/ramenpb", "internal/testcert"},
+	{path: "loadtest/...", may: []string{"loadtest/...", "clients/go/wire", "protocol", "protocol/ramenpb", "internal/ports", "internal/testcert"},
 		why: "a load test knows a server by its wire contract alone"},
 
 	// Tools, which know no part.
-	{path: "internal/config", why: "it fills structs: it does not know whose"},
-	{path: "internal/collector", why: "it is a tool below all parts"},
-	{path: "internal/memlimit", why: "it is a tool below all parts"},
-	{path: "internal/ports", may: []string{"loadtest/host"}, why: "it is a tool of tests"},
+	{path: "internal/tool/config", why: "it fills structs: it does not know whose"},
+	{path: "internal/tool/collector", why: "it is a tool below all parts"},
+	{path: "internal/tool/memlimit", why: "it is a tool below all parts"},
+	{path: "internal/ports", why: "it is a tool of tests"},
 	{path: "internal/testapp", may: []string{"internal/app"}, why: "it is a tool of tests"},
 	{path: "internal/testprocess", why: "it is a tool of tests"},
 	{path: "internal/testcert", why: "it is a tool of tests"},
-	{path: "internal/tools/...", why: "it is a program of the build"},
+	{path: "scripts/...", why: "it is a program of the build"},
 	{path: "internal/arrows", why: "it has tests alone"},
 	{path: "internal/process", why: "it has tests alone"},
 	{path: "internal/proxied", why: "it has tests alone"},
 	{path: "internal/system", why: "it has tests alone"},
 
 	// What knows everything.
-	{path: "internal/app", may: []string{"frontend/...", "gateway", "link", "topology", "store/...", "protocol", "internal/config", "internal/memlimit"},
+	{path: "internal/app", may: []string{"frontend/...", "gateway", "link", "topology", "store/...", "protocol", "internal/tool/config", "internal/tool/memlimit"},
 		why: "it is the wiring of a server: it needs no client, no load test and no command"},
-	{path: "cmd/ramen", may: []string{"internal/app", "internal/collector", "internal/config", "clients/...", "loadtest/...", "protocol",
+	{path: "cmd/ramen", may: []string{"internal/app", "internal/tool/collector", "internal/tool/config", "clients/...", "loadtest/...", "protocol",
 		"frontend/auth", "store/pebble", "store/pebble/control"},
 		why: "a command starts the app, or is about one thing alone"},
 }

@@ -1,16 +1,18 @@
-// Package ports gives tests addresses for processes that come back at the same place.
+// Package ports gives addresses to tests and load tests, for processes that come back at the same place.
 package ports
 
-import (
-	"testing"
-
-	"ramen/loadtest/machine"
-)
+// TB is what Free uses of testing.TB, so that programs do not import package testing.
+type TB interface {
+	Helper()
+	Fatal(args ...any)
+	Error(args ...any)
+	Cleanup(f func())
+}
 
 // Free is a loopback address whose TCP port is the test's until it ends.
-func Free(t testing.TB) string {
+func Free(t TB) string {
 	t.Helper()
-	addr, release, err := machine.Reserve()
+	addr, release, err := Reserve()
 	if err != nil {
 		t.Fatal(err)
 	}

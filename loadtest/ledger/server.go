@@ -14,6 +14,7 @@ import (
 	"syscall"
 	"time"
 
+	"ramen/internal/ports"
 	"ramen/loadtest/ledger/judge"
 	"ramen/loadtest/machine"
 )
@@ -65,7 +66,7 @@ func newServer(c config, dir string) (s *server, err error) {
 	}()
 	for _, at := range []*string{&s.at.devices, &s.at.devicesGRPC, &s.at.backends, &s.at.backendsGRPC} {
 		var release func() error
-		if *at, release, err = machine.Reserve(); err != nil {
+		if *at, release, err = ports.Reserve(); err != nil {
 			return nil, err
 		}
 		s.release = append(s.release, release)

@@ -1,4 +1,4 @@
-package machine
+package ports
 
 import (
 	"errors"
@@ -35,5 +35,5 @@ func Reserve() (addr string, release func() error, err error) {
 		}
 		err = errors.Join(err, mark.Close())
 	}
-	return "", nil, fmt.Errorf("machine: reserve a port from %d to %d: none of 1000 is free, the last because of: %w", firstPort, pastPorts-1, err)
+	return "", nil, fmt.Errorf("ports: reserve a port from %d to %d: none of 1000 is free, the last because of: %w", firstPort, pastPorts-1, err)
 }

@@ -11,7 +11,7 @@ import (
 	"google.golang.org/protobuf/types/descriptorpb"
 )
 
-const protoDir = "../../../protocol"
+const protoDir = "../../protocol"
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
