@@ -21,12 +21,12 @@ type Config struct {
 	ServerPID int               `yaml:"server_pid"` // 0: not known
 	Metrics   string            `yaml:"metrics"`    // URL; empty: that of target.backends
 	Serve     bool              `yaml:"serve"`      // start a server for each scenario
-	Auth      bool              `yaml:"auth"`       // which wants tokens and keys
+	Auth      bool              `yaml:"auth"`       // with authentication: devices show tokens, backends a key
 	Dir       string            `yaml:"dir"`        // where its data goes; empty: here
 	Args      []string          `yaml:"args"`       // more flags of ramen serve
 	Scenarios []scenario.Params `yaml:"scenarios"`
 
-	Floors bool `yaml:"floors"` // before each scenario for which there is one, its floor
+	Floors bool `yaml:"floors"` // before each scenario that the baseline server can play, play it against that server
 
 	Command func(scenario.Params) string `yaml:"-"` // how to run one alone, for reports; may be nil
 
@@ -34,13 +34,13 @@ type Config struct {
 	Live   io.Writer  `yaml:"-"` // see scenario.Config
 	Width  func() int `yaml:"-"` // of Live
 
-	Done func(*report.Section) `yaml:"-"` // is told a scenario's findings as soon as it has ended; may be nil
+	Done func(*report.Section) `yaml:"-"` // gets a scenario's findings as soon as it has ended; may be nil
 }
 
-// Run runs every scenario, one that failed or not, and answers what was found. The error is all that failed, but for what is
-// optional.
+// Run runs every scenario, even after one that failed, and returns the findings. The error joins all failures but those of
+// optional scenarios.
 func Run(ctx context.Context, cfg Config) (*report.Report, error) {
-	r := &report.Report{Began: time.Now(), Machine: machine.Machine(cfg.Dir), Command: strings.Join(os.Args, " ")}
+	r := &report.Report{Began: time.Now(), Machine: machine.Describe(cfg.Dir), Command: strings.Join(os.Args, " ")}
 	run, err := cfg.scenarios()
 	if err != nil {
 		return r, err
@@ -69,12 +69,12 @@ func Run(ctx context.Context, cfg Config) (*report.Report, error) {
 	return r, errors.Join(failed...)
 }
 
-// list is the scenarios, each with its floor before it where floors are wanted.
+// list is the scenarios; with Floors, each has its run against the baseline server before it.
 func (c *Config) list() []scenario.Params {
 	var list []scenario.Params
 	for _, p := range c.Scenarios {
 		floor := p
-		floor.Server = nil // it has no flags, and looks at no token
+		floor.Server = nil // it has no flags
 		if c.Floors && !p.Floor && floor.HasFloor() {
 			floor.Floor = true
 			list = append(list, floor)
@@ -84,7 +84,7 @@ func (c *Config) list() []scenario.Params {
 	return list
 }
 
-// scenarios is what is the same for all of them.
+// scenarios is the configuration that all scenarios share.
 func (c *Config) scenarios() (scenario.Config, error) {
 	run := scenario.Config{Target: c.Target, PID: c.ServerPID, Metrics: c.Metrics, Binary: c.Binary, Live: c.Live, Width: c.Width}
 	if run.Metrics == "" && c.Target.Backends != "" {
@@ -94,14 +94,14 @@ func (c *Config) scenarios() (scenario.Config, error) {
 		return run, nil
 	}
 	if c.Binary == "" {
-		return run, errors.New("loadtest: start a server: this program is none that could be one")
+		return run, errors.New("loadtest: start a server: --serve works only in the ramen binary")
 	}
 	run.Serve = &machine.ServerConfig{Binary: c.Binary, Dir: c.Dir, Auth: c.Auth, TLS: c.Target.TLS, Args: c.Args}
 	if run.Serve.Dir == "" {
 		run.Serve.Dir = "."
 	}
 	if machine.InMemory(run.Serve.Dir) {
-		return run, fmt.Errorf("loadtest: start a server: %s is in memory, where an fsync costs nothing: name a folder on a disk with --dir", run.Serve.Dir)
+		return run, fmt.Errorf("loadtest: start a server: %s is in memory, where an fsync costs nothing: give a folder on a disk with --dir", run.Serve.Dir)
 	}
 	if on := machine.Processors(); len(on) > 1 {
 		run.Serve.Processors, run.LoadOn = on[:1], on[1:]

@@ -138,7 +138,7 @@ func bindScenario(fl *pflag.FlagSet, p *scenario.Params) {
 	fl.DurationVar(&p.Heartbeat, "heartbeat", 0, "interval that devices ask for")
 	fl.DurationVar(&p.AckAfter, "ack-after", 0, "how long devices join acks (default: an ack with each read)")
 	fl.IntVar(&p.Window, "window", 0, "window that devices ask for")
-	fl.IntVar(&p.Feeds, "publishers", 0, "publish streams a process (default 1)")
+	fl.IntVar(&p.Publishers, "publishers", 0, "publish streams a process (default 1)")
 	fl.DurationVar(&p.Every, "every", 0, "how often what is due is published, together (default 1ms)")
 	fl.DurationVar(&p.TTL, "ttl", 0, "of messages (default: the server's)")
 	fl.IntVar(&p.Processes, "processes", 0, "processes of the load (default: one for 18,000 streams)")

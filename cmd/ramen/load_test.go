@@ -218,7 +218,7 @@ func TestLoadNamesMistakes(t *testing.T) {
 	bad(t, "", []string{"load", "push", "--lanes", "1"}, "1/8/1")
 	bad(t, "", []string{"load", "push", "--deflate", "--transport", "sse"}, "deflate", "ws-json")
 	bad(t, "", []string{"load", "replay", "--serve", "--floor"}, "no floor", "storm")
-	bad(t, "", []string{"load", "floor", "push", "--transport", "grpc"}, "floor has SSE")
+	bad(t, "", []string{"load", "floor", "push", "--transport", "grpc"}, "has only SSE")
 	bad(t, "", []string{"load", "push", "--floor"}, "--serve")
 	bad(t, "", []string{"load", "push", "--payload", "20", "-n", "1", "--connects", "-1"}, "payload", "16")
 	bad(t, "", []string{"load", "push", "-n", "3", "--devices", "2"}, "multiple")

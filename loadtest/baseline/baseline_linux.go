@@ -11,7 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// server is a floor. Its one goroutine owns everything.
+// server is the baseline server. Its one goroutine owns everything.
 type server struct {
 	cfg      Config
 	set      int     // epoll
@@ -34,41 +34,41 @@ type conn struct {
 	slots uint16 // of the wheel, between heartbeats
 	wrote int64  // ms: when the last byte was written
 	user  *user  // of a stream
-	more  *more  // of what is incomplete; nil: nothing
+	more  *more  // nil: nothing is incomplete
 }
 
-// more is what a connection that is not at rest keeps.
+// more is the buffers of a connection that is not idle.
 type more struct {
-	in  []byte // of a request that has not come whole
-	out []byte // what the socket did not take
+	in  []byte // the first part of a request
+	out []byte // bytes that the socket did not take
 }
 
-// state is what a connection is to the server.
+// state is what a connection is used for.
 type state uint8
 
 const (
-	request   state = iota // a request is to come, or an ack
+	request   state = iota // the next bytes are a request
 	sse                    // a stream of events
 	wsJSON                 // a WebSocket
 	wsProto                // a WebSocket
-	publisher              // requests behind their length
+	publisher              // publish requests, each behind its length
 	closed
 )
 
-// user is a user with the one device that it may have.
+// user is a user and its one device.
 type user struct {
-	conn *conn  // nil: it has no stream
-	n    uint64 // pushes so far: the last one's seq
+	conn *conn  // nil: no stream
+	n    uint64 // pushes so far, which is the last one's seq
 	last []byte // the last message, as it was published
 }
 
 // Sizes, in bytes.
 const (
 	readBuffer = 256 << 10
-	mostKept   = 4 << 20 // of what a socket does not take, and of a request
+	mostKept   = 4 << 20 // bounds each buffer of a connection
 )
 
-// Serve is a floor, until ctx ends. It says where it listens on out.
+// Serve runs the baseline server until ctx ends. It writes its addresses to out.
 func Serve(ctx context.Context, cfg Config, out io.Writer) error {
 	if err := cfg.Validate(); err != nil {
 		return err
@@ -106,7 +106,7 @@ func (s *server) start() (err error) {
 	return nil
 }
 
-// backlog is what a storm may leave waiting; the system cuts it to net.core.somaxconn.
+// backlog is how many connections may wait to be accepted in a storm; the system cuts it to net.core.somaxconn.
 const backlog = 16384
 
 func listen(addr string) (int, error) {
@@ -173,7 +173,7 @@ func (s *server) serve(fd int, events uint32) {
 	}
 	c := s.conns[fd]
 	if c == nil {
-		return // it was closed in this turn
+		return // closed earlier in this turn
 	}
 	if events&unix.EPOLLOUT != 0 {
 		s.flush(c)
@@ -183,14 +183,14 @@ func (s *server) serve(fd int, events uint32) {
 	}
 }
 
-// mostAccepts bounds what one turn of the loop accepts, so that those who are there are served, too.
+// mostAccepts bounds what one turn of the loop accepts, so that open connections are served, too.
 const mostAccepts = 64
 
 func (s *server) accept(listener int, as state) {
 	for range mostAccepts {
 		fd, _, err := unix.Accept4(listener, unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC)
 		if err != nil {
-			return // nothing more has come; or there are no descriptors, and epoll tells of it again
+			return // nothing is left; or descriptors ran out, and epoll reports the listener again
 		}
 		for len(s.conns) <= fd {
 			s.conns = append(s.conns, nil)

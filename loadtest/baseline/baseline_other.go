@@ -8,7 +8,7 @@ import (
 	"io"
 )
 
-var errLinux = errors.New("baseline: it is made of epoll, which this system has not: use Linux")
+var errLinux = errors.New("baseline: the baseline server needs epoll: use Linux")
 
-// Serve says that there is no floor here.
+// Serve fails: the baseline server needs epoll.
 func Serve(context.Context, Config, io.Writer) error { return errLinux }

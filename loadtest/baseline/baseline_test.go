@@ -21,7 +21,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // patience bounds every order of these tests.
 const patience = 20 * time.Second
 
-// serving starts a floor until the test ends.
+// serving runs the baseline server until the test ends.
 func serving(t *testing.T) (devices, backends string) {
 	out, said := io.Pipe()
 	ctx, cancel := context.WithCancel(context.Background())
@@ -74,8 +74,8 @@ func TestLoadFindsNothingWrongWithIt(t *testing.T) {
 	if out := do(workers.Order{Verb: workers.Connect, For: patience}); out.Live != 30 {
 		t.Fatalf("%d of 30 streams are there: %v", out.Live, out.Devices.Ends)
 	}
-	if out := do(workers.Order{Verb: workers.Push, Rate: 1000, For: time.Second, Wait: patience}); out.Feed.Accepted != 1000 || out.Devices.New != 1000 {
-		t.Errorf("%d accepted, %d pushed", out.Feed.Accepted, out.Devices.New)
+	if out := do(workers.Order{Verb: workers.Push, Rate: 1000, For: time.Second, Wait: patience}); out.Published.Accepted != 1000 || out.Devices.New != 1000 {
+		t.Errorf("%d accepted, %d pushed", out.Published.Accepted, out.Devices.New)
 	}
 	if out := do(workers.Order{Verb: workers.Storm, Wait: patience}); out.Live != 30 || out.Devices.Back.Count() != 30 {
 		t.Errorf("%d back, %d live", out.Devices.Back.Count(), out.Live)
@@ -83,7 +83,7 @@ func TestLoadFindsNothingWrongWithIt(t *testing.T) {
 	if out := do(workers.Order{Verb: workers.Hold, For: 3 * time.Second}); out.Devices.Beats < 30 {
 		t.Errorf("%d heartbeats", out.Devices.Beats)
 	}
-	do(workers.Order{Verb: workers.Settle, Wait: patience})
+	do(workers.Order{Verb: workers.Verify, Wait: patience})
 	if len(violated) > 0 {
 		t.Errorf("violated: %v", violated)
 	}

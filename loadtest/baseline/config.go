@@ -7,14 +7,14 @@ import (
 	"time"
 )
 
-// Config is where a floor listens.
+// Config is where the baseline server listens.
 type Config struct {
 	Devices   string        `yaml:"devices" doc:"host:port of the devices' port: SSE and WebSocket."`
 	Backends  string        `yaml:"backends" doc:"host:port of the publish port: publish requests and answers of protobuf, each behind its length."`
 	Heartbeat time.Duration `yaml:"heartbeat" doc:"Interval of heartbeats where a device asks for none, 1s to 60s."`
 }
 
-// Default is a floor on free ports of loopback.
+// Default listens on free loopback ports.
 func Default() Config {
 	return Config{Devices: "127.0.0.1:0", Backends: "127.0.0.1:0", Heartbeat: 4 * time.Second}
 }
@@ -23,7 +23,7 @@ func Default() Config {
 func (c Config) Validate() error {
 	for _, addr := range []string{c.Devices, c.Backends} {
 		if at, err := netip.ParseAddrPort(addr); err != nil || !at.Addr().Is4() {
-			return fmt.Errorf("baseline: check configuration: %q is no address: use IPv4 and port, such as 127.0.0.1:0", addr)
+			return fmt.Errorf("baseline: check configuration: %q is not an address: use IPv4 and port, such as 127.0.0.1:0", addr)
 		}
 	}
 	if c.Heartbeat < time.Second || c.Heartbeat > time.Minute {
@@ -32,9 +32,9 @@ func (c Config) Validate() error {
 	return nil
 }
 
-// banner says what listens where, as a server of RAMEN does.
+// banner writes the addresses, as ramen serve does.
 func banner(w io.Writer, devices, backends string) {
-	fmt.Fprintf(w, "ramen load floor: it writes the same bytes, and does nothing for them\n\n")
+	fmt.Fprintf(w, "ramen load floor: the baseline server. It writes the same bytes as RAMEN, and does nothing else\n\n")
 	fmt.Fprintf(w, "  devices    http://%s   SSE, WebSocket\n", devices)
-	fmt.Fprintf(w, "  backends   http://%s   publish requests behind their length\n", backends)
+	fmt.Fprintf(w, "  backends   http://%s   publish requests, each behind its length\n", backends)
 }

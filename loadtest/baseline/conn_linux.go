@@ -6,7 +6,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// read takes what has come.
+// read reads once, and handles what it read.
 func (s *server) read(c *conn) {
 	n, err := unix.Read(int(c.fd), s.in)
 	if n <= 0 {
@@ -16,7 +16,7 @@ func (s *server) read(c *conn) {
 		return
 	}
 	if c.state != request && c.state != publisher {
-		return // acks and echoes
+		return // acks and echoes are dropped
 	}
 	b := s.in[:n]
 	if c.more != nil && len(c.more.in) > 0 {
@@ -38,7 +38,7 @@ func (s *server) read(c *conn) {
 	}
 }
 
-// keep holds the begin of what has not come whole.
+// keep keeps the first part of a request.
 func (c *conn) keep(rest []byte) {
 	switch {
 	case len(rest) > 0:
@@ -53,7 +53,7 @@ func (c *conn) keep(rest []byte) {
 	}
 }
 
-// write writes b, or keeps what the socket does not take.
+// write writes b, and keeps what the socket does not take.
 func (s *server) write(c *conn, b []byte) {
 	c.wrote = s.now
 	if c.more != nil && len(c.more.out) > 0 {

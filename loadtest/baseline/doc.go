@@ -1,15 +1,15 @@
-// Package baseline is a bare server: it writes the bytes that a RAMEN server writes (hello, heartbeats, a push for each publish)
-// and does nothing for them. Under the same load it shows what this machine and its kernel cost by themselves.
+// Package baseline is a bare server that writes the same bytes as a RAMEN server (hello, heartbeats, a push for each publish) and
+// does nothing else. Under the same load it shows what the machine and its kernel cost by themselves: the floor of a figure.
 //
-// What it does not do, and what a figure beside it therefore does not hold: no store and no fsync, no mailbox (of each user the
-// last message is kept, so that a storm finds something; all else that comes while there is no stream is gone), no acks and no
-// window (what devices send is read and thrown away), no priorities, no expiry, no tokens, no limits, no TLS, no compression,
-// no long-poll and no gRPC, no timeouts, one device a user. It trusts all its input to come from a load test on this machine.
+// It has no store and no fsync, no mailbox (it keeps the last message of each user for a storm, and drops what comes while there
+// is no stream), no acks and no window (it reads and drops what devices send), no priorities, expiry, tokens, limits, TLS,
+// compression, long-poll, gRPC or timeouts, and one device a user. It trusts its input, which comes from a load test on the same
+// machine.
 //
-//  1. One write a push, from where the publish was read; one read a turn of the loop and connection. Nothing is cheaper with
-//     Go and epoll.
+//  1. A push is one write, made where the publish was read. A turn of the loop reads each ready connection once. With Go and
+//     epoll nothing is cheaper.
 //  2. An idle stream is its descriptor and a struct of some 60 bytes; its user is a struct and a name.
-//  3. What a socket does not take is kept up to a bound, then the stream ends.
+//  3. What a socket does not take is kept up to a bound; beyond it the stream ends.
 //
-// Goroutines: one, which is everything. Linux alone.
+// Goroutines: one, which owns everything. Linux only.
 package baseline

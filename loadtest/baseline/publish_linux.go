@@ -9,10 +9,10 @@ import (
 	"ramen/protocol"
 )
 
-// mostTime is the life of a message, as a RAMEN server has it by default. Nothing expires here.
+// mostTime is the default TTL of a RAMEN server, for expires_ms. Nothing expires here.
 const mostTime = 30 * time.Minute
 
-// publishes takes the requests that have come whole, and answers how many bytes they were.
+// publishes handles the complete requests in b, and returns how many bytes they were.
 func (s *server) publishes(c *conn, b []byte) (taken int) {
 	for {
 		rest := b[taken:]
@@ -35,7 +35,7 @@ func (s *server) publishes(c *conn, b []byte) (taken int) {
 	}
 }
 
-// publish pushes each message of a PublishRequest to its user, and answers with a PublishResponse. False: it is malformed.
+// publish pushes each message of a PublishRequest to its user, and writes a PublishResponse. False: the request is malformed.
 func (s *server) publish(c *conn, b []byte) bool {
 	var results []protocol.PublishResult
 	for len(b) > 0 {
@@ -71,7 +71,7 @@ func (s *server) publish(c *conn, b []byte) bool {
 	return true
 }
 
-// whose is the user and the id of a Publish.
+// whose returns the user and the id of a Publish.
 func whose(b []byte) (user, id []byte, ok bool) {
 	ok = fields(b, func(number protowire.Number, _ uint64, text []byte) {
 		switch number {
@@ -84,7 +84,7 @@ func whose(b []byte) (user, id []byte, ok bool) {
 	return user, id, ok && len(user) > 0
 }
 
-// appendPush appends the push of a Publish as c's stream has it; its user's number is its seq.
+// appendPush appends the push of a Publish in the encoding of c; the user's count of pushes is its seq.
 func (s *server) appendPush(b []byte, c *conn, publish []byte) []byte {
 	now := time.Now().UnixMilli()
 	m := protocol.Message{ContentType: protocol.ContentTypeJSON, CreatedMS: now, ExpiresMS: now + mostTime.Milliseconds()}
@@ -113,7 +113,7 @@ func (s *server) appendPush(b []byte, c *conn, publish []byte) []byte {
 	return appendFrame(b, opBinary, s.body)
 }
 
-// fields walks over a message's fields; false: it is malformed.
+// fields walks over a message's fields. False: it is malformed.
 func fields(b []byte, each func(number protowire.Number, v uint64, text []byte)) bool {
 	for len(b) > 0 {
 		number, kind, n := protowire.ConsumeTag(b)

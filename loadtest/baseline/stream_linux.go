@@ -11,7 +11,7 @@ import (
 	"ramen/protocol"
 )
 
-// request answers an HTTP request: a stream's, or an SSE device's ack. It answers how many bytes it took.
+// request handles an HTTP request, for a stream or an SSE device's ack. It returns how many bytes it took.
 func (s *server) request(c *conn, b []byte) int {
 	end := bytes.Index(b, []byte("\r\n\r\n"))
 	if end < 0 {
@@ -39,7 +39,7 @@ func (s *server) request(c *conn, b []byte) int {
 	return end + 4
 }
 
-// accept is the answer to a handshake's key. RFC 6455 4.2.2
+// accept is the Sec-WebSocket-Accept of a handshake. RFC 6455 4.2.2
 func accept(headers string) string {
 	_, key, _ := strings.Cut(headers, "Sec-WebSocket-Key: ")
 	key, _, _ = strings.Cut(key, "\r\n")
@@ -50,13 +50,13 @@ func accept(headers string) string {
 // cursorSize is as long as the cursors of a RAMEN server that has run for a while.
 const cursorSize = 36
 
-// cursorOf is a push's or hello's: its number, and dots.
+// cursorOf is the cursor of push n: its number, and dots.
 func cursorOf(n uint64) string {
 	text := strconv.FormatUint(n, 10)
 	return "f" + text + strings.Repeat(".", cursorSize-1-len(text))
 }
 
-// stream makes c a stream: head and hello in one write, and the last message behind it, where the cursor does not cover it.
+// stream makes c a stream. Head and hello go out in one write, with the last message where the cursor does not cover it.
 func (s *server) stream(c *conn, kind state, head, query string) {
 	q, _ := url.ParseQuery(query) // the load wrote it
 	name := q.Get("user")

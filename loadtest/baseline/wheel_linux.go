@@ -2,21 +2,21 @@ package baseline
 
 import "math/rand/v2"
 
-// A wheel of a minute and more, the longest interval: slots of 100 ms.
+// The wheel covers 64 s, more than the longest interval, in slots of 100 ms.
 const (
 	slotTime = 100 // ms
 	slots    = 640
 )
 
-// wheel is where streams wait for their next heartbeat.
+// wheel schedules the heartbeats of streams.
 type wheel struct {
 	slot [slots][]*conn
-	at   int64 // the slot that comes next, counted from the start
-	size int   // streams in it, and some that have ended
+	at   int64 // the next slot, counted from the start
+	size int   // streams in it, some of them closed
 }
 
-// join gives c heartbeats at this interval (ms). The first comes at a random moment of it, so that devices which have
-// come together do not beat together.
+// join schedules c's heartbeats at this interval (ms). The first comes at a random moment within it, so that devices that
+// connected together do not get their heartbeats together.
 func (w *wheel) join(c *conn, interval int, now int64) {
 	c.slots = uint16(max(1, interval/slotTime))
 	w.put(c, now/slotTime+1+rand.Int64N(int64(c.slots)))
@@ -28,7 +28,7 @@ func (w *wheel) put(c *conn, at int64) {
 	w.slot[i] = append(w.slot[i], c)
 }
 
-// patience is how long the loop may wait, ms; -1: for ever.
+// patience is how long the loop may wait, in ms; -1: for ever.
 func (w *wheel) patience(now int64) int {
 	if w.size == 0 {
 		return -1
@@ -36,7 +36,7 @@ func (w *wheel) patience(now int64) int {
 	return int(max(0, min(w.at*slotTime-now, slotTime)))
 }
 
-// beat writes the heartbeats that are due: to streams to which nothing was written for an interval.
+// beat writes the heartbeats that are due, to streams to which nothing was written for an interval.
 func (s *server) beat() {
 	w := &s.wheel
 	if w.size == 0 {

@@ -12,12 +12,12 @@ import (
 // sseAck is one request of SPEC 5.
 type sseAck struct {
 	open protocol.OpenFrame
-	at   *place
+	at   *endpoint
 }
 
 const (
 	ackers     = 4
-	acksQueued = 4096 // beyond it, devices try again at the next sweep
+	acksQueued = 4096 // when the queue is full, a device tries again at the next sweep
 )
 
 // ackSSE queues an ack. Called with mu held.
@@ -28,13 +28,13 @@ func (s *Shard) ackSSE(d *Device) {
 	}
 	o.Cursor = string(d.cursor)
 	select {
-	case s.acks <- sseAck{o, s.placeOf(d)}: // where its stream is
+	case s.acks <- sseAck{o, s.lastEndpoint(d)}: // where its stream is
 		s.acked(d)
 	default:
 	}
 }
 
-// ackLoop sends the acks of SSE devices. One that fails is made good by the next.
+// ackLoop sends the acks of SSE devices. After one that failed, the next ack covers it.
 func ackLoop(ctx context.Context, client *http.Client, acks <-chan sseAck) {
 	for {
 		select {

@@ -5,10 +5,10 @@ import (
 	"strconv"
 )
 
-// chunks takes a body apart that a server or proxy has put into chunks (RFC 9112 7.1). Idle it keeps nothing.
+// chunks decodes a body in chunked coding (RFC 9112 7.1). Between chunks it keeps nothing.
 type chunks struct {
-	left int    // bytes of the chunk under way, its line end counted
-	head []byte // of a chunk's size line, as far as it has come
+	left int    // bytes left of the current chunk, its line end included
+	head []byte // the first part of a size line that is not complete
 }
 
 // decode moves the body's bytes to the begin of b.

@@ -9,7 +9,7 @@ import (
 type Churn struct {
 	Life     time.Duration // mean of a stream's life, exponential
 	Away     time.Duration // mean of the pause until the next, exponential
-	HalfOpen float64       // share of streams that die without a word
+	HalfOpen float64       // share of streams that die without closing their connection
 	Change   float64       // share of returns over another transport of the mix
 }
 
@@ -36,7 +36,7 @@ func (s *Shard) depart(d *Device) {
 	d.state, d.intended = waiting, d.due
 }
 
-// SetChurn makes devices come and go from now on; nil: they stay.
+// SetChurn makes devices come and go from now on; nil makes them stay.
 func (f *Fleet) SetChurn(c *Churn) {
 	for _, s := range f.shards {
 		s.mu.Lock()

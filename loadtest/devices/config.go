@@ -14,15 +14,15 @@ import (
 
 // Config is where devices connect, and how they behave.
 type Config struct {
-	URL    string       // of the devices' HTTP port; several, with commas: in turn
-	GRPC   string       // host:port of the devices' gRPC port, needed for grpc alone; several likewise
-	TLS    *tls.Config  // nil: the system's roots for https, cleartext for gRPC
-	Header []string     // "Name: value" each, for every request
-	Book   *expect.Book // what devices must get
-	Users  [2]uint32    // from, to: the users of this process
-	Each   int          // devices a user
-	Mix    Mix          // transports of the devices
-	Shards int          // 0: one a processor
+	URL      string               // of the devices' HTTP port; several, with commas: in turn
+	GRPC     string               // host:port of the devices' gRPC port, needed for grpc alone; several likewise
+	TLS      *tls.Config          // nil: the system's roots for https, cleartext for gRPC
+	Header   []string             // "Name: value" each, for every request
+	Expected *expect.Expectations // what devices must get
+	Users    [2]uint32            // from, to: the users of this process
+	Each     int                  // devices a user
+	Mix      Mix                  // transports of the devices
+	Shards   int                  // 0: one a processor
 
 	Token func(user, device string) (string, error) // nil: none is sent
 

@@ -19,8 +19,8 @@ func (t *target) sockaddr() unix.Sockaddr {
 	return &unix.SockaddrInet4{Port: int(t.addr.Port()), Addr: t.addr.Addr().As4()}
 }
 
-// aimAt finds a port's address; streams to it may be light.
-func aimAt(host string) (target, bool, error) {
+// resolve finds a port's address; streams to it may be light.
+func resolve(host string) (target, bool, error) {
 	a, err := net.ResolveTCPAddr("tcp", host)
 	if err != nil {
 		return target{}, false, err

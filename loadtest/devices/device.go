@@ -10,7 +10,7 @@ import (
 	"ramen/protocol"
 )
 
-// kind is how a device holds its stream.
+// kind is the transport of a device's stream.
 type kind uint8
 
 const (
@@ -27,7 +27,7 @@ func (k kind) transport() wire.Transport {
 	return [...]wire.Transport{wire.WSProto, wire.WSJSON, wire.SSE, wire.GRPC, wire.Poll}[k]
 }
 
-// state is where a device stands.
+// state is the state of a device's stream.
 //
 //	off ──▶ waiting ──▶ queued ──▶ opening ──▶ live
 //	 ▲         ▲──────────────────────┴──────────┤
@@ -36,31 +36,31 @@ type state uint8
 
 const (
 	off     state = iota
-	waiting       // until due
+	waiting       // for due
 	queued        // for its turn to dial
-	opening       // until hello, or due
+	opening       // for hello, until due
 	live
 )
 
-// line is what a device's stream is made of.
-type line interface {
-	cut() // ends it at once, as a network does; nothing more comes of it
+// conn is the connection of a stream: light or wired.
+type conn interface {
+	cut() // closes it at once, as a broken network does; it reports nothing afterwards
 }
 
-// Device is one device. Its shard guards it.
+// Device is one device. Guarded by its shard.
 type Device struct {
 	expect.Device
 	sh   *Shard
-	line line    // nil: none
-	old  *parted // nil: none
-	from line    // whose bytes are being taken
+	conn conn       // nil: none
+	old  *oldStream // nil: none
+	from conn       // whose bytes are being read
 
 	state   state
 	kind    kind
-	want    bool  // it is to have a stream
-	fails   uint8 // openings and short lives in a row
-	silent  bool  // the silence under way was reported
-	resumes bool  // the opening under way gave a cursor
+	want    bool  // it should have a stream
+	fails   uint8 // failed openings and short streams in a row
+	silent  bool  // the current silence was reported
+	resumes bool  // the current opening gave a cursor
 
 	interval int32 // of heartbeats, ms
 	unacked  int32 // pushes
@@ -68,16 +68,16 @@ type Device struct {
 	turn     uint32 // openings
 	cursor   []byte
 
-	intended int64 // µs: when the opening was due
-	due      int64 // µs: waiting: when to dial. opening: when it has failed. live: when to move on; 0: never
+	intended int64 // µs: when the opening was due; latencies count from here
+	due      int64 // µs; waiting: when to dial; opening: when to give up; live: when to open the next stream (0: never)
 	liveAt   int64 // µs
-	heard    int64 // µs: the last byte
+	lastByte int64 // µs: when the last byte came
 	ackDue   int64 // µs; 0: nothing to ack
-	cutAt    int64 // µs: of a storm that it is not back from; 0: none
-	gone     int64 // µs: when its life ends by churn; 0: it does not
+	cutAt    int64 // µs: when a storm cut the stream, until the device is back; 0: it is back
+	gone     int64 // µs: when churn ends the stream; 0: never
 }
 
-// frame takes what is no push.
+// frame handles one frame of the server.
 func (d *Device) frame(f *protocol.ServerFrame) {
 	switch f.Kind {
 	case protocol.ServerHello:
@@ -96,10 +96,10 @@ func (d *Device) hello(h *protocol.Hello) {
 	now := d.sh.now
 	seq := int64(h.Seq)
 	if d.kind == pollKind && seq == 0 {
-		seq = -1 // it says nothing
+		seq = -1 // a poll's answer has no seq of its own
 	}
-	d.Opened(d.sh.cfg.Book, h.Resumed, d.resumes, seq)
-	d.interval, d.heard, d.silent = int32(h.HeartbeatMS), now, false
+	d.Opened(d.sh.cfg.Expected, h.Resumed, d.resumes, seq)
+	d.interval, d.lastByte, d.silent = int32(h.HeartbeatMS), now, false
 	if d.state != opening {
 		return // a poll that was not resumed
 	}
@@ -124,12 +124,12 @@ func (d *Device) push(p *push) {
 	if d.unacked++; d.ackDue == 0 {
 		d.ackDue = d.sh.now + d.sh.ackAfter(d.kind)
 	}
-	d.count(d.Pushed(d.sh.cfg.Book, p.seq, p.id, len(p.cursor) > 0), p)
+	d.count(d.Pushed(d.sh.cfg.Expected, p.seq, p.id, len(p.cursor) > 0), p)
 	if d.kind == pollKind && len(p.cursor) > 0 {
 		// The last push of an answer: the next poll is another stream, from this cursor on, whose hello is told only where it
 		// was not resumed. Its numbers go on, but what had been pushed to a poll that was just answered may be between.
 		d.Opening()
-		d.Opened(d.sh.cfg.Book, true, true, -1)
+		d.Opened(d.sh.cfg.Expected, true, true, -1)
 	}
 }
 
@@ -137,10 +137,10 @@ func (d *Device) count(a expect.Arrival, p *push) {
 	s := &d.sh.stats
 	s.Pushes++
 	switch a {
-	case expect.New:
+	case expect.First:
 		s.New++
-		d.sh.came(d, p)
-	case expect.Again:
+		d.sh.firstArrival(d, p)
+	case expect.Repeated:
 		s.Again++
 	case expect.Foreign:
 		s.Foreign++
@@ -149,7 +149,7 @@ func (d *Device) count(a expect.Arrival, p *push) {
 
 func (d *Device) beat(int64) { d.sh.stats.Beats++ }
 
-// goAway makes the device move on where the server asks for it. SPEC 2.12
+// goAway schedules the next stream within the time that the server gives. SPEC 2.12.6
 func (d *Device) goAway(g *protocol.GoAway) {
 	if d.onOld() {
 		return // superseded by the new one
@@ -160,39 +160,39 @@ func (d *Device) goAway(g *protocol.GoAway) {
 	}
 }
 
-// alive says that bytes came. SPEC 2.8
+// alive notes that bytes came. SPEC 2.8.2
 func (d *Device) alive() {
 	if d.onOld() {
 		return
 	}
-	gap := d.sh.now - d.heard
+	gap := d.sh.now - d.lastByte
 	if d.state == live && d.interval > 0 && gap > int64(d.interval)*500 {
 		d.sh.stats.Gap.Record(gap)
-		d.judge(gap)
+		d.checkSilence(gap)
 	}
-	d.heard, d.silent = d.sh.now, false
+	d.lastByte, d.silent = d.sh.now, false
 }
 
-// judge finds silences that break the contract, once each. What this process was late itself is not the server's.
-func (d *Device) judge(gap int64) {
+// checkSilence reports a silence that breaks SPEC 2.8.2, once. A delay of this process itself (lag) is not the server's.
+func (d *Device) checkSilence(gap int64) {
 	if d.silent || d.kind == pollKind || d.interval == 0 {
 		return
 	}
 	most := int64(d.interval)*1250 + d.sh.cfg.Slack.Microseconds() + d.sh.lag
 	if gap > most {
 		d.silent = true
-		d.sh.cfg.Book.Violate(expect.Heartbeat, d.User, d.Num, "", "silent for %v; the interval is %v",
+		d.sh.cfg.Expected.Violate(expect.Heartbeat, d.User, d.Num, "", "silent for %v; the interval is %v",
 			(time.Duration(gap) * time.Microsecond).Round(time.Millisecond), time.Duration(d.interval)*time.Millisecond)
 	}
 }
 
-// ended says that a stream, or its opening, has ended by itself.
-func (d *Device) ended(l line, err error) {
-	if d.old != nil && l == d.old.line {
+// ended handles a stream or an opening that this side did not end.
+func (d *Device) ended(c conn, err error) {
+	if d.old != nil && c == d.old.conn {
 		d.leave()
 		return
 	}
-	if d.line == nil || l != d.line {
+	if d.conn == nil || c != d.conn {
 		return
 	}
 	d.drop()
@@ -200,10 +200,10 @@ func (d *Device) ended(l line, err error) {
 	d.retry()
 }
 
-// drop lets go of the line.
+// drop gives up the connection.
 func (d *Device) drop() {
-	l := d.line
-	d.line = nil
+	c := d.conn
+	d.conn = nil
 	switch d.state {
 	case opening:
 		d.sh.opening--
@@ -211,15 +211,15 @@ func (d *Device) drop() {
 		d.sh.live--
 	}
 	d.unacked, d.ackDue, d.state = 0, 0, off
-	if l != nil {
-		l.cut()
+	if c != nil {
+		c.cut()
 	}
 }
 
-// settledAfter is how long a stream lives until its end is no failure. SPEC 2.13
+// settledAfter is how long a stream must live for the backoff to start anew. SPEC 2.13.2
 const settledAfter = 30e6 // µs
 
-// retry opens the next stream after a pause by SPEC 2.13.
+// retry schedules the next opening by the backoff of SPEC 2.13.1.
 func (d *Device) retry() {
 	if !d.want {
 		return
@@ -230,7 +230,7 @@ func (d *Device) retry() {
 	d.liveAt = 0
 	pause := rand.Int64N(int64(min(1<<min(d.fails, 10), 30)) * 1e6)
 	if d.cutAt != 0 {
-		pause /= 20 // of a storm, the way back is measured, not the pause
+		pause /= 20 // a storm measures how fast devices come back, not how long they wait
 	}
 	d.fails = min(d.fails+1, 30)
 	d.state, d.due = waiting, d.sh.now+pause

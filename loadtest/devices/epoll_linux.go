@@ -79,7 +79,7 @@ func (p *epoll) eventOf(l *light) *unix.EpollEvent {
 	return e
 }
 
-// forget takes l out of the set without closing it: nothing of it is heard any more.
+// forget takes l out of the set without closing it: nothing of it is lastByte any more.
 func (p *epoll) forget(l *light) {
 	_ = unix.EpollCtl(p.fd, unix.EPOLL_CTL_DEL, l.fd, nil)
 	p.lines[l.fd] = slot{}

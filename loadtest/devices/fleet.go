@@ -20,16 +20,16 @@ type Fleet struct {
 	client  *http.Client
 	cancel  context.CancelFunc
 	running sync.WaitGroup // shards and ackers
-	streams sync.WaitGroup // those that are not light
+	streams sync.WaitGroup // of wired streams
 }
 
-// New makes the devices; none has a stream.
+// New makes the devices. None has a stream yet.
 func New(cfg Config) (*Fleet, error) {
 	cfg.complete(runtime.GOMAXPROCS(0))
 	if err := cfg.validate(); err != nil {
 		return nil, err
 	}
-	places, err := cfg.places()
+	endpoints, err := cfg.endpoints()
 	if err != nil {
 		return nil, err
 	}
@@ -37,9 +37,9 @@ func New(cfg Config) (*Fleet, error) {
 	f := &Fleet{cfg: cfg, cancel: cancel}
 	acks := make(chan sseAck, acksQueued)
 	for range cfg.Shards {
-		s := &Shard{cfg: &f.cfg, places: places, acks: acks, ctx: ctx, streams: &f.streams}
+		s := &Shard{cfg: &f.cfg, endpoints: endpoints, acks: acks, ctx: ctx, streams: &f.streams}
 		f.shards = append(f.shards, s)
-		if !slices.ContainsFunc(places, func(p *place) bool { return p.light }) {
+		if !slices.ContainsFunc(endpoints, func(p *endpoint) bool { return p.light }) {
 			continue
 		}
 		if s.loop, err = newPoller(); err != nil {
@@ -110,8 +110,8 @@ func (f *Fleet) each(do func(s *Shard)) {
 	}
 }
 
-// Connect gives every device of a part, 1: all, that has none a stream: rate a second, 0: as fast as it goes. It does not wait,
-// and answers how many devices are to have one then, if none had before.
+// Connect opens a stream for each device of a part (1: all) that has none: rate a second, or as fast as it goes at 0. It does
+// not wait. It returns how many devices should have a stream then.
 func (f *Fleet) Connect(rate, part float64) (wanted int) {
 	f.each(func(s *Shard) {
 		s.pace = pace{rate: rate / float64(len(f.shards)), start: s.now}
@@ -127,7 +127,7 @@ func (f *Fleet) Connect(rate, part float64) (wanted int) {
 	return wanted
 }
 
-// Cut ends every stream at once, as a network does. back: they come back at once, and Back is measured from here.
+// Cut closes every stream at once, as a broken network does. With back, devices come back at once, and Back is measured from here.
 func (f *Fleet) Cut(back bool) {
 	at := now()
 	f.each(func(s *Shard) {
@@ -166,16 +166,16 @@ func (f *Fleet) Away() int {
 	return n
 }
 
-// Missing is how many messages have not come, of those that sent names for a user.
+// Missing is how many of the messages that sent returns for a user have not come.
 func (f *Fleet) Missing(sent func(user uint32) *expect.Lanes) int {
 	n := 0
-	f.devices(func(d *Device) { n += d.Device.Missing(f.cfg.Book, sent(d.User)) })
+	f.devices(func(d *Device) { n += d.Device.Missing(f.cfg.Expected, sent(d.User)) })
 	return n
 }
 
-// Settle notes what has not come as lost.
-func (f *Fleet) Settle(sent func(user uint32) *expect.Lanes) {
-	f.devices(func(d *Device) { d.Device.Settle(f.cfg.Book, sent(d.User)) })
+// ReportMissing reports what has not come as lost.
+func (f *Fleet) ReportMissing(sent func(user uint32) *expect.Lanes) {
+	f.devices(func(d *Device) { d.Device.ReportMissing(f.cfg.Expected, sent(d.User)) })
 }
 
 func (f *Fleet) devices(do func(d *Device)) {
@@ -188,7 +188,7 @@ func (f *Fleet) devices(do func(d *Device)) {
 	}
 }
 
-// Take answers what was seen since the last call; over asks for latencies over time from here, for about so long.
+// Take returns the statistics since the last call. over > 0 asks for latencies over time from here, for about that long.
 func (f *Fleet) Take(over time.Duration) *Stats {
 	all := new(Stats)
 	for _, s := range f.shards {
@@ -198,8 +198,8 @@ func (f *Fleet) Take(over time.Duration) *Stats {
 	return all
 }
 
-// Progress is how many devices have a stream, the pushes and unasked ends since the last Take, and what latencies there were
-// since the last Progress.
+// Progress returns how many devices have a stream, and the pushes and unexpected ends since the last Take. It adds the latencies
+// since the last Progress to recent.
 func (f *Fleet) Progress(recent *stats.Hist) (streams int, pushes, ends int64) {
 	for _, s := range f.shards {
 		s.mu.Lock()
@@ -223,7 +223,7 @@ func (f *Fleet) Close() {
 			d.cut()
 		}
 		s.closed = true
-		s.bury()
+		s.closeHalfOpen()
 	})
 	f.cancel()
 	f.streams.Wait()

@@ -7,7 +7,7 @@ import (
 	"ramen/protocol"
 )
 
-// open is what the device says of itself at its next opening.
+// open makes the parameters of the device's next opening.
 func (d *Device) open() (protocol.OpenFrame, error) {
 	o, err := d.identity()
 	o.Window, o.HeartbeatMS = uint32(d.sh.cfg.Window), uint32(d.sh.cfg.Heartbeat.Milliseconds())
@@ -19,9 +19,9 @@ func (d *Device) open() (protocol.OpenFrame, error) {
 	return o, err
 }
 
-// identity is who the device is.
+// identity makes the part of the parameters that says who the device is.
 func (d *Device) identity() (protocol.OpenFrame, error) {
-	run := d.sh.cfg.Book.Run
+	run := d.sh.cfg.Expected.Run
 	o := protocol.OpenFrame{User: protocol.UserID(expect.UserName(run, d.User)), Device: protocol.DeviceID(expect.DeviceName(d.Num))}
 	if d.sh.cfg.Token == nil {
 		return o, nil

@@ -9,27 +9,27 @@ import (
 	"ramen/protocol"
 )
 
-// light is a stream that is a descriptor in an epoll set, and these bytes. Its shard guards it.
+// light is a stream without a goroutine: a descriptor in an epoll set, and this struct. Guarded by its shard.
 type light struct {
 	d       *Device
 	fd      int
-	begun   bool   // the connection is there
-	headed  bool   // the head of the answer is behind
+	begun   bool   // the connection is established
+	headed  bool   // the head of the response was read
 	echo    bool   // a heartbeat is to be answered
-	writing bool   // epoll waits for room
-	deflate bool   // permessage-deflate was agreed on
-	packed  bool   // the message under way is compressed
-	rest    []byte // of what is incomplete
+	writing bool   // epoll waits until the socket takes more
+	deflate bool   // permessage-deflate was negotiated
+	packed  bool   // the current message is compressed
+	rest    []byte // an event or frame that is not complete
 	joined  []byte // fragments of one message
-	out     []byte // what the socket did not take
+	out     []byte // bytes that the socket did not take
 	chunks  *chunks
 }
 
 // dialLight opens a light stream. Called with mu held.
-func (s *Shard) dialLight(d *Device, at *place, o *protocol.OpenFrame) {
+func (s *Shard) dialLight(d *Device, at *endpoint, o *protocol.OpenFrame) {
 	l := &light{d: d, fd: -1, out: s.head(d.kind, at, o)}
-	d.line = l
-	if err := s.connect(l, &at.aim); err != nil {
+	d.conn = l
+	if err := s.connect(l, &at.addr); err != nil {
 		d.ended(l, fmt.Errorf("devices: connect: %w", err))
 	}
 }
@@ -43,7 +43,7 @@ func (l *light) cut() {
 	}
 }
 
-// send writes b, or keeps what the socket does not take.
+// send writes b, and keeps what the socket does not take.
 func (l *light) send(b []byte) {
 	l.out = append(l.out, b...)
 	if !l.writing {
@@ -63,7 +63,7 @@ func (l *light) flush() {
 		l.out = nil
 	}
 	if err != nil && !errors.Is(err, unix.EAGAIN) {
-		l.out = nil // the reader will hear of it
+		l.out = nil // the next read will fail, too
 	}
 	if want := len(l.out) > 0; want != l.writing && l.begun {
 		l.writing = want
@@ -71,7 +71,7 @@ func (l *light) flush() {
 	}
 }
 
-// ack acks everything that came.
+// ack acks every push so far.
 func (l *light) ack() {
 	var room [64]byte
 	l.send(appendFrame(nil, l.op(), ackFrame(l.d.kind, room[:0], l.d.seq)))
@@ -85,7 +85,7 @@ func (l *light) op() byte {
 	return opText
 }
 
-// readable takes what has come.
+// readable reads from the socket and handles what it read.
 func (l *light) readable(buf []byte) {
 	d := l.d
 	n, err := unix.Read(l.fd, buf)
@@ -111,10 +111,10 @@ func (l *light) readable(buf []byte) {
 	}
 }
 
-// reply sends what the read calls for, in one write.
+// reply sends the ack and the echo that the read calls for, in one write.
 func (l *light) reply() {
 	d := l.d
-	if d.line != l {
+	if d.conn != l {
 		l.replyOld()
 		return
 	}
@@ -152,7 +152,7 @@ func (l *light) replyOld() {
 	}
 }
 
-// take parses what has come, behind what was kept.
+// take parses b, behind the rest of the read before.
 func (l *light) take(b []byte) error {
 	l.d.from = l
 	if l.chunks != nil {

@@ -16,13 +16,13 @@ const testRun = "rt"
 
 // fresh is a device whose opening is under way, on a connection that is none.
 func fresh(k kind) *light {
-	cfg := &Config{Book: expect.NewBook(testRun), Mix: Mix{{k.transport(), 1}}}
+	cfg := &Config{Expected: expect.New(testRun), Mix: Mix{{k.transport(), 1}}}
 	cfg.complete(1)
 	s := &Shard{cfg: cfg, opening: 1, now: now()}
 	d := &Device{sh: s, kind: k, state: opening}
 	d.User = 7
 	l := &light{d: d, fd: -1}
-	d.line = l
+	d.conn = l
 	return l
 }
 
@@ -85,7 +85,7 @@ func (l *light) saw(t *testing.T, how string) {
 	if s.Opened != 1 || s.New != 3 || s.Beats != 1 || s.Ends["goaway drain"] != 1 || string(l.d.cursor) != "k3" || s.Latency.Count() != 3 {
 		t.Fatalf("%s: it saw %+v, cursor %q", how, s, l.d.cursor)
 	}
-	if list, _ := l.d.sh.cfg.Book.Take(); len(list) > 0 {
+	if list, _ := l.d.sh.cfg.Expected.Take(); len(list) > 0 {
 		t.Fatalf("%s: %v", how, list)
 	}
 	if len(l.rest) > 0 {
@@ -187,7 +187,7 @@ func FuzzTake(f *testing.F) {
 	f.Fuzz(func(t *testing.T, k uint8, b []byte, cut int) {
 		l := fresh(kind(k % 3))
 		cut = min(max(cut, 0), len(b))
-		if l.take(append([]byte(nil), b[:cut]...)) == nil && l.d.line != nil {
+		if l.take(append([]byte(nil), b[:cut]...)) == nil && l.d.conn != nil {
 			_ = l.take(append([]byte(nil), b[cut:]...))
 		}
 	})

@@ -15,7 +15,7 @@ func newPoller() (poller, error) { return nil, nil }
 
 type target struct{}
 
-func aimAt(string) (target, bool, error) { return target{}, false, nil }
+func resolve(string) (target, bool, error) { return target{}, false, nil }
 
 type light struct {
 	d      *Device
@@ -29,9 +29,9 @@ func (l *light) cut()        {}
 func (l *light) ack()        {}
 func (l *light) send([]byte) {}
 
-func (s *Shard) dialLight(*Device, *place, *protocol.OpenFrame) {}
+func (s *Shard) dialLight(*Device, *endpoint, *protocol.OpenFrame) {}
 
-type grave struct{}
+type halfOpenConn struct{}
 
-func (s *Shard) bury()             {}
+func (s *Shard) closeHalfOpen()    {}
 func (s *Shard) abandon(d *Device) { d.drop() }

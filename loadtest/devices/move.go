@@ -2,17 +2,17 @@ package devices
 
 import "ramen/loadtest/expect"
 
-// parted is a stream that a device reads on while its next one opens. SPEC 2.12
-type parted struct {
+// oldStream is a stream that the device keeps reading while its next one opens. SPEC 2.12.6
+type oldStream struct {
 	expect.Stream
-	line    line
+	conn    conn
 	seq     uint64
 	unacked bool
-	until   int64 // µs: when this side ends it
+	until   int64 // µs: when this side gives up on it
 }
 
-// partTime bounds how long both streams are read: a server ends the old one within its drain time, µs.
-const partTime = 30e6
+// oldStreamTime bounds how long both streams are read, in µs: a server ends the old one within its drain time.
+const oldStreamTime = 30e6
 
 // move begins d's next stream, and keeps the old one until the server ends it.
 func (d *Device) move() {
@@ -20,8 +20,8 @@ func (d *Device) move() {
 		d.drop()
 	} else {
 		d.leave()
-		d.old = &parted{Stream: d.Part(), line: d.line, seq: d.seq, until: d.sh.now + partTime}
-		d.line = nil
+		d.old = &oldStream{Stream: d.Part(), conn: d.conn, seq: d.seq, until: d.sh.now + oldStreamTime}
+		d.conn = nil
 		d.unacked, d.ackDue = 0, 0
 		d.sh.live--
 		d.sh.stats.Moved++
@@ -29,29 +29,29 @@ func (d *Device) move() {
 	d.state, d.due, d.intended = waiting, d.sh.now, d.sh.now
 }
 
-// leave lets go of the old stream.
+// leave closes the old stream.
 func (d *Device) leave() {
 	if o := d.old; o != nil {
 		d.old = nil
-		o.line.cut()
+		o.conn.cut()
 	}
 }
 
-// cut lets go of everything.
+// cut closes both streams.
 func (d *Device) cut() {
 	d.leave()
 	d.drop()
 }
 
-// has reports whether l is a stream of d's that is still read.
-func (d *Device) has(l line) bool {
-	return l != nil && (l == d.line || d.old != nil && l == d.old.line)
+// has reports whether c is a connection of d that is still read.
+func (d *Device) has(c conn) bool {
+	return c != nil && (c == d.conn || d.old != nil && c == d.old.conn)
 }
 
-// onOld reports whether what is being taken is of the old stream.
-func (d *Device) onOld() bool { return d.old != nil && d.from == d.old.line }
+// onOld reports whether the bytes being read are those of the old stream.
+func (d *Device) onOld() bool { return d.old != nil && d.from == d.old.conn }
 
-// pushOld takes a push of the old stream. Its cursor counts until the new stream has one.
+// pushOld handles a push on the old stream. Its cursor counts until the new stream has one.
 func (d *Device) pushOld(p *push) {
 	o := d.old
 	o.seq, o.unacked = p.seq, true
@@ -59,5 +59,5 @@ func (d *Device) pushOld(p *push) {
 	if keeps {
 		d.cursor = append(d.cursor[:0], p.cursor...)
 	}
-	d.count(d.PushedOn(d.sh.cfg.Book, &o.Stream, p.seq, p.id, keeps), p)
+	d.count(d.PushedOn(d.sh.cfg.Expected, &o.Stream, p.seq, p.id, keeps), p)
 }

@@ -9,7 +9,7 @@ import (
 	"ramen/protocol"
 )
 
-// push is what a device looks at of a push. It aliases what was read.
+// push is the part of a push that a device looks at. It aliases the read buffer.
 type push struct {
 	seq         uint64
 	id, cursor  []byte
@@ -17,7 +17,7 @@ type push struct {
 	redelivered bool
 }
 
-// sentAt is the intended time (µs) that package publisher puts at the begin of each payload; 0: it is none of its.
+// sentAt is the time (µs) at which the message was due, which package publisher puts at the start of each payload; 0: not one of its payloads.
 func sentAt(payload []byte) int64 {
 	rest, ok := bytes.CutPrefix(payload, []byte(`{"t":`))
 	if !ok && len(payload) != 16 { // the time alone
@@ -33,7 +33,7 @@ func sentAt(payload []byte) int64 {
 	return t
 }
 
-// protoPush reads a protobuf frame if it is a push; false: it is another, or malformed, for package protocol to tell.
+// protoPush reads a protobuf frame if it is a push. False: it is another frame or malformed, and package protocol decides which.
 func protoPush(b []byte, p *push) bool {
 	number, kind, n := protowire.ConsumeTag(b)
 	if n < 0 || number != 2 || kind != protowire.BytesType {
@@ -67,7 +67,7 @@ func protoPush(b []byte, p *push) bool {
 	})
 }
 
-// fields walks over a message's fields; those that are neither varints nor lengths have no value here.
+// fields walks over a message's fields; only varints and length-delimited fields have a value here.
 func fields(b []byte, each func(protowire.Number, uint64, []byte) bool) bool {
 	for len(b) > 0 {
 		number, kind, n := protowire.ConsumeTag(b)
@@ -94,8 +94,8 @@ func fields(b []byte, each func(protowire.Number, uint64, []byte) bool) bool {
 	return true
 }
 
-// jsonPush reads the object of a push: only as far as a device needs it. Names and ids are taken to have no escapes, as
-// those of package publisher.
+// jsonPush reads the members of a push that a device needs. It assumes names and ids without escapes, as those of package
+// publisher are.
 func jsonPush(b []byte, p *push) bool {
 	*p = push{}
 	return members(b, func(name, value []byte) {
@@ -121,7 +121,7 @@ func unquoted(b []byte) []byte {
 	return b[1 : len(b)-1]
 }
 
-// of is what a decoded push is to a device.
+// of converts a decoded push.
 func of(f *protocol.Push) push {
 	return push{seq: uint64(f.Seq), id: []byte(f.Message.ID), cursor: []byte(f.Cursor), payload: f.Message.Payload, redelivered: f.Redelivered}
 }

@@ -10,7 +10,7 @@ import (
 )
 
 // head is the request that opens a light stream.
-func (s *Shard) head(k kind, at *place, o *protocol.OpenFrame) []byte {
+func (s *Shard) head(k kind, at *endpoint, o *protocol.OpenFrame) []byte {
 	path := "/ramen/receive?"
 	if k != sseKind {
 		path = "/ramen/ws?"

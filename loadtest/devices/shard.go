@@ -9,34 +9,34 @@ import (
 	"ramen/protocol"
 )
 
-// sweepEvery is how often devices are looked at for what is due.
+// sweepEvery is how often devices are checked for deadlines.
 const sweepEvery = 100 * time.Millisecond
 
 // Shard is some of a process's devices, and the goroutine that serves them.
 type Shard struct {
 	// immutable
-	cfg     *Config
-	places  []*place
-	loop    poller // nil: no light streams here
-	acks    chan<- sseAck
-	ctx     context.Context // ends with the fleet
-	streams *sync.WaitGroup // of those that are not light
+	cfg       *Config
+	endpoints []*endpoint
+	loop      poller // nil: no light streams here
+	acks      chan<- sseAck
+	ctx       context.Context // ends with the fleet
+	streams   *sync.WaitGroup // of those that are not light
 
-	mu      sync.Mutex
-	devices []*Device  // immutable once running, each guarded by mu
-	queue   []*Device  // guarded by mu: in the order in which they dial
-	pace    pace       // guarded by mu
-	opening int        // guarded by mu
-	live    int        // guarded by mu
-	stats   Stats      // guarded by mu
-	recent  stats.Hist // guarded by mu: latencies since the last Progress, where somebody looks
-	churn   *Churn     // guarded by mu; nil: devices stay
-	now     int64      // guarded by mu: µs, of the event under way
-	lag     int64      // guarded by mu: µs by which this process was late of late
-	swept   int64      // guarded by mu: µs
-	closed  bool       // guarded by mu
-	graves  []grave    // guarded by mu: half-open connections, until their time
-	sources uint32     // guarded by mu: counts dials, for source addresses
+	mu       sync.Mutex
+	devices  []*Device      // immutable once running, each guarded by mu
+	queue    []*Device      // guarded by mu: in the order in which they dial
+	pace     pace           // guarded by mu
+	opening  int            // guarded by mu
+	live     int            // guarded by mu
+	stats    Stats          // guarded by mu
+	recent   stats.Hist     // guarded by mu: latencies since the last Progress, where Watched
+	churn    *Churn         // guarded by mu; nil: devices stay
+	now      int64          // guarded by mu: µs, of the event under way
+	lag      int64          // guarded by mu: µs by which this process was late recently
+	swept    int64          // guarded by mu: µs
+	closed   bool           // guarded by mu
+	halfOpen []halfOpenConn // guarded by mu: half-open connections, until they are closed
+	sources  uint32         // guarded by mu: counts dials, for source addresses
 
 	inflater inflater // guarded by mu
 }
@@ -48,7 +48,7 @@ type pace struct {
 	count int64   // since start
 }
 
-// enqueue gives d its turn to dial. Called with mu held.
+// enqueue puts d into the queue of those that dial. Called with mu held.
 func (s *Shard) enqueue(d *Device) {
 	d.state = queued
 	if d.intended == 0 {
@@ -57,7 +57,7 @@ func (s *Shard) enqueue(d *Device) {
 	s.queue = append(s.queue, d)
 }
 
-// dialMore dials those whose turn has come. Called with mu held.
+// dialMore dials the devices whose turn has come. Called with mu held.
 func (s *Shard) dialMore() {
 	for len(s.queue) > 0 && s.opening < s.cfg.Opening && !s.closed {
 		d := s.queue[0]
@@ -88,11 +88,11 @@ func (s *Shard) dial(d *Device) {
 	d.state, d.due, d.unacked, d.ackDue = opening, s.now+s.cfg.Timeout.Microseconds(), 0, 0
 	s.opening++
 	if err != nil {
-		d.line = &noLine{}
-		d.ended(d.line, err)
+		d.conn = &failedConn{}
+		d.ended(d.conn, err)
 		return
 	}
-	at := s.place(d)
+	at := s.nextEndpoint(d)
 	if at.light && d.kind <= sseKind {
 		s.dialLight(d, at, &o)
 		return
@@ -100,11 +100,11 @@ func (s *Shard) dial(d *Device) {
 	s.dialWired(d, at, &o)
 }
 
-type noLine struct{ _ byte }
+type failedConn struct{ _ byte }
 
-func (*noLine) cut() {}
+func (*failedConn) cut() {}
 
-// late notices that this process was late, before what it finds is judged by the time. Called with mu held.
+// late notes how late this process is, before silences are checked. Called with mu held.
 func (s *Shard) late() bool {
 	late := s.now - s.swept - 2*sweepEvery.Microseconds()
 	if s.swept == 0 || late <= s.lag {
@@ -114,7 +114,7 @@ func (s *Shard) late() bool {
 	return true
 }
 
-// tick does what time brings. Called with mu held.
+// tick does what is due. Called with mu held.
 func (s *Shard) tick() {
 	if s.closed {
 		return
@@ -124,18 +124,18 @@ func (s *Shard) tick() {
 		return
 	}
 	if !s.late() {
-		s.lag -= s.lag / 64 // forgotten within about 10 s
+		s.lag -= s.lag / 64 // decays within about 10 s
 	}
 	s.swept = s.now
 	for _, d := range s.devices {
 		d.sweep(s.now)
 	}
-	s.bury()
+	s.closeHalfOpen()
 	s.dialMore()
 }
 
-// came takes a message that came for the first time. Called with mu held.
-func (s *Shard) came(d *Device, p *push) {
+// firstArrival records a message that came for the first time. Called with mu held.
+func (s *Shard) firstArrival(d *Device, p *push) {
 	if t := sentAt(p.payload); t > 0 {
 		late := s.now - t
 		s.stats.Latency.Record(late)
@@ -152,7 +152,7 @@ func (s *Shard) came(d *Device, p *push) {
 	}
 }
 
-// reopened is told of each hello. Called with mu held.
+// reopened is called at each hello. Called with mu held.
 func (s *Shard) reopened(d *Device) {
 	d.intended = 0
 	if s.churn != nil {
@@ -179,7 +179,7 @@ func (s *Shard) halfWindow(k kind) int {
 
 // ackDue acks. Called with mu held.
 func (s *Shard) ackDue(d *Device) {
-	switch l := d.line.(type) {
+	switch l := d.conn.(type) {
 	case *light:
 		if d.kind == sseKind {
 			s.ackSSE(d)
@@ -196,7 +196,7 @@ func (s *Shard) acked(d *Device) {
 	d.unacked, d.ackDue = 0, 0
 }
 
-// take answers the statistics so far and begins new ones; over asks for windows of about that time.
+// take returns the statistics so far and starts new ones. over > 0 asks for latencies over time, for about that long.
 func (s *Shard) take(over time.Duration) Stats {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -5,22 +5,22 @@ import "ramen/loadtest/stats"
 // Stats is what devices have seen since the last Take.
 type Stats struct {
 	Opened  int64 `json:"opened"`  // hellos
-	Beats   int64 `json:"beats"`   // heartbeats; over transports that are not light only those that are frames
+	Beats   int64 `json:"beats"`   // heartbeats; on wired SSE streams they are not counted
 	Pushes  int64 `json:"pushes"`  // all of them
 	New     int64 `json:"new"`     // that came for the first time
 	Again   int64 `json:"again"`   // that came before
-	Foreign int64 `json:"foreign"` // that no publisher of this run sent
+	Foreign int64 `json:"foreign"` // from no publisher of this run
 	Acks    int64 `json:"acks"`
-	Moved   int64 `json:"moved"` // next streams that were opened beside the old one, at a goaway's wish
-	Bytes   int64 `json:"bytes"` // read, light streams alone
+	Moved   int64 `json:"moved"` // streams opened beside the old one because of a goaway
+	Bytes   int64 `json:"bytes"` // read on light streams
 
-	Ends map[string]int64 `json:"ends"` // streams and openings that ended unasked, by why
+	Ends map[string]int64 `json:"ends"` // streams and openings that ended unexpectedly, by cause
 
 	Open    stats.Hist     `json:"open"`    // from when an opening was due to its hello
-	Latency stats.Hist     `json:"latency"` // from when a message was to be published to its push
+	Latency stats.Hist     `json:"latency"` // from when a message was due to its push
 	Gap     stats.Hist     `json:"gap"`     // between bytes, where over half a heartbeat's interval
 	Back    stats.Hist     `json:"back"`    // from a cut to a live stream with a message
-	Turn    stats.Hist     `json:"turn"`    // what this side took to serve what had come: as long may what comes meanwhile wait
+	Turn    stats.Hist     `json:"turn"`    // how long one turn of the event loop took: what comes meanwhile waits as long
 	Over    *stats.Windows `json:"over"`    // Latency over time; nil: not asked for
 }
 

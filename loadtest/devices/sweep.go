@@ -1,6 +1,6 @@
 package devices
 
-// sweep does what has become due.
+// sweep checks the device's deadlines.
 func (d *Device) sweep(now int64) {
 	if d.old != nil && d.old.until <= now {
 		d.leave()
@@ -12,7 +12,7 @@ func (d *Device) sweep(now int64) {
 		}
 	case opening:
 		if d.due <= now {
-			d.ended(d.line, errTimeout)
+			d.ended(d.conn, errTimeout)
 		}
 	case live:
 		d.sweepLive(now)
@@ -21,11 +21,11 @@ func (d *Device) sweep(now int64) {
 }
 
 func (d *Device) sweepLive(now int64) {
-	silence := now - d.heard
-	d.judge(silence)
+	silence := now - d.lastByte
+	d.checkSilence(silence)
 	switch {
 	case d.interval > 0 && d.kind != pollKind && silence > int64(d.interval)*1750+d.sh.lag:
-		d.ended(d.line, errSilent)
+		d.ended(d.conn, errSilent)
 	case d.due > 0 && d.due <= now:
 		d.move()
 	case d.gone > 0 && d.gone <= now:

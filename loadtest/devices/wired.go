@@ -7,17 +7,17 @@ import (
 	"ramen/protocol"
 )
 
-// wired is a stream over the Go client's wire code, with a goroutine.
+// wired is a stream over the Go client's package wire, with a goroutine.
 type wired struct {
 	cancel context.CancelFunc
-	conn   wire.Conn // guarded by the shard; nil: not there yet
+	conn   wire.Conn // guarded by the shard; nil: not connected yet
 }
 
 // dialWired opens such a stream. Called with mu held.
-func (s *Shard) dialWired(d *Device, at *place, o *protocol.OpenFrame) {
+func (s *Shard) dialWired(d *Device, at *endpoint, o *protocol.OpenFrame) {
 	ctx, cancel := context.WithCancel(s.ctx)
 	w := &wired{cancel: cancel}
-	d.line = w
+	d.conn = w
 	kind, open := d.kind, *o
 	s.streams.Go(func() {
 		defer cancel()
@@ -31,7 +31,7 @@ func (s *Shard) dialWired(d *Device, at *place, o *protocol.OpenFrame) {
 
 func (w *wired) cut() { w.cancel() }
 
-func (w *wired) run(ctx context.Context, d *Device, at *place, k kind, o *protocol.OpenFrame) error {
+func (w *wired) run(ctx context.Context, d *Device, at *endpoint, k kind, o *protocol.OpenFrame) error {
 	s := d.sh
 	opening, cancel := context.WithTimeout(ctx, s.cfg.Timeout)
 	defer cancel()
@@ -66,7 +66,7 @@ func (w *wired) run(ctx context.Context, d *Device, at *place, k kind, o *protoc
 	}
 }
 
-// take hands a frame to the device, and answers it.
+// take hands a frame to the device, and sends the echo or ack that it calls for.
 func (w *wired) take(ctx context.Context, d *Device, k kind, f *protocol.ServerFrame) error {
 	s := d.sh
 	s.mu.Lock()
@@ -77,7 +77,7 @@ func (w *wired) take(ctx context.Context, d *Device, k kind, f *protocol.ServerF
 	}
 	d.from = w
 	d.frame(f)
-	acks := d.line == w && d.ackDue > 0 && (k != sseKind || int(d.unacked) >= s.halfWindow(k))
+	acks := d.conn == w && d.ackDue > 0 && (k != sseKind || int(d.unacked) >= s.halfWindow(k))
 	seq, cursor := d.seq, ""
 	if acks {
 		cursor = string(d.cursor)
@@ -91,17 +91,17 @@ func (w *wired) take(ctx context.Context, d *Device, k kind, f *protocol.ServerF
 		return nil
 	}
 	if k == pollKind && f.Push.Cursor == "" {
-		return nil // of an answer the last push alone has a cursor
+		return nil // only the last push of an answer has a cursor
 	}
 	return w.conn.Ack(ctx, protocol.Seq(seq), cursor)
 }
 
-// wake acks for a stream that reads nothing. Called with mu held.
+// wake acks on a stream that has nothing to read. Called with mu held.
 func (w *wired) wake(d *Device) {
 	if w.conn == nil || len(d.cursor) == 0 {
 		return
 	}
 	s, conn, seq, cursor := d.sh, w.conn, protocol.Seq(d.seq), string(d.cursor)
 	s.acked(d)
-	s.streams.Go(func() { _ = conn.Ack(s.ctx, seq, cursor) }) // one that failed is made good by the next
+	s.streams.Go(func() { _ = conn.Ack(s.ctx, seq, cursor) }) // after one that failed, the next ack covers it
 }

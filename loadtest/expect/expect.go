@@ -41,64 +41,62 @@ func (v Violation) String() string {
 // keptViolations bounds the list; more are counted.
 const keptViolations = 200
 
-// Book is what one process expects of a server.
-type Book struct {
-	Run string // immutable: the begin of every id and user
+// Expectations is what one process expects of a server, and which promises were not kept.
+type Expectations struct {
+	Run string // immutable: prefix of every id and user
 
 	mu         sync.Mutex
 	exceptions map[Name]Exception // guarded by mu
 	violations []Violation        // guarded by mu
 	counts     map[Kind]int64     // guarded by mu
-	violated   int64              // guarded by mu: all of them, taken or not
+	violated   int64              // guarded by mu: since the start
 }
 
-// Exception is what keeps a message from being demanded like any other.
+// Exception says why a message need not come, or need not come in order.
 type Exception uint8
 
-// A refused message must not come; an unknown one may, whenever; one that was tried again must, but nobody knows with which
-// of its publishes, and so not in which order.
 const (
-	Refused Exception = iota + 1
-	Unknown
-	Retried
+	Refused Exception = iota + 1 // the server refused it: it must not come
+	Unknown                      // no answer came: it may come, at any time
+	Retried                      // it was published again under its id: it must come, in any order
 )
 
-// NewBook makes an empty book.
-func NewBook(run string) *Book {
-	return &Book{Run: run, exceptions: make(map[Name]Exception), counts: make(map[Kind]int64)}
+// New expects nothing yet.
+func New(run string) *Expectations {
+	return &Expectations{Run: run, exceptions: make(map[Name]Exception), counts: make(map[Kind]int64)}
 }
 
-// Except notes a message that was not plainly accepted.
-func (b *Book) Except(m Name, e Exception) {
+// Except notes an exception.
+func (b *Expectations) Except(m Name, e Exception) {
 	b.mu.Lock()
 	b.exceptions[m] = e
 	b.mu.Unlock()
 }
 
-// Excepted is how many messages were not plainly accepted.
-func (b *Book) Excepted() int {
+// Excepted is the number of exceptions.
+func (b *Expectations) Excepted() int {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return len(b.exceptions)
 }
 
-// mayMiss reports whether nobody may demand m.
-func (b *Book) mayMiss(m Name) bool {
+// mayMiss reports whether m need not come.
+func (b *Expectations) mayMiss(m Name) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	e := b.exceptions[m]
 	return e == Refused || e == Unknown
 }
 
-// mayBeLate reports whether m may come behind later ones.
-func (b *Book) mayBeLate(m Name) bool {
+// mayBeLate reports whether m may come after later ones.
+func (b *Expectations) mayBeLate(m Name) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.exceptions[m] != 0
 }
 
-// Violate notes a promise that was not kept.
-func (b *Book) Violate(k Kind, user uint32, device uint8, id, format string, args ...any) {
+// Violate reports a promise that was not kept.
+func (b *Expectations) Violate(k Kind, user uint32, device uint8, id, format string, args ...any) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.counts[k]++
@@ -108,15 +106,15 @@ func (b *Book) Violate(k Kind, user uint32, device uint8, id, format string, arg
 	}
 }
 
-// Violated is how many promises were not kept since the start.
-func (b *Book) Violated() int64 {
+// Violated is the number of violations since the start.
+func (b *Expectations) Violated() int64 {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.violated
 }
 
-// Take answers the violations since the last call: the first ones, and how many of each kind there were.
-func (b *Book) Take() ([]Violation, map[Kind]int64) {
+// Take returns the violations since the last call: the first of them, and the number of each kind.
+func (b *Expectations) Take() ([]Violation, map[Kind]int64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	list, counts := slices.Clone(b.violations), b.counts
@@ -124,4 +122,4 @@ func (b *Book) Take() ([]Violation, map[Kind]int64) {
 	return list, counts
 }
 
-func (b *Book) id(m Name) string { return string(AppendID(nil, b.Run, m)) }
+func (b *Expectations) id(m Name) string { return string(AppendID(nil, b.Run, m)) }

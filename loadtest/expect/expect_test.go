@@ -31,17 +31,17 @@ func FuzzParseID(f *testing.F) {
 }
 
 // step is one thing that happens to a device.
-type step func(d *Device, b *Book)
+type step func(d *Device, b *Expectations)
 
 func opens(resumed, cursor bool, seq int64) step {
-	return func(d *Device, b *Book) {
+	return func(d *Device, b *Expectations) {
 		d.Opening()
 		d.Opened(b, resumed, cursor, seq)
 	}
 }
 
 func pushes(seq uint64, lane uint8, n uint32) step {
-	return func(d *Device, b *Book) { d.Pushed(b, seq, id(lane, n), true) }
+	return func(d *Device, b *Expectations) { d.Pushed(b, seq, id(lane, n), true) }
 }
 
 func TestEachBrokenPromiseIsFoundAndNothingElse(t *testing.T) {
@@ -64,14 +64,14 @@ func TestEachBrokenPromiseIsFoundAndNothingElse(t *testing.T) {
 		{"cursor not honoured", []step{opens(false, false, 0), pushes(1, 1, 1), opens(false, true, 0)}, Lanes{0, 1, 0}, map[Kind]int64{Resume: 1}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			b, d := NewBook(run), &Device{User: 7}
+			b, d := New(run), &Device{User: 7}
 			for _, s := range c.steps {
 				s(d, b)
 			}
 			if got, want := int64(d.Missing(b, &c.sent)), c.want[Lost]; got != want {
 				t.Errorf("%d are missing, not %d", got, want)
 			}
-			d.Settle(b, &c.sent)
+			d.ReportMissing(b, &c.sent)
 			list, counts := b.Take()
 			for _, k := range []Kind{Lost, Order, Duplicate, Seq, Heartbeat, Resume, Content} {
 				if counts[k] != c.want[k] {
@@ -83,21 +83,21 @@ func TestEachBrokenPromiseIsFoundAndNothingElse(t *testing.T) {
 }
 
 func TestRefusedAndUnknownMayBeMissing(t *testing.T) {
-	b, d := NewBook(run), &Device{User: 7}
+	b, d := New(run), &Device{User: 7}
 	b.Except(Name{7, 1, 1}, Refused)
 	b.Except(Name{7, 1, 3}, Unknown)
 	d.Opened(b, false, false, 0)
 	d.Pushed(b, 1, id(1, 2), true)
 	d.Pushed(b, 2, id(1, 4), true)
 	d.Pushed(b, 3, id(1, 3), true) // the unknown one, late
-	d.Settle(b, &Lanes{0, 4, 0})
+	d.ReportMissing(b, &Lanes{0, 4, 0})
 	if list, _ := b.Take(); len(list) > 0 {
 		t.Error(list)
 	}
 }
 
 func TestRetriedMustComeInWhateverOrder(t *testing.T) {
-	b, d := NewBook(run), &Device{User: 7}
+	b, d := New(run), &Device{User: 7}
 	b.Except(Name{7, 1, 1}, Retried)
 	d.Opening()
 	d.Opened(b, false, false, 0)
@@ -106,7 +106,7 @@ func TestRetriedMustComeInWhateverOrder(t *testing.T) {
 		t.Errorf("%d are missing, not 1", n)
 	}
 	d.Pushed(b, 2, id(1, 1), true)
-	d.Settle(b, &Lanes{0, 2, 0})
+	d.ReportMissing(b, &Lanes{0, 2, 0})
 	if list, _ := b.Take(); len(list) > 0 {
 		t.Error(list)
 	}
@@ -115,7 +115,7 @@ func TestRetriedMustComeInWhateverOrder(t *testing.T) {
 // TestTwoStreamsOfAMoveAreJudgedApart reads an old stream while the next one opens, which brings again what its cursor did
 // not cover: that is no violation, but what the old one brings twice is.
 func TestTwoStreamsOfAMoveAreJudgedApart(t *testing.T) {
-	b, d := NewBook(run), &Device{User: 7}
+	b, d := New(run), &Device{User: 7}
 	d.Opening()
 	d.Opened(b, false, false, 0)
 	d.Pushed(b, 1, id(1, 1), true)
@@ -139,14 +139,14 @@ func TestTwoStreamsOfAMoveAreJudgedApart(t *testing.T) {
 }
 
 func TestViolationsNameUserDeviceAndID(t *testing.T) {
-	b, d := NewBook(run), &Device{User: 7, Num: 2}
-	d.Settle(b, &Lanes{0, 0, 1})
+	b, d := New(run), &Device{User: 7, Num: 2}
+	d.ReportMissing(b, &Lanes{0, 0, 1})
 	list, _ := b.Take()
 	if want := "lost: user r1-u7 device d2 id r1-7-21: it was accepted, and never came"; len(list) != 1 || list[0].String() != want {
 		t.Errorf("%v, not %q", list, want)
 	}
 	for range keptViolations + 10 {
-		d.Settle(b, &Lanes{1, 0, 0})
+		d.ReportMissing(b, &Lanes{1, 0, 0})
 	}
 	if list, counts := b.Take(); len(list) != keptViolations || counts[Lost] != keptViolations+10 {
 		t.Errorf("%d kept, %d counted", len(list), counts[Lost])

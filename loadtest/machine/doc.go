@@ -1,7 +1,7 @@
-// Package machine is what the machine gives a load test: descriptors, processors to bind to, and a server process of its own.
+// Package machine has what a load test needs of its machine: descriptors, processors, ports, and a server process of its own.
 //
 //  1. A process is bound before it starts, so that all its threads are, and Go's GOMAXPROCS follows.
-//  2. A server that was started is ended, and its data removed, on every way out.
+//  2. A server that was started is always ended, and its data removed.
 //
-// Goroutines: two a server: one reads what it says, one keeps the thread that it was started from.
+// Goroutines: two a server: one reads its output, one keeps the thread that it was started from.
 package machine

@@ -32,7 +32,7 @@ type ServerConfig struct {
 	Processors []int    // that it is bound to
 	Auth       bool     // devices show tokens, backends a key; else development
 	TLS        bool     // devices' ports speak it, with a certificate of our own
-	Floor      bool     // a floor (package baseline) instead of RAMEN: it has no data, and nothing else of this
+	Floor      bool     // start the baseline server instead of RAMEN: it has no data, and ignores the other fields
 	Args       []string // more flags of ramen serve
 	Env        []string // more variables, NAME=VALUE
 

@@ -8,7 +8,7 @@ import (
 	"net"
 )
 
-// bare is the connection to a floor's publish port: each PublishRequest and PublishResponse behind its length, four bytes,
+// bare is the connection to the baseline server's publish port: each PublishRequest and PublishResponse behind its length, four bytes,
 // the most significant first.
 type bare struct {
 	conn net.Conn
@@ -20,7 +20,7 @@ func newBare(cfg *Config) *stream {
 	open := func(ctx context.Context) (pipe, error) {
 		conn, err := new(net.Dialer).DialContext(ctx, "tcp", cfg.Bare)
 		if err != nil {
-			return nil, fmt.Errorf("publisher: publish to a floor: %w", err)
+			return nil, fmt.Errorf("publisher: publish to the baseline server: %w", err)
 		}
 		context.AfterFunc(ctx, func() { _ = conn.Close() })
 		return &bare{conn: conn}, nil
@@ -43,7 +43,7 @@ func (b *bare) RecvMsg(m any) error {
 	}
 	n := binary.BigEndian.Uint32(size[:])
 	if n > maxRequest {
-		return fmt.Errorf("publisher: publish to a floor: an answer of %d bytes", n)
+		return fmt.Errorf("publisher: publish to the baseline server: an answer of %d bytes", n)
 	}
 	in := make([]byte, n)
 	_, err := io.ReadFull(b.conn, in)

@@ -44,7 +44,7 @@ func (p *poster) post(ctx context.Context, b *batch) ([]result, error) {
 	text := p.cfg.filling
 	for i, m := range b.names {
 		list[i] = protocol.Publish{
-			User: expect.UserName(p.cfg.Book.Run, m.User), ID: string(expect.AppendID(nil, p.cfg.Book.Run, m)), Type: "load",
+			User: expect.UserName(p.cfg.Expected.Run, m.User), ID: string(expect.AppendID(nil, p.cfg.Expected.Run, m)), Type: "load",
 			Priority: protocol.LanePriority(int(m.Lane)), Payload: appendPayload(nil, b.due[i], text), TTLMS: p.cfg.TTL.Milliseconds(),
 		}
 	}

@@ -16,8 +16,8 @@ func request(cfg *Config, batch *batch) []byte {
 	var one, room []byte
 	for i, m := range batch.names {
 		one = one[:0]
-		one = field(one, 1, []byte(expect.UserName(cfg.Book.Run, m.User)))
-		room = expect.AppendID(room[:0], cfg.Book.Run, m)
+		one = field(one, 1, []byte(expect.UserName(cfg.Expected.Run, m.User)))
+		room = expect.AppendID(room[:0], cfg.Expected.Run, m)
 		one = field(one, 3, room)
 		one = field(one, 4, []byte("load"))
 		one = protowire.AppendVarint(protowire.AppendTag(one, 5, protowire.VarintType), uint64(m.Lane)+1)

@@ -31,7 +31,7 @@ func batchOf(n int) *batch {
 }
 
 func TestRequestIsWhatGeneratedCodeReads(t *testing.T) {
-	cfg := Config{Book: expect.NewBook(testRun), Payload: 256, TTL: time.Minute, filling: filling(256)}
+	cfg := Config{Expected: expect.New(testRun), Payload: 256, TTL: time.Minute, filling: filling(256)}
 	var got ramenpb.PublishRequest
 	if err := proto.Unmarshal(request(&cfg, batchOf(5)), &got); err != nil {
 		t.Fatal(err)
@@ -112,8 +112,8 @@ func newBackend(t *testing.T, delay time.Duration, full bool) *backend {
 	return b
 }
 
-func newFeed(t *testing.T, b *backend) *Feed {
-	f, err := New(Config{URL: b.URL, Book: expect.NewBook(testRun), Users: [2]uint32{3, 13}, Lanes: [3]int{1, 1, 0}})
+func newPublisher(t *testing.T, b *backend) *Publisher {
+	f, err := New(Config{URL: b.URL, Expected: expect.New(testRun), Users: [2]uint32{3, 13}, Lanes: [3]int{1, 1, 0}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -122,7 +122,7 @@ func newFeed(t *testing.T, b *backend) *Feed {
 }
 
 func TestEveryUserGetsItsTurn(t *testing.T) {
-	f := newFeed(t, newBackend(t, 0, false))
+	f := newPublisher(t, newBackend(t, 0, false))
 	stats, err := f.Each(t.Context(), 4)
 	if err != nil || stats.Accepted != 40 || stats.Due != 40 {
 		t.Fatalf("%+v, %v", stats, err)
@@ -136,7 +136,7 @@ func TestEveryUserGetsItsTurn(t *testing.T) {
 
 // TestSlowServerDoesNotHideItsDelay is open loop: what a server holds up counts from when it was due.
 func TestSlowServerDoesNotHideItsDelay(t *testing.T) {
-	f := newFeed(t, newBackend(t, 100*time.Millisecond, false))
+	f := newPublisher(t, newBackend(t, 100*time.Millisecond, false))
 	stats, err := f.Run(t.Context(), 1000, 300*time.Millisecond)
 	if err != nil || stats.Accepted != 300 {
 		t.Fatalf("%+v, %v", stats, err)
@@ -150,7 +150,7 @@ func TestSlowServerDoesNotHideItsDelay(t *testing.T) {
 func TestUnansweredIsTriedAgainWithTheSameID(t *testing.T) {
 	b := newBackend(t, 0, false)
 	b.breaks = true
-	f := newFeed(t, b)
+	f := newPublisher(t, b)
 	stats, err := f.Each(t.Context(), 200)
 	if err != nil || stats.Accepted != 2000 || stats.Unknown != 0 || stats.Retried == 0 {
 		t.Fatalf("%+v, %v", stats, err)
@@ -171,37 +171,37 @@ func TestPayloadOfATimeAlone(t *testing.T) {
 }
 
 func TestRefusalsAreExpectedOfNobody(t *testing.T) {
-	f := newFeed(t, newBackend(t, 0, true))
+	f := newPublisher(t, newBackend(t, 0, true))
 	stats, err := f.Each(t.Context(), 4)
-	if err != nil || stats.Accepted != 20 || stats.Refused["resource_exhausted"] != 20 || f.cfg.Book.Excepted() != 20 {
-		t.Errorf("%+v, %d excepted, %v", stats, f.cfg.Book.Excepted(), err)
+	if err != nil || stats.Accepted != 20 || stats.Refused["resource_exhausted"] != 20 || f.cfg.Expected.Excepted() != 20 {
+		t.Errorf("%+v, %d excepted, %v", stats, f.cfg.Expected.Excepted(), err)
 	}
 }
 
 func TestNoAnswerIsUnknown(t *testing.T) {
 	for _, cfg := range []Config{{URL: "http://127.0.0.1:1"}, {GRPC: "127.0.0.1:1"}} {
 		cfg.Retry = 300 * time.Millisecond
-		cfg.Book, cfg.Users = expect.NewBook(testRun), [2]uint32{0, 4}
+		cfg.Expected, cfg.Users = expect.New(testRun), [2]uint32{0, 4}
 		f, err := New(cfg)
 		if err != nil {
 			t.Fatal(err)
 		}
 		stats, err := f.Each(t.Context(), 1)
 		f.Close()
-		if err != nil || stats.Unknown != 4 || stats.Retried == 0 || cfg.Book.Excepted() != 4 {
+		if err != nil || stats.Unknown != 4 || stats.Retried == 0 || cfg.Expected.Excepted() != 4 {
 			t.Errorf("%+v, %v", stats, err)
 		}
 	}
 }
 
 func TestConfigSaysWhatIsWrong(t *testing.T) {
-	book := expect.NewBook(testRun)
+	expected := expect.New(testRun)
 	for _, cfg := range []Config{
-		{Book: book, Users: [2]uint32{0, 1}},
-		{Book: book, Users: [2]uint32{0, 1}, URL: "http://h", Payload: 5},
-		{Book: book, Users: [2]uint32{0, 1}, URL: "http://h", Payload: 20},
-		{Book: book, Users: [2]uint32{0, 1}, URL: "http://h", Batch: 1001},
-		{Book: book, Users: [2]uint32{1, 1}, URL: "http://h"},
+		{Expected: expected, Users: [2]uint32{0, 1}},
+		{Expected: expected, Users: [2]uint32{0, 1}, URL: "http://h", Payload: 5},
+		{Expected: expected, Users: [2]uint32{0, 1}, URL: "http://h", Payload: 20},
+		{Expected: expected, Users: [2]uint32{0, 1}, URL: "http://h", Batch: 1001},
+		{Expected: expected, Users: [2]uint32{1, 1}, URL: "http://h"},
 	} {
 		if _, err := New(cfg); err == nil {
 			t.Errorf("%+v is taken", cfg)

@@ -14,16 +14,16 @@ import (
 	"ramen/loadtest/stats"
 )
 
-// batch is messages that go together.
+// batch is messages that are sent in one request.
 type batch struct {
 	names []expect.Name
 	due   []int64 // µs
-	first int64   // µs: when it was tried first
-	tries int     // that have failed
+	first int64   // µs: when it was first sent
+	tries int     // failed attempts
 	next  int64   // µs: when to try again
 }
 
-// again puts the i-th message of b into what is tried again.
+// again adds the i-th message of b to those that are tried again.
 func (b *batch) again(into *batch, i int) *batch {
 	if into == nil {
 		into = &batch{first: b.first, tries: b.tries + 1}
@@ -34,31 +34,31 @@ func (b *batch) again(into *batch, i int) *batch {
 
 // sender is one stream's part of an order.
 type sender struct {
-	feed  *Feed
-	port  port
-	index int64
-	start int64   // µs
-	n     int64   // messages
-	step  float64 // µs from one to the next; 0: at once
-	tick  int64   // µs: when the last batch was to be made
+	publisher *Publisher
+	transport transport
+	index     int64
+	start     int64   // µs
+	n         int64   // messages
+	step      float64 // µs from one to the next; 0: at once
+	tick      int64   // µs: when the last batch was due
 
 	mu    sync.Mutex
 	stats Stats    // guarded by mu
-	again []*batch // guarded by mu: to be tried again, in the order in which they failed
+	again []*batch // guarded by mu: what to try again, in the order in which it failed
 }
 
-// graceBehind is how long what was due in time may still be sent after the end.
+// graceBehind is how long after the end late messages may still be sent.
 const graceBehind = time.Second
 
 func (s *sender) run(ctx context.Context) error {
 	defer func() { s.stats.Due = s.n }()
-	every := s.feed.cfg.Every.Microseconds()
+	every := s.publisher.cfg.Every.Microseconds()
 	end := s.start + int64(s.step*float64(s.n)) + graceBehind.Microseconds()
 	next := newAlarm(ctx)
 	defer next.close()
 	for i := int64(0); i < s.n; {
 		due := s.due(i)
-		if s.step > 0 { // those of one stretch go together
+		if s.step > 0 { // those of one interval go together
 			due = max(due, s.tick+every)
 		}
 		if err := next.wait(due); err != nil {
@@ -68,20 +68,20 @@ func (s *sender) run(ctx context.Context) error {
 			return err
 		}
 		at := stats.Now()
-		s.tick = max(due, at-every) // a late waking is no reason for the next to be late
+		s.tick = max(due, at-every) // a late wake-up does not delay the next one
 		if s.step > 0 && at > end {
 			break
 		}
 		b := s.batch(&i, at)
-		if err := s.port.send(ctx, b, s.answered); err != nil {
+		if err := s.transport.send(ctx, b, s.answered); err != nil {
 			return err
 		}
 		s.sent(b)
 	}
-	return s.finish(ctx)
+	return s.awaitAnswers(ctx)
 }
 
-// sent counts a batch, and how late it left: a message counts from when it was due, so that this is part of its latency.
+// sent counts a batch, and how late it was sent, which is part of its messages' latency.
 func (s *sender) sent(b *batch) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -94,10 +94,10 @@ func (s *sender) sent(b *batch) {
 	}
 }
 
-// finish waits for all answers, and tries again what has none until it has, or its time is over.
-func (s *sender) finish(ctx context.Context) error {
+// awaitAnswers waits for all answers, and tries again what has none, until it has or its time is over.
+func (s *sender) awaitAnswers(ctx context.Context) error {
 	for {
-		if err := s.port.flush(ctx); err != nil {
+		if err := s.transport.flush(ctx); err != nil {
 			return err
 		}
 		s.mu.Lock()
@@ -131,20 +131,20 @@ func (s *sender) resend(ctx context.Context) error {
 	})
 	s.mu.Unlock()
 	for _, b := range ready {
-		if err := s.port.send(ctx, b, s.answered); err != nil {
+		if err := s.transport.send(ctx, b, s.answered); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// due is when message i is.
+// due is the time at which message i is due.
 func (s *sender) due(i int64) int64 { return s.start + int64(float64(i)*s.step) }
 
-// batch takes what is due now.
+// batch collects the messages that are due now.
 func (s *sender) batch(i *int64, at int64) *batch {
 	b := &batch{first: at}
-	for *i < s.n && len(b.names) < s.feed.cfg.Batch {
+	for *i < s.n && len(b.names) < s.publisher.cfg.Batch {
 		due := s.due(*i)
 		if due > at {
 			break
@@ -152,7 +152,7 @@ func (s *sender) batch(i *int64, at int64) *batch {
 		if s.step == 0 {
 			due = at
 		}
-		b.names = append(b.names, s.feed.next(s.index))
+		b.names = append(b.names, s.publisher.next(s.index))
 		b.due = append(b.due, due)
 		*i++
 	}
@@ -162,7 +162,7 @@ func (s *sender) batch(i *int64, at int64) *batch {
 func (s *sender) answered(b *batch, results []result) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if again := s.feed.outcome(&s.stats, b, results); again != nil {
+	if again := s.publisher.outcome(&s.stats, b, results); again != nil {
 		most := min(firstPause<<min(again.tries-1, 10), mostPause) // jittered, so that senders do not come back together
 		again.next = stats.Now() + rand.Int64N(most.Microseconds())
 		s.again = append(s.again, again)
@@ -191,7 +191,7 @@ func sleepUntil(ctx context.Context, at int64) error {
 	}
 }
 
-// filling is what comes behind the time in a payload of n bytes; empty: the time is all of it.
+// filling is what follows the time in a payload of n bytes; empty: the payload is only the time.
 func filling(n int) string {
 	if n == timeAlone {
 		return ""
@@ -200,8 +200,8 @@ func filling(n int) string {
 	return `,"p":"` + prose(size) + `"}`
 }
 
-// prose is text of so many bytes that is compressed about as well as what apps send: words of a small language, drawn by a
-// fixed seed, with numbers between them.
+// prose is text of size bytes that compresses about as well as what apps send: words of a small vocabulary from a fixed seed,
+// with numbers between them.
 func prose(size int) string {
 	draw := rand.New(rand.NewPCG(1, 2))
 	words := make([]string, 400)
@@ -223,7 +223,7 @@ func prose(size int) string {
 	return b.String()[:size]
 }
 
-// appendPayload appends the payload of a message that is due then: compact JSON, the time first.
+// appendPayload appends the payload of a message that is due at due (µs): compact JSON, the time first.
 func appendPayload(b []byte, due int64, filling string) []byte {
 	if filling == "" {
 		return strconv.AppendInt(b, due, 10)

@@ -4,15 +4,15 @@ import (
 	"ramen/loadtest/stats"
 )
 
-// Stats is what became of the messages.
+// Stats is the outcome of an order's messages.
 type Stats struct {
-	Due      int64            `json:"due"`      // by the end
-	Sent     int64            `json:"sent"`     // what is due and not sent, was not sent in time
+	Due      int64            `json:"due"`      // until the end
+	Sent     int64            `json:"sent"`     // what is due and not sent was late
 	Accepted int64            `json:"accepted"` // duplicates included
 	Refused  map[string]int64 `json:"refused"`  // by the code
-	Unknown  int64            `json:"unknown"`  // no answer came, however often it was tried
+	Unknown  int64            `json:"unknown"`  // no answer came to any attempt
 	Retried  int64            `json:"retried"`  // publishes that were tried again, under the same id
-	Late     stats.Hist       `json:"late"`     // from when a message was due to when it was sent: this side's own delay
+	Late     stats.Hist       `json:"late"`     // from when a message was due to when it was sent: this process's own delay
 	Answer   stats.Hist       `json:"answer"`   // from when a message was due to its accepted
 }
 

@@ -8,7 +8,7 @@ import (
 	"ramen/loadtest/workers"
 )
 
-// replay publishes to users that are offline, and lets them come back, after For at the earliest.
+// replay publishes to users that are offline, waits For, and lets them come back.
 func (b *bench) replay(ctx context.Context) error {
 	if _, err := b.open(ctx); err != nil {
 		return err
@@ -43,7 +43,7 @@ func (b *bench) replay(ctx context.Context) error {
 	b.out.AddTimes("open", &back.Devices.Open)
 	b.load(back)
 	b.ended(back)
-	return b.settle(ctx)
+	return b.verify(ctx)
 }
 
 // storm cuts all streams at once, and lets them come back at once.
@@ -75,7 +75,7 @@ func (b *bench) storm(ctx context.Context) error {
 	b.refusals(out)
 	b.load(out)
 	b.ended(out)
-	return b.settle(ctx)
+	return b.verify(ctx)
 }
 
 // churn lets devices come and go under load, for a minute or for days.
@@ -119,5 +119,5 @@ func (b *bench) churn(ctx context.Context) error {
 	if out.Live < b.p.Streams {
 		b.note("%d of %d devices were not back at the end", b.p.Streams-out.Live, b.p.Streams)
 	}
-	return b.settle(ctx)
+	return b.verify(ctx)
 }

@@ -37,17 +37,17 @@ type Config struct {
 
 // bench is one scenario under way.
 type bench struct {
-	cfg    *Config
-	p      *Params
-	crew   *workers.Crew
-	pid    int
-	scrape string
-	client *http.Client
-	out    *report.Section
-	doing  doing
-	began  time.Time
-	self   time.Duration // CPU time of the workers
-	busy   float64       // of it in the last order, percent of a processor
+	cfg     *Config
+	p       *Params
+	workers *workers.Pool
+	pid     int
+	scrape  string
+	client  *http.Client
+	out     *report.Section
+	doing   doing
+	began   time.Time
+	self    time.Duration // CPU time of the workers
+	busy    float64       // of it in the last order, percent of a processor
 
 	mu      sync.Mutex
 	watched []stats.Usage // guarded by mu: the server's over time
@@ -73,12 +73,12 @@ func Run(ctx context.Context, cfg Config, p Params) (report.Section, error) {
 }
 
 func (b *bench) run(ctx context.Context) (err error) {
-	if b.p.Scenario == "slow" { // it has neither crew nor network of the others
+	if b.p.Scenario == "slow" { // it has no workers, and a network of its own
 		return b.slow(ctx)
 	}
 	target := b.cfg.Target
 	if b.cfg.Serve == nil && (b.p.Auth || b.p.TLS || b.p.Floor || len(b.p.Server) > 0) {
-		return errors.New("scenario: auth, tls, floor and server are of a server of our own: use --serve")
+		return errors.New("scenario: auth, tls, floor and server need a server started by the test: use --serve")
 	}
 	if b.cfg.Serve != nil {
 		s, err := machine.StartServer(ctx, b.p.server(*b.cfg.Serve))
@@ -98,10 +98,10 @@ func (b *bench) run(ctx context.Context) (err error) {
 			target.Bare, target.Backends, b.scrape = s.Backends, "", ""
 		}
 	}
-	if b.crew, err = b.hire(target); err != nil {
+	if b.workers, err = b.newWorkers(target); err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, b.crew.Close()) }()
+	defer func() { err = errors.Join(err, b.workers.Close()) }()
 	watching, stop := context.WithCancel(ctx)
 	var watch sync.WaitGroup
 	watch.Go(func() { b.watch(watching) })
@@ -149,8 +149,8 @@ func (b *bench) play(ctx context.Context) error {
 	return fmt.Errorf("scenario: %q is known, but not played", b.p.Scenario)
 }
 
-// hire makes the workers.
-func (b *bench) hire(t workers.Target) (*workers.Crew, error) {
+// newWorkers starts the workers.
+func (b *bench) newWorkers(t workers.Target) (*workers.Pool, error) {
 	p := b.p
 	lanes, err := p.lanes()
 	if err != nil {
@@ -159,7 +159,7 @@ func (b *bench) hire(t workers.Target) (*workers.Crew, error) {
 	s := workers.Setup{
 		Target: t, Run: "r" + strconv.FormatUint(uint64(rand.Uint32()), 36), Users: [2]uint32{0, uint32(p.users())}, Devices: p.Devices, Mix: p.Transport,
 		Heartbeat: p.Heartbeat, Window: p.Window, AckAfter: p.AckAfter, Opening: p.Opening, Slack: p.Slack, Forget: p.Forget,
-		Payload: p.Payload, Lanes: lanes, Streams: p.Feeds, Every: p.Every, TTL: p.TTL, Deflate: p.Deflate, Watched: b.cfg.Live != nil,
+		Payload: p.Payload, Lanes: lanes, Streams: p.Publishers, Every: p.Every, TTL: p.TTL, Deflate: p.Deflate, Watched: b.cfg.Live != nil,
 	}
 	processes := p.Processes
 	if processes == 0 {
@@ -180,7 +180,7 @@ func (b *bench) worker() (*exec.Cmd, func() error, error) {
 // do gives an order, keeps what was violated, and tells of it.
 func (b *bench) do(ctx context.Context, o workers.Order) (*workers.Outcome, error) {
 	b.doing.order(&o)
-	out, err := b.crew.Do(ctx, o)
+	out, err := b.workers.Do(ctx, o)
 	if err != nil {
 		return nil, err
 	}
@@ -213,9 +213,9 @@ func (b *bench) openPart(ctx context.Context, n int) (*workers.Outcome, error) {
 	return out, err
 }
 
-// settle ends a scenario: everything has come, or it is named.
-func (b *bench) settle(ctx context.Context) error {
-	_, err := b.do(ctx, workers.Order{Verb: workers.Settle, Wait: b.p.Wait})
+// verify ends a scenario: everything has come, or it is reported as lost.
+func (b *bench) verify(ctx context.Context) error {
+	_, err := b.do(ctx, workers.Order{Verb: workers.Verify, Wait: b.p.Wait})
 	return err
 }
 

@@ -34,15 +34,15 @@ func (b *bench) grown(from, to *stats.Usage) {
 	b.out.Add("threads at the end", float64(to.Threads), "")
 }
 
-// Growth that is not worth a word, of a server that is at rest else.
+// Growth below these is noise.
 const (
 	leastMemory     = 4  // MB: a few spans of the collector's
 	leastFiles      = 20 // descriptors
 	leastGoroutines = 20
 )
 
-// drift judges what the server used between two moments: a soak's devices come and go at one pace, so that all of it should
-// stay as it is. The first third is left out: the collector and the store find their level in it.
+// drift reports how the server's usage grew between two moments. A soak's devices come and go at a constant rate, so that it
+// should stay level. The first third is left out, in which the collector and the store find their level.
 func (b *bench) drift(from, to time.Time) {
 	from = from.Add(to.Sub(from) / 3)
 	b.mu.Lock()
@@ -74,6 +74,6 @@ func (b *bench) drift(from, to time.Time) {
 			b.out.Drifts = append(b.out.Drifts, d)
 			continue
 		}
-		b.note("%s: too few moments to judge it: let it run for longer", of.name)
+		b.note("%s: too few samples: run for longer", of.name)
 	}
 }

@@ -12,7 +12,7 @@ import (
 	"ramen/loadtest/workers"
 )
 
-// doing is the order that is under way, for those who watch.
+// doing is the current order, for the live line.
 type doing struct{ v atomic.Pointer[task] }
 
 type task struct {
@@ -31,16 +31,16 @@ func (d *doing) get() task {
 	return task{verb: "start", began: time.Now()}
 }
 
-// watchEvery is how often the server's usage is noted, askEvery how often the server is asked where that matters; showEvery,
-// how often the live line is written.
+// watchEvery is how often the server's usage is sampled, askEvery how often /metrics is read in a soak, showEvery how often the
+// live line is written.
 const (
 	watchEvery  = time.Second
 	askEvery    = 5 * time.Second
 	showEvery   = 500 * time.Millisecond
-	mostWatched = 2000 // moments; beyond it every second one is left out
+	mostWatched = 2000 // samples; beyond it every second one is dropped
 )
 
-// watch notes what the server uses. /metrics costs the server something, so that all but a soak read /proc alone.
+// watch samples the server's usage. Reading /metrics costs the server something, so that only a soak reads it; others read /proc.
 func (b *bench) watch(ctx context.Context) {
 	if b.pid == 0 && b.p.Scenario != "soak" {
 		return
@@ -92,7 +92,7 @@ func (b *bench) show(ctx context.Context) {
 			return
 		case <-t.C:
 		}
-		now := view{at: time.Now(), server: b.usageOfServer(), p: b.crew.Progress()}
+		now := view{at: time.Now(), server: b.usageOfServer(), p: b.workers.Progress()}
 		line := []rune(b.line(&last, &now))
 		width := 80
 		if b.cfg.Width != nil {
@@ -103,7 +103,7 @@ func (b *bench) show(ctx context.Context) {
 	}
 }
 
-// usageOfServer is what /proc says, for the live line; nil: nothing.
+// usageOfServer reads /proc for the live line; nil: not known.
 func (b *bench) usageOfServer() *stats.Usage {
 	if b.pid == 0 {
 		return nil
@@ -118,7 +118,7 @@ type view struct {
 	p      workers.Progress
 }
 
-// line is the live line: what is done and how far it is; streams, pushes and latency of the last moment; what is wrong.
+// line is the live line: the order and its progress; streams, pushes and latency of the last interval; what went wrong.
 func (b *bench) line(last, now *view) string {
 	d := b.doing.get()
 	parts := []string{b.p.Scenario + " " + b.p.Transport, string(d.verb) + " " + progress(&d, now.at)}
@@ -150,7 +150,7 @@ func (b *bench) line(last, now *view) string {
 	return strings.Join(parts, " | ")
 }
 
-// progress is how much of an order's time is over; behind it, it waits for what is to come.
+// progress is how much of an order's time is over; after that, the order waits for what has to come.
 func progress(d *task, now time.Time) string {
 	over := now.Sub(d.began)
 	switch {

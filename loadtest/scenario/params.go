@@ -14,41 +14,41 @@ import (
 
 // Params is what a scenario is asked for. What is zero is the scenario's own default.
 type Params struct {
-	Scenario  string        `yaml:"scenario"`  // idle, connect, push, max, replay, storm, churn, soak, slow
-	Streams   int           `yaml:"streams"`   // of all devices together
-	Devices   int           `yaml:"devices"`   // a user
-	Transport string        `yaml:"transport"` // ws, ws-json, sse, grpc, poll, or a mix: ws=5,sse=3
-	Rate      float64       `yaml:"rate"`      // messages a second
-	Connects  float64       `yaml:"connects"`  // openings a second; below 0: as fast as it goes
-	For       time.Duration `yaml:"for"`       // of what is measured
-	Warm      time.Duration `yaml:"warm"`      // before it
-	Wait      time.Duration `yaml:"wait"`      // the most for what has to come afterwards
-	Messages  int           `yaml:"messages"`  // replay: a device
-	P99       time.Duration `yaml:"p99"`       // max: what must be held
-	Payload   int           `yaml:"payload"`   // bytes
-	Lanes     string        `yaml:"lanes"`     // weights of high/medium/low, as in 1/8/1
-	Heartbeat time.Duration `yaml:"heartbeat"` // asked for
-	AckAfter  time.Duration `yaml:"ack_after"` // acks joined within this time
-	Window    int           `yaml:"window"`
-	Feeds     int           `yaml:"publishers"` // publish streams a process
-	Every     time.Duration `yaml:"every"`      // what is due is sent together so often
-	TTL       time.Duration `yaml:"ttl"`        // of messages
-	Processes int           `yaml:"processes"`  // of the load; 0: as many as the streams need
-	Opening   int           `yaml:"opening"`    // most openings under way
-	Slack     time.Duration `yaml:"slack"`      // beyond 1.25 intervals until a silence counts
-	Life      time.Duration `yaml:"life"`       // churn: mean of a stream's life
-	Away      time.Duration `yaml:"away"`       // churn: mean of the pause
-	HalfOpen  float64       `yaml:"half_open"`  // churn: share of streams that die without a word
-	Change    float64       `yaml:"change"`     // churn: share of returns over another transport
-	Forget    float64       `yaml:"forget"`     // churn: share of returns without a cursor
-	Auth      bool          `yaml:"auth"`       // with a server of our own: devices show tokens, backends a key
-	TLS       bool          `yaml:"tls"`        // likewise: devices' ports speak it
-	Deflate   bool          `yaml:"deflate"`    // WebSocket devices offer permessage-deflate, and a server of our own agrees
-	Floor     bool          `yaml:"floor"`      // against a floor of our own (package baseline), not RAMEN
-	Optional  bool          `yaml:"optional"`   // of a run: where it cannot be done, that is no failure
-	Server    []string      `yaml:"server"`     // more flags of a server of our own
-	Link      slow.Config   `yaml:"link"`       // slow: how slow
-	Pending   int           `yaml:"pending"`    // slow: bytes of low messages that always wait
+	Scenario   string        `yaml:"scenario"`  // idle, connect, push, max, replay, storm, churn, soak, slow
+	Streams    int           `yaml:"streams"`   // of all devices together
+	Devices    int           `yaml:"devices"`   // a user
+	Transport  string        `yaml:"transport"` // ws, ws-json, sse, grpc, poll, or a mix: ws=5,sse=3
+	Rate       float64       `yaml:"rate"`      // messages a second
+	Connects   float64       `yaml:"connects"`  // openings a second; below 0: as fast as it goes
+	For        time.Duration `yaml:"for"`       // of what is measured
+	Warm       time.Duration `yaml:"warm"`      // before it
+	Wait       time.Duration `yaml:"wait"`      // the most for what has to come afterwards
+	Messages   int           `yaml:"messages"`  // replay: a device
+	P99        time.Duration `yaml:"p99"`       // max: what must be held
+	Payload    int           `yaml:"payload"`   // bytes
+	Lanes      string        `yaml:"lanes"`     // weights of high/medium/low, as in 1/8/1
+	Heartbeat  time.Duration `yaml:"heartbeat"` // asked for
+	AckAfter   time.Duration `yaml:"ack_after"` // acks joined within this time
+	Window     int           `yaml:"window"`
+	Publishers int           `yaml:"publishers"` // publish streams a process
+	Every      time.Duration `yaml:"every"`      // what is due is sent together so often
+	TTL        time.Duration `yaml:"ttl"`        // of messages
+	Processes  int           `yaml:"processes"`  // of the load; 0: as many as the streams need
+	Opening    int           `yaml:"opening"`    // most openings under way
+	Slack      time.Duration `yaml:"slack"`      // beyond 1.25 intervals until a silence counts
+	Life       time.Duration `yaml:"life"`       // churn: mean of a stream's life
+	Away       time.Duration `yaml:"away"`       // churn: mean of the pause
+	HalfOpen   float64       `yaml:"half_open"`  // churn: share of streams that die without a word
+	Change     float64       `yaml:"change"`     // churn: share of returns over another transport
+	Forget     float64       `yaml:"forget"`     // churn: share of returns without a cursor
+	Auth       bool          `yaml:"auth"`       // with a server of our own: devices show tokens, backends a key
+	TLS        bool          `yaml:"tls"`        // likewise: devices' ports speak it
+	Deflate    bool          `yaml:"deflate"`    // WebSocket devices offer permessage-deflate, and a server of our own agrees
+	Floor      bool          `yaml:"floor"`      // against the baseline server, not RAMEN
+	Optional   bool          `yaml:"optional"`   // of a run: where it cannot be done, that is no failure
+	Server     []string      `yaml:"server"`     // more flags of a server of our own
+	Link       slow.Config   `yaml:"link"`       // slow: how slow
+	Pending    int           `yaml:"pending"`    // slow: bytes of low messages that always wait
 }
 
 // defaults are what each scenario is without a word: BUDGET.md's rows, where it has one.

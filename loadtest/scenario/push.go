@@ -33,36 +33,36 @@ func (b *bench) push(ctx context.Context) error {
 	b.spread(out)
 	b.load(out)
 	b.ended(out)
-	return b.settle(ctx)
+	return b.verify(ctx)
 }
 
 // messages are the figures of publishes and pushes.
 func (b *bench) messages(out *workers.Outcome, from, to *stats.Usage) {
-	b.out.Add("accepted", float64(out.Feed.Accepted), "")
+	b.out.Add("accepted", float64(out.Published.Accepted), "")
 	b.out.Add("pushed", float64(out.Devices.New), "")
 	b.out.Add("pushed a second", float64(out.Devices.New)/out.Took.Seconds(), "/s")
 	if out.Devices.Again > 0 {
 		b.out.Add("redelivered", float64(out.Devices.Again), "")
 	}
-	r := b.out.Add("CPU a message, publish to ack", cpu(from, to, out.Feed.Accepted), "µs")
+	r := b.out.Add("CPU a message, publish to ack", cpu(from, to, out.Published.Accepted), "µs")
 	if b.p.Scenario == "push" && b.p.Rate == 20000 && b.p.Streams == 5000 && b.p.Transport == "ws" && b.plain() {
 		r.AtMostOf(20).Where(11.6)
 	}
-	b.out.Add("of it in the kernel", kernel(from, to, out.Feed.Accepted), "µs")
+	b.out.Add("of it in the kernel", kernel(from, to, out.Published.Accepted), "µs")
 	b.out.Add("server's CPU", share(from, to), "%")
 	b.out.Add("acks", float64(out.Devices.Acks), "")
-	if from != nil && to != nil && to.Written > from.Written && out.Feed.Accepted > 0 {
-		b.out.Add("written to disk a message", float64(to.Written-from.Written)/float64(out.Feed.Accepted), "bytes")
+	if from != nil && to != nil && to.Written > from.Written && out.Published.Accepted > 0 {
+		b.out.Add("written to disk a message", float64(to.Written-from.Written)/float64(out.Published.Accepted), "bytes")
 	}
 	b.out.AddTimes("publish to push", &out.Devices.Latency)
 	if out.Devices.Bytes > 0 && out.Devices.Pushes > 0 {
 		b.out.Add("read by devices a message", float64(out.Devices.Bytes)/float64(out.Devices.Pushes), "bytes")
 	}
-	b.out.AddTimes("publish to accepted", &out.Feed.Answer)
+	b.out.AddTimes("publish to accepted", &out.Published.Answer)
 	b.refusals(out)
 }
 
-// inTable names the rows of push that stand in the table of a run, and gives those their budget that have one.
+// inTable names the rows of push that are in the table of a run, and sets their budgets.
 func (b *bench) inTable() {
 	budgeted := b.p.Rate == 10000 && b.p.Streams == 5000
 	at := fmt.Sprintf(" at %s/s to %s users", report.Number(b.p.Rate), report.Whole(int64(b.p.users())))
@@ -92,7 +92,7 @@ func (b *bench) inTable() {
 	}
 }
 
-// commits is how many durable writes the server has made; 0 where it does not say.
+// commits is how many durable writes the server made; 0: not known.
 func (b *bench) commits() int64 {
 	if u := b.metrics(); u != nil {
 		return u.Commits
@@ -100,32 +100,32 @@ func (b *bench) commits() int64 {
 	return 0
 }
 
-// durable says how many fsyncs the messages took.
+// durable adds how many fsyncs the messages took.
 func (b *bench) durable(out *workers.Outcome, commits int64) {
 	if commits <= 0 {
 		return
 	}
 	b.out.Add("fsyncs a second", float64(commits)/out.Took.Seconds(), "/s")
-	b.out.Add("messages a fsync", float64(out.Feed.Accepted)/float64(commits), "")
+	b.out.Add("messages a fsync", float64(out.Published.Accepted)/float64(commits), "")
 }
 
 // refusals notes what was not accepted.
 func (b *bench) refusals(out *workers.Outcome) {
-	if late := out.Feed.Due - out.Feed.Sent; late > 0 {
-		b.note("%d messages of %d could not be sent in time", late, out.Feed.Due)
+	if late := out.Published.Due - out.Published.Sent; late > 0 {
+		b.note("%d of %d messages were not sent in time", late, out.Published.Due)
 	}
-	if len(out.Feed.Refused) > 0 {
-		b.note("publishes were refused: %s", ends(out.Feed.Refused))
+	if len(out.Published.Refused) > 0 {
+		b.note("publishes were refused: %s", ends(out.Published.Refused))
 	}
-	if out.Feed.Unknown > 0 {
-		b.note("of %d publishes it is unknown whether they were accepted", out.Feed.Unknown)
+	if out.Published.Unknown > 0 {
+		b.note("%d publishes had no answer: whether they were accepted is unknown", out.Published.Unknown)
 	}
-	if out.Feed.Retried > 0 {
-		b.note("%d publishes without an answer were tried again, with the same id", out.Feed.Retried)
+	if out.Published.Retried > 0 {
+		b.note("%d publishes without an answer were tried again, with the same id", out.Published.Retried)
 	}
 }
 
-// spread is how latencies are spread, and how they went.
+// spread adds the distribution of latencies, and their course over time.
 func (b *bench) spread(out *workers.Outcome) {
 	b.out.Bars = out.Devices.Latency.Bars()
 	if out.Devices.Over != nil {
@@ -151,7 +151,7 @@ func (b *bench) max(ctx context.Context) error {
 	passed, failed, rate := 0.0, 0.0, b.p.Rate
 	for range mostSteps {
 		s, out, err := b.step(ctx, rate)
-		if err == nil && !s.Passed { // once more: the machine may have had something else to do
+		if err == nil && !s.Passed { // try again: another process may have disturbed it
 			b.out.Steps = append(b.out.Steps, s)
 			s, out, err = b.step(ctx, rate)
 		}
@@ -191,10 +191,10 @@ func (b *bench) max(ctx context.Context) error {
 			b.overloaded(" there", s.Busy)
 		}
 	}
-	return b.settle(ctx)
+	return b.verify(ctx)
 }
 
-// step publishes at a rate, and judges it: everything was sent, accepted and pushed, within the p99.
+// step publishes at a rate. It passes when everything was sent, accepted and pushed within the p99.
 func (b *bench) step(ctx context.Context, rate float64) (report.Step, *workers.Outcome, error) {
 	from := b.usage()
 	out, err := b.do(ctx, workers.Order{Verb: workers.Push, Rate: rate, For: b.p.For, Wait: b.p.Wait})
@@ -203,10 +203,10 @@ func (b *bench) step(ctx context.Context, rate float64) (report.Step, *workers.O
 	}
 	to := b.usage()
 	s := report.Step{Rate: rate, Busy: b.busy, P50: out.Devices.Latency.At(50), P99: out.Devices.Latency.At(99)}
-	if c := cpu(from, to, out.Feed.Accepted); c > 0 {
+	if c := cpu(from, to, out.Published.Accepted); c > 0 {
 		s.CPU = c
 	}
-	s.Passed = s.P99 <= b.p.P99 && float64(out.Feed.Accepted) >= 0.999*float64(out.Feed.Due) && out.Missing == 0
+	s.Passed = s.P99 <= b.p.P99 && float64(out.Published.Accepted) >= 0.999*float64(out.Published.Due) && out.Missing == 0
 	_, err = b.do(ctx, workers.Order{Verb: workers.Hold, For: stepPause})
 	return s, out, err
 }

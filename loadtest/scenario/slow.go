@@ -23,16 +23,16 @@ import (
 	"ramen/loadtest/workers"
 )
 
-// slowBench is a server behind a slow link, one device before it, and what both have said.
+// slowBench is a server behind a slow link, one device in front of it, and what was measured of both.
 type slowBench struct {
 	*bench
-	link   *slow.Link
-	server *machine.Server
-	http   *http.Client // in the server's namespace
-	book   *expect.Book
-	user   string
-	tls    *tls.Config   // of the devices' ports; nil: cleartext
-	done   chan struct{} // closed when no more low messages are wanted
+	link     *slow.Link
+	server   *machine.Server
+	http     *http.Client // in the server's namespace
+	expected *expect.Expectations
+	user     string
+	tls      *tls.Config   // of the devices' ports; nil: cleartext
+	done     chan struct{} // closed to stop the low messages
 
 	mu       sync.Mutex
 	sent     expect.Lanes
@@ -50,10 +50,10 @@ type slowBench struct {
 	more     chan struct{} // of capacity 1: a low message came
 }
 
-// slow measures how high messages overtake low ones on a slow link.
+// slow measures how fast high messages overtake low ones on a slow link.
 func (b *bench) slow(ctx context.Context) (err error) {
 	if b.cfg.Serve == nil {
-		return errors.New("scenario: slow makes its own network and puts a server of its own into it: use --serve")
+		return errors.New("scenario: slow starts its own server in a network of its own: use --serve")
 	}
 	if b.cfg.Serve.Auth {
 		return errors.New("scenario: slow measures without tokens and keys: leave out --auth")
@@ -81,18 +81,18 @@ func (b *bench) slow(ctx context.Context) (err error) {
 	b.pid = server.PID
 	s := &slowBench{
 		bench: b, link: link, server: server, http: &http.Client{Transport: &http.Transport{DialContext: link.Near.Dial}},
-		book: expect.NewBook("r" + strconv.FormatUint(uint64(rand.Uint32()), 36)), done: make(chan struct{}),
+		expected: expect.New("r" + strconv.FormatUint(uint64(rand.Uint32()), 36)), done: make(chan struct{}),
 		due: map[uint32]time.Time{}, ends: map[string]int64{}, refused: map[string]int64{}, more: make(chan struct{}, 1),
 	}
 	if s.tls, err = new(workers.Target).TLSConfig(server.CA); err != nil {
 		return err
 	}
-	s.user = expect.UserName(s.book.Run, 0)
+	s.user = expect.UserName(s.expected.Run, 0)
 	defer s.http.CloseIdleConnections()
 	return s.run(ctx)
 }
 
-// run is the scenario: its goroutines have ended when it returns.
+// run runs the scenario. Its goroutines have ended when it returns.
 func (s *slowBench) run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -141,7 +141,7 @@ func (s *slowBench) measure(ctx context.Context) error {
 	silent := time.Since(s.heard)
 	s.mu.Unlock()
 	after, _ := s.link.Stats()
-	// A high message under way counts too, with the time that it has taken by its end.
+	// A high message in flight at the end counts, too.
 	if err := s.await(ctx, "the last high messages", s.p.Wait, func() bool { return s.highsMissing() == 0 }); err != nil && ctx.Err() != nil {
 		return err
 	}
@@ -157,10 +157,10 @@ func (s *slowBench) measure(ctx context.Context) error {
 func (s *slowBench) settle() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.device.Settle(s.book, &s.sent)
-	s.out.Violations, s.out.Counts = s.book.Take()
+	s.device.ReportMissing(s.expected, &s.sent)
+	s.out.Violations, s.out.Counts = s.expected.Take()
 	if len(s.ends) > 0 {
-		s.note("streams ended unasked: %s", ends(s.ends))
+		s.note("streams ended unexpectedly: %s", ends(s.ends))
 	}
 	if len(s.refused) > 0 {
 		s.note("publishes were refused: %s", ends(s.refused))
@@ -170,7 +170,7 @@ func (s *slowBench) settle() {
 func (s *slowBench) missing() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.device.Missing(s.book, &s.sent)
+	return s.device.Missing(s.expected, &s.sent)
 }
 
 func (s *slowBench) highsMissing() int {
@@ -179,7 +179,7 @@ func (s *slowBench) highsMissing() int {
 	return len(s.due)
 }
 
-// came is how many bytes of low payloads did.
+// came is how many bytes of low payloads have come.
 func (s *slowBench) came() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -187,8 +187,8 @@ func (s *slowBench) came() int {
 }
 
 const (
-	slowLook = 20 * time.Millisecond  // how often something that is waited for is looked for
-	heldLook = 100 * time.Millisecond // and the kernel's queue
+	slowLook = 20 * time.Millisecond  // how often await checks
+	heldLook = 100 * time.Millisecond // how often the kernel's queue is read
 )
 
 // await waits until something holds.
@@ -198,7 +198,7 @@ func (s *slowBench) await(ctx context.Context, what string, most time.Duration, 
 	defer look.Stop()
 	for end := time.Now().Add(most); !holds(); {
 		if time.Now().After(end) {
-			return fmt.Errorf("scenario: slow: not within %v: %s; %s", most, what, s.troubles())
+			return fmt.Errorf("scenario: slow: waited %v for %s; %s", most, what, s.troubles())
 		}
 		select {
 		case <-look.C:
@@ -215,7 +215,7 @@ func (s *slowBench) troubles() string {
 	return fmt.Sprintf("streams ended as: %s; publishes were refused: %s", ends(s.ends), ends(s.refused))
 }
 
-// watchKernel notes how much the server's kernel holds for the device.
+// watchKernel samples how much the server's kernel holds for the device.
 func (s *slowBench) watchKernel(ctx context.Context) {
 	at := strings.TrimPrefix(s.server.Devices, "http://")
 	if s.p.Transport == string(wire.GRPC) {

@@ -45,7 +45,7 @@ func endOf(err error) string {
 	return err.Error()
 }
 
-// dial connects over the link, and counts what comes.
+// dial connects over the link, and counts the bytes that come.
 func (s *slowBench) dial(ctx context.Context, network, addr string) (net.Conn, error) {
 	c, err := s.link.Far.Dial(ctx, network, addr)
 	if err != nil {
@@ -68,7 +68,7 @@ func (c *countedConn) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// slowDevice is the device's side of its streams, one after another.
+// slowDevice is the device, with its streams one after another.
 type slowDevice struct {
 	*slowBench
 	opened chan struct{}
@@ -113,7 +113,7 @@ func (d *slowDevice) hold(ctx context.Context, dialer *wire.Dialer) error {
 	}
 }
 
-// alive notes how long nothing came.
+// alive records the gap since the last byte.
 func (d *slowDevice) alive() {
 	now := time.Now()
 	d.mu.Lock()
@@ -132,7 +132,7 @@ func (d *slowDevice) take(ctx context.Context, a *slowAcker, f *protocol.ServerF
 			seq = -1
 		}
 		d.mu.Lock()
-		d.device.Opened(d.book, f.Hello.Resumed, d.cursor != "", seq)
+		d.device.Opened(d.expected, f.Hello.Resumed, d.cursor != "", seq)
 		d.mu.Unlock()
 		if !isClosed(d.opened) {
 			close(d.opened)
@@ -145,14 +145,14 @@ func (d *slowDevice) take(ctx context.Context, a *slowAcker, f *protocol.ServerF
 			a.note(f.Push.Cursor)
 			return nil
 		}
-		if f.Push.Cursor != "" || d.p.Transport != string(wire.Poll) { // of a poll's answer the last push alone has one
+		if f.Push.Cursor != "" || d.p.Transport != string(wire.Poll) { // only the last push of a poll's answer has one
 			return a.conn.Ack(ctx, f.Push.Seq, f.Push.Cursor)
 		}
 	}
 	return nil
 }
 
-// push takes one push into the ledger and the figures.
+// push checks and measures one push.
 func (d *slowDevice) push(p *protocol.Push) {
 	now := time.Now()
 	d.mu.Lock()
@@ -161,10 +161,10 @@ func (d *slowDevice) push(p *protocol.Push) {
 		d.cursor = p.Cursor
 	}
 	id := []byte(p.Message.ID)
-	if d.device.Pushed(d.book, uint64(p.Seq), id, p.Cursor != "") != expect.New {
+	if d.device.Pushed(d.expected, uint64(p.Seq), id, p.Cursor != "") != expect.First {
 		return
 	}
-	m, _ := expect.ParseID(id, d.book.Run)
+	m, _ := expect.ParseID(id, d.expected.Run)
 	if m.Lane == lowLane {
 		d.lows++
 		select {
@@ -218,7 +218,7 @@ func (a *slowAcker) run(ctx context.Context) {
 		a.unacked = 0
 		a.mu.Unlock()
 		if some {
-			_ = a.conn.Ack(ctx, 0, cursor) // one that failed is made good by the next
+			_ = a.conn.Ack(ctx, 0, cursor) // after one that failed, the next ack covers it
 		}
 	}
 }

@@ -50,12 +50,12 @@ func (s *slowBench) rows(bytes int64, took time.Duration, cpu float64, before, a
 	out.Bars = s.high.Bars()
 }
 
-// judged reports whether the budget is about this link and these messages; a long-poll's answer cannot be overtaken at all.
+// judged reports whether the budget applies to this link and these messages. A long-poll's answer cannot be overtaken.
 func (s *slowBench) judged() bool {
 	return s.p.Link == slow.Default() && s.p.Pending <= 1<<20 && s.p.Payload <= 16<<10 && s.p.Transport != string(wire.Poll)
 }
 
-// completeSlow fills in what slow alone has.
+// completeSlow fills in the defaults of slow.
 func (p *Params) completeSlow() error {
 	d := slow.Default()
 	p.Link.RateKbit, p.Link.RTT = cmp.Or(p.Link.RateKbit, d.RateKbit), cmp.Or(p.Link.RTT, d.RTT)
@@ -65,7 +65,7 @@ func (p *Params) completeSlow() error {
 	case !wire.Transport(p.Transport).Valid():
 		return fmt.Errorf("scenario: check slow: transport is %q: use one of ws, ws-json, sse, grpc, poll", p.Transport)
 	case p.Streams != 1 || p.Devices != 1:
-		return fmt.Errorf("scenario: check slow: %d streams: the link is one device's, use 1", p.Streams)
+		return fmt.Errorf("scenario: check slow: %d streams: the link has one device: use 1", p.Streams)
 	case p.Payload < slowLeast || p.Payload > 64<<10:
 		return fmt.Errorf("scenario: check slow: payload is %d bytes: use %d to 65536", p.Payload, slowLeast)
 	case p.Pending < p.Payload || p.Pending > 32<<20 || p.Pending/p.Payload > 5000:

@@ -53,10 +53,10 @@ func (b *bench) idle(ctx context.Context) error {
 	if held.Live < b.p.Streams {
 		return fmt.Errorf("scenario: hold streams: %d of %d are left", held.Live, b.p.Streams)
 	}
-	return b.settle(ctx)
+	return b.verify(ctx)
 }
 
-// heartbeat judges what a heartbeat costs.
+// heartbeat sets the budget of a heartbeat.
 func (b *bench) heartbeat(r *report.Row) {
 	switch b.p.Transport {
 	case "sse":
@@ -74,8 +74,8 @@ func (b *bench) heartbeat(r *report.Row) {
 	}
 }
 
-// The first streams: at most so many, and one in so many. What a process takes once, its code, its threads and its pools, is
-// there with them. rest is for its collector to give back what their opening has left; a floor has none to speak of.
+// The first streams are one in oneIn, and no more than mostFew. With them the process has what it takes once: code, threads and pools.
+// rest lets its collector give back what the openings left; the baseline server hardly needs it.
 const (
 	mostFew   = 1000
 	oneIn     = 10
@@ -83,7 +83,7 @@ const (
 	restFloor = time.Second
 )
 
-// few opens the first streams, and answers what the server takes with them.
+// few opens the first streams, and returns the server's usage with them.
 func (b *bench) few(ctx context.Context) (n int64, with *stats.Usage, err error) {
 	some := min(mostFew, b.p.Streams/oneIn)
 	if some == 0 {
@@ -105,7 +105,7 @@ func (b *bench) few(ctx context.Context) (n int64, with *stats.Usage, err error)
 	return int64(opened.Live), b.usage(), nil
 }
 
-// memory is the server's with few streams, and what each further one has added.
+// memory adds the server's memory with the first streams, and what each further stream added.
 func (b *bench) memory(few int64, with, after *stats.Usage) {
 	n := int64(b.p.Streams)
 	if with == nil || after == nil || n == few {
@@ -124,7 +124,7 @@ func (b *bench) memory(few int64, with, after *stats.Usage) {
 	b.out.Add(fmt.Sprintf("server's RSS with %s streams", report.Whole(n)), float64(after.RSS)/1e6, "MB")
 }
 
-// share is the server's CPU time of the time between two moments, percent of a processor.
+// share is the server's CPU time between two moments, in percent of a processor.
 func share(from, to *stats.Usage) float64 {
 	if from == nil || to == nil {
 		return math.NaN()
@@ -132,34 +132,34 @@ func share(from, to *stats.Usage) float64 {
 	return 100 * (to.CPU - from.CPU).Seconds() / to.At.Sub(from.At).Seconds()
 }
 
-// mostBusy is how much of its processors the load may take until its own queueing shows as latency, percent.
+// mostBusy is how much of its processors the load may use before its own queueing shows as latency, in percent.
 const mostBusy = 80
 
-// load is what the load itself costs, and adds to what it measures.
+// load adds what the load itself costs, and how much it adds to latencies.
 func (b *bench) load(o *workers.Outcome) {
 	if o.Self.CPU > 0 {
 		b.out.Add("load's CPU", b.busy, "%")
 		b.overloaded("", b.busy)
 	}
-	b.addTwo("load's own: from due to sent", &o.Feed.Late)
+	b.addTwo("load's own: from due to sent", &o.Published.Late)
 	b.addTwo("load's own: serving what has come", &o.Devices.Turn)
 	if o.Self.RSS > 0 {
 		b.out.Add("load's RSS a stream", float64(o.Self.RSS)/1024/float64(b.p.Streams), "KB")
 	}
 }
 
-// overloaded notes where latencies may be the load's own.
+// overloaded notes that latencies may be the load's own.
 func (b *bench) overloaded(when string, busy float64) {
 	on := len(b.cfg.LoadOn)
 	if on == 0 {
 		on = runtime.NumCPU()
 	}
 	if busy > float64(mostBusy*on) {
-		b.note("the load took %.0f %% of a processor%s and had %d: latencies and rates are its own as much as the server's", busy, when, on)
+		b.note("the load used %.0f %% of a processor%s and had %d: latencies and rates are limited by the load as much as by the server", busy, when, on)
 	}
 }
 
-// addTwo adds two percentiles of what is no time of the server's.
+// addTwo adds two percentiles of a time that is not the server's.
 func (b *bench) addTwo(name string, h *stats.Hist) {
 	if h.Count() > 0 {
 		b.out.Add(name+", p50", millis(h.At(50)), "ms")
@@ -167,13 +167,13 @@ func (b *bench) addTwo(name string, h *stats.Hist) {
 	}
 }
 
-// ended notes streams that ended unasked.
+// ended notes streams that ended unexpectedly.
 func (b *bench) ended(o *workers.Outcome) {
 	if o.Devices.Moved > 0 {
 		b.out.Add("moved to another stream at a goaway's wish", float64(o.Devices.Moved), "")
 	}
 	if len(o.Devices.Ends) > 0 {
-		b.note("streams ended unasked: %s", ends(o.Devices.Ends))
+		b.note("streams ended unexpectedly: %s", ends(o.Devices.Ends))
 	}
 }
 
@@ -214,10 +214,10 @@ func (b *bench) connect(ctx context.Context) error {
 	b.out.Add("as fast as it goes", float64(n)/fast.Took.Seconds(), "/s")
 	b.connectCost("CPU a connect, as fast as it goes", cpu(from, to, n), "CPU a connect, as fast as it goes")
 	b.load(fast)
-	return b.settle(ctx)
+	return b.verify(ctx)
 }
 
-// connectCost is what a connect costs, by its name here and in the table of a run.
+// connectCost adds what a connect costs, under its names here and in the table of a run.
 func (b *bench) connectCost(name string, us float64, measure string) {
 	r := b.out.Add(name, us, "µs")
 	if b.p.Auth || b.cfg.Serve != nil && b.cfg.Serve.Auth {
@@ -229,12 +229,12 @@ func (b *bench) connectCost(name string, us float64, measure string) {
 	}
 }
 
-// pauseTime is what a server gets to let go of streams that were cut.
+// pauseTime is how long a server gets to clean up streams that were cut.
 func (b *bench) pauseTime() time.Duration {
 	return 200*time.Millisecond + time.Duration(min(b.p.Streams, 3000))*time.Millisecond
 }
 
-// pause cuts all streams and lets the server come to rest.
+// pause cuts all streams and waits until the server is idle.
 func (b *bench) pause(ctx context.Context) error {
 	if _, err := b.do(ctx, workers.Order{Verb: workers.Cut}); err != nil {
 		return err

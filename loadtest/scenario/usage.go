@@ -8,7 +8,7 @@ import (
 	"ramen/loadtest/stats"
 )
 
-// usage is the server's; nil where nobody knows it.
+// usage is the server's usage; nil: not known.
 func (b *bench) usage() *stats.Usage {
 	if b.pid != 0 {
 		if u, err := stats.OfProcess(b.pid); err == nil {
@@ -18,7 +18,7 @@ func (b *bench) usage() *stats.Usage {
 	return b.metrics()
 }
 
-// metrics is what the server says of itself; nil where it says nothing. It costs the server a little.
+// metrics reads the server's /metrics, which costs the server a little; nil: there is none.
 func (b *bench) metrics() *stats.Usage {
 	if b.scrape == "" {
 		return nil
@@ -32,7 +32,7 @@ func (b *bench) metrics() *stats.Usage {
 	return &u
 }
 
-// cpu is the server's CPU time between two moments, in µs for each of n; NaN where it is not known.
+// cpu is the server's CPU time between two moments, in µs for each of n; NaN: not known.
 func cpu(from, to *stats.Usage, n int64) float64 {
 	if from == nil || to == nil || n == 0 {
 		return math.NaN()
@@ -40,7 +40,7 @@ func cpu(from, to *stats.Usage, n int64) float64 {
 	return float64((to.CPU - from.CPU).Microseconds()) / float64(n)
 }
 
-// kernel is what of cpu was in the kernel.
+// kernel is the part of cpu that was spent in the kernel.
 func kernel(from, to *stats.Usage, n int64) float64 {
 	if from == nil || to == nil || n == 0 || to.Sys == 0 {
 		return math.NaN()

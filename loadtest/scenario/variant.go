@@ -10,10 +10,10 @@ import (
 	"ramen/loadtest/report"
 )
 
-// floored are the scenarios that a floor can play: it writes the same bytes, and keeps nothing.
+// floored are the scenarios that the baseline server can play: it writes the same bytes, and keeps nothing.
 var floored = []string{"idle", "connect", "push", "max", "storm"}
 
-// HasFloor reports whether p can be played against a floor.
+// HasFloor reports whether p can be played against the baseline server.
 func (p *Params) HasFloor() bool {
 	f := *p
 	f.Floor = true
@@ -32,11 +32,11 @@ func (p *Params) validateServer() error {
 	}
 	switch {
 	case p.Deflate && (!onlyWS || p.TLS || p.Floor):
-		return fmt.Errorf("scenario: check %s: deflate is of WebSocket streams without TLS: use transport ws or ws-json", p.Scenario)
+		return fmt.Errorf("scenario: check %s: deflate works only on WebSocket streams without TLS: use transport ws or ws-json", p.Scenario)
 	case p.Floor && !slices.Contains(floored, p.Scenario):
-		return fmt.Errorf("scenario: check %s: there is no floor for it: use %s", p.Scenario, strings.Join(floored, ", "))
+		return fmt.Errorf("scenario: check %s: the baseline server cannot play it, so that it has no floor: use %s", p.Scenario, strings.Join(floored, ", "))
 	case p.Floor && (!light || p.TLS || p.Devices != 1):
-		return fmt.Errorf("scenario: check %s: a floor has SSE and WebSocket without TLS, and one device a user", p.Scenario)
+		return fmt.Errorf("scenario: check %s: the baseline server (floor) has only SSE and WebSocket without TLS, and one device a user", p.Scenario)
 	}
 	return nil
 }

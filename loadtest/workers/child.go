@@ -14,17 +14,17 @@ import (
 	"time"
 )
 
-// said is one line of a child: how far it has come, what came of an order, or what failed.
+// said is one line that a child writes: its progress, the outcome of an order, or an error.
 type said struct {
 	Progress *Progress `json:"progress,omitempty"`
 	Outcome  *Outcome  `json:"outcome,omitempty"`
 	Failed   string    `json:"failed,omitempty"`
 }
 
-// Command makes a process that calls Serve with its standard input and output, and what starts it.
+// Command makes a process that calls Serve with its standard input and output, and the function that starts it.
 type Command func() (cmd *exec.Cmd, start func() error, err error)
 
-// child is a worker that is a process of its own. It gets its setup and then orders, a line of JSON each.
+// child is a worker in a process of its own. It gets its setup and then orders, each as a line of JSON.
 type child struct {
 	cmd      *exec.Cmd
 	in       io.WriteCloser
@@ -89,7 +89,7 @@ func (c *child) Do(ctx context.Context, o Order) (*Outcome, error) {
 	case s, ok := <-c.answers:
 		switch {
 		case !ok:
-			return nil, errors.New("workers: a worker has died")
+			return nil, errors.New("workers: a worker process has ended")
 		case s.Failed != "":
 			return nil, errors.New(s.Failed)
 		}
@@ -102,10 +102,10 @@ func (c *child) Do(ctx context.Context, o Order) (*Outcome, error) {
 // Progress implements Worker.
 func (c *child) Progress() Progress { return *c.progress.Load() }
 
-// childEnd is how long a worker may take to end its streams.
+// childEnd is how long a worker may take to close its streams.
 const childEnd = 20 * time.Second
 
-// Close ends the process: its input ends, and if that is not enough, it is killed.
+// Close closes the process's input, and kills it if it does not end.
 func (c *child) Close() error {
 	_ = c.in.Close()
 	kill := time.AfterFunc(childEnd, func() { _ = c.cmd.Process.Kill() })
@@ -119,10 +119,10 @@ func (c *child) Close() error {
 	return nil
 }
 
-// progressEvery is how often a child says how far it has come.
+// progressEvery is how often a child writes its progress.
 const progressEvery = 500 * time.Millisecond
 
-// Serve is a worker process: it obeys what comes from in until it ends.
+// Serve is a worker process: it carries out the orders from in until in ends.
 func Serve(ctx context.Context, in io.Reader, out io.Writer) error {
 	lines := json.NewDecoder(in)
 	say := &speaker{out: json.NewEncoder(out)}
@@ -156,7 +156,7 @@ func Serve(ctx context.Context, in io.Reader, out io.Writer) error {
 	return <-reading
 }
 
-// readOrders hands over orders until there are no more; what is under way then is broken off.
+// readOrders passes on orders until there are no more, and then cancels the one that runs.
 func readOrders(ctx context.Context, cancel context.CancelFunc, lines *json.Decoder, orders chan<- Order) error {
 	defer close(orders)
 	defer cancel()

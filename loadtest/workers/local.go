@@ -15,7 +15,7 @@ import (
 	"ramen/loadtest/stats"
 )
 
-// Worker does what it is ordered.
+// Worker carries out orders.
 type Worker interface {
 	Do(ctx context.Context, o Order) (*Outcome, error)
 	Progress() Progress
@@ -24,31 +24,31 @@ type Worker interface {
 
 // Local is a worker in this process.
 type Local struct {
-	book  *expect.Book
-	fleet *devices.Fleet
-	feed  *publisher.Feed
+	expected  *expect.Expectations
+	fleet     *devices.Fleet
+	publisher *publisher.Publisher
 }
 
 var _ Worker = (*Local)(nil)
 
 // NewLocal makes a worker in this process.
 func NewLocal(s Setup) (*Local, error) {
-	l := &Local{book: expect.NewBook(s.Run)}
-	fleet, err := s.fleet(l.book)
+	l := &Local{expected: expect.New(s.Run)}
+	devicesCfg, err := s.devices(l.expected)
 	if err != nil {
 		return nil, err
 	}
-	feed, err := s.feed(l.book)
+	publisherCfg, err := s.publisher(l.expected)
 	if err != nil {
 		return nil, err
 	}
-	if l.fleet, err = devices.New(fleet); err != nil {
+	if l.fleet, err = devices.New(devicesCfg); err != nil {
 		return nil, err
 	}
 	if s.Target.Backends == "" && s.Target.BackendsGRPC == "" && s.Target.Bare == "" {
 		return l, nil
 	}
-	if l.feed, err = publisher.New(feed); err != nil {
+	if l.publisher, err = publisher.New(publisherCfg); err != nil {
 		l.fleet.Close()
 		return nil, err
 	}
@@ -63,24 +63,24 @@ func (l *Local) Do(ctx context.Context, o Order) (*Outcome, error) {
 	if o.Verb == Push {
 		over = o.For
 	}
-	if o.Verb != Settle {
+	if o.Verb != Verify {
 		l.fleet.Take(over)
 	}
-	if err := l.obey(ctx, &o, out); err != nil {
+	if err := l.carryOut(ctx, &o, out); err != nil {
 		return nil, err
 	}
 	out.Took = time.Since(begin)
 	out.Devices = *l.fleet.Take(0)
 	out.Live, out.Missing = l.fleet.Live(), l.missing()
-	out.Violations, out.Counts = l.book.Take()
-	out.Self, _ = stats.OfProcess(os.Getpid()) // where the system tells
+	out.Violations, out.Counts = l.expected.Take()
+	out.Self, _ = stats.OfProcess(os.Getpid()) // zero where the system does not tell
 	return out, nil
 }
 
-var errNoBackend = errors.New("workers: publish: no port of backends is given")
+var errNoBackend = errors.New("workers: publish: give a port of the backends")
 
-func (l *Local) obey(ctx context.Context, o *Order, out *Outcome) error {
-	if l.feed == nil && (o.Verb == Push || o.Verb == Each || o.Verb == Storm) {
+func (l *Local) carryOut(ctx context.Context, o *Order, out *Outcome) error {
+	if l.publisher == nil && (o.Verb == Push || o.Verb == Each || o.Verb == Storm) {
 		return errNoBackend
 	}
 	switch o.Verb {
@@ -96,18 +96,18 @@ func (l *Local) obey(ctx context.Context, o *Order, out *Outcome) error {
 	case Push:
 		return l.push(ctx, o, out)
 	case Each:
-		stats, err := l.feed.Each(ctx, o.Count)
-		out.Feed = *stats
+		stats, err := l.publisher.Each(ctx, o.Count)
+		out.Published = *stats
 		return err
 	case Cut:
 		l.fleet.Cut(false)
 		return nil
 	case Storm:
 		return l.storm(ctx, o, out)
-	case Settle:
+	case Verify:
 		err := l.await(ctx, o.Wait, func() bool { return l.missing() == 0 })
-		if l.feed != nil {
-			l.fleet.Settle(l.feed.Sent)
+		if l.publisher != nil {
+			l.fleet.ReportMissing(l.publisher.Sent)
 		}
 		return err
 	case Quit:
@@ -121,8 +121,8 @@ func (l *Local) push(ctx context.Context, o *Order, out *Outcome) error {
 		l.fleet.SetChurn(o.Churn)
 		defer l.fleet.SetChurn(nil)
 	}
-	stats, err := l.feed.Run(ctx, o.Rate, o.For)
-	out.Feed = *stats
+	stats, err := l.publisher.Run(ctx, o.Rate, o.For)
+	out.Published = *stats
 	if err != nil {
 		return err
 	}
@@ -136,8 +136,8 @@ func (l *Local) storm(ctx context.Context, o *Order, out *Outcome) error {
 	l.fleet.Cut(true)
 	g, within := errgroup.WithContext(ctx)
 	g.Go(func() error {
-		stats, err := l.feed.Each(within, 1)
-		out.Feed = *stats
+		stats, err := l.publisher.Each(within, 1)
+		out.Published = *stats
 		return err
 	})
 	if err := g.Wait(); err != nil {
@@ -147,13 +147,13 @@ func (l *Local) storm(ctx context.Context, o *Order, out *Outcome) error {
 }
 
 func (l *Local) missing() int {
-	if l.feed == nil {
+	if l.publisher == nil {
 		return 0
 	}
-	return l.fleet.Missing(l.feed.Sent)
+	return l.fleet.Missing(l.publisher.Sent)
 }
 
-// await waits until done, for at most a time. The error is ctx's alone.
+// await waits until done, for at most the given time. The error is only ctx's.
 func (l *Local) await(ctx context.Context, most time.Duration, done func() bool) error {
 	end := time.NewTimer(most)
 	defer end.Stop()
@@ -176,9 +176,9 @@ func (l *Local) Progress() Progress {
 	var p Progress
 	recent := new(stats.Hist)
 	p.Live, p.Pushes, p.Ends = l.fleet.Progress(recent)
-	p.Violated, p.P50, p.P99 = l.book.Violated(), recent.At(50), recent.At(99)
-	if l.feed != nil {
-		p.Accepted = l.feed.Accepted()
+	p.Violated, p.P50, p.P99 = l.expected.Violated(), recent.At(50), recent.At(99)
+	if l.publisher != nil {
+		p.Accepted = l.publisher.Accepted()
 	}
 	return p
 }
@@ -186,8 +186,8 @@ func (l *Local) Progress() Progress {
 // Close ends every stream.
 func (l *Local) Close() error {
 	l.fleet.Close()
-	if l.feed != nil {
-		l.feed.Close()
+	if l.publisher != nil {
+		l.publisher.Close()
 	}
 	return nil
 }

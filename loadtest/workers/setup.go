@@ -13,13 +13,13 @@ import (
 	"ramen/loadtest/publisher"
 )
 
-// Target is the server, and who one is to it.
+// Target is the server, and the credentials for it.
 type Target struct {
-	Devices      string   `json:"devices" yaml:"devices"`             // URL of the devices' HTTP port; several, with commas: a device's openings in turn
+	Devices      string   `json:"devices" yaml:"devices"`             // URL of the devices' HTTP port; several, separated by commas, are taken in turn by each device
 	DevicesGRPC  string   `json:"devices_grpc" yaml:"devices_grpc"`   // host:port; several likewise
 	Backends     string   `json:"backends" yaml:"backends"`           // URL of the backends' HTTP port
-	BackendsGRPC string   `json:"backends_grpc" yaml:"backends_grpc"` // host:port; empty: publish over HTTP. Several, with commas: a publish stream each in turn
-	Bare         string   `json:"bare" yaml:"-"`                      // host:port of a floor's publish port; it goes first
+	BackendsGRPC string   `json:"backends_grpc" yaml:"backends_grpc"` // host:port; empty: publish over HTTP. Several, separated by commas, get the publish streams in turn
+	Bare         string   `json:"bare" yaml:"-"`                      // host:port of the baseline server's publish port; wins over the others
 	Key          string   `json:"key" yaml:"key"`                     // API key; better RAMEN_KEY in the environment
 	Secret       string   `json:"secret" yaml:"secret"`               // HS256 secret that signs the devices' tokens; empty: none
 	Issuer       string   `json:"issuer" yaml:"issuer"`
@@ -30,7 +30,7 @@ type Target struct {
 	Header       []string `json:"header" yaml:"header"`
 }
 
-// TLSConfig is how ports with the authorities in a file are spoken to; nil: as the URL says, and gRPC in cleartext.
+// TLSConfig is the TLS configuration with the authorities in a file; nil: as the URL says, and cleartext for gRPC.
 func (t *Target) TLSConfig(file string) (*tls.Config, error) {
 	if !t.TLS && file == "" {
 		return nil, nil
@@ -48,7 +48,7 @@ func (t *Target) TLSConfig(file string) (*tls.Config, error) {
 	return cfg, nil
 }
 
-// Setup is everything that a worker must know.
+// Setup is everything that a worker needs to know.
 type Setup struct {
 	Target    Target        `json:"target"`
 	Run       string        `json:"run"`
@@ -67,17 +67,17 @@ type Setup struct {
 	Every     time.Duration `json:"every"`
 	TTL       time.Duration `json:"ttl"`
 	Deflate   bool          `json:"deflate"`
-	Watched   bool          `json:"watched"` // somebody looks at Progress
+	Watched   bool          `json:"watched"` // Progress is shown
 }
 
-func (s *Setup) fleet(book *expect.Book) (devices.Config, error) {
+func (s *Setup) devices(expected *expect.Expectations) (devices.Config, error) {
 	mix, err := devices.ParseMix(s.Mix)
 	if err != nil {
 		return devices.Config{}, fmt.Errorf("workers: check the mix: %w", err)
 	}
 	t, err := s.Target.TLSConfig(cmp.Or(s.Target.DevicesCA, s.Target.CA))
 	cfg := devices.Config{
-		URL: s.Target.Devices, GRPC: s.Target.DevicesGRPC, TLS: t, Header: s.Target.Header, Book: book, Users: s.Users, Each: s.Devices, Mix: mix,
+		URL: s.Target.Devices, GRPC: s.Target.DevicesGRPC, TLS: t, Header: s.Target.Header, Expected: expected, Users: s.Users, Each: s.Devices, Mix: mix,
 		Heartbeat: s.Heartbeat, Window: s.Window, AckAfter: s.AckAfter, Opening: s.Opening, Slack: s.Slack, Forget: s.Forget, Deflate: s.Deflate, Watched: s.Watched,
 	}
 	if s.Target.Secret != "" {
@@ -86,10 +86,10 @@ func (s *Setup) fleet(book *expect.Book) (devices.Config, error) {
 	return cfg, err
 }
 
-func (s *Setup) feed(book *expect.Book) (publisher.Config, error) {
+func (s *Setup) publisher(expected *expect.Expectations) (publisher.Config, error) {
 	t, err := s.Target.TLSConfig(s.Target.CA)
 	return publisher.Config{
-		Bare: s.Target.Bare, GRPC: s.Target.BackendsGRPC, URL: s.Target.Backends, TLS: t, Key: s.Target.Key, Book: book, Users: s.Users, Streams: s.Streams,
+		Bare: s.Target.Bare, GRPC: s.Target.BackendsGRPC, URL: s.Target.Backends, TLS: t, Key: s.Target.Key, Expected: expected, Users: s.Users, Streams: s.Streams,
 		Every: s.Every, Payload: s.Payload, Lanes: s.Lanes, TTL: s.TTL,
 	}, err
 }

@@ -98,7 +98,7 @@ func (b *bench) exercise() {
 	b.do(Order{Verb: Each, Count: 5})
 	b.do(Order{Verb: Connect, For: 500 * time.Millisecond})
 	b.do(Order{Verb: Storm, Wait: 500 * time.Millisecond})
-	b.do(Order{Verb: Settle, Wait: 200 * time.Millisecond})
+	b.do(Order{Verb: Verify, Wait: 200 * time.Millisecond})
 }
 
 func TestGoodServerPassesEveryCheck(t *testing.T) {
@@ -120,14 +120,14 @@ func TestOneInTenThousandIsFound(t *testing.T) {
 			b := benchOf(t, s, of)
 			b.do(Order{Verb: Each, Count: 2500})
 			if want != expect.Lost && want != expect.Content {
-				if out := b.do(Order{Verb: Settle, Wait: patience}); out.Missing > 0 {
+				if out := b.do(Order{Verb: Verify, Wait: patience}); out.Missing > 0 {
 					t.Errorf("%d are missing", out.Missing)
 				}
 			} else {
 				for left := 0; left != 2; { // all but these two have come
 					left = b.do(Order{Verb: Hold, For: 50 * time.Millisecond}).Missing
 				}
-				b.do(Order{Verb: Settle})
+				b.do(Order{Verb: Verify})
 			}
 			b.found(want, expect.Lost)
 			if b.counts[want] != 2 {
@@ -141,7 +141,7 @@ func TestOneInTenThousandIsFound(t *testing.T) {
 func TestGoAwayIsFollowedBeforeTheOldStreamEnds(t *testing.T) {
 	b := newBench(t, faults{moves: 100 * time.Millisecond})
 	out := b.do(Order{Verb: Push, Rate: 1000, For: time.Second, Wait: patience})
-	b.do(Order{Verb: Settle, Wait: patience})
+	b.do(Order{Verb: Verify, Wait: patience})
 	b.found("")
 	if out.Devices.Moved == 0 || b.s.beside == 0 {
 		t.Errorf("%d moved, %d of them beside the old stream", out.Devices.Moved, b.s.beside)
@@ -174,7 +174,7 @@ func TestOpeningsGoToSeveralPlacesInTurn(t *testing.T) {
 	b := benchOf(t, s, of)
 	for range 3 {
 		b.do(Order{Verb: Each, Count: 3})
-		b.do(Order{Verb: Settle, Wait: patience})
+		b.do(Order{Verb: Verify, Wait: patience})
 		b.do(Order{Verb: Cut})
 		if out := b.do(Order{Verb: Connect, For: patience}); out.Live != 10 {
 			t.Fatalf("%d of 10 are back: %v", out.Live, out.Devices.Ends)
@@ -238,7 +238,7 @@ func TestMissingRedeliveryIsFound(t *testing.T) {
 			break
 		}
 	}
-	b.do(Order{Verb: Settle})
+	b.do(Order{Verb: Verify})
 	b.found(expect.Lost)
 }
 
@@ -260,8 +260,8 @@ func TestDeadStreamIsOpenedAnew(t *testing.T) {
 func TestLatencyCountsFromWhenItWasDue(t *testing.T) {
 	b := newBench(t, faults{})
 	out := b.do(Order{Verb: Push, Rate: 500, For: time.Second, Wait: patience})
-	if n := out.Devices.Latency.Count(); n != 500 || out.Feed.Accepted != 500 {
-		t.Errorf("%d latencies of %d accepted", n, out.Feed.Accepted)
+	if n := out.Devices.Latency.Count(); n != 500 || out.Published.Accepted != 500 {
+		t.Errorf("%d latencies of %d accepted", n, out.Published.Accepted)
 	}
 	if out.Devices.Over == nil || len(out.Devices.Over.List()) == 0 {
 		t.Error("no latencies over time")
@@ -284,7 +284,7 @@ func TestWorkerOverPipes(t *testing.T) {
 		t.Fatal(err)
 	}
 	lost := int64(0)
-	for _, o := range []Order{{Verb: Connect, For: patience}, {Verb: Push, Rate: 100, For: time.Second, Wait: time.Second / 5}, {Verb: Settle}} {
+	for _, o := range []Order{{Verb: Connect, For: patience}, {Verb: Push, Rate: 100, For: time.Second, Wait: time.Second / 5}, {Verb: Verify}} {
 		if err := say.Encode(o); err != nil {
 			t.Fatal(err)
 		}

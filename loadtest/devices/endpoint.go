@@ -9,26 +9,26 @@ import (
 	"ramen/clients/go/wire"
 )
 
-// place is one of the frontends that devices connect to. Immutable.
-type place struct {
+// endpoint is one of the frontends that devices connect to. Immutable.
+type endpoint struct {
 	dialer *wire.Dialer
 	host   string // host:port of the HTTP port
-	path   string // what a proxy puts before the endpoints
-	aim    target
-	light  bool // light streams go there
+	path   string // prefix of the paths, where a proxy has one
+	addr   target
+	light  bool // light streams can connect to it
 }
 
-// places are those of URL and GRPC, in pairs; the shorter list begins anew.
-func (c *Config) places() ([]*place, error) {
+// endpoints pairs the entries of URL and GRPC; the shorter list is repeated.
+func (c *Config) endpoints() ([]*endpoint, error) {
 	header := http.Header{}
 	for _, h := range c.Header {
 		name, value, _ := strings.Cut(h, ":")
 		header.Add(strings.TrimSpace(name), strings.TrimSpace(value))
 	}
 	urls, grpcs := strings.Split(c.URL, ","), strings.Split(c.GRPC, ",")
-	list := make([]*place, max(len(urls), len(grpcs)))
+	list := make([]*endpoint, max(len(urls), len(grpcs)))
 	for i := range list {
-		p := &place{dialer: &wire.Dialer{
+		p := &endpoint{dialer: &wire.Dialer{
 			URL:  strings.TrimSuffix(strings.TrimSpace(urls[i%len(urls)]), "/"),
 			GRPC: strings.TrimSpace(grpcs[i%len(grpcs)]), TLS: c.TLS, Header: header,
 		}}
@@ -40,7 +40,7 @@ func (c *Config) places() ([]*place, error) {
 		plain := false
 		if p.host, p.path, plain = hostOf(p.dialer.URL); plain {
 			var err error
-			if p.aim, p.light, err = aimAt(p.host); err != nil {
+			if p.addr, p.light, err = resolve(p.host); err != nil {
 				return nil, fmt.Errorf("devices: find the devices' port: %w", err)
 			}
 		}
@@ -49,7 +49,7 @@ func (c *Config) places() ([]*place, error) {
 	return list, nil
 }
 
-// hostOf is where a URL leads, as host:port and path.
+// hostOf splits a URL into host:port and path.
 func hostOf(text string) (host, path string, plain bool) {
 	u, err := url.Parse(text)
 	if err != nil || u.Host == "" {
@@ -62,14 +62,14 @@ func hostOf(text string) (host, path string, plain bool) {
 	return u.Hostname() + ":" + port, strings.TrimSuffix(u.Path, "/"), u.Scheme == "http"
 }
 
-// place is where d opens its next stream: the frontends in turn, as behind a load balancer, so that every return over
+// endpoint is where d opens its next stream: the frontends in turn, as behind a load balancer, so that every return over
 // another frontend resumes there. Called with mu held.
-func (s *Shard) place(d *Device) *place {
+func (s *Shard) nextEndpoint(d *Device) *endpoint {
 	d.turn++
-	return s.placeOf(d)
+	return s.lastEndpoint(d)
 }
 
-// placeOf is where d opened its last stream.
-func (s *Shard) placeOf(d *Device) *place {
-	return s.places[(int(d.User)+int(d.Num)+int(d.turn))%len(s.places)]
+// lastEndpoint is where d opened its last stream.
+func (s *Shard) lastEndpoint(d *Device) *endpoint {
+	return s.endpoints[(int(d.User)+int(d.Num)+int(d.turn))%len(s.endpoints)]
 }

@@ -84,7 +84,7 @@ func (s *slowBench) publish(ctx context.Context, lane uint8, n int, due time.Tim
 			s.due[s.sent[lane]] = due
 		}
 		list[i] = protocol.Publish{
-			User: s.user, ID: string(expect.AppendID(nil, s.book.Run, names[i])), Type: "load",
+			User: s.user, ID: string(expect.AppendID(nil, s.expected.Run, names[i])), Type: "load",
 			Priority: protocol.LanePriority(int(lane)), Payload: payload, TTLMS: slowTTL.Milliseconds(),
 		}
 	}
@@ -104,9 +104,9 @@ func (s *slowBench) publish(ctx context.Context, lane uint8, n int, due time.Tim
 	}
 }
 
-// excepted notes a message that nobody may demand.
+// excepted notes a message that need not come.
 func (s *slowBench) excepted(m expect.Name, why expect.Exception, text string) {
-	s.book.Except(m, why)
+	s.expected.Except(m, why)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if len(s.refused) < mostRefusals {
