@@ -33,13 +33,13 @@ type Publish struct {
 // PublishLimits is what a publish may ask for.
 type PublishLimits struct {
 	// SPEC 1.
-	MaxPayload int `yaml:"max_payload" unit:"bytes" doc:"Most bytes of one message's payload (JSON: without its white space), at most 1MiB."`
+	MaxPayload int `yaml:"max_payload" unit:"bytes" doc:"The most bytes of one message's payload (JSON: without white space), at most 1MiB."`
 	// SPEC 7.
-	MaxBatch int `yaml:"max_batch" doc:"Most messages of one request, users counted one by one; at most 1000."`
+	MaxBatch int `yaml:"max_batch" doc:"The most messages of one request, each user of a message counted; at most 1000."`
 	// SPEC 7, 8.
-	MaxBody    int           `yaml:"max_body" unit:"bytes" doc:"Most bytes of one request, decompressed; at most 4MiB."`
-	DefaultTTL time.Duration `yaml:"default_ttl" doc:"Life of a message whose publisher named none."`
-	MaxTTL     time.Duration `yaml:"max_ttl" doc:"The longest life that a publisher may ask for, at most 30d. A longer one makes stores keep more."`
+	MaxBody    int           `yaml:"max_body" unit:"bytes" doc:"The most bytes of one request after decompression, at most 4MiB."`
+	DefaultTTL time.Duration `yaml:"default_ttl" doc:"TTL of a message whose publisher gave none."`
+	MaxTTL     time.Duration `yaml:"max_ttl" doc:"The longest TTL that a publisher may ask for, at most 30d. A longer one makes the store larger."`
 	AnyServer  bool          // these are what no server exceeds: a client does not know its server's own, and does not name them as such
 }
 

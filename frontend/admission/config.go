@@ -7,10 +7,10 @@ import (
 
 // Limits bound new streams. A limit of 0 is none.
 type Limits struct {
-	MaxStreams              int `yaml:"max_streams" doc:"Most streams of this process, polls included; beyond it a new one is told that the server is overloaded. 0: as many as open files allow, over every transport together."`
-	OpensPerSecond          int `yaml:"opens_per_second" doc:"Most streams opened a second, with a burst of as many. 0: no limit."`
-	MaxStreamsPerSource     int `yaml:"max_streams_per_source" doc:"Most streams of one source address (IPv6: of one /64). 0: no limit. Leave it so behind a proxy, which is the source of all."`
-	OpensPerSecondPerSource int `yaml:"opens_per_second_per_source" doc:"Most streams opened a second from one source address; polls and acks count. 0: no limit. Leave it so behind a proxy."`
+	MaxStreams              int `yaml:"max_streams" doc:"The most streams of this process, polls included. Beyond it a new stream is told that the server is overloaded. 0: as many as open files allow, all transports together."`
+	OpensPerSecond          int `yaml:"opens_per_second" doc:"The most streams opened per second, with a burst of as many. 0: no limit."`
+	MaxStreamsPerSource     int `yaml:"max_streams_per_source" doc:"The most streams from one source address (IPv6: from one /64). 0: no limit. Keep 0 behind a proxy, where all streams come from the proxy's address."`
+	OpensPerSecondPerSource int `yaml:"opens_per_second_per_source" doc:"The most streams opened per second from one source address; polls and acks count as well. 0: no limit. Keep 0 behind a proxy."`
 }
 
 // Validate says what is wrong with l, all of it.

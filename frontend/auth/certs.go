@@ -11,9 +11,9 @@ import (
 
 // CertsConfig says how a server shows who it is, and whom it talks to.
 type CertsConfig struct {
-	CertFile     string `yaml:"cert_file" doc:"PEM file with the certificate of this server, and those between it and its authority. Empty: no TLS."`
-	KeyFile      string `yaml:"key_file" doc:"PEM file with the private key of the certificate."`
-	ClientCAFile string `yaml:"client_ca_file" doc:"PEM file with the authorities of clients' certificates. Set: only clients with such a certificate come in (mutual TLS)."`
+	CertFile     string `yaml:"cert_file" doc:"PEM file with this server's certificate, followed by the intermediate certificates. Empty: no TLS."`
+	KeyFile      string `yaml:"key_file" doc:"PEM file with the certificate's private key."`
+	ClientCAFile string `yaml:"client_ca_file" doc:"PEM file with the authorities that sign clients' certificates. If set, clients must present such a certificate (mutual TLS)."`
 }
 
 // Configured reports whether TLS is wanted.

@@ -10,27 +10,27 @@ import (
 
 // Config says how devices and backends prove who they are.
 type Config struct {
-	Tokens         TokensConfig  `yaml:"tokens" doc:"Tokens of devices (JWT). Set one of secret, secret_file, public_key_file and jwks_file."`
+	Tokens         TokensConfig  `yaml:"tokens" doc:"Tokens of devices (JWT). Set exactly one of secret, secret_file, public_key_file and jwks_file."`
 	Keys           KeysConfig    `yaml:"keys" doc:"API keys of backends."`
-	ReloadInterval time.Duration `yaml:"reload_interval" doc:"How often key and certificate files are looked at, beside the notifications of the file system. From 100ms to 1h."`
+	ReloadInterval time.Duration `yaml:"reload_interval" doc:"How often key and certificate files are checked for changes, in addition to the file system's notifications. From 100ms to 1h."`
 }
 
 // TokensConfig says which tokens of devices are taken.
 type TokensConfig struct {
-	Secret        string        `yaml:"secret" secret:"true" doc:"Secret shared with the issuer of the tokens (HS256: at least 32 bytes, HS384: 48, HS512: 64). With the prefix base64: the rest is decoded."`
-	SecretFile    string        `yaml:"secret_file" doc:"File with the secret; a line end at its end does not count."`
-	PublicKeyFile string        `yaml:"public_key_file" doc:"PEM file with public keys or certificates of the issuer (RS256, ES256, EdDSA); several are fine."`
-	JWKSFile      string        `yaml:"jwks_file" doc:"JSON Web Key Set with the issuer's keys, chosen by kid. A key that is not understood is left out, with a warning."`
-	Algorithms    []string      `yaml:"algorithms" doc:"The only algorithms taken: of HS256, HS384, HS512, RS256, ES256, EdDSA. Empty: all that fit the keys."`
-	Audience      []string      `yaml:"audience" doc:"A token's aud must have one of these. Empty: aud does not matter."`
-	Issuer        string        `yaml:"issuer" doc:"A token's iss must be this. Empty: iss does not matter."`
-	Leeway        time.Duration `yaml:"leeway" doc:"How far the issuer's clock may be off: a token counts for so long after its exp, and before its nbf. 0, the default: not at all; at most 10m."`
-	Cache         int           `yaml:"cache" doc:"How many verified tokens (some 200 bytes each) are remembered, so that reconnects and acks do not check their signatures again. 0: none. Those with a secret are never: checking them is as cheap."`
+	Secret        string        `yaml:"secret" secret:"true" doc:"Secret shared with the issuer of the tokens (HS256: at least 32 bytes, HS384: 48, HS512: 64). After the prefix base64: it is base64."`
+	SecretFile    string        `yaml:"secret_file" doc:"File with the secret. One line end at the end of the file is ignored."`
+	PublicKeyFile string        `yaml:"public_key_file" doc:"PEM file with one or more public keys or certificates of the issuer (RS256, ES256, EdDSA)."`
+	JWKSFile      string        `yaml:"jwks_file" doc:"File with the JSON Web Key Set of the issuer. Tokens choose a key by kid. A key that is malformed or of an unsupported kind is skipped with a warning."`
+	Algorithms    []string      `yaml:"algorithms" doc:"Algorithms that are accepted, out of HS256, HS384, HS512, RS256, ES256 and EdDSA. Empty: all that fit the keys."`
+	Audience      []string      `yaml:"audience" doc:"A token must have one of these in aud. Empty: aud is not checked."`
+	Issuer        string        `yaml:"issuer" doc:"A token must have this iss. Empty: iss is not checked."`
+	Leeway        time.Duration `yaml:"leeway" doc:"Clock difference to the issuer that is tolerated: a token is valid for this long after its exp and before its nbf. At most 10m. 0: none."`
+	Cache         int           `yaml:"cache" doc:"How many verified tokens are remembered (about 200 bytes each), so that reconnects and acks do not verify a signature again. 0: none. Tokens signed with a secret are not remembered, since verifying them costs as little."`
 }
 
 // KeysConfig says where the keys of backends are.
 type KeysConfig struct {
-	File string `yaml:"file" doc:"YAML file with a list of name, sha256 (hex, of the key) and scopes (publish, read); the command \"ramen token --backend\" makes entries."`
+	File string `yaml:"file" doc:"YAML file with a list of entries, each with name, sha256 (of the key, in hex) and scopes (publish, read). The command \"ramen token --backend\" makes entries."`
 }
 
 const (

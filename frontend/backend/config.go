@@ -9,17 +9,17 @@ import (
 
 // Config is what backends may ask for.
 type Config struct {
-	Publish protocol.PublishLimits `yaml:"publish" doc:"What one publish may ask for."`
+	Publish protocol.PublishLimits `yaml:"publish" doc:"Limits on one publish."`
 	// Users are counted one by one. The limit a user is the gateway's.
-	PublishesPerSecond float64 `yaml:"publishes_per_second" doc:"Messages a second that this process takes, users counted one by one; beyond it they are resource_exhausted. 0: no limit."`
+	PublishesPerSecond float64 `yaml:"publishes_per_second" doc:"The most messages per second that this process accepts, each user of a message counted. Beyond it publishes are resource_exhausted. 0: no limit."`
 	// With less than publish.max_batch a full batch could never pass.
-	PublishBurst   int   `yaml:"publish_burst" doc:"How many may come at once under publishes_per_second; at least publish.max_batch."`
-	BytesUnderWay  int64 `yaml:"bytes_under_way" unit:"bytes" doc:"Most bytes of all publishes that are not answered yet; beyond it they are unavailable. Memory is about twice that at worst. Half of it is for what waits for its client: bodies that are still coming, and streams whose answers are not read; of all of it one stream may have a thirty-second, a connection an eighth."`
-	ListBytes      int64 `yaml:"list_bytes" unit:"bytes" doc:"Most bytes of all lists (of messages, of devices) that their clients are reading just now; beyond it lists are refused, to be asked for again. One alone may be larger. At least 1MiB."`
-	StreamRequests int   `yaml:"stream_requests" doc:"Requests of one PublishStream that are read ahead of the answers; then it is not read until some are answered."`
-	GRPCStreams    int   `yaml:"grpc_streams" doc:"Most calls at once of one gRPC connection, 1 or more; further ones wait in the client."`
+	PublishBurst   int   `yaml:"publish_burst" doc:"The burst allowed above publishes_per_second. At least publish.max_batch."`
+	BytesUnderWay  int64 `yaml:"bytes_under_way" unit:"bytes" doc:"The most bytes of publishes that are not answered yet; beyond it publishes are unavailable. Memory in use can be twice as much. Half of it is for requests that wait for their client: bodies that are still arriving, and streams whose answers are not read. One stream may use 1/32 of all of it, one connection 1/8."`
+	ListBytes      int64 `yaml:"list_bytes" unit:"bytes" doc:"The most bytes of all lists (of messages, of devices) that clients are reading at one time. Beyond it a list is refused, and the client tries again. A single list may be larger. At least 1MiB."`
+	StreamRequests int   `yaml:"stream_requests" doc:"How many requests of one PublishStream are read ahead of their answers. At that number reading stops until some are answered."`
+	GRPCStreams    int   `yaml:"grpc_streams" doc:"The most calls at the same time on one gRPC connection, 1 or more. Further ones wait in the client."`
 
-	GRPC h2.Config `yaml:"grpc" doc:"What the peers of the gRPC port may ask for."`
+	GRPC h2.Config `yaml:"grpc" doc:"Limits on gRPC connections."`
 }
 
 // Default is what SPEC names, without a limit on the rate.

@@ -8,9 +8,9 @@ import (
 
 // Config bounds what the peers of a gRPC port may ask for.
 type Config struct {
-	UnknownConnections int `yaml:"unknown_connections" doc:"Most connections of this port that have not shown a good token or key yet. Beyond it new ones wait a moment, and the oldest makes way. Raise it where more clients than that connect in the same second."`
-	UnknownCalls       int `yaml:"unknown_calls" doc:"Most calls at once on such a connection, 1 to 100; further ones wait in the client until the first has shown a good token."`
-	ResetsPerSecond    int `yaml:"resets_per_second" doc:"Calls that a client may reset (cancel, or let run out of time) on one connection a second, with a burst of ten times as many; a tenth of it without a good token. A connection beyond it is ended with ENHANCE_YOUR_CALM. At least 10."`
+	UnknownConnections int `yaml:"unknown_connections" doc:"The most connections of this port that have not shown a valid token or key yet. Beyond it a new connection waits a moment, and then the oldest one is closed. Raise it if more new clients than this connect within one second."`
+	UnknownCalls       int `yaml:"unknown_calls" doc:"The most calls at the same time on such a connection, from 1 to 100. Further ones wait in the client until one call has shown a valid token or key."`
+	ResetsPerSecond    int `yaml:"resets_per_second" doc:"How many calls per second a client may reset on one connection (by cancelling them or by a deadline), with a burst of ten times as many; a tenth of it until a valid token or key was shown. Beyond it the connection ends with ENHANCE_YOUR_CALM. At least 10."`
 }
 
 // Default is right for a port of devices; one of backends has fewer clients.

@@ -8,8 +8,8 @@ import (
 // Config is how long the router looks for an owner.
 type Config struct {
 	// A shard of a gateway that died has a new owner by then.
-	Deadline time.Duration `yaml:"deadline" doc:"How long one call may look for the owner of a user, all its attempts together, where the caller's own deadline is not earlier. 100ms to 1m."`
-	PauseMin time.Duration `yaml:"pause_min" doc:"The first pause between attempts where no newer view of the shards comes; each further one is twice as long. Each is drawn from half to all of it."`
+	Deadline time.Duration `yaml:"deadline" doc:"The longest time that one call looks for the owner of a user, over all attempts, unless the caller's deadline is earlier. From 100ms to 1m."`
+	PauseMin time.Duration `yaml:"pause_min" doc:"The first pause between attempts if no newer view of the shards arrives. Each further pause is twice as long. A random part, between half and all, is waited."`
 	PauseMax time.Duration `yaml:"pause_max" doc:"The longest pause between attempts."`
 }
 

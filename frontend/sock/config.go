@@ -8,18 +8,18 @@ import (
 
 // Config sets up a Loop and its listeners.
 type Config struct {
-	Pollers  int  `yaml:"pollers" doc:"Event loops, a goroutine and 64 KiB each, in which handlers work. 0: one a processor."`
-	Portable bool `yaml:"portable" doc:"Serve every connection with goroutines, as on systems without epoll. For comparison: it takes several KiB more a stream."`
+	Pollers  int  `yaml:"pollers" doc:"Number of event loops, each with one goroutine and 64 KiB. 0: one per processor."`
+	Portable bool `yaml:"portable" doc:"Serve every connection with goroutines, as on systems without epoll. It costs several KiB more per stream; for comparisons."`
 	// The sum over connections is bounded by what the writers keep themselves to.
-	MaxKept int           `yaml:"max_kept" unit:"bytes" doc:"Most bytes kept for one connection whose socket is full; more ends it. It must hold the largest push."`
-	Flush   time.Duration `yaml:"flush" doc:"How long the end of a connection may take to send what is kept."`
-	Linger  time.Duration `yaml:"linger" doc:"How long after that the peer may take to end its side."`
+	MaxKept int           `yaml:"max_kept" unit:"bytes" doc:"The most bytes buffered for one connection whose socket is full; beyond it the connection ends. Must hold the largest push."`
+	Flush   time.Duration `yaml:"flush" doc:"How long a closing connection may take to send what is buffered."`
+	Linger  time.Duration `yaml:"linger" doc:"How long to wait after that for the peer to close its side."`
 
 	// SPEC 2.8 demands the 30 s.
-	UserTimeout  time.Duration `yaml:"user_timeout" doc:"How long sent bytes may stay unacknowledged by TCP (TCP_USER_TIMEOUT). With heartbeats of 4s, 20s finds a dead connection within 30s. 0: the system's, many minutes."`
-	KeepAlive    time.Duration `yaml:"keep_alive" doc:"Idle time before TCP probes, and that between them. 0: no probes."`
-	SendBuffer   int           `yaml:"send_buffer" unit:"bytes" doc:"The kernel's send buffer of a connection in bytes (SO_SNDBUF; the kernel doubles it). 0: the system's, which grows with what is in flight. A small one wastes fast long ways."`
-	NotSentLowat int           `yaml:"not_sent_lowat" unit:"bytes" doc:"Unsent bytes of a connection beyond which its socket has no room (TCP_NOTSENT_LOWAT; it has again below half of it): bounds what a high message waits behind on a slow link, without bounding what is in flight. 0: the system's, megabytes."`
+	UserTimeout  time.Duration `yaml:"user_timeout" doc:"How long sent bytes may stay unacknowledged by TCP (TCP_USER_TIMEOUT). With heartbeats every 4s, 20s finds a dead connection within 30s. 0: the system's default, many minutes."`
+	KeepAlive    time.Duration `yaml:"keep_alive" doc:"Idle time before the first TCP keepalive probe, and the interval of further ones. 0: no probes."`
+	SendBuffer   int           `yaml:"send_buffer" unit:"bytes" doc:"The kernel's send buffer of a connection (SO_SNDBUF, which the kernel doubles). 0: the system's default, which grows with what is in flight. A small one slows down fast links with a long delay."`
+	NotSentLowat int           `yaml:"not_sent_lowat" unit:"bytes" doc:"How many unsent bytes make a socket count as full (TCP_NOTSENT_LOWAT); below half of it, it is writable again. It bounds what a high priority message waits behind on a slow link, but not what is in flight. 0: the system's default, megabytes."`
 }
 
 // Default is the configuration that a zero file means.

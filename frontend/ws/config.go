@@ -7,8 +7,8 @@ const MaxMessage = 64 << 10
 
 // Config sets up handshakes.
 type Config struct {
-	Deflate     bool `yaml:"deflate" doc:"Agree to permessage-deflate where a device offers it. It costs several times the CPU of the write that it makes shorter; worth it where traffic is dear."`
-	DeflateOver int  `yaml:"deflate_over" unit:"bytes" doc:"Bytes of a payload over which it is compressed; below, headers and the lack of repetition eat what is won. 0: all."`
+	Deflate     bool `yaml:"deflate" doc:"Accept permessage-deflate when a device offers it. It costs several times the CPU of writing the push uncompressed: use it where traffic is expensive."`
+	DeflateOver int  `yaml:"deflate_over" unit:"bytes" doc:"Payloads larger than this are compressed. Smaller ones gain too little. 0: all."`
 }
 
 // Default is the configuration that an empty file means.

@@ -17,52 +17,52 @@ import (
 
 // Config is the whole configuration of a process: the sum of its packages'.
 type Config struct {
-	Dev          bool          `yaml:"dev" doc:"Development: no authentication, loopback addresses alone, pages on localhost may open streams. Never on a machine that others reach."`
-	Data         string        `yaml:"data" doc:"Folder of the embedded store. One process at a time."`
-	Shards       int           `yaml:"shards" doc:"Shards of users. Fixed once there is data, since users are kept under their shard: another number is refused."`
-	ShutdownTime time.Duration `yaml:"shutdown_time" doc:"How long a shutdown may take, frontend.drain_time included; then it is cut short."`
+	Dev          bool          `yaml:"dev" doc:"Development mode: no authentication, listening on loopback only, and pages on localhost may open streams. Never use it on a machine that others can reach."`
+	Data         string        `yaml:"data" doc:"Folder of the embedded store. Only one process at a time can use it."`
+	Shards       int           `yaml:"shards" doc:"Number of shards of users. It is fixed once there is data, since users are stored by shard: the store refuses another number."`
+	ShutdownTime time.Duration `yaml:"shutdown_time" doc:"The longest time that a shutdown may take, frontend.drain_time included. When it is over, the rest of the shutdown is cut short."`
 
-	Listen   Listen          `yaml:"listen" doc:"Addresses, host:port each; an empty host is every address of the machine. Under dev an empty host is 127.0.0.1."`
-	TLS      TLS             `yaml:"tls" doc:"Certificates, reloaded when their files change. Without any the ports speak cleartext: then put a TLS proxy before them."`
-	Log      Log             `yaml:"log" doc:"Logs, to standard error."`
-	GRPC     GRPC            `yaml:"grpc" doc:"What both gRPC ports offer."`
-	Auth     auth.Config     `yaml:"auth" doc:"Who devices and backends are."`
+	Listen   Listen          `yaml:"listen" doc:"Addresses as host:port. An empty host listens on every address of the machine; with dev, on 127.0.0.1."`
+	TLS      TLS             `yaml:"tls" doc:"Certificates. They are reloaded when their files change. Without a certificate a port speaks cleartext: then put a TLS proxy in front of it."`
+	Log      Log             `yaml:"log" doc:"Logs, written to standard error."`
+	GRPC     GRPC            `yaml:"grpc" doc:"Settings of both gRPC ports."`
+	Auth     auth.Config     `yaml:"auth" doc:"Authentication of devices and backends."`
 	Frontend frontend.Config `yaml:"frontend" doc:"Streams of devices."`
 	Backend  backend.Config  `yaml:"backend" doc:"Publishes and lists of backends."`
-	Route    route.Config    `yaml:"route" doc:"How the owner of a user is found."`
+	Route    route.Config    `yaml:"route" doc:"How a frontend finds the owner of a user."`
 	Gateway  gateway.Config  `yaml:"gateway" doc:"Mailboxes of users."`
-	Store    Store           `yaml:"store" doc:"What keeps the mailboxes."`
+	Store    Store           `yaml:"store" doc:"The store that keeps the mailboxes."`
 }
 
 // Listen is where the four ports are. SPEC 3.
 type Listen struct {
 	Devices      string `yaml:"devices" doc:"Devices over HTTP: SSE, WebSocket, long-poll, ack."`
 	DevicesGRPC  string `yaml:"devices_grpc" doc:"Devices over gRPC."`
-	Backends     string `yaml:"backends" doc:"Backends and operators over HTTP: publish, lists, health, metrics."`
+	Backends     string `yaml:"backends" doc:"Backends and operators over HTTP: publish, lists, health, metrics, console."`
 	BackendsGRPC string `yaml:"backends_grpc" doc:"Backends over gRPC."`
 }
 
 // TLS is the certificates of the two sides, which share nothing.
 type TLS struct {
-	Devices  auth.CertsConfig `yaml:"devices" doc:"For both ports of devices."`
-	Backends auth.CertsConfig `yaml:"backends" doc:"For both ports of backends."`
+	Devices  auth.CertsConfig `yaml:"devices" doc:"Both ports of devices."`
+	Backends auth.CertsConfig `yaml:"backends" doc:"Both ports of backends."`
 }
 
 // Log is how the process logs.
 type Log struct {
-	Level  string `yaml:"level" doc:"From which level on: debug, info, warn or error."`
-	Format string `yaml:"format" doc:"Form of the lines: text or json."`
+	Level  string `yaml:"level" doc:"Lowest level that is logged: debug, info, warn or error."`
+	Format string `yaml:"format" doc:"Format of the lines: text or json."`
 }
 
 // GRPC is what both gRPC ports offer beside their service.
 type GRPC struct {
-	Reflection bool `yaml:"reflection" doc:"Server reflection, with which grpcurl and the like find the services."`
+	Reflection bool `yaml:"reflection" doc:"Offer server reflection, by which tools such as grpcurl find the services."`
 }
 
 // Store chooses what keeps the mailboxes.
 type Store struct {
-	Kind   string        `yaml:"kind" doc:"Which store: pebble (embedded, durable) or memory (for tests: everything is gone when the process ends)."`
-	Pebble pebble.Config `yaml:"pebble" doc:"The embedded store. Durable: what is accepted is on disk."`
+	Kind   string        `yaml:"kind" doc:"Which store: pebble (embedded and durable) or memory (for tests: its data is lost when the process ends)."`
+	Pebble pebble.Config `yaml:"pebble" doc:"The embedded store. It is durable: what is accepted is on disk."`
 }
 
 // The kinds of stores.

@@ -34,20 +34,20 @@ type Config struct {
 	// smaller. 0: there is plenty.
 	MemoryBytes int64 `yaml:"-"`
 
-	MemTableBytes   int64         `yaml:"memtable_bytes" doc:"Bytes that checkpoints keep in memory before they are flushed into a file. 0: by the size of the disk, from 256KiB for one of up to 128MiB to 32MiB from 16GiB on, and less where memory is small. Twice that is in use at times, four times while the disk is slow; with the journal the store takes 12 times that as a rule, 32 times at worst."`
-	SegmentBytes    int64         `yaml:"segment_bytes" doc:"Bytes of a segment of the journal, of which there are up to four. What is acked before its segment is full, and checkpoint_delay over, is never written a second time. 0: twice memtable_bytes."`
-	CheckpointEvery time.Duration `yaml:"checkpoint_every" doc:"How old a segment of the journal gets before the next is begun."`
-	CheckpointDelay time.Duration `yaml:"checkpoint_delay" doc:"How long a full segment is left alone before what is still needed of it is put into tables: longer than gateway.save_interval, or acks come too late to spare it."`
-	Linger          time.Duration `yaml:"linger" doc:"How long a device's first record waits for others to share its fsync. 0: not at all. Messages never wait."`
+	MemTableBytes   int64         `yaml:"memtable_bytes" doc:"Size of the memtable, which checkpoints fill before it is flushed to a file. 0: by the size of the disk, from 256KiB (up to 128MiB of disk) to 32MiB (from 16GiB on), and less if memory is small. At times two memtables are in use, and four if the disk is slow. With the journal's messages the store usually takes 12 times this in memory, and at most 32 times (if messages are tiny)."`
+	SegmentBytes    int64         `yaml:"segment_bytes" doc:"Size of a journal segment. There are up to four. A message that is acked before its segment is full and checkpoint_delay is over is written only once. 0: twice memtable_bytes."`
+	CheckpointEvery time.Duration `yaml:"checkpoint_every" doc:"The longest time that a journal segment is written to before the next one is started."`
+	CheckpointDelay time.Duration `yaml:"checkpoint_delay" doc:"How long a full segment waits before its live messages are written to tables. Longer than gateway.save_interval, so that acks can spare the write."`
+	Linger          time.Duration `yaml:"linger" doc:"How long a new device's first record waits to share an fsync with others. 0: it does not wait. Messages never wait."`
 
-	CacheBytes      int64         `yaml:"cache_bytes" doc:"Bytes of the cache of blocks read from files. 0: no cache."`
-	ReserveBytes    int64         `yaml:"reserve_bytes" doc:"Free space of the disk under which nothing is accepted. 0: 24 times the memtable, at most 512MiB. Watch ramen_store_free_bytes."`
-	ReserveLowBytes int64         `yaml:"reserve_low_bytes" doc:"Free space under which low priority is not accepted; medium stops half way between the two. 0: twice reserve_bytes."`
-	MaxPendingBytes int64         `yaml:"max_pending_bytes" doc:"Most bytes that wait for the write under way, at most twice the memtable; calls beyond it wait for room."`
-	MaxOverdue      int           `yaml:"max_overdue" doc:"Most calls whose callers gave up and whose write goes on; beyond it every write is refused at once, before anything is done, until the disk answers."`
-	MaxReads        int           `yaml:"max_reads" doc:"Most loads and scans at one time; others wait for their turn."`
-	LazySync        time.Duration `yaml:"lazy_sync" doc:"How long what is saved lazily may wait for its fsync where nothing else brings one."`
-	CloseTimeout    time.Duration `yaml:"close_timeout" doc:"How long the store may take to close where the disk does not answer."`
+	CacheBytes      int64         `yaml:"cache_bytes" doc:"Size of the cache for blocks that were read from files. 0: no cache."`
+	ReserveBytes    int64         `yaml:"reserve_bytes" doc:"Free disk space below which no message is accepted. 0: 24 times the memtable, at most 512MiB. Watch the metric ramen_store_free_bytes."`
+	ReserveLowBytes int64         `yaml:"reserve_low_bytes" doc:"Free disk space below which low priority messages are not accepted. Medium ones stop half way between the two. 0: twice reserve_bytes."`
+	MaxPendingBytes int64         `yaml:"max_pending_bytes" doc:"The most bytes that wait for the current write, at most twice the memtable. Further calls wait."`
+	MaxOverdue      int           `yaml:"max_overdue" doc:"The most writes that go on after their callers gave up. Beyond it every write is refused at once, and has no effect, until the disk answers."`
+	MaxReads        int           `yaml:"max_reads" doc:"The most loads and scans at the same time. Others wait."`
+	LazySync        time.Duration `yaml:"lazy_sync" doc:"The longest time that lazily saved data waits for an fsync if no other write brings one."`
+	CloseTimeout    time.Duration `yaml:"close_timeout" doc:"How long the store waits for a disk that does not answer when it closes."`
 
 	// FS replaces the operating system's files. Nil: those of the operating system.
 	FS vfs.FS `yaml:"-"`
