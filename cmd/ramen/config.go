@@ -15,11 +15,12 @@ func configCommand() *cobra.Command {
 	var markdown, effective bool
 	c := &cobra.Command{
 		Use:   "config",
-		Short: "Print the configuration with comments, or check a file.",
-		Long: "Print the default configuration with comments: a file to begin with.\n\n" +
-			"With --effective, print what serve would go by: the file of --config, and RAMEN_* of the environment, over the defaults.\n" +
-			"With --check, say whether serve would start with a file: its values, the key and certificate files that it names, the\n" +
-			"folder of its data and its ports are looked at, and nothing is changed.",
+		Short: "Print the configuration with comments, or check a configuration file.",
+		Long: "Print the default configuration with comments, as a file to start from.\n\n" +
+			"With --effective, print the configuration that serve would use: the defaults, changed by the file of --config and by RAMEN_* in the\n" +
+			"environment.\n" +
+			"With --check, check whether serve would start with a file: its values, the key and certificate files that it names, its data\n" +
+			"folder and its ports. Nothing is changed.",
 		Example: "  ramen config > ramen.yaml\n  ramen config --check ramen.yaml\n  ramen config --effective --config ramen.yaml",
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -33,7 +34,7 @@ func configCommand() *cobra.Command {
 				}
 				return config.WriteYAML(c.OutOrStdout(), &cfg)
 			case c.Flags().Changed("config"):
-				return errors.New("config: --config goes with --effective; to check a file: --check")
+				return errors.New("config: --config needs --effective; to check a file, use --check")
 			}
 			defaults := app.Default()
 			if markdown {
@@ -43,7 +44,7 @@ func configCommand() *cobra.Command {
 		},
 	}
 	c.Flags().StringVar(&check, "check", "", "check this `file`, with RAMEN_* of the environment, instead of printing")
-	c.Flags().BoolVar(&effective, "effective", false, "print what serve would go by, instead of the defaults")
+	c.Flags().BoolVar(&effective, "effective", false, "print the configuration that serve would use, instead of the defaults")
 	c.Flags().StringVarP(&file, "config", "c", fromEnv("RAMEN_CONFIG", ""), "configuration `file` (YAML), for --effective; RAMEN_CONFIG in the environment")
 	c.Flags().BoolVar(&markdown, "markdown", false, "print a table in Markdown")
 	c.MarkFlagsMutuallyExclusive("check", "effective", "markdown")
@@ -61,7 +62,7 @@ func checkConfig(c *cobra.Command, file string) error {
 	}
 	fmt.Fprintf(c.OutOrStdout(), "%s: the configuration is good\n", file)
 	if running {
-		fmt.Fprintf(c.OutOrStdout(), "A process is running with its data, %s: ports that are in use were taken for its own, and another one cannot be started beside it.\n", cfg.Data)
+		fmt.Fprintf(c.OutOrStdout(), "A process that uses the data in %s is running: ports in use are taken to be its own, and a second process cannot start with the same data.\n", cfg.Data)
 	}
 	return nil
 }

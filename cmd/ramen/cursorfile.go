@@ -45,7 +45,7 @@ func (c *cursorFile) failed() error {
 	if c.err == nil {
 		return nil
 	}
-	return fmt.Errorf("listen: the place is not in --cursor-file, messages may come again: %w", c.err)
+	return fmt.Errorf("listen: the cursor could not be saved to --cursor-file, so messages may come again: %w", c.err)
 }
 
 var _ ramen.CursorStore = (*cursorFile)(nil)

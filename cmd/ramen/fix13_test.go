@@ -46,14 +46,14 @@ func TestFix13ListenGivesUpWhatCannotSucceed(t *testing.T) {
 	at, token := guarded(t, false)
 	for _, transport := range []string{"ws", "ws-json", "sse", "poll", "grpc"} {
 		listen := []string{"listen", "-q", "--token-file", token, "--url", "http://" + at.Devices, "--grpc", at.DevicesGRPC, "--transport", transport}
-		bad(t, "", append(listen, "--device", "phone", "--user", "bob"), "permission_denied", "leave --user away")
+		bad(t, "", append(listen, "--device", "phone", "--user", "bob"), "permission_denied", "leave out --user")
 		bad(t, "", append(listen, "--device", "tablet"), "permission_denied", "the --user and --device that the token names")
 		wrong := append(listen, "--device", "phone", "--url", "http://"+at.Backends, "--grpc", at.BackendsGRPC)
 		bad(t, "", wrong, "and not the backends'?")
 		secure := append(listen, "--device", "phone", "--url", "https://"+at.Devices, "--grpc", "https://"+at.DevicesGRPC)
 		bad(t, "", secure, "The port speaks cleartext")
 	}
-	bad(t, "", []string{"listen", "-q", "--token", "a.b.c", "--device", "phone", "--url", "http://" + at.Devices}, "Give a valid one by --token-file or RAMEN_TOKEN")
+	bad(t, "", []string{"listen", "-q", "--token", "a.b.c", "--device", "phone", "--url", "http://" + at.Devices}, "Give a valid one with --token-file or RAMEN_TOKEN")
 	bad(t, "", []string{"listen", "-q", "--token-file", token + ".absent", "--device", "phone", "--url", "http://" + at.Devices}, "--token-file", "no such file")
 	all := []string{"listen", "-q", "--token-file", token, "--url", "http://" + at.Backends, "--grpc", at.BackendsGRPC, "--device", "phone", "--transport", "ws,sse,grpc"}
 	bad(t, "", all, "and not the backends'?")

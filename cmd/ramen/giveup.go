@@ -68,9 +68,9 @@ func refusal(err error, waitsForToken bool) error {
 	case !errors.As(err, &end):
 		return nil
 	case end.Reason == protocol.ReasonPermissionDenied:
-		return fmt.Errorf("listen: the token is not for this user or device: %w\nGive the --user and --device that the token names, or leave --user away; ramen token makes a token for others", err)
+		return fmt.Errorf("listen: the token is not for this user or device: %w\nGive the --user and --device that the token names, or leave out --user; ramen token makes other tokens", err)
 	case end.Reason == protocol.ReasonUnauthenticated && !waitsForToken:
-		return fmt.Errorf("listen: the token is not accepted: %w\nGive a valid one by --token-file or RAMEN_TOKEN; ramen token makes one to try things out", err)
+		return fmt.Errorf("listen: the token is not accepted: %w\nGive a valid one with --token-file or RAMEN_TOKEN; ramen token makes one for tests", err)
 	}
 	return nil
 }
@@ -84,15 +84,15 @@ func cureOf(err error) string {
 	var record tls.RecordHeaderError
 	switch {
 	case errors.As(err, &authority) || strings.Contains(text, "x509: certificate signed by unknown authority"):
-		return "The server's certificate is of an authority that this machine does not know: name the authority's certificate with --ca FILE"
+		return "The server's certificate is signed by an authority that this machine does not trust: give the authority's certificate with --ca FILE"
 	case errors.As(err, &host) || strings.Contains(text, "x509: certificate is valid for") || strings.Contains(text, "x509: cannot validate certificate for"):
 		return "The server's certificate is for other names: use one of them in --url and --grpc"
 	case errors.As(err, &invalid) || strings.Contains(text, "x509: certificate"):
-		return "The server's certificate is not valid: look at its dates and uses, and at this machine's clock"
+		return "The server's certificate is not valid: check its dates and key usage, and this machine's clock"
 	case strings.Contains(text, "tls: certificate required") || strings.Contains(text, "tls: bad certificate"):
 		return "The server wants a client certificate: give --cert and --key-pem"
 	case errors.As(err, &record) || strings.Contains(text, "server gave HTTP response to HTTPS client") || strings.Contains(text, "first record does not look like a TLS handshake"):
-		return "The port speaks cleartext: use http:// in --url, and leave --tls and --ca away for --grpc"
+		return "The port speaks cleartext: use http:// in --url, and leave out --tls and --ca for --grpc"
 	}
 	return wrongPort(err, text)
 }
@@ -102,7 +102,7 @@ const prefaceEOF = `error reading server preface: EOF"`
 
 // wrongPort says so where something else answers than what serves devices.
 func wrongPort(err error, text string) string {
-	const http1 = "Is --url the devices' HTTP port (8080 by default), and not the backends'? Where the server has a certificate, it begins with https://"
+	const http1 = "Is --url the devices' HTTP port (8080 by default), and not the backends'? If the server has a certificate, the URL begins with https://"
 	var status *wire.StatusError
 	var said *protocol.Error
 	switch {

@@ -161,7 +161,7 @@ func (q *lineQueue) read(in io.Reader, parse func([]byte) (ramen.Publication, er
 		err = io.EOF
 	case wide != nil:
 	case errors.Is(err, bufio.ErrTooLong):
-		err = fmt.Errorf("line %d is longer than %d bytes; what came before it was published", number+1, maxLine)
+		err = fmt.Errorf("line %d is longer than %d bytes; the lines before it were published", number+1, maxLine)
 	default:
 		err = fmt.Errorf("read line %d: %w", number+1, err)
 	}
@@ -174,7 +174,7 @@ func (q *lineQueue) read(in io.Reader, parse func([]byte) (ramen.Publication, er
 // withoutBOM is text without a byte order mark at its head, which editors write before UTF-8. Other encodings are refused.
 func withoutBOM(text []byte) ([]byte, error) {
 	if bytes.HasPrefix(text, []byte{0xFF, 0xFE}) || bytes.HasPrefix(text, []byte{0xFE, 0xFF}) {
-		return nil, errors.New("the input is UTF-16 by its byte order mark: save it as UTF-8")
+		return nil, errors.New("the input has the byte order mark of UTF-16: save it as UTF-8")
 	}
 	return bytes.TrimPrefix(text, []byte("\xEF\xBB\xBF")), nil
 }

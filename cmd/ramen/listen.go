@@ -34,9 +34,9 @@ func listenCommand() *cobra.Command {
 	var f listenFlags
 	c := &cobra.Command{
 		Use:   "listen",
-		Short: "Be a device in the terminal: print messages as they come, ack each once it is printed.",
-		Long: "Be a device in the terminal: print messages as they come, and ack each once it is printed.\n\n" +
-			"The stream is opened again by itself after every loss, and goes on where it was; with --cursor-file after a restart, too.",
+		Short: "Act as a device: print each message, and ack it once it is printed.",
+		Long: "Act as a device: print each message, and ack it once it is printed.\n\n" +
+			"After a lost connection the stream is opened again and resumes; with --cursor-file, after a restart as well.",
 		Example: "  ramen listen --user alice\n  ramen listen --user alice --device tablet --transport grpc --json",
 		Args:    cobra.NoArgs,
 		RunE:    func(c *cobra.Command, _ []string) error { return f.run(c.Context(), c.OutOrStdout(), c.ErrOrStderr()) },
@@ -45,11 +45,11 @@ func listenCommand() *cobra.Command {
 	fl.StringVar(&f.url, "url", fromEnv("RAMEN_DEVICES_URL", "http://127.0.0.1:8080"), "devices' HTTP port; RAMEN_DEVICES_URL in the environment")
 	fl.StringVar(&f.grpc, "grpc", fromEnv("RAMEN_DEVICES_GRPC", "127.0.0.1:8081"), "devices' gRPC port, host:port (https://host:port for TLS); RAMEN_DEVICES_GRPC in the environment")
 	fl.StringVar(&f.transports, "transport", "ws", "transports in order of preference: ws (ws-proto), ws-json, grpc, sse, poll")
-	fl.StringVar(&f.user, "user", "", "user; with a token it must be the token's, or absent")
+	fl.StringVar(&f.user, "user", "", "user; with a token, leave it out or give the token's user")
 	fl.StringVar(&f.device, "device", "terminal", "device id")
-	fl.StringVar(&f.token, "token", "", "the device's token (JWT); better RAMEN_TOKEN in the environment, which other users of the machine do not see")
-	fl.StringVar(&f.tokenFile, "token-file", "", "`file` with the token, read anew for each stream")
-	fl.StringVar(&f.cursorFile, "cursor-file", "", "`file` that keeps the place over restarts")
+	fl.StringVar(&f.token, "token", "", "the device's token (JWT); RAMEN_TOKEN in the environment is safer, since other users of the machine cannot see it")
+	fl.StringVar(&f.tokenFile, "token-file", "", "`file` with the token, read again for each stream")
+	fl.StringVar(&f.cursorFile, "cursor-file", "", "`file` that keeps the cursor over restarts")
 	fl.StringVar(&f.app, "app", "ramen-listen", "context: app")
 	fl.StringVar(&f.appVersion, "app-version", "", "context: app_version")
 	fl.StringVar(&f.os, "os", "", "context: os")
@@ -57,12 +57,12 @@ func listenCommand() *cobra.Command {
 	fl.StringVar(&f.model, "model", "", "context: model")
 	fl.StringVar(&f.locale, "locale", "", "context: locale")
 	fl.StringToStringVar(&f.labels, "label", nil, "context: labels, `NAME=VALUE`")
-	fl.IntVar(&f.window, "window", 0, "most pushes unacked at once; 0: the server's most")
-	fl.IntVarP(&f.count, "count", "n", 0, "end after so many messages; 0: never")
+	fl.IntVar(&f.window, "window", 0, "most unacked pushes; 0: the server's limit")
+	fl.IntVarP(&f.count, "count", "n", 0, "exit after this many messages; 0: never")
 	fl.DurationVar(&f.heartbeat, "heartbeat", 0, "heartbeat interval to ask for, 1s to 60s; 0: the server's")
 	fl.BoolVar(&f.json, "json", false, "print each message as one line of JSON, with all its fields")
-	fl.BoolVarP(&f.quiet, "quiet", "q", false, "say nothing of the stream itself on standard error")
-	fl.BoolVarP(&f.verbose, "verbose", "v", false, "log each stream's open and end")
+	fl.BoolVarP(&f.quiet, "quiet", "q", false, "do not report the state of the stream on standard error")
+	fl.BoolVarP(&f.verbose, "verbose", "v", false, "log when each stream opens and ends")
 	f.tls.bind(fl)
 	completeWords(c, "transport", "ws", "ws-json", "grpc", "sse", "poll")
 	return c

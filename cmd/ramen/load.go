@@ -29,10 +29,10 @@ type loadFlags struct {
 func loadCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "load",
-		Short: "Load-test a server, and check that it keeps its promises.",
-		Long: "Load-test a server, and check that it keeps its promises: everything accepted arrives, in order, and heartbeats are in time.\n\n" +
-			"With --serve, the server is started for the test, on one processor with its data on a disk, and the load runs on the others.\n" +
-			"The exit status is 1 where a promise was not kept; what was missing is named.",
+		Short: "Load-test a server, and check that it keeps the contract.",
+		Long: "Load-test a server, and check that it keeps the contract: every accepted message arrives, in order, and heartbeats are on time.\n\n" +
+			"With --serve, a server is started for the test on one processor, with its data on a disk, and the load runs on the others.\n" +
+			"The exit status is 1 if the contract was violated; each violation is listed.",
 		Example: "  ramen load idle --serve --transport sse\n  ramen load push --serve --rate 20000 --html push.html\n" +
 			"  ramen load churn --url https://push.example.com --backends https://internal:9443 --secret-file secret\n  ramen load run nightly.yaml",
 		Args: cobra.NoArgs,
@@ -80,7 +80,7 @@ func loadFileCommand() *cobra.Command {
 		},
 	}
 	f.bind(c.Flags())
-	c.Flags().BoolVar(&f.cfg.Floors, "floors", false, "before each scenario for which there is one, run its floor")
+	c.Flags().BoolVar(&f.cfg.Floors, "floors", false, "before each scenario that the baseline server can play, run it against that server")
 	c.Flags().BoolVar(&f.table, "table", false, "print one table of all scenarios (Markdown) in place of one each")
 	return c
 }
@@ -97,24 +97,24 @@ func workerCommand() *cobra.Command {
 // bind is where the server is, and where the findings go.
 func (f *loadFlags) bind(fl *pflag.FlagSet) {
 	t := &f.cfg.Target
-	fl.BoolVar(&f.cfg.Serve, "serve", false, "start a server for each scenario, on a processor of its own")
-	fl.BoolVar(&f.cfg.Auth, "auth", false, "with --serve: devices show tokens, backends a key")
+	fl.BoolVar(&f.cfg.Serve, "serve", false, "start a server for each scenario, on its own processor")
+	fl.BoolVar(&f.cfg.Auth, "auth", false, "with --serve: devices use tokens, backends an API key")
 	fl.StringVar(&f.cfg.Dir, "dir", "", "with --serve: `folder` on a disk, for the server's data while it runs (default: here)")
-	fl.StringArrayVar(&f.cfg.Args, "server-flag", nil, "with --serve: a flag more for ramen serve, as in --server-flag=--frontend.heartbeat=10s")
-	fl.StringVar(&t.Devices, "url", fromEnv("RAMEN_DEVICES_URL", "http://127.0.0.1:8080"), "devices' HTTP port; several, with commas: a device's openings in turn; RAMEN_DEVICES_URL in the environment")
-	fl.StringVar(&t.DevicesGRPC, "grpc", fromEnv("RAMEN_DEVICES_GRPC", "127.0.0.1:8081"), "devices' gRPC port, host:port; several, with commas, as with --url; RAMEN_DEVICES_GRPC in the environment")
+	fl.StringArrayVar(&f.cfg.Args, "server-flag", nil, "with --serve: another flag for ramen serve, such as --server-flag=--frontend.heartbeat=10s")
+	fl.StringVar(&t.Devices, "url", fromEnv("RAMEN_DEVICES_URL", "http://127.0.0.1:8080"), "devices' HTTP port; several, separated by commas, are used in turn by each device; RAMEN_DEVICES_URL in the environment")
+	fl.StringVar(&t.DevicesGRPC, "grpc", fromEnv("RAMEN_DEVICES_GRPC", "127.0.0.1:8081"), "devices' gRPC port, host:port; several as with --url; RAMEN_DEVICES_GRPC in the environment")
 	fl.StringVar(&t.Backends, "backends", fromEnv("RAMEN_BACKENDS_URL", "http://127.0.0.1:9080"), "backends' HTTP port; RAMEN_BACKENDS_URL in the environment")
-	fl.StringVar(&t.BackendsGRPC, "backends-grpc", "127.0.0.1:9081", "backends' gRPC port, host:port; several, with commas: a publish stream each in turn; empty: publish over HTTP")
-	fl.StringVar(&t.Key, "key", "", "API key; better RAMEN_KEY in the environment")
+	fl.StringVar(&t.BackendsGRPC, "backends-grpc", "127.0.0.1:9081", "backends' gRPC port, host:port; several, separated by commas, get the publish streams in turn; empty: publish over HTTP")
+	fl.StringVar(&t.Key, "key", "", "API key; RAMEN_KEY in the environment is safer")
 	fl.StringVar(&f.secret, "secret-file", "", "`file` with the secret that signs the devices' tokens (HS256)")
 	fl.StringVar(&t.Issuer, "issuer", "", "iss of the tokens")
 	fl.StringVar(&t.Audience, "audience", "", "aud of the tokens")
-	fl.StringVar(&t.CA, "ca", "", "PEM `file` with the authorities to trust instead of the system's")
-	fl.BoolVar(&t.TLS, "tls", false, "speak TLS to gRPC ports (https:// says so by itself); with --serve: all of the devices' ports do")
+	fl.StringVar(&t.CA, "ca", "", "PEM `file` with the certificate authorities to trust instead of the system's")
+	fl.BoolVar(&t.TLS, "tls", false, "use TLS on gRPC ports (implied by https://); with --serve: on all ports of devices")
 	fl.StringArrayVar(&t.Header, "header", nil, "sent with every request of a device, `NAME: VALUE`")
-	fl.IntVar(&f.cfg.ServerPID, "server-pid", 0, "process id of the server, where it runs on this machine: its memory and CPU are measured")
+	fl.IntVar(&f.cfg.ServerPID, "server-pid", 0, "process id of the server, if it runs on this machine, to measure its memory and CPU")
 	fl.StringVar(&f.cfg.Metrics, "metrics", "", "URL of the server's metrics (default: /metrics of --backends)")
-	fl.StringVar(&f.jsonFile, "json", "", "write everything to this `file`, for programs")
+	fl.StringVar(&f.jsonFile, "json", "", "write all results to this `file` as JSON")
 	fl.StringVar(&f.htmlFile, "html", "", "write a page with plots to this `file`")
 	fl.BoolVarP(&f.quiet, "quiet", "q", false, "no live line")
 }
@@ -125,28 +125,28 @@ func bindScenario(fl *pflag.FlagSet, p *scenario.Params) {
 	fl.IntVar(&p.Devices, "devices", 0, "devices a user")
 	fl.StringVar(&p.Transport, "transport", "", "ws, ws-json, sse, grpc, poll, or a mix such as ws=5,sse=3,grpc=1")
 	fl.Float64Var(&p.Rate, "rate", 0, "messages a second")
-	fl.Float64Var(&p.Connects, "connects", 0, "openings a second; below 0: as fast as it goes")
+	fl.Float64Var(&p.Connects, "connects", 0, "streams opened a second; below 0: as fast as possible")
 	fl.DurationVar(&p.For, "for", 0, "how long to measure")
-	fl.DurationVar(&p.Warm, "warm", 0, "how long before that")
-	fl.DurationVar(&p.Wait, "wait", 0, "the most to wait for what is to come (default 1m)")
+	fl.DurationVar(&p.Warm, "warm", 0, "how long to warm up before that")
+	fl.DurationVar(&p.Wait, "wait", 0, "longest wait for messages still to come (default 1m)")
 	fl.IntVar(&p.Messages, "messages", 0, "replay: messages a device")
 	fl.DurationVar(&p.P99, "p99", 0, "max: the p99 to hold")
 	fl.IntVar(&p.Payload, "payload", 0, "bytes of a payload, 16, or 32 and more (default 256)")
 	fl.BoolVar(&p.Deflate, "deflate", false, "WebSocket devices offer permessage-deflate; with --serve the server agrees")
-	fl.BoolVar(&p.Floor, "floor", false, "with --serve: a floor in place of the server; see ramen load floor")
+	fl.BoolVar(&p.Floor, "floor", false, "with --serve: use the baseline server instead of RAMEN; see ramen load floor")
 	fl.StringVar(&p.Lanes, "lanes", "", "weights of high/medium/low, as in 1/8/1")
 	fl.DurationVar(&p.Heartbeat, "heartbeat", 0, "interval that devices ask for")
-	fl.DurationVar(&p.AckAfter, "ack-after", 0, "how long devices join acks (default: an ack with each read)")
+	fl.DurationVar(&p.AckAfter, "ack-after", 0, "how long devices collect acks (default: they ack after each read)")
 	fl.IntVar(&p.Window, "window", 0, "window that devices ask for")
-	fl.IntVar(&p.Publishers, "publishers", 0, "publish streams a process (default 1)")
-	fl.DurationVar(&p.Every, "every", 0, "how often what is due is published, together (default 1ms)")
+	fl.IntVar(&p.Publishers, "publishers", 0, "publish streams per process (default 1)")
+	fl.DurationVar(&p.Every, "every", 0, "how often the messages that are due are published together (default 1ms)")
 	fl.DurationVar(&p.TTL, "ttl", 0, "of messages (default: the server's)")
-	fl.IntVar(&p.Processes, "processes", 0, "processes of the load (default: one for 18,000 streams)")
-	fl.IntVar(&p.Opening, "opening", 0, "most openings under way a thread (default 256)")
-	fl.DurationVar(&p.Slack, "slack", 0, "beyond 1.25 intervals, until a silence counts as broken (default 500ms)")
+	fl.IntVar(&p.Processes, "processes", 0, "processes of the load (default: one per 18,000 streams)")
+	fl.IntVar(&p.Opening, "opening", 0, "most streams being opened per thread (default 256)")
+	fl.DurationVar(&p.Slack, "slack", 0, "how long beyond 1.25 intervals a silence is a violation (default 500ms)")
 	fl.DurationVar(&p.Life, "life", 0, "churn, soak: mean of a stream's life")
 	fl.DurationVar(&p.Away, "away", 0, "churn, soak: mean of the pause until the next")
-	fl.Float64Var(&p.HalfOpen, "half-open", 0, "churn, soak: share of streams that die without a word")
+	fl.Float64Var(&p.HalfOpen, "half-open", 0, "churn, soak: share of streams that die without closing their connection")
 	fl.Float64Var(&p.Change, "change", 0, "churn, soak: share of returns over another transport")
 	fl.Float64Var(&p.Forget, "forget", 0, "churn, soak: share of returns without a cursor")
 }
@@ -164,12 +164,12 @@ func (f *loadFlags) read(name string) error {
 		return fmt.Errorf("load: read %s: %w", name, err)
 	}
 	if len(f.cfg.Scenarios) == 0 {
-		return fmt.Errorf("load: read %s: there are no scenarios", name)
+		return fmt.Errorf("load: read %s: it has no scenarios", name)
 	}
 	return nil
 }
 
-var errViolated = errors.New("load: the server did not keep its promises; see above")
+var errViolated = errors.New("load: the server violated the contract; see above")
 
 func (f *loadFlags) run(ctx context.Context, out, errOut io.Writer) error {
 	self, err := os.Executable()

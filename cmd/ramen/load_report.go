@@ -37,7 +37,7 @@ func (f *loadFlags) told(out, errOut io.Writer) func(*report.Section) {
 // warn says beforehand what will make figures worse than they should be.
 func (f *loadFlags) warn(errOut io.Writer) {
 	if f.cfg.Serve && runtime.NumCPU() < 2 {
-		fmt.Fprintln(errOut, "load: this machine has one processor, which server and load share: CPU times and memory will be right, latencies and rates will not; use two or more")
+		fmt.Fprintln(errOut, "load: the server and the load share this machine's one processor: CPU times and memory are right, but latencies and rates are not; use two or more")
 	}
 }
 

@@ -197,7 +197,7 @@ func TestLoadFailsWhereAPromiseIsBroken(t *testing.T) {
 	at := serving(t)
 	t.Setenv(asMain, "1")
 	out, errOut, status := command(t, "", "load", "replay", "-n", "3", "--messages", "2", "--ttl", "1s", "--for", "1200ms", "--wait", "2s", "--backends-grpc", at.BackendsGRPC)
-	if status != statusFailed || !strings.Contains(errOut, "did not keep its promises") {
+	if status != statusFailed || !strings.Contains(errOut, "violated the contract") {
 		t.Errorf("status %d: %s", status, errOut)
 	}
 	for _, want := range []string{"VIOLATED lost: 6 times", "device d0", "it was accepted, and never came"} {

@@ -39,11 +39,11 @@ func publishCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "publish [PAYLOAD]",
 		Short: "Publish one message, or one for each line of a file or of standard input.",
-		Long: "Publish one message: its payload is the argument (- is standard input), JSON unless --content-type says otherwise.\n\n" +
-			"With --file, publish one for each line of a file (- is standard input). A line is a message as POST /v1/publish takes it\n" +
-			"(--as message), or JSON that is the payload itself (--as json), or text (--as text). Flags complete what a line leaves open.\n" +
-			"Lines are published in their order, as they come: a pipe may stay open.\n\n" +
-			"The exit status is 0 where every message was accepted, and 1 otherwise; rejected lines are named on standard error.",
+		Long: "Publish one message. The argument is its payload (-: standard input), which is JSON unless --content-type says otherwise.\n\n" +
+			"With --file, publish one message for each line of a file (-: standard input). A line is a message as in POST /v1/publish\n" +
+			"(--as message), a JSON payload (--as json) or a text payload (--as text). Flags give what a line does not say.\n" +
+			"Lines are published in order, as soon as they are read, so that a pipe may stay open.\n\n" +
+			"The exit status is 0 if every message was accepted, and 1 otherwise. Rejected lines are listed on standard error.",
 		Example: "  ramen publish --user alice --type hello '{\"text\":\"it works\"}'\n" +
 			"  ramen publish --file messages.ndjson\n" +
 			"  git log --format=%s | ramen publish --file - --as text --user alice --type commit",
@@ -54,23 +54,23 @@ func publishCommand() *cobra.Command {
 	}
 	fl := c.Flags()
 	fl.StringVar(&f.url, "url", fromEnv("RAMEN_BACKENDS_URL", "http://127.0.0.1:9080"), "backends' HTTP port; RAMEN_BACKENDS_URL in the environment")
-	fl.StringVar(&f.grpc, "grpc", "", "backends' gRPC port, host:port (https://host:port for TLS), to publish over it instead")
-	fl.StringVar(&f.key, "key", "", "API key; better RAMEN_KEY in the environment, which other users of the machine do not see")
-	fl.StringVarP(&f.file, "file", "f", "", "`file` with a message a line; - is standard input")
-	fl.StringVar(&f.as, "as", "message", "what a line of the file is: message, json or text")
-	fl.StringVar(&f.user, "user", "", "user whom it is for")
+	fl.StringVar(&f.grpc, "grpc", "", "backends' gRPC port, host:port (https://host:port for TLS), to publish over gRPC")
+	fl.StringVar(&f.key, "key", "", "API key; RAMEN_KEY in the environment is safer, since other users of the machine cannot see it")
+	fl.StringVarP(&f.file, "file", "f", "", "`file` with one message per line; - is standard input")
+	fl.StringVar(&f.as, "as", "message", "what each line of the file is: message, json or text")
+	fl.StringVar(&f.user, "user", "", "user who gets the message")
 	fl.StringSliceVar(&f.users, "users", nil, "several users, instead of --user")
 	fl.StringVar(&f.device, "device", "", "only this device of the user")
-	fl.StringVar(&f.id, "id", "", "id: the same one for the same user is delivered once")
-	fl.StringVar(&f.kind, "type", "", "type, for the app")
+	fl.StringVar(&f.id, "id", "", "id; a second message with the same id for the same user is not delivered again")
+	fl.StringVar(&f.kind, "type", "", "type, passed on to the app")
 	fl.StringVar(&f.priority, "priority", "", "high, medium (default) or low")
-	fl.StringVar(&f.contentType, "content-type", "", "content type of the payload; application/json (default) is checked to be JSON")
-	fl.DurationVar(&f.ttl, "ttl", 0, "how long it is worth delivering; 0: the server's default, 30m")
-	fl.StringVar(&f.collapse, "collapse-key", "", "replaces the user's older messages of this key")
+	fl.StringVar(&f.contentType, "content-type", "", "content type of the payload; with application/json (default) it must be valid JSON")
+	fl.DurationVar(&f.ttl, "ttl", 0, "how long the message waits for delivery; 0: the server's default, 30m")
+	fl.StringVar(&f.collapse, "collapse-key", "", "replace the user's older messages with this key")
 	fl.StringToStringVar(&f.headers, "header", nil, "headers, `NAME=VALUE`")
 	fl.StringToStringVar(&f.where, "where", nil, "only devices whose context has these values, `KEY=VALUE`")
-	fl.IntVar(&f.batch, "batch", 256, "with --file: most messages of one request, 1 to 1000")
-	fl.DurationVar(&f.timeout, "timeout", 30*time.Second, "how long to try again while the server cannot take a message")
+	fl.IntVar(&f.batch, "batch", 256, "with --file: most messages in one request, 1 to 1000")
+	fl.DurationVar(&f.timeout, "timeout", 30*time.Second, "how long to retry while the server is unavailable")
 	fl.BoolVarP(&f.quiet, "quiet", "q", false, "with --file: no progress and no summary")
 	f.tls.bind(fl)
 	completeWords(c, "priority", "high", "medium", "low")
@@ -120,14 +120,14 @@ func (f *publishFlags) run(ctx context.Context, args []string, in io.Reader, out
 func (f *publishFlags) check(args []string) error {
 	switch {
 	case f.file != "" && (len(args) > 0 || f.id != ""):
-		return errors.New("publish: a payload or --id is for one message; with --file each line has its own")
+		return errors.New("publish: --file cannot be combined with a payload or --id, which each line has itself")
 	case f.as != "message" && f.as != "json" && f.as != "text":
-		return fmt.Errorf("publish: --as is %q: use message, json or text", f.as)
+		return fmt.Errorf("publish: unknown --as %q: use message, json or text", f.as)
 	case f.as != "message" && f.file == "":
-		return errors.New("publish: --as says what the lines of a file are; give --file, - for standard input")
+		return errors.New("publish: --as needs --file (- for standard input)")
 	}
 	if _, ok := protocol.ParsePriority(f.priority); !ok {
-		return fmt.Errorf("publish: there is no priority %q: use high, medium or low", f.priority)
+		return fmt.Errorf("publish: unknown priority %q: use high, medium or low", f.priority)
 	}
 	return nil
 }
@@ -175,7 +175,7 @@ func (f *publishFlags) one(ctx context.Context, p *ramen.Publisher, payload []by
 // gaveUp says in the words of the command line that time is up.
 func (f *publishFlags) gaveUp(err error) error {
 	if errors.Is(err, context.DeadlineExceeded) {
-		return fmt.Errorf("publish: given up after --timeout, %v: %s", f.timeout, strings.TrimPrefix(err.Error(), "context deadline exceeded, after: "))
+		return fmt.Errorf("publish: gave up after --timeout %v: %s", f.timeout, strings.TrimPrefix(err.Error(), "context deadline exceeded, after: "))
 	}
 	return fmt.Errorf("publish: %w", err)
 }
@@ -192,14 +192,14 @@ func (f *publishFlags) parse(line []byte) (ramen.Publication, error) {
 		return f.publication(protocol.Publish{Payload: line, ContentType: "text/plain; charset=utf-8"})
 	}
 	if !strings.HasPrefix(strings.TrimSpace(string(line)), "{") {
-		return ramen.Publication{}, errors.New("it is no JSON object; give --as json or --as text where the line itself is the payload")
+		return ramen.Publication{}, errors.New("not a JSON object; if the line is the payload itself, use --as json or --as text")
 	}
 	list, batch, err := protocol.DecodePublishJSON(nil, line, &mostLimits)
 	if err != nil {
 		return ramen.Publication{}, err
 	}
 	if batch {
-		return ramen.Publication{}, errors.New("it is a batch; put each of its messages on a line of its own")
+		return ramen.Publication{}, errors.New("the line is a batch; put each message on a line of its own")
 	}
 	return f.publication(list[0])
 }
@@ -210,7 +210,7 @@ func (f *publishFlags) publication(p protocol.Publish) (ramen.Publication, error
 		p.User, p.Users = f.user, f.users
 	}
 	if p.User == "" && len(p.Users) == 0 {
-		return ramen.Publication{}, errors.New("whom is it for? Give --user or --users")
+		return ramen.Publication{}, errors.New("the message has no user: give --user or --users")
 	}
 	p.Device = cmp.Or(p.Device, f.device)
 	p.Type = cmp.Or(p.Type, f.kind)

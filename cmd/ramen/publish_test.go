@@ -24,12 +24,12 @@ func TestPublishOne(t *testing.T) {
 		"--header", "trace=1", "--where", "app=rider", "--collapse-key", "k", "--type", "x", "--content-type", "text/plain", "hello"); strings.Count(out, "accepted") != 3 {
 		t.Errorf("%q", out)
 	}
-	bad(t, "", []string{"publish", "{}"}, "whom is it for? Give --user or --users")
+	bad(t, "", []string{"publish", "{}"}, "the message has no user: give --user or --users")
 	bad(t, "", []string{"publish", "--user", "alice", "{"}, "payload is not one JSON value")
 	bad(t, "", []string{"publish", "--user", "alice", "--priority", "urgent", "1"}, `"urgent"`, "high, medium or low")
 	bad(t, "", []string{"publish", "--user", "alice", "--ttl", "1us", "1"}, "ttl_ms", "1000", "1000 to what the server takes")
 	bad(t, "", []string{"publish", "--user", "alice", "--as", "json", "1"}, "--file")
-	bad(t, "", []string{"publish", "--user", "alice", "--file", "-", "1"}, "each line has its own")
+	bad(t, "", []string{"publish", "--user", "alice", "--file", "-", "1"}, "which each line has itself")
 	bad(t, "", []string{"publish", "--user", "alice", "--users", "bob", "1"}, "user", "users")
 	bad(t, "", []string{"publish", "--url", "http://" + at.Devices, "--user", "alice", "1"}, "there is nothing at this path")
 }
@@ -38,7 +38,7 @@ func TestPublishOne(t *testing.T) {
 func TestPublishSaysWhyItGivesUp(t *testing.T) {
 	for _, where := range [][]string{{"--url", "http://127.0.0.1:1"}, {"--grpc", "127.0.0.1:1"}} {
 		args := append([]string{"publish", "--user", "alice", "--timeout", "300ms", "1"}, where...)
-		bad(t, "", args, "given up after --timeout, 300ms", "connection refused")
+		bad(t, "", args, "gave up after --timeout 300ms", "connection refused")
 		bad(t, "1\n", append([]string{"publish", "--user", "alice", "--timeout", "300ms", "--as", "json", "--file", "-"}, where...),
 			"connection refused", "1 not known", "lines 1 to 1")
 	}
@@ -83,8 +83,8 @@ text
 {"user":"alice","payload":2}
 `
 	bad(t, lines, []string{"publish", "--file", "-"},
-		"line 2: ", "payloud", "line 3: it is no JSON object; give --as json or --as text",
-		`line 4: invalid_argument: priority "urgent" is unknown`, "line 5: whom is it for?", "line 6: it is a batch",
+		"line 2: ", "payloud", "line 3: not a JSON object; if the line is the payload itself, use --as json or --as text",
+		`line 4: invalid_argument: priority "urgent" is unknown`, "line 5: the message has no user", "line 6: the line is a batch",
 		"line 7: ", "line 8: ", "65536", "2 accepted, 0 duplicates, 7 rejected", "7 messages were rejected")
 	many := strings.Repeat("x\n", maxNamed+5)
 	_, errOut, _ := command(t, many, "publish", "--file", "-")

@@ -31,9 +31,9 @@ func serveCommand() *cobra.Command {
 		Short: "Start the gateway: frontend, gateway and embedded store in one process.",
 		Long: "Start the gateway: frontend, gateway and embedded store in one process.\n\n" +
 			"Every key of the configuration (see: ramen config) is a flag here, RAMEN_* in the environment, and a line of the file\n" +
-			"that --config names; a flag goes before a variable, and a variable before the file.\n\n" +
-			"SIGINT and SIGTERM shut down in order, a second one at once. SIGHUP reads the files of keys and certificates anew\n" +
-			"(they are followed anyway).",
+			"that --config names; a flag overrides a variable, and a variable overrides the file.\n\n" +
+			"SIGINT and SIGTERM shut the server down in order; a second one ends it at once. SIGHUP reloads the key and certificate files,\n" +
+			"which are also reloaded when they change.",
 		Example: "  ramen serve --dev\n  ramen serve --config ramen.yaml\n  ramen serve --config ramen.yaml --log.level debug",
 		Args:    cobra.NoArgs,
 	}
@@ -96,7 +96,7 @@ func warnOfVariables(log *slog.Logger) {
 	cfg := app.Default()
 	names, err := config.IgnoredVariables(&cfg, os.Environ())
 	if err == nil && len(names) > 0 {
-		log.Warn("environment variables begin with RAMEN_ but name no key of the configuration; they are ignored", "variables", names)
+		log.Warn("environment variables that begin with RAMEN_ match no configuration key and are ignored", "variables", names)
 	}
 }
 
@@ -119,9 +119,9 @@ func reloadOnHangup(a *app.App, log *slog.Logger) (end func()) {
 			select {
 			case <-hangups:
 				if err := a.Reload(); err != nil {
-					log.Error("SIGHUP: a file of keys or certificates is not in force; what was read before stays", "cause", err)
+					log.Error("SIGHUP: a key or certificate file could not be loaded; the earlier one stays in use", "cause", err)
 				} else {
-					log.Info("SIGHUP: the files of keys and certificates are in force")
+					log.Info("SIGHUP: key and certificate files reloaded")
 				}
 			case <-ctx.Done():
 				return
@@ -159,12 +159,12 @@ func banner(w io.Writer, cfg app.Config, at app.Addresses) {
 	if !cfg.Dev {
 		return
 	}
-	fmt.Fprintf(w, "  WARNING  authentication is OFF (dev): whoever reaches these ports is every user and every backend.\n\n")
+	fmt.Fprintf(w, "  WARNING  authentication is OFF (dev): whoever can reach these ports can act as any user and any backend.\n\n")
 	if !loopback(at) {
-		fmt.Fprintf(w, "  WARNING  and they are reached from other machines, since listen says so.\n\n")
+		fmt.Fprintf(w, "  WARNING  and these ports can be reached from other machines, because of the listen addresses.\n\n")
 	}
 	if loopback(at) && contained() {
-		fmt.Fprintf(w, "  NOTE  in a container these addresses are reached from inside it alone. Start it with --network host, or publish the ports\n"+
+		fmt.Fprintf(w, "  NOTE  in a container these addresses can only be reached from inside it. Start it with --network host, or publish the ports\n"+
 			"        and listen on all addresses: --listen.devices 0.0.0.0:8080 --listen.devices-grpc 0.0.0.0:8081\n"+
 			"        --listen.backends 0.0.0.0:9080 --listen.backends-grpc 0.0.0.0:9081\n\n")
 	}

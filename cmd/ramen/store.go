@@ -31,11 +31,11 @@ func storeBackupCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "backup DIR",
 		Short: "Copy the store to a new directory, while the server runs or is stopped.",
-		Long: "Copy the store to the directory DIR, which is made, or is empty.\n\n" +
-			"A running server makes the copy itself, so DIR is a path as the server sees it, and must be writable for its user. The backup\n" +
-			"has everything that was accepted before the command began. Where no server runs, the stopped directory is copied.\n\n" +
-			"DIR/BACKUP lists all files with their sizes and checksums; it is written last. To restore, copy DIR to an empty data folder, and\n" +
-			"start. Devices then get all that waits, as if they had no cursor.",
+		Long: "Copy the store to the directory DIR, which must be empty or not exist.\n\n" +
+			"A running server makes the copy itself: DIR is a path on its file system, and must be writable for its user. The backup has\n" +
+			"everything that was accepted before the command began. If no server runs, the command copies the data folder.\n\n" +
+			"DIR/BACKUP lists all files with their sizes and checksums, and is written last. To restore, copy DIR to an empty data folder and\n" +
+			"start the server. Devices then get all waiting messages, as if they had no cursor.",
 		Example: "  ramen store backup --data /var/lib/ramen /backup/ramen-$(date +%F)\n  ramen store verify /backup/ramen-$(date +%F)",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -83,12 +83,12 @@ func storeVerifyCommand() *cobra.Command {
 	var repair bool
 	c := &cobra.Command{
 		Use:   "verify DIR",
-		Short: "Read all of a stopped store, or of a backup, and say what is wrong with it.",
-		Long: "Read all of the stopped store, or the backup, in DIR, change nothing, and say what is in it. What is wrong is said, and ends the\n" +
-			"command with status 1.\n\n" +
-			"With --repair, a store that does not start is made one that does: markers that were lost are made anew where other files say what\n" +
-			"they were, and records of the journal that cannot be read are left out. All that is left out is said, and the files as they\n" +
-			"were are kept in DIR/damaged-TIME. Tables that are damaged cannot be repaired: restore a backup.",
+		Short: "Check a stopped store or a backup, and report what is wrong.",
+		Long: "Read the whole stopped store or backup in DIR, and report what it holds. Nothing is changed. If something is wrong, it is reported\n" +
+			"and the exit status is 1.\n\n" +
+			"With --repair, make a damaged store start again: lost markers are restored where other files have their contents, and records of\n" +
+			"the journal that cannot be read are dropped and reported. The original files are kept in DIR/damaged-TIME. Damaged tables cannot\n" +
+			"be repaired: restore a backup.",
 		Example: "  ramen store verify /backup/ramen-2026-01-31\n  ramen store verify --repair /var/lib/ramen",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -100,7 +100,7 @@ func storeVerifyCommand() *cobra.Command {
 			return verifyStore(c.OutOrStdout(), args[0])
 		},
 	}
-	c.Flags().BoolVar(&repair, "repair", false, "have a damaged store start again without what cannot be read, and keep a copy of it as it was")
+	c.Flags().BoolVar(&repair, "repair", false, "repair a damaged store: drop what cannot be read, and keep a copy of the original files")
 	return c
 }
 
@@ -114,10 +114,10 @@ func verifyStore(out io.Writer, dir string) error {
 		fmt.Fprintln(out, "journal:", n)
 	}
 	if errors.Is(err, pebble.ErrInUse) {
-		return fmt.Errorf("%w\nOf a running server, verify a backup: ramen store backup --data %s DIR", err, dir)
+		return fmt.Errorf("%w\nTo check a running server's data, verify a backup: ramen store backup --data %s DIR", err, dir)
 	}
 	if err != nil {
-		return fmt.Errorf("%w\nA damaged store is restored from a backup; what can be saved without one: ramen store verify --repair %s", err, dir)
+		return fmt.Errorf("%w\nRestore a damaged store from a backup. Without one, save what can be read: ramen store verify --repair %s", err, dir)
 	}
 	_, err = fmt.Fprintf(out, "%s in %s is good: %d messages wait (and %d have expired) for %d users with %d devices; format %d, epoch %d, %d records in %d segments of the journal\n",
 		what, dir, r.Messages, r.Expired, r.Users, r.Devices, r.Format, r.Epoch, r.Records, r.Segments)
@@ -133,10 +133,10 @@ func repairStore(out, errOut io.Writer, dir string) error {
 		fmt.Fprintln(out, "LOST:", line)
 	}
 	if r.Copy != "" {
-		fmt.Fprintln(out, "the files as they were are in", r.Copy)
+		fmt.Fprintln(out, "the original files are in", r.Copy)
 	}
 	if err == nil && len(r.Did)+len(r.Lost) == 0 {
-		fmt.Fprintln(out, cmp.Or(r.Copy, "there was nothing to repair"))
+		fmt.Fprintln(out, cmp.Or(r.Copy, "nothing to repair"))
 	}
 	return err
 }

@@ -16,8 +16,8 @@ type tlsFlags struct {
 }
 
 func (f *tlsFlags) bind(fl *pflag.FlagSet) {
-	fl.BoolVar(&f.on, "tls", false, "speak TLS to a gRPC port (https:// says so by itself)")
-	fl.StringVar(&f.ca, "ca", "", "PEM `file` with the authorities to trust instead of the system's")
+	fl.BoolVar(&f.on, "tls", false, "use TLS on a gRPC port (implied by https://)")
+	fl.StringVar(&f.ca, "ca", "", "PEM `file` with the certificate authorities to trust instead of the system's")
 	fl.StringVar(&f.cert, "cert", "", "PEM `file` with a client certificate")
 	fl.StringVar(&f.key, "key-pem", "", "PEM `file` with the client certificate's private key")
 }

@@ -29,12 +29,12 @@ func tokenCommand() *cobra.Command {
 	var f tokenFlags
 	c := &cobra.Command{
 		Use:   "token",
-		Short: "Mint a token for a device, or a key for a backend.",
-		Long: "Mint a token for a device (JWT), or a key for a backend.\n\n" +
-			"A token is signed with a secret or a private key, given by one of --config (the server's own secret, issuer and audience),\n" +
-			"--secret-file and --key-file. In production the app's own backend issues tokens; this command is for trying things out.\n\n" +
-			"With --backend, a new API key: it is printed, and nobody keeps it. Its hash goes into the file of auth.keys.file: --keys-file\n" +
-			"adds it there, and the server takes it up by itself.",
+		Short: "Make a token for a device, or an API key for a backend.",
+		Long: "Make a token for a device (JWT), or an API key for a backend.\n\n" +
+			"A token is signed with a secret or a private key: give one of --config (the server's secret, issuer and audience), --secret-file\n" +
+			"and --key-file. In production the app's own backend issues tokens; this command is for tests.\n\n" +
+			"With --backend, a new API key is printed; it is stored nowhere. The server needs its hash in the file of auth.keys.file:\n" +
+			"--keys-file adds it there, and the server reloads the file.",
 		Example: "  ramen token --user alice --secret-file secret\n" +
 			"  ramen token --user alice --device phone --key-file private.pem --ttl 10m\n" +
 			"  ramen token --backend dispatch --scopes publish,read --keys-file keys.yaml",
@@ -49,18 +49,18 @@ func tokenCommand() *cobra.Command {
 	fl := c.Flags()
 	fl.StringVar(&f.user, "user", "", "user of the token (sub)")
 	fl.StringVar(&f.device, "device", "", "pin the token to this device")
-	fl.StringVarP(&f.config, "config", "c", "", "configuration `file` of the server, whose secret signs")
-	fl.StringVar(&f.secretFile, "secret-file", "", "`file` with the secret that the server checks tokens with (auth.tokens.secret_file)")
-	fl.StringVar(&f.secret, "secret", "", "the secret itself; others on this machine may see it, prefer --secret-file")
+	fl.StringVarP(&f.config, "config", "c", "", "configuration `file` of the server, whose secret signs the token")
+	fl.StringVar(&f.secretFile, "secret-file", "", "`file` with the secret by which the server verifies tokens (auth.tokens.secret_file)")
+	fl.StringVar(&f.secret, "secret", "", "the secret itself; --secret-file is safer, since others on this machine may see it")
 	fl.StringVar(&f.keyFile, "key-file", "", "PEM `file` with a private key (RSA, EC P-256, Ed25519), whose public key the server has (auth.tokens.public_key_file)")
 	fl.StringVar(&f.algorithm, "algorithm", "", "with a secret: HS256 (default), HS384 or HS512")
-	fl.StringVar(&f.kid, "kid", "", "id of the key, where the server has a key set (auth.tokens.jwks_file)")
+	fl.StringVar(&f.kid, "kid", "", "key id, if the server has a key set (auth.tokens.jwks_file)")
 	fl.StringVar(&f.issuer, "issuer", "", "iss of the token")
 	fl.StringSliceVar(&f.audience, "audience", nil, "aud of the token")
-	fl.DurationVar(&f.ttl, "ttl", time.Hour, "how long the token is good")
+	fl.DurationVar(&f.ttl, "ttl", time.Hour, "how long the token is valid")
 	fl.StringVar(&f.backend, "backend", "", "make an API key for the backend of this `name` instead")
 	fl.StringVar(&f.scopes, "scopes", "publish,read", "scopes of the API key: publish, read or both")
-	fl.StringVar(&f.keysFile, "keys-file", "", "`file` that the API key's entry is added to (auth.keys.file); otherwise the entry is printed")
+	fl.StringVar(&f.keysFile, "keys-file", "", "`file` to add the API key's entry to (auth.keys.file); without it the entry is printed")
 	c.MarkFlagsMutuallyExclusive("config", "secret-file", "secret", "key-file")
 	c.MarkFlagsMutuallyExclusive("backend", "user")
 	completeWords(c, "algorithm", "HS256", "HS384", "HS512")
@@ -69,7 +69,7 @@ func tokenCommand() *cobra.Command {
 
 func (f *tokenFlags) mintToken(out io.Writer) error {
 	if f.user == "" {
-		return errors.New("token: --user is missing: name the user of the token, or --backend for an API key")
+		return errors.New("token: --user is missing: give the token's user, or --backend for an API key")
 	}
 	if err := protocol.CheckUser(f.user); err != nil {
 		return fmt.Errorf("token: --user: %w", err)
@@ -99,7 +99,7 @@ func (f *tokenFlags) mintToken(out io.Writer) error {
 func (f *tokenFlags) signingKey() (auth.SigningKey, error) {
 	var none auth.SigningKey
 	if f.algorithm != "" && (f.keyFile != "" || f.config != "") {
-		return none, errors.New("token: --algorithm goes with a secret; a key file and a configuration decide it themselves")
+		return none, errors.New("token: --algorithm needs --secret or --secret-file; a key file or a configuration sets it")
 	}
 	switch {
 	case f.config != "":
@@ -127,7 +127,7 @@ func (f *tokenFlags) signingKey() (auth.SigningKey, error) {
 	case f.secret != "":
 		return auth.SecretKey([]byte(f.secret), f.algorithm)
 	}
-	return none, errors.New("token: there is nothing to sign with: give --config, --secret-file or --key-file")
+	return none, errors.New("token: no key to sign with: give --config, --secret-file or --key-file")
 }
 
 // mintKey prints a new API key, and the entry that lets the server know it, or adds that to the file.
@@ -136,16 +136,16 @@ func (f *tokenFlags) mintKey(out, errOut io.Writer) error {
 	for name := range strings.SplitSeq(f.scopes, ",") {
 		s, ok := auth.ParseScope(strings.TrimSpace(name))
 		if !ok {
-			return fmt.Errorf("token: there is no scope %q: use publish, read or both", name)
+			return fmt.Errorf("token: unknown scope %q: use publish, read or both", name)
 		}
 		scopes |= s
 	}
 	key := auth.NewKey()
 	entry := auth.KeyLine(f.backend, key, scopes)
 	if f.keysFile == "" {
-		fmt.Fprintf(errOut, "The key, for the backend, which alone keeps it:\n\n")
+		fmt.Fprintf(errOut, "The API key. Give it to the backend; it is stored nowhere else:\n\n")
 		fmt.Fprintln(out, key)
-		fmt.Fprintf(errOut, "\nIts entry, for the file of auth.keys.file:\n\n%s\n", entry)
+		fmt.Fprintf(errOut, "\nIts entry for the file of auth.keys.file:\n\n%s\n", entry)
 		return nil
 	}
 	if err := addEntry(f.keysFile, entry); err != nil {

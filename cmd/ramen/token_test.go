@@ -97,7 +97,7 @@ func TestTokenByTheServersConfiguration(t *testing.T) {
 func TestTokenRefuses(t *testing.T) {
 	short := write(t, filepath.Join(t.TempDir(), "short"), "short")
 	bad(t, "", []string{"token"}, "--user is missing")
-	bad(t, "", []string{"token", "--user", "alice"}, "nothing to sign with", "--secret-file")
+	bad(t, "", []string{"token", "--user", "alice"}, "no key to sign with", "--secret-file")
 	bad(t, "", []string{"token", "--user", "al ice", "--secret", "x"}, "--user", "U+0020")
 	bad(t, "", []string{"token", "--user", "alice", "--device", "a b", "--secret", "x"}, "--device", "U+0020")
 	bad(t, "", []string{"token", "--user", "alice", "--secret-file", short}, "32")

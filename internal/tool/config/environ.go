@@ -33,7 +33,7 @@ func (p *problems) readEnviron(root *node, environ []string) {
 		n := known[name]
 		if n == nil {
 			if advice, meant := root.meant(name, text); meant {
-				p.addf("%s: there is no such variable; %s", name, advice)
+				p.addf("%s: unknown variable; %s", name, advice)
 			}
 			continue
 		}

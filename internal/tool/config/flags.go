@@ -103,7 +103,7 @@ func (p *problems) readFlags(root *node, flags *pflag.FlagSet) {
 		}
 		n := known[v.of.flag()]
 		if n == nil {
-			p.addf("--%s: there is no such key in the configuration", f.Name)
+			p.addf("--%s: unknown key", f.Name)
 			return
 		}
 		if err := n.setLine(v.text); err != nil {

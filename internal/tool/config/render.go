@@ -147,7 +147,7 @@ func WriteMarkdown(w io.Writer, src any) error {
 		if value != "" {
 			value = "`" + value + "`"
 		}
-		variable := "(file alone)"
+		variable := "(file only)"
 		if n.flat() {
 			variable = "`" + n.variable() + "`"
 		}

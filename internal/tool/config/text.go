@@ -29,13 +29,13 @@ func setText(v reflect.Value, text string, sized bool) error {
 		v.SetString(text)
 	case reflect.Bool:
 		if text != "true" && text != "false" {
-			return errors.New("it should be true or false")
+			return errors.New("use true or false")
 		}
 		v.SetBool(text == "true")
 	case reflect.Float32, reflect.Float64:
 		f, err := strconv.ParseFloat(text, v.Type().Bits())
 		if err != nil || math.IsNaN(f) || math.IsInf(f, 0) {
-			return errors.New("it should be a number, like 0.5")
+			return errors.New("use a number, such as 0.5")
 		}
 		v.SetFloat(f)
 	default:
@@ -56,14 +56,14 @@ func setInteger(v reflect.Value, text string, sized bool) error {
 	if v.CanInt() {
 		i, err := strconv.ParseInt(text, 10, bits)
 		if err != nil {
-			return fmt.Errorf("it should be a whole number from %d to %d", int64(-1)<<(bits-1), int64(1)<<(bits-1)-1)
+			return fmt.Errorf("use a whole number from %d to %d", int64(-1)<<(bits-1), int64(1)<<(bits-1)-1)
 		}
 		v.SetInt(i)
 		return nil
 	}
 	u, err := strconv.ParseUint(text, 10, bits)
 	if err != nil {
-		return fmt.Errorf("it should be a whole number from 0 to %d", uint64(math.MaxUint64)>>(64-bits))
+		return fmt.Errorf("use a whole number from 0 to %d", uint64(math.MaxUint64)>>(64-bits))
 	}
 	v.SetUint(u)
 	return nil
@@ -113,7 +113,7 @@ func (n *node) setLine(line string) error {
 	case t.Kind() == reflect.Map && isScalar(t.Elem()):
 		return n.setPairs(line)
 	}
-	return errors.New("it can be set in the file alone")
+	return errors.New("it can only be set in the file")
 }
 
 // setPairs reads a=1,b=2.
@@ -123,7 +123,7 @@ func (n *node) setPairs(line string) error {
 	for _, word := range words(line) {
 		key, value, ok := strings.Cut(word, "=")
 		if !ok || key == "" {
-			return fmt.Errorf("%s: it should be pairs, like a=1,b=2", n.quote(word))
+			return fmt.Errorf("%s: use pairs, such as a=1,b=2", n.quote(word))
 		}
 		e := reflect.New(t.Elem()).Elem()
 		if err := setText(e, value, n.sized); err != nil {

@@ -25,7 +25,7 @@ const binaryUnits = 4 // how many of byteUnits are powers of two
 
 // ParseBytes reads a size. The error says what would be right.
 func ParseBytes(text string) (Bytes, error) {
-	wrong := errors.New("it should be a size, like 64KiB, 1.5GiB or 1048576")
+	wrong := errors.New("use a size, such as 64KiB, 1.5GiB or 1048576")
 	number, size := strings.TrimSpace(text), int64(1)
 	for _, u := range byteUnits {
 		if head, ok := strings.CutSuffix(number, u.name); ok {
@@ -45,7 +45,7 @@ func ParseBytes(text string) (Bytes, error) {
 	}
 	b := f * float64(size)
 	if b != math.Trunc(b) {
-		return 0, fmt.Errorf("it is no whole number of bytes: %w", wrong)
+		return 0, fmt.Errorf("it is not a whole number of bytes: %w", wrong)
 	}
 	return Bytes(b), nil
 }
@@ -74,7 +74,7 @@ const day = 24 * time.Hour
 
 // parseDuration reads what time.ParseDuration reads, and days before it: 30d, 1d12h.
 func parseDuration(text string) (time.Duration, error) {
-	wrong := errors.New("it should be a time with a unit, like 500ms, 4s, 30m or 30d")
+	wrong := errors.New("use a duration with a unit, such as 500ms, 4s, 30m or 30d")
 	head, rest, ok := strings.Cut(text, "d")
 	if !ok {
 		d, err := time.ParseDuration(text)

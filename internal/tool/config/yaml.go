@@ -33,7 +33,7 @@ func (p *problems) readYAML(root *node, file string, data []byte) {
 		return
 	}
 	if err := d.Decode(&second); !errors.Is(err, io.EOF) {
-		r.addf("%s:%d: there is a second document in it; it should be one", file, second.Line)
+		r.addf("%s:%d: it has a second document; use one", file, second.Line)
 		return
 	}
 	r.section(root, doc.Content[0])
@@ -45,10 +45,10 @@ var yamlLine = regexp.MustCompile(`^yaml: line (\d+): `)
 func (r *yamlReader) syntax(err error) {
 	text := err.Error()
 	if m := yamlLine.FindStringSubmatch(text); m != nil {
-		r.addf("%s:%s: it is no YAML: %s", r.file, m[1], text[len(m[0]):])
+		r.addf("%s:%s: invalid YAML: %s", r.file, m[1], text[len(m[0]):])
 		return
 	}
-	r.addf("%s: it is no YAML: %s", r.file, text)
+	r.addf("%s: invalid YAML: %s", r.file, text)
 }
 
 // at reports what is wrong with key where y stands.
@@ -63,21 +63,21 @@ func (r *yamlReader) section(n *node, y *yaml.Node) {
 		return
 	}
 	if y.Kind != yaml.MappingNode {
-		r.at(y, orRoot(n.name()), "it is %s; it should be a section, with key: value in it", kindOf(y))
+		r.at(y, orRoot(n.name()), "it is %s; use a section, with lines of key: value", kindOf(y))
 		return
 	}
 	seen := make(map[string]int)
 	for i := 0; i+1 < len(y.Content); i += 2 {
 		key, value := y.Content[i], y.Content[i+1]
 		if line, ok := seen[key.Value]; ok {
-			r.at(key, dotted(n, key.Value), "it is given twice, first in line %d", line)
+			r.at(key, dotted(n, key.Value), "it is set twice, first in line %d", line)
 			continue
 		}
 		seen[key.Value] = key.Line
 		c := n.child(key.Value)
 		switch {
 		case c == nil:
-			r.at(key, dotted(n, key.Value), "there is no such key; %s", r.advise(n, key.Value))
+			r.at(key, dotted(n, key.Value), "unknown key; %s", r.advise(n, key.Value))
 		case c.section:
 			r.section(c, value)
 		default:
@@ -111,7 +111,7 @@ func (r *yamlReader) value(n *node, v reflect.Value, name string, y *yaml.Node) 
 	case isNull(y):
 	case isScalar(t):
 		if y.Kind != yaml.ScalarNode {
-			r.at(y, name, "it is %s; it should be one value", kindOf(y))
+			r.at(y, name, "it is %s; use a single value", kindOf(y))
 		} else if err := setText(v, y.Value, n.sized); err != nil {
 			r.at(y, name, "%s: %v", n.quote(y.Value), err)
 		}
@@ -136,7 +136,7 @@ func (r *yamlReader) element(n *node, v reflect.Value, name string, y *yaml.Node
 
 func (r *yamlReader) list(n *node, v reflect.Value, name string, y *yaml.Node) {
 	if y.Kind != yaml.SequenceNode {
-		r.at(y, name, "it is %s; it should be a list, like [a, b]", kindOf(y))
+		r.at(y, name, "it is %s; use a list, such as [a, b]", kindOf(y))
 		return
 	}
 	list := reflect.MakeSlice(v.Type(), len(y.Content), len(y.Content))
@@ -148,7 +148,7 @@ func (r *yamlReader) list(n *node, v reflect.Value, name string, y *yaml.Node) {
 
 func (r *yamlReader) dictionary(n *node, v reflect.Value, name string, y *yaml.Node) {
 	if y.Kind != yaml.MappingNode {
-		r.at(y, name, "it is %s; it should have key: value in it", kindOf(y))
+		r.at(y, name, "it is %s; use lines of key: value", kindOf(y))
 		return
 	}
 	t := v.Type()
@@ -156,7 +156,7 @@ func (r *yamlReader) dictionary(n *node, v reflect.Value, name string, y *yaml.N
 	for i := 0; i+1 < len(y.Content); i += 2 {
 		key := reflect.ValueOf(y.Content[i].Value).Convert(t.Key())
 		if m.MapIndex(key).IsValid() {
-			r.at(y.Content[i], name+"."+key.String(), "it is given twice")
+			r.at(y.Content[i], name+"."+key.String(), "it is set twice")
 			continue
 		}
 		e := reflect.New(t.Elem()).Elem()
