@@ -61,8 +61,8 @@ func BenchmarkPush(b *testing.B) {
 				}
 				r.credit.Add(-int64(p.Cost()))
 				batch[0].Seq = protocol.Seq(i + 1)
-				to.Push(batch, false)
-				to.Acked(batch[0].Seq)
+				to.Push(0, batch, false)
+				to.Acked(0, batch[0].Seq)
 			}
 			b.StopTimer()
 			c.close()
@@ -223,4 +223,4 @@ func (idleLink) Credit(int)                      {}
 func (idleLink) Ack(protocol.Seq, string)        {}
 func (idleLink) Refresh(*protocol.DeviceContext) {}
 func (idleLink) Measured(uint32)                 {}
-func (idleLink) Close()                          {}
+func (idleLink) Close(protocol.Reason)           {}

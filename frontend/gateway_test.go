@@ -38,6 +38,7 @@ type gatewayStream struct {
 	g       *gateway
 	q       *queue
 	r       link.Receiver
+	opens   link.Generation
 	name    string
 	number  protocol.StreamNumber
 	window  int
@@ -122,7 +123,7 @@ func (g *gateway) Open(_ context.Context, o link.Open, r link.Receiver) (link.St
 	q.context = o.Context
 	g.streams++
 	g.counter++
-	s := &gatewayStream{g: g, q: q, r: r, name: "s" + strconv.FormatUint(g.counter, 10), window: o.Window, sent: from}
+	s := &gatewayStream{g: g, q: q, r: r, opens: o.Generation, name: "s" + strconv.FormatUint(g.counter, 10), window: o.Window, sent: from}
 	if s.window == 0 {
 		s.window, _ = o.Transport.Window()
 	}
@@ -133,7 +134,7 @@ func (g *gateway) Open(_ context.Context, o link.Open, r link.Receiver) (link.St
 	opened := link.Opened{Number: s.number, Name: s.name, Resumed: resumed, Seq: from, Cursor: q.cursor(from), Pending: int(from) < len(q.log)}
 	g.mu.Unlock()
 	if old != nil {
-		old.end(func(r link.Receiver) { r.Closed(protocol.ReasonSuperseded, "a newer stream is open") })
+		old.end(func(r link.Receiver) { r.Closed(old.opens, protocol.ReasonSuperseded, "a newer stream is open") })
 	}
 	return s, opened, nil
 }
@@ -160,7 +161,7 @@ func (g *gateway) Ack(_ context.Context, a link.Ack) error {
 	g.changeLocked()
 	g.mu.Unlock()
 	if s != nil {
-		s.call(func(r link.Receiver) { r.Acked(seq) })
+		s.call(func(r link.Receiver) { r.Acked(s.opens, seq) })
 		s.pump()
 	}
 	return nil
@@ -199,11 +200,11 @@ func (g *gateway) each(f func(s *gatewayStream)) {
 }
 
 func (g *gateway) close(reason protocol.Reason, detail string) {
-	g.each(func(s *gatewayStream) { s.end(func(r link.Receiver) { r.Closed(reason, detail) }) })
+	g.each(func(s *gatewayStream) { s.end(func(r link.Receiver) { r.Closed(s.opens, reason, detail) }) })
 }
 
 func (g *gateway) lose() {
-	g.each(func(s *gatewayStream) { s.end(func(r link.Receiver) { r.Lost() }) })
+	g.each(func(s *gatewayStream) { s.end(func(r link.Receiver) { r.Lost(s.opens, link.Loss{}) }) })
 }
 
 // end makes the last call of a stream.
@@ -255,7 +256,7 @@ func (s *gatewayStream) pump() {
 			break
 		}
 		s.g.mu.Unlock()
-		s.r.Push(batch, more)
+		s.r.Push(s.opens, batch, more)
 		s.g.mu.Lock()
 	}
 	s.pumping = false
@@ -294,7 +295,7 @@ func (s *gatewayStream) Ack(seq protocol.Seq, cursor string) {
 	s.g.changeLocked()
 	s.g.mu.Unlock()
 	if !ok {
-		s.end(func(r link.Receiver) { r.Closed(protocol.ReasonInvalidArgument, "cursor cannot be honoured") })
+		s.end(func(r link.Receiver) { r.Closed(s.opens, protocol.ReasonInvalidArgument, "cursor cannot be honoured") })
 		return
 	}
 	s.pump()
@@ -314,7 +315,7 @@ func (s *gatewayStream) Measured(rtt uint32) {
 	s.g.mu.Unlock()
 }
 
-func (s *gatewayStream) Close() {
+func (s *gatewayStream) Close(protocol.Reason) {
 	s.g.mu.Lock()
 	if !s.over {
 		s.over = true

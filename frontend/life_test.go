@@ -253,7 +253,7 @@ func TestReopenElsewhereEndsTheStream(t *testing.T) {
 
 func TestOwnerMayEndOrLoseAStreamWhileItOpens(t *testing.T) {
 	over(t, false, func(t *testing.T, dial func(b *bench, v url.Values) device) {
-		r := &hasty{gateway: newGateway(), do: func(r link.Receiver) { r.Closed(protocol.ReasonSuperseded, "") }}
+		r := &hasty{gateway: newGateway(), do: func(r link.Receiver) { r.Closed(0, protocol.ReasonSuperseded, "") }}
 		b := newBench(t, func(_ *Config, d *Deps) { d.Router = r })
 		d := dial(b, asking("u", "d"))
 		want(t, d, protocol.ServerHello)

@@ -166,7 +166,7 @@ func TestPollsShareAConnection(t *testing.T) {
 // What an owner promised and cannot send any more, since the rest expired while it was lost, does not hold up what came.
 func TestPollAnswersWhatCameWhereTheRestIsGone(t *testing.T) {
 	p, lk := newPoll(t, newSet(t))
-	p.stream.Push([]protocol.Push{{Seq: 1, Cursor: "k1", Message: &protocol.Message{Priority: 1}}}, true)
+	p.stream.Push(0, []protocol.Push{{Seq: 1, Cursor: "k1", Message: &protocol.Message{Priority: 1}}}, true)
 	if !p.wait(t.Context(), time.Hour) || len(p.answer.Messages) != 1 {
 		t.Fatalf("%+v", p.answer)
 	}
@@ -185,7 +185,7 @@ func TestPollThatIsToLeaveHasNoMessages(t *testing.T) {
 	draining.Go(func() { set.Drain(t.Context(), empty) })
 	<-p.ready
 	credit := lk.credit
-	p.stream.Push([]protocol.Push{{Seq: 1, Cursor: "k1", Message: &protocol.Message{Priority: 1}}}, false)
+	p.stream.Push(0, []protocol.Push{{Seq: 1, Cursor: "k1", Message: &protocol.Message{Priority: 1}}}, false)
 	p.stream.Finish(protocol.ReasonNone, "")
 	if a := p.answer; a.GoAway == nil || a.GoAway.Reason != protocol.ReasonDrain || len(a.Messages) != 0 {
 		t.Fatalf("%+v", a)
@@ -214,8 +214,8 @@ type countLink struct {
 	credit, closed int
 }
 
-func (l *countLink) Credit(n int) { l.credit += n }
-func (l *countLink) Close()       { l.closed++ }
+func (l *countLink) Credit(n int)          { l.credit += n }
+func (l *countLink) Close(protocol.Reason) { l.closed++ }
 
 // newPoll opens a poll without a connection.
 func newPoll(t *testing.T, set *stream.Set) (*pollStream, *countLink) {

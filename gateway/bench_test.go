@@ -54,7 +54,7 @@ func benchWorld(b *testing.B) *world {
 // acker acks every push at once and gives its credit back.
 type acker struct{ s link.Stream }
 
-func (a *acker) Push(batch []protocol.Push, _ bool) {
+func (a *acker) Push(_ link.Generation, batch []protocol.Push, _ bool) {
 	last := &batch[len(batch)-1]
 	a.s.Ack(last.Seq, last.Cursor)
 	n := 0
@@ -63,9 +63,9 @@ func (a *acker) Push(batch []protocol.Push, _ bool) {
 	}
 	a.s.Credit(n)
 }
-func (*acker) Acked(protocol.Seq)             {}
-func (*acker) Closed(protocol.Reason, string) {}
-func (*acker) Lost()                          {}
+func (*acker) Acked(link.Generation, protocol.Seq)             {}
+func (*acker) Closed(link.Generation, protocol.Reason, string) {}
+func (*acker) Lost(link.Generation, link.Loss)                 {}
 
 func (w *world) acker(user protocol.UserID, device protocol.DeviceID) {
 	a := new(acker)
@@ -151,10 +151,12 @@ func BenchmarkLane(b *testing.B) {
 
 type counter struct{ last protocol.Seq }
 
-func (c *counter) Push(batch []protocol.Push, _ bool) { c.last = batch[len(batch)-1].Seq }
-func (*counter) Acked(protocol.Seq)                   {}
-func (*counter) Closed(protocol.Reason, string)       {}
-func (*counter) Lost()                                {}
+func (c *counter) Push(_ link.Generation, batch []protocol.Push, _ bool) {
+	c.last = batch[len(batch)-1].Seq
+}
+func (*counter) Acked(link.Generation, protocol.Seq)             {}
+func (*counter) Closed(link.Generation, protocol.Reason, string) {}
+func (*counter) Lost(link.Generation, link.Loss)                 {}
 
 func BenchmarkOpenClose(b *testing.B) {
 	w := benchWorld(b)
@@ -168,7 +170,7 @@ func BenchmarkOpenClose(b *testing.B) {
 			b.Fatal(err)
 		}
 		o.Cursor = opened.Cursor
-		s.Close()
+		s.Close(protocol.ReasonGone)
 	}
 }
 

@@ -314,7 +314,7 @@ func (f *driver) open(device string) {
 		d.seq = r.opened.Seq
 	}
 	d.loose = false
-	want := link.Opened{Number: r.opened.Number, Name: r.opened.Name, Cursor: r.opened.Cursor, Resumed: resumed, Seq: d.seq, Expired: d.expired, Pending: r.opened.Pending}
+	want := link.Opened{Number: r.opened.Number, Name: r.opened.Name, Epoch: f.w.epoch, Cursor: r.opened.Cursor, Resumed: resumed, Seq: d.seq, Expired: d.expired, Pending: r.opened.Pending}
 	if d.doubtful && r.opened.Expired < want.Expired {
 		want.Expired = r.opened.Expired // it may have acked them, as far as anybody knows
 	}

@@ -113,7 +113,7 @@ func (g *Gateway) Take(ctx context.Context, shards []protocol.ShardID, epoch pro
 			return fmt.Errorf("gateway: take shard %d at epoch %d: there are %d shards, and epochs begin with 1", id, epoch, len(g.shards))
 		}
 	}
-	if g.giveUpAll(shards) { // what an earlier ownership left in memory is stale
+	if g.giveUpAll(shards, protocol.ReasonRebalance) { // what an earlier ownership left in memory is stale
 		if err := g.writeBehind.flush(ctx, false); err != nil {
 			g.log.Warn("what was acked at an earlier epoch is not saved", "error", err)
 		}
@@ -137,15 +137,15 @@ func (g *Gateway) Take(ctx context.Context, shards []protocol.ShardID, epoch pro
 // Release gives shards up, so that another gateway may take them: streams are told to open at the new owner, and what was
 // saved lazily is durable when it returns.
 func (g *Gateway) Release(ctx context.Context, shards []protocol.ShardID) error {
-	g.giveUpAll(shards)
+	g.giveUpAll(shards, protocol.ReasonRebalance)
 	return g.writeBehind.flush(ctx, true)
 }
 
 // giveUpAll reports whether any of them was owned.
-func (g *Gateway) giveUpAll(shards []protocol.ShardID) (owned bool) {
+func (g *Gateway) giveUpAll(shards []protocol.ShardID, reason protocol.Reason) (owned bool) {
 	for _, id := range shards {
 		owned = g.shards[id].own.Load() != nil || owned
-		g.giveUp(&g.shards[id])
+		g.giveUp(&g.shards[id], reason)
 	}
 	return owned
 }
@@ -167,7 +167,7 @@ func (g *Gateway) Close(ctx context.Context) error {
 	g.stop()
 	g.loops.Wait()
 	for i := range g.shards {
-		g.giveUp(&g.shards[i])
+		g.giveUp(&g.shards[i], protocol.ReasonDrain)
 	}
 	return g.writeBehind.flush(ctx, true)
 }
@@ -196,6 +196,7 @@ func (g *Gateway) storeAnswer(o store.Owner, verb string, err error) error {
 func (g *Gateway) fenced(o store.Owner) {
 	s := &g.shards[o.Shard]
 	if own := s.own.Load(); own != nil && own.Owner == o && s.own.CompareAndSwap(own, nil) {
+		s.passed(o.Epoch)
 		g.log.Warn("shard was taken by another owner", "shard", o.Shard, "epoch", o.Epoch)
 	}
 }

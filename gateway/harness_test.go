@@ -236,7 +236,7 @@ func (r *recorder) enter(what string) {
 
 func (r *recorder) leave() { r.mu.Lock(); r.inside = false; r.mu.Unlock() }
 
-func (r *recorder) Push(batch []protocol.Push, _ bool) {
+func (r *recorder) Push(_ link.Generation, batch []protocol.Push, _ bool) {
 	r.enter("push")
 	r.mu.Lock()
 	r.pushes = append(r.pushes, batch...)
@@ -248,7 +248,7 @@ func (r *recorder) Push(batch []protocol.Push, _ bool) {
 	r.leave()
 }
 
-func (r *recorder) Acked(seq protocol.Seq) {
+func (r *recorder) Acked(_ link.Generation, seq protocol.Seq) {
 	r.enter("acked")
 	r.mu.Lock()
 	r.acked = append(r.acked, seq)
@@ -256,7 +256,7 @@ func (r *recorder) Acked(seq protocol.Seq) {
 	r.leave()
 }
 
-func (r *recorder) Closed(reason protocol.Reason, detail string) {
+func (r *recorder) Closed(_ link.Generation, reason protocol.Reason, detail string) {
 	r.enter("closed")
 	r.leave()
 	r.mu.Lock()
@@ -268,7 +268,7 @@ func (r *recorder) Closed(reason protocol.Reason, detail string) {
 	}
 }
 
-func (r *recorder) Lost() {
+func (r *recorder) Lost(link.Generation, link.Loss) {
 	r.enter("lost")
 	r.leave()
 	r.mu.Lock()
@@ -277,7 +277,7 @@ func (r *recorder) Lost() {
 }
 
 func (r *recorder) close() {
-	r.stream.Close()
+	r.stream.Close(protocol.ReasonGone)
 	r.mu.Lock()
 	r.over = true
 	r.mu.Unlock()
@@ -424,15 +424,18 @@ func (w *world) look() mailbox.Snapshot {
 	return b.Snapshot(w.g.nowMS())
 }
 
+// allOfIt is a page that has room for whatever a test publishes.
+var allOfIt = link.Page{Limit: 1 << 20}
+
 // waiting is what waits for alice.
 func (w *world) waiting() []string {
 	w.t.Helper()
-	list, err := w.g.Messages(context.Background(), w.route(alice), alice)
+	page, err := w.g.Messages(context.Background(), w.route(alice), alice, allOfIt)
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	ids := make([]string, len(list))
-	for i, m := range list {
+	ids := make([]string, len(page.Messages))
+	for i, m := range page.Messages {
 		ids[i] = string(m.ID)
 	}
 	return ids

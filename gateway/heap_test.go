@@ -61,7 +61,7 @@ func TestFix17WhatIsCountedIsWhatIsHeld(t *testing.T) {
 					t.Fatal(err)
 				}
 				if !open {
-					s.Close()
+					s.Close(protocol.ReasonGone)
 				}
 			}
 		}
@@ -168,10 +168,10 @@ func heap() int64 {
 
 type nothing struct{}
 
-func (nothing) Push([]protocol.Push, bool)     {}
-func (nothing) Acked(protocol.Seq)             {}
-func (nothing) Closed(protocol.Reason, string) {}
-func (nothing) Lost()                          {}
+func (nothing) Push(_ link.Generation, _ []protocol.Push, _ bool) {}
+func (nothing) Acked(link.Generation, protocol.Seq)               {}
+func (nothing) Closed(link.Generation, protocol.Reason, string)   {}
+func (nothing) Lost(link.Generation, link.Loss)                   {}
 
 // While memory is full, nobody is taken into it who is not there, and who is there makes room.
 func TestFix17FullMemoryTakesNobodyIn(t *testing.T) {
@@ -196,7 +196,7 @@ func TestFix17FullMemoryTakesNobodyIn(t *testing.T) {
 		wantCode(t, err, protocol.CodeUnavailable)
 		_, err = w.tryOpen("new")
 		wantCode(t, err, protocol.CodeUnavailable)
-		_, err = w.g.Messages(context.Background(), w.route("stored"), "stored")
+		_, err = w.g.Messages(context.Background(), w.route("stored"), "stored", allOfIt)
 		wantCode(t, err, protocol.CodeUnavailable)
 		cursor := d.last()
 		d = w.open("d", at(cursor)) // who is there comes back

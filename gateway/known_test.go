@@ -428,7 +428,7 @@ func TestClosedGatewayAnswersNotOwner(t *testing.T) {
 			t.Errorf("recall: %v", err)
 		}
 		d.stream.Ack(1, "")
-		d.stream.Close()
+		d.stream.Close(protocol.ReasonGone)
 	})
 }
 

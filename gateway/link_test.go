@@ -6,6 +6,7 @@ import (
 
 	"ramen/link"
 	"ramen/link/linktest"
+	"ramen/protocol"
 )
 
 func TestLinkConformance(t *testing.T) {
@@ -22,7 +23,12 @@ func TestLinkConformance(t *testing.T) {
 						t.Error(err)
 					}
 				})
-				return linktest.Owned{Gateway: wrap(w.g), Route: w.route}
+				w.take(w.epoch + 1) // so that there is an older epoch to ask at
+				return linktest.Owned{Gateway: wrap(w.g), Route: w.route, Release: func() {
+					if err := w.g.Release(context.Background(), []protocol.ShardID{0, 1, 2, 3}); err != nil {
+						t.Error(err)
+					}
+				}}
 			})
 		})
 	}

@@ -6,6 +6,7 @@ import (
 	"ramen/gateway/mailbox"
 	"ramen/link"
 	"ramen/protocol"
+	"ramen/store"
 )
 
 // Devices lists the user's known devices.
@@ -50,16 +51,17 @@ func (b *box) describe(d *mailbox.Device) (l link.Device, ok bool) {
 	return l, true
 }
 
-// Messages lists what waits in the user's mailbox, in the order in which it would be pushed.
-func (g *Gateway) Messages(ctx context.Context, at link.Route, user protocol.UserID) ([]*protocol.Message, error) {
+// Messages lists what waits in the user's mailbox, in the order in which it would be pushed: one page of it.
+func (g *Gateway) Messages(ctx context.Context, at link.Route, user protocol.UserID, p link.Page) (link.MessagePage, error) {
 	b, err := g.acquire(ctx, at, user)
 	if err != nil {
-		return nil, err
+		return link.MessagePage{}, err
 	}
 	defer g.release(b)
 	b.lock()
 	defer b.unlock()
-	return b.Mailbox.Messages(g.nowMS()), nil
+	list, next := b.Mailbox.Messages(store.Ref(p.After), mailbox.Bounds{Messages: p.Limit, Bytes: link.PageBytes}, g.nowMS())
+	return link.MessagePage{Messages: list, Next: link.Ref(next)}, nil
 }
 
 // Disconnect ends the streams of one device, or of all.

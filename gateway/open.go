@@ -22,7 +22,7 @@ func (g *Gateway) Open(ctx context.Context, o link.Open, r link.Receiver) (link.
 		return nil, link.Opened{}, err
 	}
 	b.sweepAll(g.nowMS())
-	s, old, opened, err := b.attach(d, &open, r)
+	s, old, opened, err := b.attach(d, &open, r, o.Generation)
 	if old != nil {
 		old.deliver()
 	}
@@ -95,7 +95,7 @@ func (b *box) findOrAdd(o *mailbox.Open) (d *mailbox.Device, durable bool, err e
 }
 
 // attach puts a new stream on d. The older one is returned for its goaway.
-func (b *box) attach(d *mailbox.Device, o *mailbox.Open, r link.Receiver) (s, old *stream, opened link.Opened, err error) {
+func (b *box) attach(d *mailbox.Device, o *mailbox.Open, r link.Receiver, g link.Generation) (s, old *stream, opened link.Opened, err error) {
 	b.lock()
 	defer b.unlock()
 	if b.over.Load() {
@@ -116,7 +116,7 @@ func (b *box) attach(d *mailbox.Device, o *mailbox.Open, r link.Receiver) (s, ol
 			old.close(protocol.ReasonSuperseded, "the device opened a newer stream")
 		}
 	}
-	s = &stream{box: b, receiver: r}
+	s = &stream{box: b, receiver: r, generation: g}
 	m := b.Attach(d, &s.Window, o, b.g.nowMS())
 	s.ackedBeside = m.AckedBeside
 	s.next, b.streams = b.streams, s
@@ -124,7 +124,7 @@ func (b *box) attach(d *mailbox.Device, o *mailbox.Open, r link.Receiver) (s, ol
 	b.g.pin(b)
 	s.timeAcks()
 	return s, old, link.Opened{
-		Number: o.Number, Name: m.Name, Resumed: m.Resumed, Seq: m.Seq, Expired: m.Expired, Cursor: m.Cursor, Pending: m.Pending,
+		Number: o.Number, Name: m.Name, Epoch: b.Owner.Epoch, Resumed: m.Resumed, Seq: m.Seq, Expired: m.Expired, Cursor: m.Cursor, Pending: m.Pending,
 	}, nil
 }
 

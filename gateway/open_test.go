@@ -28,7 +28,7 @@ func TestNewestStreamWins(t *testing.T) {
 		w.accept("m3", medium)
 		second.got("m2", "m3")
 		w.wantWaiting("m2", "m3")
-		first.stream.Close()
+		first.stream.Close(protocol.ReasonGone)
 		second.ended(protocol.ReasonNone)
 	})
 }

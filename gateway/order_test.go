@@ -87,7 +87,7 @@ func resumeAt(t *testing.T, w *world, form string, cut, n int) {
 	for i := range n / 2 { // pushed one by one, over the lanes in turn
 		w.accept(fmt.Sprint("m", i), priorities[i%3])
 	}
-	first.stream.Close()
+	first.stream.Close(protocol.ReasonGone)
 	for i := n / 2; i < n; i++ { // and in the order of priority
 		w.accept(fmt.Sprint("m", i), priorities[i%3])
 	}

@@ -39,7 +39,7 @@ type incarnation struct {
 	over bool
 }
 
-func (n *incarnation) Push(batch []protocol.Push, _ bool) {
+func (n *incarnation) Push(_ link.Generation, batch []protocol.Push, _ bool) {
 	n.mu.Lock()
 	if n.over {
 		n.t.Error("push after the end")
@@ -77,9 +77,9 @@ func (n *incarnation) end() {
 	n.over = true
 }
 
-func (n *incarnation) Acked(protocol.Seq)             {}
-func (n *incarnation) Closed(protocol.Reason, string) { n.end() }
-func (n *incarnation) Lost()                          { n.end() }
+func (n *incarnation) Acked(link.Generation, protocol.Seq)             {}
+func (n *incarnation) Closed(link.Generation, protocol.Reason, string) { n.end() }
+func (n *incarnation) Lost(link.Generation, link.Loss)                 { n.end() }
 
 // TestEverythingAtOnce: publishers, devices that come and go, acks, recalls and sweeps. Every accepted message reaches
 // every device that was known, unless it was recalled.
@@ -213,7 +213,7 @@ func (w *world) disturb(t *testing.T, c *client, rng *rand.Rand) {
 	case 0:
 		w.reconnect(t, c)
 	case 1:
-		s.Close()
+		s.Close(protocol.ReasonGone)
 		w.reconnect(t, c)
 	case 2, 3:
 		if cursor != "" {
@@ -226,7 +226,7 @@ func (w *world) disturb(t *testing.T, c *client, rng *rand.Rand) {
 		s.Measured(3)
 	case 5:
 		_, _ = w.g.Devices(context.Background(), w.route(c.user), c.user)
-		_, _ = w.g.Messages(context.Background(), w.route(c.user), c.user)
+		_, _ = w.g.Messages(context.Background(), w.route(c.user), c.user, allOfIt)
 	default:
 		time.Sleep(time.Duration(rng.IntN(3)) * time.Millisecond)
 	}

@@ -14,6 +14,7 @@ type shard struct {
 	g     *Gateway
 	id    protocol.ShardID
 	own   atomic.Pointer[ownership] // nil: not owned; set under mu, but by a fence
+	below atomic.Uint64             // nobody serves it at an epoch below; 0: none is known
 	dueMS atomic.Int64              // no mailbox of it needs the sweeper before; the sweeper alone raises it
 
 	mu sync.Mutex
@@ -53,7 +54,7 @@ func (g *Gateway) acquireIf(ctx context.Context, at link.Route, user protocol.Us
 	own := s.own.Load()
 	if own == nil || own.Owner.Epoch != at.Epoch {
 		s.mu.Unlock()
-		return nil, link.ErrNotOwner
+		return nil, s.notOwner()
 	}
 	if b := s.boxes[user]; b != nil {
 		b.pins++
@@ -179,13 +180,40 @@ func (s *shard) unloadLocked(b *box) {
 
 // giveUp stops owning a shard: its mailboxes leave memory whoever holds them, and their streams are told to open at the
 // new owner. What is to be saved lazily stays with the write-behind.
-func (g *Gateway) giveUp(s *shard) { endBoxes(s.empty(false)) }
+func (g *Gateway) giveUp(s *shard, reason protocol.Reason) {
+	if own := s.own.Load(); own != nil {
+		s.passed(own.Owner.Epoch)
+	}
+	endBoxes(s.empty(false, reason))
+}
+
+// passed notes that nobody serves the shard at epoch any more.
+func (s *shard) passed(epoch protocol.Epoch) {
+	for next := uint64(epoch) + 1; ; {
+		below := s.below.Load()
+		if below >= next || s.below.CompareAndSwap(below, next) {
+			return
+		}
+	}
+}
+
+// notOwner is the answer to a call at an epoch that the shard is not served at here.
+func (s *shard) notOwner() error {
+	below := protocol.Epoch(s.below.Load())
+	if own := s.own.Load(); own != nil {
+		below = max(below, own.Owner.Epoch)
+	}
+	if below == 0 {
+		return link.ErrNotOwner
+	}
+	return &link.NotOwnerError{Reason: protocol.ReasonRebalance, Below: below}
+}
 
 // giveUpFenced clears away a shard of which the store said that somebody else owns it, unless it was taken again.
-func (g *Gateway) giveUpFenced(s *shard) { endBoxes(s.empty(true)) }
+func (g *Gateway) giveUpFenced(s *shard) { endBoxes(s.empty(true, protocol.ReasonRebalance)) }
 
 // empty disowns s and takes its mailboxes; with fenced nothing where it is owned.
-func (s *shard) empty(fenced bool) map[protocol.UserID]*box {
+func (s *shard) empty(fenced bool, reason protocol.Reason) map[protocol.UserID]*box {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	own := s.own.Load()
@@ -193,13 +221,13 @@ func (s *shard) empty(fenced bool) map[protocol.UserID]*box {
 		return nil
 	}
 	if own != nil {
-		own.over.Store(true)
+		own.end(reason)
 		s.own.Store(nil)
 	}
 	boxes := s.boxes
 	s.boxes = nil
 	for _, b := range boxes {
-		b.over.Store(true)
+		b.end(reason)
 		break // they have one ownership
 	}
 	return boxes

@@ -28,6 +28,8 @@ type stream struct {
 	busy        bool
 	ackedBeside bool // something was acked by another way, which is to be told
 	timed       bool // it is among the ack deadlines
+
+	generation link.Generation // immutable: of the receiver's Open
 }
 
 // closing is the receiver of a stream that has ended, with what it is told.
@@ -121,8 +123,8 @@ func (s *stream) Measured(rttMS uint32) {
 	s.SetRTT(rttMS)
 }
 
-// Close says that the socket is gone.
-func (s *stream) Close() {
+// Close says that the frontend has ended the stream. Its reason changes nothing here.
+func (s *stream) Close(protocol.Reason) {
 	s.box.lock()
 	s.detach(endTold)
 	s.box.unlock()
@@ -184,7 +186,7 @@ func (s *stream) deliver() {
 		}
 		r := s.receiver
 		b.unlock()
-		c.make(r)
+		c.make(s, r)
 		b.lock()
 	}
 }
@@ -207,18 +209,18 @@ const (
 	callLost
 )
 
-func (c *call) make(r link.Receiver) {
+func (c *call) make(s *stream, r link.Receiver) {
 	switch c.kind {
 	case callPush:
-		r.Push(c.batch.Pushes, c.more)
+		r.Push(s.generation, c.batch.Pushes, c.more)
 		c.batch.Free()
 	case callAcked:
-		r.Acked(c.seq)
+		r.Acked(s.generation, c.seq)
 	case callClosed:
 		e := r.(*closing)
-		e.Receiver.Closed(e.reason, e.detail)
+		e.Receiver.Closed(s.generation, e.reason, e.detail)
 	case callLost:
-		r.Lost()
+		r.Lost(s.generation, s.box.loss())
 	}
 }
 

@@ -5,23 +5,56 @@
 //  1. A stream's pushes arrive in the order in which the gateway chose them, each once, and none before Credit was given.
 //  2. No call of a Receiver is made while a lock of the gateway is held, and one stream's Receiver is called by one
 //     goroutine at a time. A Receiver never blocks on its device, and may call its Stream from within a call.
-//  3. After Closed or Lost a Receiver is not called again. After Stream.Close it is not called again once the call
+//  3. After Closed or Lost a stream's Receiver is not called again. After Stream.Close it is not called again once the call
 //     that may be under way has returned.
 //  4. Calls that return an error have changed nothing, except where it is ErrLost or a context's: then the outcome is unknown.
 //     The Receiver of an Open that returned one is not called any more.
 //  5. Values handed over are not changed afterwards by either side. The slice of a Push call is the gateway's again once
 //     the call has returned; what its elements point to stays.
+//  6. Each call of a Receiver carries the Generation of the Open that the stream came from. A frontend that hands the same
+//     Receiver to another Open gives that another generation, and drops every call of an earlier one: such a call may still
+//     be under way when the later Open returns.
+//  7. No Below excludes an owner that serves: it is at most the epoch of the shard's owner.
 package link
 
 import (
 	"context"
 	"errors"
+	"strconv"
 
 	"ramen/protocol"
 )
 
 // ErrNotOwner is the answer of a gateway that does not own the shard at that epoch: wait for a newer view and try again.
+// It comes as a *NotOwnerError where the gateway knows more.
 var ErrNotOwner = errors.New("link: gateway does not own the shard at that epoch")
+
+// NotOwnerError is ErrNotOwner with what the gateway knows of the shard.
+type NotOwnerError Loss
+
+// Error names the reason and the epoch, where they are known.
+func (e *NotOwnerError) Error() string {
+	text := ErrNotOwner.Error()
+	if e.Reason != protocol.ReasonNone {
+		text += " (" + e.Reason.String() + ")"
+	}
+	if e.Below != 0 {
+		text += ": it is served at epoch " + strconv.FormatUint(uint64(e.Below), 10) + " or later"
+	}
+	return text
+}
+
+// Unwrap makes every NotOwnerError an ErrNotOwner.
+func (e *NotOwnerError) Unwrap() error { return ErrNotOwner }
+
+// Loss is what a gateway says of a shard that it does not serve, or does not serve any more.
+type Loss struct {
+	// Reason: rebalance, where the shard moves or has moved; drain, where the gateway ends; unavailable, where the link broke
+	// or the gateway's lease ended. ReasonNone: not known.
+	Reason protocol.Reason
+	// Below is the epoch below which nobody serves the shard any more: ask no owner of an earlier one. 0: none is known.
+	Below protocol.Epoch
+}
 
 // ErrSuperseded is the answer to the open of a stream that a newer one of its device has replaced.
 var ErrSuperseded = errors.New("link: a newer stream of the device is open")
@@ -44,10 +77,10 @@ type Gateway interface {
 	Open(ctx context.Context, o Open, r Receiver) (Stream, Opened, error)
 	// Ack takes an ack that did not come on the stream: SPEC 5's POST /ramen/ack.
 	Ack(ctx context.Context, a Ack) error
-	// Devices lists the user's known devices.
+	// Devices lists the user's known devices. There are few enough for one answer: SPEC 1.
 	Devices(ctx context.Context, at Route, user protocol.UserID) ([]Device, error)
-	// Messages lists what waits in the user's mailbox, in the order in which it would be pushed.
-	Messages(ctx context.Context, at Route, user protocol.UserID) ([]*protocol.Message, error)
+	// Messages lists what waits in the user's mailbox, in the order in which it would be pushed: one page of it.
+	Messages(ctx context.Context, at Route, user protocol.UserID, p Page) (MessagePage, error)
 	// Recall takes a waiting message back; false where there is none of that id. It is durable when it returns.
 	Recall(ctx context.Context, at Route, user protocol.UserID, id protocol.MessageID) (bool, error)
 	// Disconnect ends the streams of one device, or of all where device is empty, and answers how many there were.
@@ -82,14 +115,18 @@ type Result struct {
 	Devices int   // the known devices that it is for
 }
 
+// Generation tells the Opens of one Receiver apart.
+type Generation uint32
+
 // Open asks for a stream.
 type Open struct {
 	Route
-	User      protocol.UserID
-	Device    protocol.DeviceID
-	Transport protocol.Transport
-	Context   *protocol.DeviceContext
-	Cursor    string // where the device stands; empty: no cursor. It has the shape of one
+	Generation Generation // each call of the Receiver carries it
+	User       protocol.UserID
+	Device     protocol.DeviceID
+	Transport  protocol.Transport
+	Context    *protocol.DeviceContext
+	Cursor     string // where the device stands; empty: no cursor. It has the shape of one
 	// The first form, where Cursor is empty: Seq counted from the stream named Name. A bare seq has no Name.
 	HasSeq bool
 	Seq    protocol.Seq
@@ -114,7 +151,8 @@ type Sent struct {
 // Opened says where the stream begins.
 type Opened struct {
 	Number  protocol.StreamNumber
-	Name    string // of the stream, for hello
+	Name    string         // of the stream, for hello
+	Epoch   protocol.Epoch // at which the shard is served: that of Open's Route
 	Resumed bool
 	Seq     protocol.Seq // the first push is Seq + 1
 	Expired uint32       // messages for this device that expired unacked since its last hello
@@ -122,16 +160,17 @@ type Opened struct {
 	Pending bool         // something is to be pushed: the first Credit brings it, unless it ends before
 }
 
-// Receiver is the frontend's end of a stream.
+// Receiver is the frontend's end of a stream. g is the generation of the Open that the stream came from.
 type Receiver interface {
 	// Push delivers pushes, in order. more says that further ones follow at once.
-	Push(batch []protocol.Push, more bool)
+	Push(g Generation, batch []protocol.Push, more bool)
 	// Acked says that the device acked up to seq by another way than the stream.
-	Acked(seq protocol.Seq)
+	Acked(g Generation, seq protocol.Seq)
 	// Closed says that the gateway has ended the stream; it is the last call.
-	Closed(reason protocol.Reason, detail string)
-	// Lost says that the gateway is gone or gave up the shard: open the stream again at the owner. It is the last call.
-	Lost()
+	Closed(g Generation, reason protocol.Reason, detail string)
+	// Lost says that the gateway is gone or gave up the shard: open the stream again at an owner of l.Below or later. It is
+	// the last call.
+	Lost(g Generation, l Loss)
 }
 
 // Stream is the gateway's end of a stream. No call blocks.
@@ -146,8 +185,30 @@ type Stream interface {
 	Refresh(c *protocol.DeviceContext)
 	// Measured reports the round trip of the last heartbeat, in ms.
 	Measured(rttMS uint32)
-	// Close says that the socket is gone. The device's place stays.
-	Close()
+	// Close says that the frontend has ended the stream: its socket has ended for reason, or, with ReasonNone, goes on at
+	// another owner. The device's place stays.
+	Close(reason protocol.Reason)
+}
+
+// Page asks for a part of a list of messages.
+type Page struct {
+	After Ref // the Next of the page before; zero: from the beginning
+	Limit int // the most messages, > 0
+}
+
+// Ref is where a message stands in its mailbox, whichever gateway owns the user.
+type Ref struct {
+	Priority protocol.Priority
+	Position protocol.Position
+}
+
+// PageBytes is where a page ends: it takes no message more once its payloads are that many bytes.
+const PageBytes = 1 << 20
+
+// MessagePage is one page. What is published or leaves between two pages may or may not be in the list; all else is in it once.
+type MessagePage struct {
+	Messages []*protocol.Message
+	Next     Ref // zero: nothing follows
 }
 
 // Ack is an ack beside the stream. Exactly one of Cursor and Name is set.

@@ -88,9 +88,9 @@ func (g *gateway) Devices(_ context.Context, _ link.Route, user protocol.UserID)
 	return g.devices, g.err
 }
 
-func (g *gateway) Messages(_ context.Context, _ link.Route, user protocol.UserID) ([]*protocol.Message, error) {
+func (g *gateway) Messages(_ context.Context, _ link.Route, user protocol.UserID, _ link.Page) (link.MessagePage, error) {
 	g.tell("messages %s", user)
-	return g.messages, g.err
+	return link.MessagePage{Messages: g.messages}, g.err
 }
 
 func (g *gateway) Recall(_ context.Context, _ link.Route, user protocol.UserID, id protocol.MessageID) (bool, error) {

@@ -62,11 +62,23 @@ func (r *Router) Devices(ctx context.Context, user protocol.UserID) ([]link.Devi
 	})
 }
 
-// Messages lists what waits in the user's mailbox.
-func (r *Router) Messages(ctx context.Context, user protocol.UserID) ([]*protocol.Message, error) {
-	return ask(ctx, r, user, func(ctx context.Context, g link.Gateway, at link.Route) ([]*protocol.Message, error) {
-		return g.Messages(ctx, at, user)
-	})
+// pageLimit is how many messages the router asks for at once.
+const pageLimit = 1000
+
+// Messages lists what waits in the user's mailbox: all pages of it.
+func (r *Router) Messages(ctx context.Context, user protocol.UserID) (all []*protocol.Message, err error) {
+	for p := (link.Page{Limit: pageLimit}); ; {
+		page, err := ask(ctx, r, user, func(ctx context.Context, g link.Gateway, at link.Route) (link.MessagePage, error) {
+			return g.Messages(ctx, at, user, p)
+		})
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, page.Messages...)
+		if p.After = page.Next; p.After == (link.Ref{}) {
+			return all, nil
+		}
+	}
 }
 
 // Recall takes a waiting message back. False after a lost answer may mean that the lost attempt did it: either way the

@@ -3,6 +3,7 @@ package stream
 import (
 	"fmt"
 
+	"ramen/link"
 	"ramen/protocol"
 )
 
@@ -86,9 +87,9 @@ func (s *Stream) ackLocked(seq protocol.Seq) bool {
 }
 
 // Acked implements link.Receiver: the device acked by another way, such as POST /ramen/ack.
-func (s *Stream) Acked(seq protocol.Seq) {
+func (s *Stream) Acked(g link.Generation, seq protocol.Seq) {
 	s.mu.Lock()
-	if s.state != closed {
+	if s.state != closed && s.currentLocked(g) {
 		s.ackLocked(seq)
 	}
 	s.mu.Unlock()

@@ -42,8 +42,8 @@ func (p *pusher) push(payload int) {
 	p.seq++
 	q := protocol.Push{Seq: p.seq, Cursor: "k", Message: &protocol.Message{Priority: protocol.PriorityLow, Payload: make([]byte, payload)}}
 	p.spent += q.Cost()
-	p.x.Push([]protocol.Push{q}, false)
-	p.x.Acked(p.seq)
+	p.x.Push(0, []protocol.Push{q}, false)
+	p.x.Acked(0, p.seq)
 }
 
 // fill pushes all that credit allows, and says how many.

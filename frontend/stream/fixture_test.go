@@ -63,7 +63,7 @@ func (idleLink) Credit(int)                      {}
 func (idleLink) Ack(protocol.Seq, string)        {}
 func (idleLink) Refresh(*protocol.DeviceContext) {}
 func (idleLink) Measured(uint32)                 {}
-func (idleLink) Close()                          {}
+func (idleLink) Close(protocol.Reason)           {}
 
 // fixture is a Set without connections, for a bubble: its timers go until stop.
 type fixture struct {

@@ -56,7 +56,8 @@ func (s *Stream) Start(o Opened, permit admission.Permit, connect func(h *protoc
 		s.dropLink()
 		s.Finish(early, "the stream was ended while it was opened")
 	case lost:
-		s.Lost()
+		s.mu.Lock()
+		s.loseLocked()
 	case give > 0:
 		o.Link.Credit(give)
 	}
@@ -84,8 +85,17 @@ const (
 )
 
 // Lost implements link.Receiver: the gateway is gone. The connection stays, and the owner is looked for.
-func (s *Stream) Lost() {
+func (s *Stream) Lost(g link.Generation, _ link.Loss) {
 	s.mu.Lock()
+	if !s.currentLocked(g) {
+		s.mu.Unlock()
+		return
+	}
+	s.loseLocked()
+}
+
+// loseLocked detaches the stream, and unlocks it.
+func (s *Stream) loseLocked() {
 	switch s.state {
 	case opening:
 		s.lost = true
@@ -93,6 +103,7 @@ func (s *Stream) Lost() {
 		s.lost = true
 	case live:
 		s.link, s.state = nil, detached
+		s.opens++
 		s.ensureReconnectLocked().lostMS = s.set.clock.now()
 		s.mu.Unlock()
 		s.set.reopener.add(s)
@@ -112,7 +123,7 @@ func (s *Stream) reattach(lk link.Stream, o link.Opened, told asked) {
 	s.mu.Lock()
 	if s.state != detached { // ended meanwhile
 		s.mu.Unlock()
-		lk.Close()
+		lk.Close(protocol.ReasonGone)
 		return
 	}
 	if s.lost {
@@ -150,8 +161,12 @@ func (s *Stream) reattach(lk link.Stream, o link.Opened, told asked) {
 }
 
 // Closed implements link.Receiver: the gateway has ended the stream.
-func (s *Stream) Closed(reason protocol.Reason, detail string) {
+func (s *Stream) Closed(g link.Generation, reason protocol.Reason, detail string) {
 	s.mu.Lock()
+	if !s.currentLocked(g) {
+		s.mu.Unlock()
+		return
+	}
 	s.link = nil
 	if s.state == opening {
 		s.closedEarly = reason
@@ -224,7 +239,7 @@ func (s *Stream) finish(reason protocol.Reason, detail string, mode closeMode) {
 	s.mu.Unlock()
 
 	if lk != nil {
-		lk.Close()
+		lk.Close(reason)
 	}
 	s.timers().remove(s)
 	s.set.ended(s, reason)

@@ -83,7 +83,7 @@ func TestFix22StuckSocketIsNotCutOffForAPause(t *testing.T) {
 			slow = s.cfg.TooSlow
 			x, o = s.open(protocol.TransportSSE, 4000, time.Time{})
 			o.kept = 100
-			x.Push([]protocol.Push{{Seq: 1, Cursor: "k", Message: &protocol.Message{Priority: 1}}}, false)
+			x.Push(0, []protocol.Push{{Seq: 1, Cursor: "k", Message: &protocol.Message{Priority: 1}}}, false)
 		},
 		func(s *fixture) {
 			pass(100 * time.Millisecond)

@@ -4,14 +4,15 @@ import (
 	"fmt"
 	"time"
 
+	"ramen/link"
 	"ramen/protocol"
 )
 
 // Push implements link.Receiver: all of batch goes out in one write, or is buffered by the transport. It never waits for the device.
-func (s *Stream) Push(batch []protocol.Push, more bool) {
+func (s *Stream) Push(g link.Generation, batch []protocol.Push, more bool) {
 	now := s.set.clock.now()
 	s.mu.Lock()
-	if s.state != live {
+	if s.state != live || !s.currentLocked(g) {
 		s.mu.Unlock()
 		return
 	}

@@ -106,7 +106,7 @@ func (s *Stream) reopen(ctx context.Context) {
 	}
 	s.lost = false
 	o := link.Open{
-		User: s.User(), Device: s.Device(), Transport: s.transport, Context: s.context, Window: int(s.window),
+		Generation: link.Generation(s.opens), User: s.User(), Device: s.Device(), Transport: s.transport, Context: s.context, Window: int(s.window),
 		Number: s.number, Seq: s.sent, Acked: s.acked, Sent: s.ring.sent(s.ackedLocked()),
 	}
 	told := asked{acked: s.ackedLocked(), context: s.context}

@@ -28,8 +28,8 @@ func (l *ledgerLink) Ack(seq protocol.Seq, _ string) {
 func (l *ledgerLink) Refresh(c *protocol.DeviceContext) {
 	l.note(func() { l.contexts = append(l.contexts, c) })
 }
-func (l *ledgerLink) Measured(ms uint32) { l.note(func() { l.rtts = append(l.rtts, ms) }) }
-func (l *ledgerLink) Close()             { l.note(func() { l.closed++ }) }
+func (l *ledgerLink) Measured(ms uint32)    { l.note(func() { l.rtts = append(l.rtts, ms) }) }
+func (l *ledgerLink) Close(protocol.Reason) { l.note(func() { l.closed++ }) }
 
 func (l *ledgerLink) note(f func()) {
 	l.mu.Lock()
@@ -77,7 +77,7 @@ func TestReopenGivesNoCreditTwice(t *testing.T) {
 		out := &keeping{tape{clock: s.clock}}
 		x := openOn(s, protocol.TransportSSE, out, &ledgerLink{})
 		p := protocol.Push{Seq: 1, Cursor: "k1", Message: &protocol.Message{Priority: 1, Payload: make([]byte, payload)}}
-		x.Push([]protocol.Push{p}, false)
+		x.Push(link.Generation(x.opens), []protocol.Push{p}, false)
 		owner := &slowOwner{asked: make(chan link.Open, 1), answer: make(chan *ledgerLink, 1)}
 		s.opener = owner
 		second := &ledgerLink{}
@@ -115,9 +115,9 @@ func TestWhatIsSaidDuringAReopenReachesTheOwner(t *testing.T) {
 		}
 		beat()
 		for seq := range protocol.Seq(5) {
-			x.Push([]protocol.Push{{Seq: seq + 1, Cursor: "k" + string(rune('1'+seq)), Message: &protocol.Message{Priority: 1}}}, false)
+			x.Push(link.Generation(x.opens), []protocol.Push{{Seq: seq + 1, Cursor: "k" + string(rune('1'+seq)), Message: &protocol.Message{Priority: 1}}}, false)
 		}
-		x.Lost()
+		x.Lost(link.Generation(x.opens), link.Loss{})
 		if o := <-owner.asked; len(o.Sent) != 5 || o.Context != nil {
 			t.Fatalf("%+v", o)
 		}
@@ -151,7 +151,7 @@ func TestTokenThatExpiresWhileDetachedEndsTheStream(t *testing.T) {
 		out := &tape{clock: s.clock}
 		x := openOn(s, protocol.TransportSSE, out, &ledgerLink{})
 		x.locked(func() { x.expiresMS = s.clock.now() + 6000 })
-		x.Lost()
+		x.Lost(link.Generation(x.opens), link.Loss{})
 		<-owner.asked
 		pass(6500 * time.Millisecond)
 		x.locked(func() {
@@ -168,4 +168,45 @@ func TestTokenThatExpiresWhileDetachedEndsTheStream(t *testing.T) {
 			}
 		})
 	})
+}
+
+// What an earlier owner still had under way when the stream was detached reaches nobody: not its pushes, acks or end.
+func TestCallsOfAnEarlierOpenAreDropped(t *testing.T) {
+	s, stop := newFixture(t, nil)
+	defer stop()
+	owner := &slowOwner{asked: make(chan link.Open, 1), answer: make(chan *ledgerLink, 1)}
+	s.opener = owner
+	out := &tape{clock: s.clock}
+	x := openOn(s, protocol.TransportSSE, out, &ledgerLink{})
+	push := func(g link.Generation, seq protocol.Seq) {
+		x.Push(g, []protocol.Push{{Seq: seq, Cursor: "k", Message: &protocol.Message{Priority: 1}}}, false)
+	}
+	push(0, 1)
+	x.locked(func() {
+		x.state, x.link, x.opens = detached, nil, x.opens+1
+		x.ensureReconnectLocked()
+	})
+	push(0, 2)
+	owner.answer <- &ledgerLink{}
+	x.reopen(s.ctx)
+	if o := <-owner.asked; o.Generation != 1 || o.Seq != 1 {
+		t.Fatalf("it was opened again with %+v", o)
+	}
+	push(0, 2)
+	x.Acked(0, 1)
+	x.Closed(0, protocol.ReasonDisconnected, "")
+	x.Lost(0, link.Loss{})
+	x.locked(func() {
+		if x.state != live || x.sent != 1 || x.ring.len() != 1 || out.ended != protocol.ReasonNone {
+			t.Errorf("state %v, sent %d, unacked %d, ended by %v", x.state, x.sent, x.ring.len(), out.ended)
+		}
+	})
+	push(1, 2)
+	x.Acked(1, 2)
+	x.locked(func() {
+		if x.sent != 2 || x.ring.len() != 0 {
+			t.Errorf("sent %d, unacked %d", x.sent, x.ring.len())
+		}
+	})
+	x.Finish(protocol.ReasonGone, "")
 }

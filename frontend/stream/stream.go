@@ -41,6 +41,7 @@ type Stream struct {
 	lost             bool             // Lost came while an open was under way
 	echoDue          bool             // a heartbeat was written and not answered
 	heartbeatSkipped bool             // bytes were buffered when a heartbeat was due
+	opens            uint16           // generation of the latest open: calls of an earlier one are dropped
 	permit           admission.Permit // none where the handler keeps it, which writes the end itself
 	ring             *ring            // nil while all is acked
 	backpressure     *backpressure    // nil while the connection takes everything
@@ -100,6 +101,9 @@ func (s *Stream) timers() *wheel { return s.set.wheel }
 
 // ackedLocked is the seq up to which all is acked.
 func (s *Stream) ackedLocked() protocol.Seq { return s.sent - protocol.Seq(s.ring.len()) }
+
+// currentLocked reports whether g is the latest generation. Nobody is 65,536 opens late.
+func (s *Stream) currentLocked(g link.Generation) bool { return uint16(g) == s.opens }
 
 // credit is what may be under way to this stream in all, in bytes.
 func (s *Stream) credit() int {

@@ -66,7 +66,7 @@ func TestNoHeartbeatWhileWrittenTo(t *testing.T) {
 		x, o := s.open(protocol.TransportSSE, 4000, time.Time{})
 		for seq := range protocol.Seq(20) {
 			pass(2 * time.Second)
-			x.Push([]protocol.Push{{Seq: seq + 1, Cursor: "c", Message: &protocol.Message{Priority: 1}}}, false)
+			x.Push(0, []protocol.Push{{Seq: seq + 1, Cursor: "c", Message: &protocol.Message{Priority: 1}}}, false)
 		}
 		if len(o.beats) != 0 || o.pushes != 20 {
 			t.Fatalf("%d heartbeats among %d pushes", len(o.beats), o.pushes)
@@ -83,7 +83,7 @@ func TestSilentTwoWayDeviceIsAskedWhilePushedTo(t *testing.T) {
 		echoed := 0
 		for seq := range protocol.Seq(20) {
 			pass(2 * time.Second)
-			x.Push([]protocol.Push{{Seq: seq + 1, Cursor: "c", Message: &protocol.Message{Priority: 1}}}, false)
+			x.Push(0, []protocol.Push{{Seq: seq + 1, Cursor: "c", Message: &protocol.Message{Priority: 1}}}, false)
 			beats := 0
 			x.locked(func() { beats = len(o.beats) })
 			if beats > echoed {
@@ -173,7 +173,7 @@ func TestStuckSocketIsCutOff(t *testing.T) {
 		defer stop()
 		x, o := s.open(protocol.TransportWS, 4000, time.Time{})
 		x.locked(func() { o.kept = 1000 })
-		x.Push([]protocol.Push{{Seq: 1, Cursor: "c", Message: &protocol.Message{Priority: 1}}}, false)
+		x.Push(0, []protocol.Push{{Seq: 1, Cursor: "c", Message: &protocol.Message{Priority: 1}}}, false)
 		begin := s.clock.now()
 		pass(20 * time.Second)
 		x.OnWritten(10) // some progress
@@ -265,10 +265,10 @@ func TestIdleStreamHoldsNothing(t *testing.T) {
 		defer stop()
 		x, o := s.open(protocol.TransportWS, 60_000, time.Time{})
 		for seq := range protocol.Seq(20) {
-			x.Push([]protocol.Push{{Seq: seq + 1, Cursor: "c", Message: &protocol.Message{}}}, false)
+			x.Push(0, []protocol.Push{{Seq: seq + 1, Cursor: "c", Message: &protocol.Message{}}}, false)
 		}
 		o.kept = 7 // the socket is full
-		x.Push([]protocol.Push{{Seq: 21, Cursor: "c", Message: &protocol.Message{}}}, false)
+		x.Push(0, []protocol.Push{{Seq: 21, Cursor: "c", Message: &protocol.Message{}}}, false)
 		x.locked(func() {
 			if x.ring.len() != 21 || x.backpressure == nil {
 				t.Errorf("%d pushes are unacked, backpressure is %v", x.ring.len(), x.backpressure)

@@ -305,17 +305,31 @@ func (b *Mailbox) find(id protocol.MessageID) *entry {
 	return nil
 }
 
-// Messages are what waits, in the order in which it would be pushed.
-func (b *Mailbox) Messages(nowMS int64) []*protocol.Message {
-	list := make([]*protocol.Message, 0, b.count)
-	for i := range protocol.Lanes {
-		for _, e := range b.lane(i).entries {
-			if !e.dead && e.msg.ExpiresMS > nowMS {
-				list = append(list, e.msg)
+// Bounds is where a list ends: with that many messages, or once their payloads are that many bytes.
+type Bounds struct{ Messages, Bytes int }
+
+// Messages are what waits behind after, in the order in which it would be pushed, and the last of them where more follow.
+func (b *Mailbox) Messages(after store.Ref, most Bounds, nowMS int64) (list []*protocol.Message, next store.Ref) {
+	list = make([]*protocol.Message, 0, min(most.Messages, int(b.count)))
+	bytes, last := 0, store.Ref{}
+	for i := max(after.Priority.Lane(), 0); i < protocol.Lanes; i++ {
+		l, from := b.lane(i), 0
+		if i == after.Priority.Lane() {
+			from = l.after(after.Position)
+		}
+		for _, e := range l.entries[from:] {
+			if e.dead || e.msg.ExpiresMS <= nowMS {
+				continue
 			}
+			if len(list) >= most.Messages || bytes >= most.Bytes {
+				return list, last
+			}
+			list = append(list, e.msg)
+			bytes += len(e.msg.Payload)
+			last = e.ref()
 		}
 	}
-	return list
+	return list, store.Ref{}
 }
 
 // DueMS is when b is to be swept: 0 at once, math.MaxInt64 where nothing waits for its time.

@@ -13,7 +13,8 @@ import (
 // Owned is a gateway, itself or at the end of a link, and how to address a user of it. Its rate limits are off.
 type Owned struct {
 	link.Gateway
-	Route func(user protocol.UserID) link.Route
+	Route   func(user protocol.UserID) link.Route // at an epoch of at least 2
+	Release func()                                // gives up every shard; nil: cannot
 }
 
 // RunGateway checks what package link promises of a gateway that keeps messages. start cleans up with t.
@@ -29,7 +30,11 @@ func RunGateway(t *testing.T, start func(t *testing.T) Owned) {
 		{"ReceiverAcksWithinItsCall", acksWithin},
 		{"ClosedIsTheLastCall", closedIsLast},
 		{"NothingAfterCloseUnderFire", nothingUnderFire},
+		{"ReopenedReceiverSeesOneStream", reopenedReceiver},
 		{"AnotherEpochIsNotOwned", anotherEpoch},
+		{"ReleasedShardSendsOn", releasedShard},
+		{"PagesAddUp", pagesAddUp},
+		{"PagesAreBounded", pagesAreBounded},
 		{"OlderStreamCannotComeBack", olderStream},
 	} {
 		t.Run(c.name, func(t *testing.T) { c.test(t, start(t)) })
@@ -55,9 +60,9 @@ func (g Owned) accept(t *testing.T, user protocol.UserID, ids ...string) {
 	}
 }
 
-func (g Owned) open(t *testing.T, user protocol.UserID, device protocol.DeviceID, r link.Receiver) (link.Stream, link.Opened) {
+func (g Owned) open(t *testing.T, user protocol.UserID, device protocol.DeviceID, r *recorder) (link.Stream, link.Opened) {
 	t.Helper()
-	s, opened, err := g.Open(background, link.Open{Route: g.Route(user), User: user, Device: device, Transport: protocol.TransportWS}, r)
+	s, opened, err := g.Open(background, link.Open{Route: g.Route(user), User: user, Device: device, Transport: protocol.TransportWS, Generation: r.generation}, r)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -80,8 +85,8 @@ func nothingBeforeCredit(t *testing.T, g Owned) {
 	r := newRecorder(t)
 	s, opened := g.open(t, "u", "d", r)
 	g.accept(t, "u", "m1", "m2")
-	if list, err := g.Messages(background, g.Route("u"), "u"); err != nil || len(list) != 2 {
-		t.Fatal(list, err)
+	if page, err := g.Messages(background, g.Route("u"), "u", link.Page{Limit: 10}); err != nil || len(page.Messages) != 2 {
+		t.Fatal(page, err)
 	}
 	r.mu.Lock()
 	if len(r.pushes) != 0 {
@@ -225,7 +230,7 @@ func nothingUnderFire(t *testing.T, g Owned) {
 	cursor := ""
 	for range 50 {
 		r := newRecorder(t)
-		s, opened, err := g.Open(background, link.Open{Route: g.Route("u"), User: "u", Device: "d", Transport: protocol.TransportWS, Cursor: cursor}, r)
+		s, opened, err := g.Open(background, link.Open{Route: g.Route("u"), User: "u", Device: "d", Transport: protocol.TransportWS, Cursor: cursor, Generation: r.generation}, r)
 		if err != nil {
 			t.Error(err)
 			break
@@ -240,33 +245,6 @@ func nothingUnderFire(t *testing.T, g Owned) {
 	}
 	close(stop)
 	firing.Wait()
-}
-
-func anotherEpoch(t *testing.T, g Owned) {
-	at := g.Route("u")
-	at.Epoch++
-	m := g.message("u", "m1")
-	m.Route = at
-	own := g.message("u", "m2")
-	res := g.Publish(background, []link.Publish{m, own})
-	sameError(t, "publish", res[0].Err, link.ErrNotOwner)
-	if res[1].Status != link.StatusAccepted {
-		t.Errorf("the other of the batch: %+v", res[1])
-	}
-	_, _, err := g.Open(background, link.Open{Route: at, User: "u", Device: "d"}, newRecorder(t))
-	sameError(t, "open", err, link.ErrNotOwner)
-	sameError(t, "ack", g.Ack(background, link.Ack{Route: at, User: "u", Device: "d", Cursor: "k"}), link.ErrNotOwner)
-	_, err = g.Devices(background, at, "u")
-	sameError(t, "devices", err, link.ErrNotOwner)
-	_, err = g.Messages(background, at, "u")
-	sameError(t, "messages", err, link.ErrNotOwner)
-	_, err = g.Recall(background, at, "u", "m2")
-	sameError(t, "recall", err, link.ErrNotOwner)
-	_, err = g.Disconnect(background, at, "u", "", "")
-	sameError(t, "disconnect", err, link.ErrNotOwner)
-	at.Shard = 1 << 31
-	_, err = g.Devices(background, at, "u")
-	sameError(t, "devices of no shard", err, link.ErrNotOwner)
 }
 
 func olderStream(t *testing.T, g Owned) {

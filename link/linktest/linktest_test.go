@@ -51,8 +51,8 @@ func TestSeverLosesStreamsAndCalls(t *testing.T) {
 	if err := <-answer; !errors.Is(err, link.ErrLost) {
 		t.Errorf("the call under way: %v", err)
 	}
-	if !r.over || r.reason != protocol.ReasonNone {
-		t.Error("the stream is not lost")
+	if want := (link.Loss{Reason: protocol.ReasonUnavailable}); !r.over || r.loss != want {
+		t.Errorf("the stream is lost %v by %+v; want %+v", r.over, r.loss, want)
 	}
 	e.push(false, pushOf(2)) // comes to nobody
 	if err := c.Ack(background, link.Ack{Cursor: "k"}); !errors.Is(err, link.ErrLost) {
@@ -74,7 +74,7 @@ func TestSeverLosesStreamsAndCalls(t *testing.T) {
 	if err := c.Ack(background, link.Ack{Cursor: "k"}); err != nil {
 		t.Error(err)
 	}
-	s.Close()
+	s.Close(protocol.ReasonGone)
 }
 
 // TestSeverWithinACall: a receiver whose call is under way is told of the loss afterwards.
@@ -95,7 +95,7 @@ func TestSeverWhileOpening(t *testing.T) {
 		var both sync.WaitGroup
 		both.Go(c.Sever)
 		r := newRecorder(t)
-		s, _, err := c.Open(background, link.Open{Device: "d"}, r)
+		s, _, err := c.Open(background, link.Open{Device: "d", Generation: r.generation}, r)
 		both.Wait()
 		c.Heal()
 		r.mu.Lock()
@@ -108,7 +108,7 @@ func TestSeverWhileOpening(t *testing.T) {
 			e.wait(t, "close", func() bool { return e.closed > 0 })
 		}
 		if s != nil {
-			s.Close()
+			s.Close(protocol.ReasonGone)
 		}
 	}
 }

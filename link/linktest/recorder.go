@@ -2,6 +2,7 @@ package linktest
 
 import (
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -12,10 +13,14 @@ import (
 // Patience is how long a test waits for what must come.
 const Patience = 10 * time.Second
 
-// recorder is the frontend's end of a stream.
+// generations gives each recorder another, so that no two tests agree by chance.
+var generations atomic.Uint32
+
+// recorder is the frontend's end of a stream. It fails on a call that carries another generation than its own.
 type recorder struct {
-	t      *testing.T
-	within func(batch []protocol.Push) // called in Push; may call the stream
+	t          *testing.T
+	generation link.Generation             // for its Open
+	within     func(batch []protocol.Push) // called in Push; may call the stream
 
 	mu      sync.Mutex
 	changed chan struct{} // closed and replaced with each change
@@ -24,6 +29,7 @@ type recorder struct {
 	order   []string // of all calls
 	reason  protocol.Reason
 	detail  string
+	loss    link.Loss
 	over    bool // closed or lost
 	closed  bool // the test has called Close
 	spare   int  // calls that may still come then: the one that is under way, as the gateway sees it
@@ -32,10 +38,15 @@ type recorder struct {
 
 var _ link.Receiver = (*recorder)(nil)
 
-func newRecorder(t *testing.T) *recorder { return &recorder{t: t, changed: make(chan struct{})} }
+func newRecorder(t *testing.T) *recorder {
+	return &recorder{t: t, generation: link.Generation(generations.Add(1)), changed: make(chan struct{})}
+}
 
-func (r *recorder) call(name string, f func()) {
+func (r *recorder) call(name string, g link.Generation, f func()) {
 	r.mu.Lock()
+	if g != r.generation {
+		r.t.Errorf("%s carries generation %d; the open had %d", name, g, r.generation)
+	}
 	if r.over || r.closed && r.spare == 0 {
 		r.t.Errorf("%s after the last call", name)
 	}
@@ -56,8 +67,8 @@ func (r *recorder) call(name string, f func()) {
 	r.mu.Unlock()
 }
 
-func (r *recorder) Push(batch []protocol.Push, _ bool) {
-	r.call("push", func() {
+func (r *recorder) Push(g link.Generation, batch []protocol.Push, _ bool) {
+	r.call("push", g, func() {
 		r.mu.Lock()
 		r.pushes = append(r.pushes, batch...)
 		r.mu.Unlock()
@@ -67,21 +78,21 @@ func (r *recorder) Push(batch []protocol.Push, _ bool) {
 	})
 }
 
-func (r *recorder) Acked(seq protocol.Seq) {
-	r.call("acked", func() { r.mu.Lock(); r.acked = append(r.acked, seq); r.mu.Unlock() })
+func (r *recorder) Acked(g link.Generation, seq protocol.Seq) {
+	r.call("acked", g, func() { r.mu.Lock(); r.acked = append(r.acked, seq); r.mu.Unlock() })
 }
 
-func (r *recorder) Closed(reason protocol.Reason, detail string) {
-	r.call("closed", func() { r.mu.Lock(); r.reason, r.detail, r.over = reason, detail, true; r.mu.Unlock() })
+func (r *recorder) Closed(g link.Generation, reason protocol.Reason, detail string) {
+	r.call("closed", g, func() { r.mu.Lock(); r.reason, r.detail, r.over = reason, detail, true; r.mu.Unlock() })
 }
 
-func (r *recorder) Lost() {
-	r.call("lost", func() { r.mu.Lock(); r.over = true; r.mu.Unlock() })
+func (r *recorder) Lost(g link.Generation, l link.Loss) {
+	r.call("lost", g, func() { r.mu.Lock(); r.loss, r.over = l, true; r.mu.Unlock() })
 }
 
 // close closes the stream as a frontend does.
 func (r *recorder) close(s link.Stream) {
-	s.Close()
+	s.Close(protocol.ReasonGone)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.closed = true

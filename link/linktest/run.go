@@ -35,7 +35,9 @@ func Run(t *testing.T, wrap func(t *testing.T, gw link.Gateway) link.Gateway) {
 		{"ReceiverMayCallItsStream", reentrant},
 		{"EndFollowsWhatWasPushed", endFollows},
 		{"EveryReasonArrives", everyReason},
+		{"EveryReasonOfACloseArrives", everyCloseReason},
 		{"LostArrives", lostArrives},
+		{"GenerationsStayApart", generationsStayApart},
 		{"AckedKeepsItsPlace", ackedKeepsPlace},
 		{"NothingAfterClose", nothingAfterClose},
 		{"StreamsDoNotMix", streamsDoNotMix},
@@ -139,14 +141,27 @@ func sameError(t *testing.T, what string, got, want error) {
 		}
 		return
 	}
-	if !errors.Is(got, want) {
+	var gn, wn *link.NotOwnerError
+	if errors.As(want, &wn) && (!errors.As(got, &gn) || *gn != *wn) || !errors.Is(got, sentinel(want)) {
 		t.Errorf("%s: error %v; want %v", what, got, want)
 	}
 }
 
+// sentinel is what callers branch on: a NotOwnerError is an ErrNotOwner.
+func sentinel(err error) error {
+	if errors.Is(err, link.ErrNotOwner) {
+		return link.ErrNotOwner
+	}
+	return err
+}
+
 // refusals are the errors that must cross a link as they are.
 func refusals() []error {
-	list := []error{link.ErrNotOwner}
+	list := []error{
+		link.ErrNotOwner,
+		&link.NotOwnerError{Reason: protocol.ReasonRebalance, Below: 1<<62 + 1},
+		&link.NotOwnerError{Reason: protocol.ReasonUnavailable},
+	}
 	for _, c := range []protocol.Code{
 		protocol.CodeInvalidArgument, protocol.CodeUnauthenticated, protocol.CodePermissionDenied, protocol.CodeNotFound,
 		protocol.CodeTooLarge, protocol.CodeResourceExhausted, protocol.CodeUnavailable, protocol.CodeInternal,
@@ -247,22 +262,30 @@ func listsArrive(t *testing.T, gw *scripted, l link.Gateway) {
 		}
 		return devices, nil
 	}
-	gw.messages = func(at link.Route, user protocol.UserID) ([]*protocol.Message, error) {
-		if at != route || user != "u" {
-			t.Errorf("messages of %q at %+v", user, at)
+	pages := map[link.Page]link.MessagePage{
+		{Limit: 2}: {Messages: messages, Next: link.Ref{Priority: protocol.PriorityHigh, Position: protocol.Position{Epoch: 1 << 62, Micros: 1<<64 - 1}}},
+		{Limit: 7, After: link.Ref{Priority: protocol.PriorityLow, Position: protocol.Position{Epoch: 3, Micros: 1}}}: {Messages: messages[1:]},
+	}
+	gw.messages = func(at link.Route, user protocol.UserID, p link.Page) (link.MessagePage, error) {
+		page, ok := pages[p]
+		if at != route || user != "u" || !ok {
+			t.Errorf("messages of %q at %+v, %+v", user, at, p)
 		}
-		return messages, nil
+		return page, nil
 	}
 	got, err := l.Devices(background, route, "u")
 	if err != nil {
 		t.Error(err)
 	}
 	same(t, "devices", got, devices)
-	list, err := l.Messages(background, route, "u")
-	if err != nil {
-		t.Error(err)
+	for p, want := range pages {
+		page, err := l.Messages(background, route, "u", p)
+		if err != nil {
+			t.Error(err)
+		}
+		same(t, "messages", page.Messages, want.Messages)
+		same(t, "next", page.Next, want.Next)
 	}
-	same(t, "messages", list, messages)
 }
 
 func recallArrives(t *testing.T, gw *scripted, l link.Gateway) {
@@ -291,13 +314,15 @@ func errorsArrive(t *testing.T, gw *scripted, l link.Gateway) {
 	for _, want := range refusals() {
 		gw.ack = func(context.Context, link.Ack) error { return want }
 		gw.devices = func(link.Route, protocol.UserID) ([]link.Device, error) { return nil, want }
-		gw.messages = func(link.Route, protocol.UserID) ([]*protocol.Message, error) { return nil, want }
+		gw.messages = func(link.Route, protocol.UserID, link.Page) (link.MessagePage, error) {
+			return link.MessagePage{}, want
+		}
 		gw.recall = func(link.Route, protocol.UserID, protocol.MessageID) (bool, error) { return false, want }
 		gw.disconnect = func(link.Route, protocol.UserID, protocol.DeviceID, string) (int, error) { return 0, want }
 		sameError(t, "ack", l.Ack(background, link.Ack{Cursor: "k"}), want)
 		_, err := l.Devices(background, route, "u")
 		sameError(t, "devices", err, want)
-		_, err = l.Messages(background, route, "u")
+		_, err = l.Messages(background, route, "u", link.Page{Limit: 1})
 		sameError(t, "messages", err, want)
 		_, err = l.Recall(background, route, "u", "m")
 		sameError(t, "recall", err, want)

@@ -14,7 +14,7 @@ type scripted struct {
 	open       func(ctx context.Context, o link.Open) (link.Opened, error)
 	ack        func(ctx context.Context, a link.Ack) error
 	devices    func(at link.Route, user protocol.UserID) ([]link.Device, error)
-	messages   func(at link.Route, user protocol.UserID) ([]*protocol.Message, error)
+	messages   func(at link.Route, user protocol.UserID, p link.Page) (link.MessagePage, error)
 	recall     func(at link.Route, user protocol.UserID, id protocol.MessageID) (bool, error)
 	disconnect func(at link.Route, user protocol.UserID, device protocol.DeviceID, detail string) (int, error)
 
@@ -36,7 +36,7 @@ func (g *scripted) Open(ctx context.Context, o link.Open, r link.Receiver) (link
 	if err != nil {
 		return nil, link.Opened{}, err
 	}
-	e := newEnd(r)
+	e := newEnd(r, o.Generation)
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.streams == nil {
@@ -55,8 +55,8 @@ func (g *scripted) Devices(_ context.Context, at link.Route, user protocol.UserI
 	return g.devices(at, user)
 }
 
-func (g *scripted) Messages(_ context.Context, at link.Route, user protocol.UserID) ([]*protocol.Message, error) {
-	return g.messages(at, user)
+func (g *scripted) Messages(_ context.Context, at link.Route, user protocol.UserID, p link.Page) (link.MessagePage, error) {
+	return g.messages(at, user, p)
 }
 
 func (g *scripted) Recall(_ context.Context, at link.Route, user protocol.UserID, id protocol.MessageID) (bool, error) {
@@ -75,7 +75,8 @@ func (g *scripted) stream(device protocol.DeviceID) *end {
 
 // end is the gateway's end of a stream. It records what the frontend says.
 type end struct {
-	receiver link.Receiver
+	receiver   link.Receiver
+	generation link.Generation
 
 	mu        sync.Mutex
 	changed   chan struct{} // closed and replaced with each change
@@ -84,6 +85,7 @@ type end struct {
 	contexts  []*protocol.DeviceContext
 	roundTrip []uint32
 	closed    int
+	reason    protocol.Reason // of the first Close
 }
 
 type ackCall struct {
@@ -91,7 +93,9 @@ type ackCall struct {
 	cursor string
 }
 
-func newEnd(r link.Receiver) *end { return &end{receiver: r, changed: make(chan struct{})} }
+func newEnd(r link.Receiver, g link.Generation) *end {
+	return &end{receiver: r, generation: g, changed: make(chan struct{})}
+}
 
 func (e *end) change(f func()) {
 	e.mu.Lock()
@@ -109,7 +113,13 @@ func (e *end) Refresh(c *protocol.DeviceContext) {
 	e.change(func() { e.contexts = append(e.contexts, c) })
 }
 func (e *end) Measured(ms uint32) { e.change(func() { e.roundTrip = append(e.roundTrip, ms) }) }
-func (e *end) Close()             { e.change(func() { e.closed++ }) }
+func (e *end) Close(reason protocol.Reason) {
+	e.change(func() {
+		if e.closed++; e.closed == 1 {
+			e.reason = reason
+		}
+	})
+}
 
 // push gives a batch to the receiver and then spoils the slice, which is the gateway's again. After Close it does nothing.
 func (e *end) push(more bool, pushes ...protocol.Push) {
@@ -120,8 +130,16 @@ func (e *end) push(more bool, pushes ...protocol.Push) {
 		return
 	}
 	batch := append([]protocol.Push(nil), pushes...)
-	e.receiver.Push(batch, more)
+	e.receiver.Push(e.generation, batch, more)
 	for i := range batch {
 		batch[i] = protocol.Push{Seq: 1 << 50, Cursor: "spoiled", Message: &protocol.Message{ID: "spoiled"}}
 	}
 }
+
+// The other calls of the receiver.
+
+func (e *end) acked(seq protocol.Seq) { e.receiver.Acked(e.generation, seq) }
+func (e *end) close(reason protocol.Reason, detail string) {
+	e.receiver.Closed(e.generation, reason, detail)
+}
+func (e *end) lose(l link.Loss) { e.receiver.Lost(e.generation, l) }

@@ -107,11 +107,11 @@ func (c *Cable) Publish(ctx context.Context, batch []link.Publish) []link.Result
 
 // Open implements link.Gateway.
 func (c *Cable) Open(ctx context.Context, o link.Open, r link.Receiver) (link.Stream, link.Opened, error) {
-	e := &cableEnd{cable: c, receiver: r}
+	e := &cableEnd{cable: c, receiver: r, generation: o.Generation}
 	opened, err := ask(c, func() (link.Opened, error) {
 		s, opened, err := c.gateway.Open(ctx, o, e)
 		if err == nil && !e.join(s) {
-			s.Close() // severed meanwhile: nobody will
+			s.Close(protocol.ReasonUnavailable) // severed meanwhile: nobody else will
 		}
 		return opened, err
 	})
@@ -136,8 +136,8 @@ func (c *Cable) Devices(ctx context.Context, at link.Route, user protocol.UserID
 }
 
 // Messages implements link.Gateway.
-func (c *Cable) Messages(ctx context.Context, at link.Route, user protocol.UserID) ([]*protocol.Message, error) {
-	return ask(c, func() ([]*protocol.Message, error) { return c.gateway.Messages(ctx, at, user) })
+func (c *Cable) Messages(ctx context.Context, at link.Route, user protocol.UserID, p link.Page) (link.MessagePage, error) {
+	return ask(c, func() (link.MessagePage, error) { return c.gateway.Messages(ctx, at, user, p) })
 }
 
 // Recall implements link.Gateway.

@@ -13,8 +13,9 @@ import (
 //	    │        └─────▶ severed ──▶ told  Lost once no other call is under way
 //	    └──────▶ severed                   Open answers ErrLost; the receiver is told nothing
 type cableEnd struct {
-	cable    *Cable
-	receiver link.Receiver
+	cable      *Cable
+	receiver   link.Receiver
+	generation link.Generation
 
 	mu     sync.Mutex
 	inner  link.Stream
@@ -65,11 +66,16 @@ func (e *cableEnd) sever() {
 	e.owed = !was && e.opened && e.inside
 	e.mu.Unlock()
 	if now {
-		e.receiver.Lost()
+		e.tellLost()
 	}
 	if !was {
-		inner.Close()
+		inner.Close(protocol.ReasonUnavailable)
 	}
+}
+
+// tellLost tells the frontend that the link broke.
+func (e *cableEnd) tellLost() {
+	e.receiver.Lost(e.generation, link.Loss{Reason: protocol.ReasonUnavailable})
 }
 
 // pass makes a call of the receiver, unless the stream is dead.
@@ -89,23 +95,25 @@ func (e *cableEnd) pass(last bool, call func()) {
 	e.owed = false
 	e.mu.Unlock()
 	if owed {
-		e.receiver.Lost()
+		e.tellLost()
 	}
 }
 
-func (e *cableEnd) Push(batch []protocol.Push, more bool) {
-	e.pass(false, func() { e.receiver.Push(batch, more) })
+func (e *cableEnd) Push(g link.Generation, batch []protocol.Push, more bool) {
+	e.pass(false, func() { e.receiver.Push(g, batch, more) })
 }
 
-func (e *cableEnd) Acked(seq protocol.Seq) { e.pass(false, func() { e.receiver.Acked(seq) }) }
+func (e *cableEnd) Acked(g link.Generation, seq protocol.Seq) {
+	e.pass(false, func() { e.receiver.Acked(g, seq) })
+}
 
-func (e *cableEnd) Closed(reason protocol.Reason, detail string) {
-	e.pass(true, func() { e.receiver.Closed(reason, detail) })
+func (e *cableEnd) Closed(g link.Generation, reason protocol.Reason, detail string) {
+	e.pass(true, func() { e.receiver.Closed(g, reason, detail) })
 	e.leave()
 }
 
-func (e *cableEnd) Lost() {
-	e.pass(true, e.receiver.Lost)
+func (e *cableEnd) Lost(g link.Generation, l link.Loss) {
+	e.pass(true, func() { e.receiver.Lost(g, l) })
 	e.leave()
 }
 
@@ -149,13 +157,13 @@ func (e *cableEnd) Measured(ms uint32) {
 	}
 }
 
-func (e *cableEnd) Close() {
+func (e *cableEnd) Close(reason protocol.Reason) {
 	e.mu.Lock()
 	inner, was := e.inner, e.dead
 	e.dead, e.owed = true, false
 	e.mu.Unlock()
 	e.leave()
 	if !was {
-		inner.Close()
+		inner.Close(reason)
 	}
 }

@@ -16,7 +16,7 @@ import (
 func open(t *testing.T, gw *scripted, l link.Gateway, device protocol.DeviceID) (*recorder, link.Stream, *end) {
 	t.Helper()
 	r := newRecorder(t)
-	s, _, err := l.Open(background, link.Open{Route: route, User: "u", Device: device, Transport: protocol.TransportWS}, r)
+	s, _, err := l.Open(background, link.Open{Route: route, User: "u", Device: device, Transport: protocol.TransportWS, Generation: r.generation}, r)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -35,14 +35,14 @@ func openArrives(t *testing.T, gw *scripted, l link.Gateway) {
 	opens := []link.Open{
 		{Route: route, User: "u", Device: "d", Transport: protocol.TransportSSE, Context: fullContext(), Cursor: "k3.1.x-_", Window: 17},
 		{Route: route, User: "u", Device: "d", Transport: protocol.TransportPoll, HasSeq: true, Seq: 5, Name: "s1.2"},
-		{Route: route, User: "u", Device: "d", Transport: protocol.TransportGRPC, HasSeq: true},
+		{Route: route, User: "u", Device: "d", Transport: protocol.TransportGRPC, HasSeq: true, Generation: 1<<32 - 1},
 		{Route: route, User: "u", Device: "d", Transport: protocol.TransportWS, Context: &protocol.DeviceContext{}, Seq: 1 << 52,
 			Number: protocol.StreamNumber{Epoch: 3, Counter: 1 << 60}, Acked: "k1", Sent: []link.Sent{
 				{Seq: 1<<52 - 1, Cursor: "k2", Priority: protocol.PriorityHigh, Bytes: 1 << 20}, {Seq: 1 << 52, Cursor: "k3", Priority: protocol.PriorityLow},
 			}},
 	}
 	answers := []link.Opened{
-		{Number: protocol.StreamNumber{Epoch: 1, Counter: 2}, Name: "s1.2", Resumed: true, Seq: protocol.MaxSeq, Expired: 1<<32 - 1, Cursor: "k9", Pending: true},
+		{Number: protocol.StreamNumber{Epoch: 1, Counter: 2}, Name: "s1.2", Resumed: true, Seq: protocol.MaxSeq, Expired: 1<<32 - 1, Cursor: "k9", Pending: true, Epoch: 1<<40 + 7},
 		{Number: protocol.StreamNumber{Epoch: 1 << 62, Counter: 1 << 63}, Name: "s"},
 	}
 	for i, o := range opens {
@@ -55,7 +55,7 @@ func openArrives(t *testing.T, gw *scripted, l link.Gateway) {
 		}
 		same(t, "open", got, o)
 		same(t, "opened", opened, want)
-		s.Close()
+		s.Close(protocol.ReasonGone)
 	}
 }
 
@@ -137,7 +137,7 @@ func streamCalls(t *testing.T, gw *scripted, l link.Gateway) {
 	s.Measured(4_000_000_000)
 	e.wait(t, "measure", func() bool { return slices.Equal(e.roundTrip, []uint32{4_000_000_000}) })
 	r.close(s)
-	s.Close() // once is enough, twice does no harm
+	s.Close(protocol.ReasonGone) // once is enough, twice does no harm
 	s.Ack(1, "k")
 	s.Credit(1)
 	e.wait(t, "close", func() bool { return e.closed > 0 })
@@ -153,10 +153,10 @@ func reentrant(t *testing.T, gw *scripted, l link.Gateway) {
 		s.Ack(last.Seq, last.Cursor)
 		s.Credit(1)
 		if last.Seq >= 20 {
-			s.Close()
+			s.Close(protocol.ReasonGone)
 		}
 	}
-	s, _, err := l.Open(background, link.Open{Route: route, User: "u", Device: "d"}, r)
+	s, _, err := l.Open(background, link.Open{Route: route, User: "u", Device: "d", Generation: r.generation}, r)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -178,38 +178,51 @@ func endFollows(t *testing.T, gw *scripted, l link.Gateway) {
 	for i := 1; i <= 200; i++ {
 		e.push(i < 200, pushOf(i))
 	}
-	e.receiver.Closed(protocol.ReasonSuperseded, "a newer one: ü")
+	e.close(protocol.ReasonSuperseded, "a newer one: ü")
 	r.wait("the end", func() bool { return r.over })
 	if len(r.pushes) != 200 || r.reason != protocol.ReasonSuperseded || r.detail != "a newer one: ü" {
 		t.Errorf("%d pushes, then %v %q", len(r.pushes), r.reason, r.detail)
 	}
 	s.Ack(3, "k") // too late: nothing happens
-	s.Close()
+	s.Close(protocol.ReasonGone)
 }
 
 func everyReason(t *testing.T, gw *scripted, l link.Gateway) {
 	for _, reason := range protocol.Reasons() {
 		r, s, e := open(t, gw, l, "d")
-		e.receiver.Closed(reason, "because "+reason.String())
+		e.close(reason, "because "+reason.String())
 		r.wait("the end", func() bool { return r.over })
 		if r.reason != reason || r.detail != "because "+reason.String() {
 			t.Errorf("closed by %v %q; want %v", r.reason, r.detail, reason)
 		}
-		s.Close()
+		s.Close(protocol.ReasonGone)
 	}
 }
 
 func lostArrives(t *testing.T, gw *scripted, l link.Gateway) {
-	r, s, e := open(t, gw, l, "d")
-	s.Credit(1 << 30)
-	e.wait(t, "credit", func() bool { return e.credit > 0 })
-	e.push(false, pushOf(1))
-	e.receiver.Lost()
-	r.wait("the loss", func() bool { return r.over })
-	if !slices.Equal(r.order, []string{"push", "lost"}) {
-		t.Errorf("calls are %v", r.order)
+	for _, loss := range []link.Loss{{}, {Reason: protocol.ReasonRebalance, Below: 1<<62 + 1}, {Reason: protocol.ReasonUnavailable}, {Below: 1}} {
+		r, s, e := open(t, gw, l, "d")
+		s.Credit(1 << 30)
+		e.wait(t, "credit", func() bool { return e.credit > 0 })
+		e.push(false, pushOf(1))
+		e.lose(loss)
+		r.wait("the loss", func() bool { return r.over })
+		if !slices.Equal(r.order, []string{"push", "lost"}) || r.loss != loss {
+			t.Errorf("calls are %v, the loss is %+v; want %+v", r.order, r.loss, loss)
+		}
+		s.Close(protocol.ReasonGone)
 	}
-	s.Close()
+}
+
+func everyCloseReason(t *testing.T, gw *scripted, l link.Gateway) {
+	for _, reason := range append(protocol.Reasons(), protocol.ReasonNone) {
+		_, s, e := open(t, gw, l, "d")
+		s.Close(reason)
+		e.wait(t, "close", func() bool { return e.closed > 0 })
+		if e.reason != reason {
+			t.Errorf("closed for %v; want %v", e.reason, reason)
+		}
+	}
 }
 
 func ackedKeepsPlace(t *testing.T, gw *scripted, l link.Gateway) {
@@ -218,7 +231,7 @@ func ackedKeepsPlace(t *testing.T, gw *scripted, l link.Gateway) {
 	e.wait(t, "credit", func() bool { return e.credit > 0 })
 	for i := 1; i <= 50; i++ {
 		e.push(false, pushOf(i))
-		e.receiver.Acked(protocol.Seq(i))
+		e.acked(protocol.Seq(i))
 	}
 	r.wait("all calls", func() bool { return len(r.acked) > 0 && r.acked[len(r.acked)-1] == 50 && len(r.pushes) == 50 })
 	if !slices.IsSorted(r.acked) || r.order[len(r.order)-1] != "acked" {
@@ -257,7 +270,7 @@ func streamsDoNotMix(t *testing.T, gw *scripted, l link.Gateway) {
 		all.Go(func() {
 			device := protocol.DeviceID(fmt.Sprint("d", k))
 			r := newRecorder(t)
-			s, _, err := l.Open(background, link.Open{Route: route, User: "u", Device: device}, r)
+			s, _, err := l.Open(background, link.Open{Route: route, User: "u", Device: device, Generation: r.generation}, r)
 			if err != nil {
 				t.Error(err)
 				return
