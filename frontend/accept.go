@@ -26,7 +26,7 @@ func (s *Server) Open(r *accept.Request) bool {
 	}
 	if h.Path == eventsPath {
 		s.lookAtPage(h.Origin, h.Host, h.Path)
-		permit, refused := s.admission.AdmitFrom(r.Remote)
+		permit, refused := s.Admission.AdmitFrom(r.Remote)
 		defer permit.Close()
 		if x, opened, ok := s.openEvents(s.ctx, r, h, refused); ok {
 			s.takeEvents(x, r, h, opened, permit.Move())
@@ -39,10 +39,10 @@ func (s *Server) Open(r *accept.Request) bool {
 		return false
 	}
 	n.Early = []byte(r.Behind)
-	permit, refused := s.admission.AdmitFrom(r.Remote)
+	permit, refused := s.Admission.AdmitFrom(r.Remote)
 	defer permit.Close()
 	if refused != nil && refused.Reason != protocol.ReasonResourceExhausted {
-		s.fail(r, refused.Err)
+		s.Refusals.WriteError(r, refused.Err)
 	} else {
 		s.serveSocket(s.ctx, r, h, &n, &permit, refused)
 	}

@@ -14,6 +14,7 @@ import (
 	"unsafe"
 
 	"ramen/frontend/accept"
+	"ramen/frontend/transport"
 	"ramen/link"
 	"ramen/protocol"
 )
@@ -122,10 +123,11 @@ func TestWritingAHeartbeatAllocatesNothing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, enc := range map[string]encoder{
+	for name, enc := range map[string]transport.Encoder{
 		"sse": chunkedLF, "sse-event": chunkedEvent, "sse-1.0": sseLF, "json": b.s.encoders.of(false, true), "proto": b.s.encoders.of(true, false),
 	} {
-		w := &wire{conn: conn, enc: enc}
+		w := transport.NewByteConn(enc)
+		w.Use(conn)
 		if n := testing.AllocsPerRun(100, func() { w.WriteHeartbeat(1234567890123) }); n > 0 {
 			t.Errorf("%s: %v allocations a heartbeat", name, n)
 		}
@@ -154,7 +156,7 @@ func TestStreamIsSmall(t *testing.T) {
 		what      string
 		size, max uintptr
 	}{
-		{"sse", unsafe.Sizeof(sseStream{}), 288}, {"ws", unsafe.Sizeof(wsStream{}), 320}, {"grpc", unsafe.Sizeof(grpcStream{}), 448},
+		{"sse", unsafe.Sizeof(sseStream{}), 288}, {"ws", unsafe.Sizeof(wsStream{}), 320},
 	} {
 		if c.size > c.max {
 			t.Errorf("%s takes %d bytes; want at most %d", c.what, c.size, c.max)

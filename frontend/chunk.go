@@ -3,6 +3,7 @@ package frontend
 import (
 	"math/bits"
 
+	"ramen/frontend/transport"
 	"ramen/protocol"
 )
 
@@ -40,31 +41,33 @@ func closeChunk(b []byte, at int) []byte {
 
 // chunked is an encoder of events each of which is a chunk.
 type chunked struct {
-	events sseEncoder
-	beat   string // the chunk of a heartbeat
+	events    sseEncoder
+	heartbeat string // the chunk of a heartbeat
 }
 
-func newChunked(events sseEncoder) encoder {
+func newChunked(events sseEncoder) transport.Encoder {
 	b, at := openChunk(nil)
-	return &chunked{events, string(closeChunk(append(b, events.beat...), at))}
+	return &chunked{events, string(closeChunk(append(b, events.heartbeat...), at))}
 }
 
-func (c *chunked) hello(b []byte, h *protocol.Hello) []byte {
+func (c *chunked) AppendHello(b []byte, h *protocol.Hello) []byte {
 	b, at := openChunk(b)
-	return closeChunk(c.events.hello(b, h), at)
+	return closeChunk(c.events.AppendHello(b, h), at)
 }
 
-func (c *chunked) push(b []byte, p *protocol.Push) []byte {
+func (c *chunked) AppendPush(b []byte, p *protocol.Push) []byte {
 	b, at := openChunk(b)
-	return closeChunk(c.events.push(b, p), at)
+	return closeChunk(c.events.AppendPush(b, p), at)
 }
 
-func (c *chunked) heartbeat(b []byte, _ int64) []byte { return append(b, c.beat...) }
+func (c *chunked) AppendHeartbeat(b []byte, _ int64) []byte { return append(b, c.heartbeat...) }
 
-func (c *chunked) goaway(b []byte, g *protocol.GoAway) []byte {
+func (c *chunked) AppendGoAway(b []byte, g *protocol.GoAway) []byte {
 	b, at := openChunk(b)
-	return closeChunk(c.events.goaway(b, g), at)
+	return closeChunk(c.events.AppendGoAway(b, g), at)
 }
 
 // end says that the answer is whole: an end without it is one that was cut.
-func (c *chunked) end(b []byte, _ protocol.Reason, _ string) []byte { return append(b, lastChunk...) }
+func (c *chunked) AppendEnd(b []byte, _ protocol.Reason, _ string) []byte {
+	return append(b, lastChunk...)
+}

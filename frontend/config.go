@@ -10,6 +10,7 @@ import (
 	"ramen/frontend/origin"
 	"ramen/frontend/sock"
 	"ramen/frontend/stream"
+	"ramen/frontend/transport/grpc"
 	"ramen/frontend/ws"
 )
 
@@ -71,4 +72,12 @@ func (c Config) Validate() error {
 	check(c.IdleTimeout > 0, "idle_timeout is %v: use a time over 0, such as 90s", c.IdleTimeout)
 	check(c.MaxHeaderBytes >= 4096 && c.MaxHeaderBytes <= 1<<30, "max_header_bytes is %d: use at least 4096", c.MaxHeaderBytes)
 	return errors.Join(append(errs, c.Config.Validate(), c.Limits.Validate(), c.GRPC.Validate(), c.Sock.Validate(), c.WS.Validate())...)
+}
+
+// grpc is the part of the gRPC port.
+func (c *Config) grpc() grpc.Config {
+	return grpc.Config{
+		Streams: c.GRPCStreams, Guard: c.GRPC, Sock: c.Sock, OpenTimeout: c.OpenTimeout,
+		HeaderTimeout: c.ReadHeaderTimeout, IdleTimeout: c.IdleTimeout, MaxHeaderBytes: c.MaxHeaderBytes,
+	}
 }

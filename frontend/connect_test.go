@@ -79,10 +79,10 @@ func TestConnectAllocatesLittle(t *testing.T) {
 
 // wroteTo is a connection that counts its writes.
 type wroteTo struct {
-	noConn
-	mu     sync.Mutex
-	writes []string
-	err    error
+	sock.Conn // none
+	mu        sync.Mutex
+	writes    []string
+	err       error
 }
 
 func (c *wroteTo) Write(b []byte) (int, error) {
@@ -91,6 +91,9 @@ func (c *wroteTo) Write(b []byte) (int, error) {
 	c.writes = append(c.writes, string(b))
 	return 0, c.err
 }
+
+func (c *wroteTo) Shutdown() {}
+func (c *wroteTo) Close()    {}
 
 func (c *wroteTo) Attach(sock.Handler) (sock.Conn, error) { return c, nil }
 
@@ -114,7 +117,7 @@ func TestHelloAndWhatWaitsAreOneWrite(t *testing.T) {
 			}
 			conn := new(wroteTo)
 			a := &accept.RequestHead{Query: "user=u&device=d", Chunked: true}
-			permit, _ := b.s.admission.Admit("")
+			permit, _ := b.s.Admission.Admit("")
 			x, opened, ok := b.s.openEvents(t.Context(), nil, a, nil)
 			if !ok {
 				t.Fatal("it was refused")

@@ -61,7 +61,7 @@ func (s *Server) lookAtPage(from, host, path string) {
 // point here would be every user (DNS rebinding). Its requests are of its own origin, and those by GET have no Origin. gRPC is left
 // out: browsers cannot speak it in cleartext, and over TLS the certificate is for none of their names.
 func (s *Server) strangeHost(host string) bool {
-	return s.tokens == nil && host != "" && !origin.Local(host)
+	return s.Requests.Tokens == nil && host != "" && !origin.Local(host)
 }
 
 var errStrangeHost = protocol.Errorf(protocol.CodePermissionDenied,

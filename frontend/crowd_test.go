@@ -59,9 +59,9 @@ func TestAcceptOutlivesTheCrowd(t *testing.T) {
 		})
 	}
 	all.Wait()
-	for late := time.Now().Add(30 * time.Second); open() > before || b.s.admission.Len() > 0; runtime.Gosched() {
+	for late := time.Now().Add(30 * time.Second); open() > before || b.s.Admission.Len() > 0; runtime.Gosched() {
 		if time.Now().After(late) {
-			t.Fatalf("%d descriptors, %d before; %d streams", open(), before, b.s.admission.Len())
+			t.Fatalf("%d descriptors, %d before; %d streams", open(), before, b.s.Admission.Len())
 		}
 	}
 }

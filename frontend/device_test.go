@@ -10,6 +10,9 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"reflect"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -244,14 +247,34 @@ func newRPC(b *bench) *rpc {
 
 // openFrame is the gRPC form of a query.
 func openFrame(tb testing.TB, v url.Values) protocol.OpenFrame {
-	q, err := parseQuery(v.Encode())
-	if err != nil {
-		tb.Fatal(err)
+	number := func(name string) uint64 {
+		if !v.Has(name) {
+			return 0
+		}
+		n, err := strconv.ParseUint(v.Get(name), 10, 64)
+		if err != nil {
+			tb.Fatal(err)
+		}
+		return n
 	}
-	return protocol.OpenFrame{
-		User: protocol.UserID(q.user), Device: protocol.DeviceID(q.device), Cursor: q.cursor, HasSeq: q.hasSeq, Seq: protocol.Seq(q.seq),
-		Stream: q.stream, Context: q.context, Token: q.token, Window: uint32(q.window), HeartbeatMS: uint32(q.heartbeatMS),
+	o := protocol.OpenFrame{
+		User: protocol.UserID(v.Get("user")), Device: protocol.DeviceID(v.Get("device")), Token: v.Get("token"), Cursor: v.Get("cursor"),
+		HasSeq: v.Has("seq"), Seq: protocol.Seq(number("seq")), Stream: v.Get("stream"),
+		Window: uint32(number("window")), HeartbeatMS: uint32(number("heartbeat_ms")),
 	}
+	c := protocol.DeviceContext{App: v.Get("app"), OS: v.Get("os"), AppVersion: v.Get("app_version"), OSVersion: v.Get("os_version"), Model: v.Get("model"), Locale: v.Get("locale")}
+	for name := range v {
+		if label, ok := strings.CutPrefix(name, "label."); ok {
+			if c.Labels == nil {
+				c.Labels = map[string]string{}
+			}
+			c.Labels[label] = v.Get(name)
+		}
+	}
+	if !reflect.DeepEqual(c, protocol.DeviceContext{}) {
+		o.Context = &c
+	}
+	return o
 }
 
 // want reads frames, heartbeats left out, until one of kind comes.

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"ramen/frontend/transport"
 	"ramen/protocol"
 )
 
@@ -195,8 +196,8 @@ func TestFix05ChunksAllocateNothing(t *testing.T) {
 	b := make([]byte, 0, 4096)
 	p := somePush(1)
 	if n := testing.AllocsPerRun(100, func() {
-		b = chunkedLF.push(b[:0], &p)
-		b = chunkedLF.heartbeat(b, 0)
+		b = chunkedLF.AppendPush(b[:0], &p)
+		b = chunkedLF.AppendHeartbeat(b, 0)
 	}); n > 0 {
 		t.Errorf("%v allocations an event", n)
 	}
@@ -205,12 +206,12 @@ func TestFix05ChunksAllocateNothing(t *testing.T) {
 // BenchmarkEncodeEvent is a push of 256 bytes, with and without its chunk.
 func BenchmarkEncodeEvent(b *testing.B) {
 	p := somePush(1)
-	for name, enc := range map[string]encoder{"plain": sseLF, "chunk": chunkedLF} {
+	for name, enc := range map[string]transport.Encoder{"plain": sseLF, "chunk": chunkedLF} {
 		b.Run(name, func(b *testing.B) {
 			buf := make([]byte, 0, 4096)
 			b.ReportAllocs()
 			for range b.N {
-				buf = enc.push(buf[:0], &p)
+				buf = enc.AppendPush(buf[:0], &p)
 			}
 		})
 	}

@@ -13,6 +13,7 @@ import (
 
 	"ramen/frontend/admission"
 	"ramen/frontend/stream"
+	"ramen/frontend/transport"
 	"ramen/frontend/ws"
 	"ramen/link"
 	"ramen/protocol"
@@ -84,12 +85,11 @@ func TestFix22UnfinishedMessageHasADeadline(t *testing.T) {
 		}
 		defer set.Close()
 		all := newUnfinished(1<<20, prometheus.NewGauge(prometheus.GaugeOpts{}))
-		x := &wsStream{reader: ws.NewReader(false, 0), unfinished: all}
 		encoders := newWSEncoders(ws.Default())
-		x.wire.enc = encoders.of(false, false)
-		x.stream.Init(set, &stream.Request{User: "u", Device: "d", HeartbeatMS: 4000}, protocol.TransportWS, wsOutlet{x})
+		x := &wsStream{conn: transport.NewByteConn(encoders.of(false, false)), reader: ws.NewReader(false, 0), unfinished: all}
+		x.stream.Init(set, &stream.Request{User: "u", Device: "d", HeartbeatMS: 4000}, protocol.TransportWS, wsWriter{x})
 		x.stream.Start(stream.Opened{Link: idleLink{}, Opened: link.Opened{Name: "s"}}, admission.Permit{}, func(*protocol.Hello) (stream.WriteResult, error) {
-			x.wire.conn = new(wroteTo)
+			x.conn.Use(new(wroteTo))
 			return stream.WriteResult{N: 10}, nil
 		})
 		ended := func() bool {

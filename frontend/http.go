@@ -4,11 +4,9 @@ import (
 	"errors"
 	"net/http"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
-	"ramen/frontend/stream"
 	"ramen/protocol"
 )
 
@@ -41,7 +39,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	from := r.Header.Get("Origin")
 	if s.strangeHost(r.Host) {
 		s.refusedPage(keptByHost, from, r.Host, r.URL.Path)
-		s.fail(w, errStrangeHost)
+		s.Refusals.WriteError(w, errStrangeHost)
 		return
 	}
 	s.origins.answer(w.Header(), from)
@@ -53,7 +51,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	e, ok := s.paths[r.URL.Path]
 	if !ok {
-		s.fail(w, protocol.Errorf(protocol.CodeNotFound, "there is nothing at this path: devices use /ramen/receive, /ramen/ws, /ramen/poll and /ramen/ack"))
+		s.Refusals.WriteError(w, protocol.Errorf(protocol.CodeNotFound, "there is nothing at this path: devices use /ramen/receive, /ramen/ws, /ramen/poll and /ramen/ack"))
 		return
 	}
 	if slices.Contains(e.methods, r.Method) {
@@ -66,7 +64,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	w.Header().Set("Allow", allowed)
-	s.failAs(w, http.StatusMethodNotAllowed, protocol.Invalidf("the method is not one of this path: use %s", allowed))
+	s.Refusals.WriteErrorAs(w, http.StatusMethodNotAllowed, protocol.Invalidf("the method is not one of this path: use %s", allowed))
 }
 
 func (s *Server) healthz(w http.ResponseWriter, _ *http.Request) { plain(w, http.StatusOK, "ok") }
@@ -83,9 +81,9 @@ func (s *Server) readyz(w http.ResponseWriter, _ *http.Request) {
 // Ready answers nil while new streams are served, or says why they are not. SPEC 8.
 func (s *Server) Ready() error {
 	switch {
-	case s.streams.Draining():
+	case s.Streams.Draining():
 		return errors.New("draining")
-	case s.admission.Full():
+	case s.Admission.Full():
 		return errors.New("as many streams are open as frontend.max_streams allows")
 	case s.ready != nil:
 		return s.ready()
@@ -98,48 +96,4 @@ func plain(w http.ResponseWriter, status int, text string) {
 	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(status)
 	w.Write([]byte(text + "\n"))
-}
-
-// fail answers an error with its status and body. SPEC 4.
-func (s *Server) fail(w http.ResponseWriter, err error) {
-	e := protocolError(err)
-	s.failAs(w, e.Code.HTTPStatus(), e)
-}
-
-func (s *Server) failAs(w http.ResponseWriter, status int, e *protocol.Error) {
-	if c := s.metrics.refused[e.Code]; c != nil {
-		c.Inc()
-	}
-	h := w.Header()
-	h.Set("Content-Type", "application/json")
-	h.Set("Cache-Control", "no-store")
-	switch status {
-	case http.StatusUnauthorized:
-		h.Set("WWW-Authenticate", "Bearer")
-	case http.StatusTooManyRequests, http.StatusServiceUnavailable:
-		h.Set("Retry-After", strconv.Itoa(retryAfter(e)))
-	}
-	body := append(protocol.AppendErrorJSON(nil, e), '\n')
-	h.Set("Content-Length", strconv.Itoa(len(body)))
-	w.WriteHeader(status)
-	w.Write(body)
-}
-
-// retryAfter is e's in whole seconds, 1 at least.
-func retryAfter(e *protocol.Error) int {
-	return max(1, int((e.RetryAfter+time.Second-1)/time.Second))
-}
-
-// protocolError is err as a device may see it: the text of others is the log's.
-func protocolError(err error) *protocol.Error {
-	var e *protocol.Error
-	if errors.As(err, &e) {
-		return e
-	}
-	reason, detail := stream.EndOf(err)
-	switch reason {
-	case protocol.ReasonUnavailable, protocol.ReasonSuperseded:
-		return protocol.Errorf(protocol.CodeUnavailable, "%s", detail)
-	}
-	return protocol.Errorf(protocol.CodeInternal, "%s", detail)
 }

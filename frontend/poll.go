@@ -8,6 +8,7 @@ import (
 
 	"ramen/frontend/admission"
 	"ramen/frontend/stream"
+	"ramen/frontend/transport"
 	"ramen/protocol"
 )
 
@@ -68,29 +69,30 @@ const pollGrace = time.Second
 
 // poll serves GET /ramen/poll.
 func (s *Server) poll(w http.ResponseWriter, r *http.Request) {
-	permit, refused := s.admission.Admit(r.RemoteAddr)
+	permit, refused := s.Admission.Admit(r.RemoteAddr)
 	defer permit.Close() // once the answer is written
 	if refused != nil {
-		s.fail(w, refused.Err)
+		s.Refusals.WriteError(w, refused.Err)
 		return
 	}
-	q, err := s.newRequest(headOf(r))
+	h := headOf(r)
+	q, err := s.Requests.Stream(h.Query, h.Authorization, h.LastEventID)
 	if err != nil {
-		s.fail(w, err)
+		s.Refusals.WriteError(w, err)
 		return
 	}
 	p := &pollStream{mostBytes: s.cfg.PollBytes, some: make(chan struct{}), ready: make(chan struct{})}
-	p.stream.Init(s.streams, &q.Request, protocol.TransportPoll, p)
+	p.stream.Init(s.Streams, &q.Request, protocol.TransportPoll, p)
 	opened, err := p.stream.Open(r.Context(), &q.Request)
 	if err != nil {
-		s.fail(w, err)
+		s.Refusals.WriteError(w, err)
 		return
 	}
 	p.stream.Start(opened, admission.Permit{}, func(h *protocol.Hello) (stream.WriteResult, error) {
 		p.answer = protocol.PollAnswer{Resumed: h.Resumed, Stream: h.Stream, Expired: h.Expired, Cursor: opened.Cursor}
 		return stream.WriteResult{}, nil
 	})
-	wait := time.Duration(q.wait) * time.Second
+	wait := time.Duration(q.WaitS) * time.Second
 	if opened.Pending {
 		wait = max(wait, pollGrace)
 	}
@@ -131,7 +133,7 @@ func (p *pollStream) write(w http.ResponseWriter) {
 	if n := len(a.Messages); n > 0 {
 		a.Cursor = a.Messages[n-1].Cursor
 	}
-	b := buffers.Get().(*[]byte)
+	b := transport.Buffer()
 	*b = append(protocol.AppendPollAnswer(*b, a), '\n')
 	h := w.Header()
 	h.Set("Content-Type", "application/json")
@@ -142,5 +144,5 @@ func (p *pollStream) write(w http.ResponseWriter) {
 	w.Write(*b)
 	rc.Flush()
 	rc.SetWriteDeadline(time.Time{})
-	release(b)
+	transport.ReleaseBuffer(b)
 }

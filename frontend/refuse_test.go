@@ -288,7 +288,7 @@ func TestFix21DevicesReadyWhileStreamsAreServed(t *testing.T) {
 	want(t, d, protocol.ServerHello)
 	ready("as many streams")
 	d.close()
-	b.until("streams have ended", func() bool { return b.s.admission.Len() == 0 })
+	b.until("streams have ended", func() bool { return b.s.Admission.Len() == 0 })
 	ready("ok")
 	if err := b.s.Drain(t.Context()); err != nil {
 		t.Error(err)

@@ -12,12 +12,15 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	grpclib "google.golang.org/grpc"
 
 	"ramen/frontend/admission"
-	"ramen/frontend/h2"
 	"ramen/frontend/httpconn"
+	"ramen/frontend/request"
 	"ramen/frontend/sock"
 	"ramen/frontend/stream"
+	"ramen/frontend/transport"
+	"ramen/frontend/transport/grpc"
 	"ramen/link"
 )
 
@@ -42,22 +45,20 @@ type Deps struct {
 // Server is the device side of a frontend.
 type Server struct {
 	// immutable
-	cfg       Config
-	router    Router
-	tokens    Verifier
-	ready     func() error
-	log       *slog.Logger
-	metrics   *metrics
-	origins   origins
-	encoders  wsEncoders
-	paths     map[string]endpoint
-	date      *dates
-	loop      *sock.Loop
-	admission *admission.Control
-	streams   *stream.Set
-	guard     *h2.Guard       // of the gRPC port
-	ctx       context.Context // over when the server closes
-	cancel    context.CancelFunc
+	*transport.Services
+	cfg      Config
+	router   Router
+	ready    func() error
+	log      *slog.Logger
+	metrics  *metrics
+	origins  origins
+	encoders wsEncoders
+	paths    map[string]endpoint
+	date     *dates
+	loop     *sock.Loop
+	grpc     *grpc.Server
+	ctx      context.Context // over when the server closes
+	cancel   context.CancelFunc
 
 	unfinished *unfinished // of WebSockets
 
@@ -81,29 +82,42 @@ func New(cfg Config, d Deps) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("frontend: register metrics: %w", err)
 	}
-	guard, err := newGuard(&cfg, d.Metrics)
+	refusals, err := transport.NewRefusals(d.Metrics)
+	if err != nil {
+		return nil, fmt.Errorf("frontend: register metrics: %w", err)
+	}
+	services := &transport.Services{Admission: admission.New(cfg.Limits), Requests: &request.Reader{Tokens: d.Tokens}, Refusals: refusals}
+	devices, err := grpc.New(cfg.grpc(), services, d.Metrics)
 	if err != nil {
 		return nil, err
 	}
 	loop, err := sock.NewLoop(cfg.Sock)
 	if err != nil {
-		guard.Close()
+		devices.Close()
 		return nil, fmt.Errorf("frontend: start socket loop: %w", err)
 	}
-	streams, err := stream.NewSet(cfg.Config, stream.Deps{Opener: d.Router, Tokens: d.Tokens, Logger: d.Logger, Metrics: d.Metrics})
+	services.Streams, err = stream.NewSet(cfg.Config, stream.Deps{Opener: d.Router, Tokens: d.Tokens, Logger: d.Logger, Metrics: d.Metrics})
 	if err != nil {
-		guard.Close()
+		devices.Close()
 		return nil, errors.Join(err, loop.Close())
 	}
-	s := &Server{cfg: cfg, router: d.Router, tokens: d.Tokens, ready: d.Ready, log: d.Logger, metrics: m, loop: loop, guard: guard, streams: streams, date: new(dates)}
+	s := &Server{Services: services, cfg: cfg, router: d.Router, ready: d.Ready, log: d.Logger, metrics: m, loop: loop, grpc: devices, date: new(dates)}
 	s.origins = newOrigins(&s.cfg)
 	s.encoders = newWSEncoders(cfg.WS)
 	s.paths = s.endpoints()
-	s.admission = admission.New(cfg.Limits)
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.unfinished = newUnfinished(cfg.UnfinishedBytes, m.unfinished)
 	return s, nil
 }
+
+// RegisterGRPC adds the Devices service to a server that was made with GRPCOptions.
+func (s *Server) RegisterGRPC(r grpclib.ServiceRegistrar) { s.grpc.Register(r) }
+
+// GRPCListener is l, as a server that was made with GRPCOptions is to serve it.
+func (s *Server) GRPCListener(l net.Listener) net.Listener { return s.grpc.Listener(l) }
+
+// GRPCOptions are what the Devices service needs of its grpc.Server; t is its TLS, nil for cleartext.
+func (s *Server) GRPCOptions(t *tls.Config) []grpclib.ServerOption { return s.grpc.Options(t) }
 
 // Handler serves the paths of port 8080.
 func (s *Server) Handler() http.Handler { return s }
@@ -169,14 +183,14 @@ func (s *Server) Close() error {
 	servers := s.servers
 	s.mu.Unlock()
 
-	s.admission.Drain()
+	s.Admission.Drain()
 	ctx, cancel := context.WithTimeout(context.Background(), closeWait)
 	defer cancel()
-	s.streams.End(ctx, s.admission.Empty())
+	s.Streams.End(ctx, s.Admission.Empty())
 	s.loop.Flush(ctx)
 	s.cancel()
-	s.streams.Close()
-	s.guard.Close()
+	s.Streams.Close()
+	s.grpc.Close()
 	var errs []error
 	for _, h := range servers {
 		errs = append(errs, h.Close())

@@ -10,6 +10,7 @@ import (
 	"ramen/frontend/admission"
 	"ramen/frontend/sock"
 	"ramen/frontend/stream"
+	"ramen/frontend/transport"
 	"ramen/protocol"
 )
 
@@ -17,7 +18,7 @@ import (
 // The answer to HTTP/1.1 is in chunked coding (chunk.go), that to HTTP/1.0 ends with the connection. SPEC 5.
 type sseStream struct {
 	stream  stream.Stream
-	wire    wire
+	conn    transport.ByteConn
 	ignored int // bytes that the device sent; owned by Read
 }
 
@@ -41,7 +42,7 @@ func (x *sseStream) Closed(error) { x.stream.OnGone() }
 
 // receive serves GET /ramen/receive as net/http has read it.
 func (s *Server) receive(w http.ResponseWriter, r *http.Request) {
-	permit, refused := s.admission.Admit(r.RemoteAddr)
+	permit, refused := s.Admission.Admit(r.RemoteAddr)
 	defer permit.Close()
 	a := headOf(r)
 	hijacker, ok := w.(http.Hijacker)
@@ -61,17 +62,17 @@ func (s *Server) receive(w http.ResponseWriter, r *http.Request) {
 // openEvents opens a stream of events at the owner, or answers why not.
 func (s *Server) openEvents(ctx context.Context, w http.ResponseWriter, a *accept.RequestHead, refused *admission.Refusal) (*sseStream, stream.Opened, bool) {
 	if refused != nil {
-		s.metrics.refused[refused.Err.Code].Inc()
+		s.Refusals.Count(refused.Err.Code)
 		s.refuseEvents(w, refused.Reason, refused.Err.Message)
 		return nil, stream.Opened{}, false
 	}
-	q, err := s.newRequest(a)
+	q, err := s.Requests.Stream(a.Query, a.Authorization, a.LastEventID)
 	if err != nil {
-		s.fail(w, err)
+		s.Refusals.WriteError(w, err)
 		return nil, stream.Opened{}, false
 	}
-	x := &sseStream{wire: wire{enc: sseEncoderOf(a.Chunked, q.heartbeatEvents)}}
-	x.stream.Init(s.streams, &q.Request, protocol.TransportSSE, &x.wire)
+	x := &sseStream{conn: transport.NewByteConn(sseEncoderOf(a.Chunked, q.HeartbeatEvents))}
+	x.stream.Init(s.Streams, &q.Request, protocol.TransportSSE, &x.conn)
 	opened, err := x.stream.Open(ctx, &q.Request)
 	if err != nil {
 		s.refuseReceive(w, err)
@@ -83,20 +84,20 @@ func (s *Server) openEvents(ctx context.Context, w http.ResponseWriter, a *accep
 // refuseReceive answers an owner that said no. An EventSource takes every status but 200 for final, so only what it must not
 // come back with is one.
 func (s *Server) refuseReceive(w http.ResponseWriter, err error) {
-	e := protocolError(err)
+	e := transport.ErrorOf(err)
 	switch e.Code {
 	case protocol.CodeResourceExhausted, protocol.CodeUnavailable, protocol.CodeInternal:
-		s.metrics.refused[e.Code].Inc()
+		s.Refusals.Count(e.Code)
 		s.refuseEvents(w, protocol.ReasonOf(e.Code), e.Message)
 	default:
-		s.fail(w, e)
+		s.Refusals.WriteError(w, e)
 	}
 }
 
 // refuseEvents answers a stream that goes away at once. SPEC 5.
 func (s *Server) refuseEvents(w http.ResponseWriter, reason protocol.Reason, detail string) {
 	g := protocol.GoAway{Reason: reason, Detail: detail}
-	retry := draw(refusedLeast, refusedMost)
+	retry := transport.RefusedRetryMS()
 	if reason == protocol.ReasonDrain {
 		g.ReconnectMS = uint32(retry)
 	}
@@ -114,18 +115,14 @@ func eventHeaders(h http.Header) {
 // takeEvents takes the connection over that a came on. What the device sent too early is dropped.
 func (s *Server) takeEvents(x *sseStream, c accept.ConnSource, a *accept.RequestHead, opened stream.Opened, permit admission.Permit) {
 	x.stream.Start(opened, permit, func(hello *protocol.Hello) (stream.WriteResult, error) {
-		conn, err := c.Attach(x)
-		if err != nil {
-			x.wire.conn = noConn{}
+		if err := x.conn.Attach(c, x); err != nil {
 			return stream.WriteResult{}, err
 		}
-		x.wire.conn = conn
-		b := buffers.Get().(*[]byte)
+		b := transport.Buffer()
 		*b = s.appendEventHead(*b, a)
-		*b = x.wire.enc.hello(*b, hello)
-		return x.wire.writeHello(b, opened.Pending), nil
+		return x.conn.WriteHello(b, hello, opened.Pending), nil
 	})
-	x.stream.Flush(x.wire.flush)
+	x.stream.Flush(x.conn.Flush)
 }
 
 // appendEventHead appends the head of the answer to a. The connection ends with it in either framing: RFC 9112 6.3, 9.6.
@@ -169,10 +166,8 @@ func (x *sseStream) serve(w http.ResponseWriter, r *http.Request, opened stream.
 		}
 	}
 	x.stream.Start(opened, admission.Permit{}, func(hello *protocol.Hello) (stream.WriteResult, error) {
-		x.wire.conn = sock.Outbox(write, unblock, h, remoteAddr(r.RemoteAddr))
-		b := buffers.Get().(*[]byte)
-		*b = x.wire.enc.hello(*b, hello)
-		return x.wire.write(b), nil
+		x.conn.Use(sock.Outbox(write, unblock, h, remoteAddr(r.RemoteAddr)))
+		return x.conn.WriteHello(transport.Buffer(), hello, false), nil
 	})
 	select {
 	case <-r.Context().Done():
@@ -199,11 +194,3 @@ type remoteAddr string
 
 func (remoteAddr) Network() string  { return "tcp" }
 func (a remoteAddr) String() string { return string(a) }
-
-// noConn stands in for a connection that was gone before its stream began.
-type noConn struct{}
-
-func (noConn) Write([]byte) (int, error) { return 0, sock.ErrClosed }
-func (noConn) Shutdown()                 {}
-func (noConn) Close()                    {}
-func (noConn) Stalled() time.Duration    { return 0 }

@@ -10,6 +10,7 @@ import (
 	"ramen/frontend/admission"
 	"ramen/frontend/sock"
 	"ramen/frontend/stream"
+	"ramen/frontend/transport"
 	"ramen/frontend/ws"
 	"ramen/protocol"
 )
@@ -18,7 +19,7 @@ import (
 // SPEC 6.
 type wsStream struct {
 	stream stream.Stream
-	wire   wire
+	conn   transport.ByteConn
 	reader ws.Reader  // owned by Read
 	begun  sync.Mutex // guards reader; held until what came with the handshake was read
 	code   int16      // guarded by the stream's mutex; the close code, if not the reason's: see noCode
@@ -33,22 +34,22 @@ const noCode = -1
 
 var (
 	_ sock.Handler       = (*wsStream)(nil)
-	_ stream.FrameWriter = (*wsOutlet)(nil)
+	_ stream.FrameWriter = (*wsWriter)(nil)
 )
 
-// wsOutlet is the wire, and ends with a close frame.
-type wsOutlet struct{ *wsStream }
+// wsWriter is the connection, and ends with a close frame.
+type wsWriter struct{ *wsStream }
 
-func (o wsOutlet) WritePushes(batch []protocol.Push, more bool) stream.WriteResult {
-	return o.wire.WritePushes(batch, more)
+func (o wsWriter) WritePushes(batch []protocol.Push, more bool) stream.WriteResult {
+	return o.conn.WritePushes(batch, more)
 }
-func (o wsOutlet) WriteHeartbeat(unixMS int64) stream.WriteResult {
-	return o.wire.WriteHeartbeat(unixMS)
+func (o wsWriter) WriteHeartbeat(unixMS int64) stream.WriteResult {
+	return o.conn.WriteHeartbeat(unixMS)
 }
-func (o wsOutlet) WriteGoAway(g *protocol.GoAway) stream.WriteResult { return o.wire.WriteGoAway(g) }
-func (o wsOutlet) Abort(r protocol.Reason, detail string)            { o.wire.Abort(r, detail) }
+func (o wsWriter) WriteGoAway(g *protocol.GoAway) stream.WriteResult { return o.conn.WriteGoAway(g) }
+func (o wsWriter) Abort(r protocol.Reason, detail string)            { o.conn.Abort(r, detail) }
 
-func (o wsOutlet) End(reason protocol.Reason, detail string) {
+func (o wsWriter) End(reason protocol.Reason, detail string) {
 	code := reason.CloseCode()
 	switch {
 	case o.code == noCode:
@@ -59,10 +60,10 @@ func (o wsOutlet) End(reason protocol.Reason, detail string) {
 	if o.code == 0 && detail == "" {
 		detail = reason.String()
 	}
-	b := buffers.Get().(*[]byte)
+	b := transport.Buffer()
 	*b = ws.AppendClose(*b, code, detail)
-	o.wire.write(b)
-	o.wire.conn.Shutdown()
+	o.conn.Write(b)
+	o.conn.Shutdown()
 }
 
 // errEnded stops a Reader whose stream has ended.
@@ -139,9 +140,9 @@ func (x *wsStream) closeWith(code int) {
 // pong answers a ping.
 func (x *wsStream) pong(payload []byte) {
 	x.stream.WriteReply(func() stream.WriteResult {
-		b := buffers.Get().(*[]byte)
+		b := transport.Buffer()
 		*b = ws.AppendFrame(*b, ws.Pong, payload, false)
-		return x.wire.write(b)
+		return x.conn.Write(b)
 	})
 }
 
@@ -159,10 +160,10 @@ func (x *wsStream) Closed(error) {
 // upgrade serves GET /ramen/ws. A page can read neither status nor body of a handshake, so what is wrong with its parameters is
 // told after it, by a close code. SPEC 4.
 func (s *Server) upgrade(w http.ResponseWriter, r *http.Request) {
-	permit, refused := s.admission.Admit(r.RemoteAddr)
+	permit, refused := s.Admission.Admit(r.RemoteAddr)
 	defer permit.Close()
 	if refused != nil && refused.Reason != protocol.ReasonResourceExhausted {
-		s.fail(w, refused.Err)
+		s.Refusals.WriteError(w, refused.Err)
 		return
 	}
 	c, n, err := ws.Handshake(w, r, s.cfg.WS, s.origins.allowsSocket)
@@ -186,7 +187,7 @@ func (s *Server) serveSocket(ctx context.Context, c accept.ConnSource, a *accept
 	}
 	x.begun.Lock()
 	x.stream.Start(opened, permit.Move(), func(h *protocol.Hello) (stream.WriteResult, error) { return x.connect(c, n.Head, h, opened.Pending) })
-	x.stream.Flush(x.wire.flush)
+	x.stream.Flush(x.conn.Flush)
 	var over []*wsStream
 	if len(n.Early) > 0 {
 		over = x.read(n.Early)
@@ -208,41 +209,36 @@ func (s *Server) failHandshake(w http.ResponseWriter, r *http.Request, err error
 	case http.StatusInternalServerError:
 		code = protocol.CodeInternal
 	}
-	s.failAs(w, e.Status, protocol.Errorf(code, "%s", text))
+	s.Refusals.WriteErrorAs(w, e.Status, protocol.Errorf(code, "%s", text))
 }
 
 func (s *Server) openSocket(ctx context.Context, a *accept.RequestHead, n *ws.Negotiated) (*wsStream, stream.Opened, error) {
-	q, err := s.newRequest(a)
+	q, err := s.Requests.Stream(a.Query, a.Authorization, a.LastEventID)
 	if err != nil {
 		return nil, stream.Opened{}, err
 	}
-	x := &wsStream{unfinished: s.unfinished, proto: n.Subprotocol == ws.SubprotocolProto, reader: ws.NewReader(n.Deflate, 0)}
-	x.wire.enc = s.encoders.of(x.proto, n.Deflate)
-	x.stream.Init(s.streams, &q.Request, protocol.TransportWS, wsOutlet{x})
+	proto := n.Subprotocol == ws.SubprotocolProto
+	x := &wsStream{conn: transport.NewByteConn(s.encoders.of(proto, n.Deflate)), unfinished: s.unfinished, proto: proto, reader: ws.NewReader(n.Deflate, 0)}
+	x.stream.Init(s.Streams, &q.Request, protocol.TransportWS, wsWriter{x})
 	opened, err := x.stream.Open(ctx, &q.Request)
 	return x, opened, err
 }
 
 // connect sends the handshake's answer and hello in one write, and the pushes that follow at once.
 func (x *wsStream) connect(c accept.ConnSource, head []byte, h *protocol.Hello, more bool) (stream.WriteResult, error) {
-	conn, err := c.Attach(x)
-	if err != nil {
-		x.wire.conn = noConn{}
+	if err := x.conn.Attach(c, x); err != nil {
 		return stream.WriteResult{}, err
 	}
-	x.wire.conn = conn
-	b := buffers.Get().(*[]byte)
-	*b = x.wire.enc.hello(append(*b, head...), h)
-	return x.wire.writeHello(b, more), nil
+	b := transport.Buffer()
+	*b = append(*b, head...)
+	return x.conn.WriteHello(b, h, more), nil
 }
 
 // refuseSocket answers the handshake, and closes without hello or goaway.
 func (s *Server) refuseSocket(c accept.ConnSource, head []byte, err error) {
 	reason, detail := stream.EndOf(err)
-	e := protocolError(err)
-	if m := s.metrics.refused[e.Code]; m != nil {
-		m.Inc()
-	}
+	e := transport.ErrorOf(err)
+	s.Refusals.Count(e.Code)
 	conn, err := c.Attach(accept.LastBytes{})
 	if err != nil {
 		return

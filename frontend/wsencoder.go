@@ -1,6 +1,7 @@
 package frontend
 
 import (
+	"ramen/frontend/transport"
 	"ramen/frontend/ws"
 	"ramen/protocol"
 )
@@ -41,22 +42,28 @@ func (e *wsEncoders) of(proto, deflate bool) *wsEncoder {
 
 // frame appends what f encodes as one message. The payload is encoded beside b, since its length comes first.
 func frame[T any](e *wsEncoder, b []byte, f func([]byte, T) []byte, v T) []byte {
-	payload := buffers.Get().(*[]byte)
+	payload := transport.Buffer()
 	*payload = f(*payload, v)
 	b = ws.AppendFrame(b, e.op, *payload, e.deflateOver >= 0 && len(*payload) > e.deflateOver)
-	release(payload)
+	transport.ReleaseBuffer(payload)
 	return b
 }
 
-func (e *wsEncoder) hello(b []byte, h *protocol.Hello) []byte { return frame(e, b, e.appendHello, h) }
-func (e *wsEncoder) push(b []byte, p *protocol.Push) []byte   { return frame(e, b, e.appendPush, p) }
-func (e *wsEncoder) goaway(b []byte, g *protocol.GoAway) []byte {
+func (e *wsEncoder) AppendHello(b []byte, h *protocol.Hello) []byte {
+	return frame(e, b, e.appendHello, h)
+}
+func (e *wsEncoder) AppendPush(b []byte, p *protocol.Push) []byte {
+	return frame(e, b, e.appendPush, p)
+}
+func (e *wsEncoder) AppendGoAway(b []byte, g *protocol.GoAway) []byte {
 	return frame(e, b, e.appendAway, g)
 }
 
 // heartbeat is a frame with nothing in it: pages do not see pings.
-func (e *wsEncoder) heartbeat(b []byte, _ int64) []byte { return ws.AppendFrame(b, e.op, nil, false) }
+func (e *wsEncoder) AppendHeartbeat(b []byte, _ int64) []byte {
+	return ws.AppendFrame(b, e.op, nil, false)
+}
 
-func (e *wsEncoder) end(b []byte, r protocol.Reason, detail string) []byte {
+func (e *wsEncoder) AppendEnd(b []byte, r protocol.Reason, detail string) []byte {
 	return ws.AppendClose(b, r.CloseCode(), detail)
 }

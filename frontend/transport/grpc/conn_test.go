@@ -1,12 +1,12 @@
-package frontend
+package grpc
 
 import (
 	"testing"
 	"time"
+	"unsafe"
 
 	"google.golang.org/grpc/status"
 
-	"ramen/frontend/accept"
 	"ramen/frontend/sock"
 )
 
@@ -18,11 +18,18 @@ func (f finishing) WriteStatus(*status.Status) error {
 	return nil
 }
 
+// noHandler is told nothing.
+type noHandler struct{}
+
+func (noHandler) Read([]byte)  {}
+func (noHandler) Written(int)  {}
+func (noHandler) Closed(error) {}
+
 // grpc gives buffers back while it holds a lock of its connection's, where that has ended; and takes this lock to end a stream.
 func TestBuffersComeBackWhileTheStreamIsEnded(t *testing.T) {
 	for name, end := range map[string]func(sock.Conn){"close": sock.Conn.Close, "shutdown": sock.Conn.Shutdown} {
 		frame := copyOf([]byte("a frame"))
-		c := &grpcConn{h: accept.LastBytes{}}
+		c := &conn{h: noHandler{}}
 		c.end = finishing(func() {
 			back := make(chan struct{})
 			go func() {
@@ -36,5 +43,12 @@ func TestBuffersComeBackWhileTheStreamIsEnded(t *testing.T) {
 			}
 		})
 		end(c)
+	}
+}
+
+// 448 is a class of Go's allocator.
+func TestStreamIsSmall(t *testing.T) {
+	if size := unsafe.Sizeof(deviceStream{}); size > 448 {
+		t.Errorf("a stream takes %d bytes; want at most 448", size)
 	}
 }

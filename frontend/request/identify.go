@@ -1,4 +1,4 @@
-package frontend
+package request
 
 import (
 	"time"
@@ -16,8 +16,8 @@ type identity struct {
 
 // identify finds out who a device is, by the rules of SPEC 4. authorization is the header's value, and wins over token where
 // it is Bearer. One of another scheme is not for this server: browsers add theirs by themselves behind a proxy's login.
-func (s *Server) identify(authorization, token, user, device string) (identity, error) {
-	if s.tokens == nil {
+func (r *Reader) identify(authorization, token, user, device string) (identity, error) {
+	if r.Tokens == nil {
 		return developer(user, device)
 	}
 	if bearer, ok := auth.Bearer(authorization); ok {
@@ -33,7 +33,7 @@ func (s *Server) identify(authorization, token, user, device string) (identity, 
 	default:
 		return identity{}, protocol.Errorf(protocol.CodeUnauthenticated, "there is no token: send Authorization: Bearer TOKEN, or the parameter token")
 	}
-	c, err := s.tokens.Verify(token)
+	c, err := r.Tokens.Verify(token)
 	if err != nil {
 		return identity{}, err
 	}

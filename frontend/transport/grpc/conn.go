@@ -1,4 +1,4 @@
-package frontend
+package grpc
 
 import (
 	"sync"
@@ -11,55 +11,55 @@ import (
 	"ramen/frontend/sock"
 )
 
-// grpcConn is the connection of a gRPC stream: SendMsg blocks on flow control, so frames wait in a queue for a goroutine that
+// conn is the connection of a gRPC stream: SendMsg blocks on flow control, so frames wait in a queue for a goroutine that
 // runs while there are any. The queue is bounded by the credit that the gateway has.
 //
-// SendMsg only queues too: grpc takes up to 64 KiB a stream before it blocks, half a second of a slow link. So frames are lent to
-// grpc, and when it gives their buffers back (it is their pool) they have been written to the connection, which waits for room
-// (sock.Roomy). No more than aloft is lent beyond one frame, and what is lent counts as kept until it is back.
-type grpcConn struct {
+// SendMsg only queues too: grpc takes up to 64 KiB a stream before it blocks, half a second of a slow link. So the frames' buffers
+// are of a pool that conn is itself: when grpc gives them back, they have been written to the connection, which waits for room
+// (sock.Roomy). No more than maxInTransport is in grpc's hands beyond one frame, and it counts as buffered until it is back.
+type conn struct {
 	// immutable
 	rpc grpc.ServerStream
 	end finisher
 	h   sock.Handler
 
-	mu      sync.Mutex
-	queue   []*[]byte
-	kept    int
-	sending bool
-	over    *status.Status // nothing more is queued, and this is said behind what is
-	idle    chan struct{}  // while the handler waits for the sender
-	timer   *time.Timer    // from Shutdown on, while something is sent
-	since   time.Time      // of the last progress, while bytes are kept
+	mu       sync.Mutex
+	queue    []*[]byte
+	buffered int
+	sending  bool
+	over     *status.Status // nothing more is queued, and this is said behind what is
+	idle     chan struct{}  // while the handler waits for the sender
+	timer    *time.Timer    // from Shutdown on, while something is sent
+	since    time.Time      // of the last progress, while bytes are buffered
 
-	loan sync.Mutex    // guards what follows; a leaf: grpc calls Put with a lock held that it takes for WriteStatus, under mu
-	lent int           // bytes of frames that grpc has
-	back chan struct{} // while the sender waits for buffers
+	poolMu      sync.Mutex    // guards what follows; a leaf: grpc calls Put with a lock held that it takes for WriteStatus, under mu
+	inTransport int           // bytes of frames that grpc has
+	back        chan struct{} // while the sender waits for buffers
 }
 
-var _ sock.Conn = (*grpcConn)(nil)
+var _ sock.Conn = (*conn)(nil)
 
-// Write implements sock.Conn; b is whole frames of grpcEncoder's.
-func (c *grpcConn) Write(b []byte) (int, error) {
+// Write implements sock.Conn; b is whole frames of encoder's.
+func (c *conn) Write(b []byte) (int, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.over != nil {
 		return 0, sock.ErrClosed
 	}
-	if c.kept == 0 {
+	if c.buffered == 0 {
 		c.since = time.Now()
 	}
 	eachFrame(b, func(frame []byte) { c.queue = append(c.queue, copyOf(frame)) })
-	c.kept += len(b)
+	c.buffered += len(b)
 	if !c.sending {
 		c.sending = true
 		go c.send()
 	}
-	return c.kept, nil
+	return c.buffered, nil
 }
 
-// aloft is how many bytes grpc may have of a stream while it is given more: enough that small frames do not wait for each other.
-const aloft = 4 << 10
+// maxInTransport is how many bytes grpc may have of a stream while it is given more: enough that small frames do not wait for each other.
+const maxInTransport = 4 << 10
 
 // leastPooled is the least capacity of a buffer that grpc gives back.
 const leastPooled = 1<<10 + 1
@@ -72,23 +72,23 @@ func copyOf(frame []byte) *[]byte {
 }
 
 // Get implements mem.BufferPool; it is not called.
-func (c *grpcConn) Get(n int) *[]byte { return mem.DefaultBufferPool().Get(n) }
+func (c *conn) Get(n int) *[]byte { return mem.DefaultBufferPool().Get(n) }
 
 // Put implements mem.BufferPool: grpc has written a frame, or dropped it.
-func (c *grpcConn) Put(b *[]byte) {
+func (c *conn) Put(b *[]byte) {
 	n := len(*b)
 	mem.DefaultBufferPool().Put(b)
-	c.loan.Lock()
-	c.lent -= n
-	if c.back != nil && c.lent <= aloft {
+	c.poolMu.Lock()
+	c.inTransport -= n
+	if c.back != nil && c.inTransport <= maxInTransport {
 		close(c.back)
 		c.back = nil
 	}
-	c.loan.Unlock()
+	c.poolMu.Unlock()
 }
 
 // send sends until the queue is empty, then ends the stream if that is wanted.
-func (c *grpcConn) send() {
+func (c *conn) send() {
 	var out rawOut
 	for c.next(&out) {
 		n := out.b.Len() + lengthBytes
@@ -98,25 +98,25 @@ func (c *grpcConn) send() {
 			c.mu.Unlock()
 			continue
 		}
-		c.land()
+		c.awaitTransport()
 		c.mu.Lock()
-		c.kept -= n
+		c.buffered -= n
 		c.since = time.Now()
 		c.mu.Unlock()
 		c.h.Written(n)
 	}
 }
 
-// land waits until grpc has at most aloft, or the stream is over: then it may not give back everything.
-func (c *grpcConn) land() {
-	c.loan.Lock()
-	if c.lent <= aloft {
-		c.loan.Unlock()
+// awaitTransport waits until grpc has at most maxInTransport, or the stream is over: then it may not give back everything.
+func (c *conn) awaitTransport() {
+	c.poolMu.Lock()
+	if c.inTransport <= maxInTransport {
+		c.poolMu.Unlock()
 		return
 	}
 	back := make(chan struct{})
 	c.back = back
-	c.loan.Unlock()
+	c.poolMu.Unlock()
 	select {
 	case <-back:
 	case <-c.rpc.Context().Done():
@@ -124,7 +124,7 @@ func (c *grpcConn) land() {
 }
 
 // next takes the next frame; false where the sender is done.
-func (c *grpcConn) next(out *rawOut) bool {
+func (c *conn) next(out *rawOut) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if len(c.queue) > 0 {
@@ -132,9 +132,9 @@ func (c *grpcConn) next(out *rawOut) bool {
 		c.queue[0] = nil
 		c.queue = c.queue[1:]
 		out.b = mem.NewBuffer(frame, c)
-		c.loan.Lock()
-		c.lent += len(*frame)
-		c.loan.Unlock()
+		c.poolMu.Lock()
+		c.inTransport += len(*frame)
+		c.poolMu.Unlock()
 		return true
 	}
 	c.queue = nil
@@ -152,7 +152,7 @@ func (c *grpcConn) next(out *rawOut) bool {
 	return false
 }
 
-func (c *grpcConn) dropLocked() {
+func (c *conn) dropLocked() {
 	for _, frame := range c.queue {
 		mem.DefaultBufferPool().Put(frame)
 	}
@@ -166,7 +166,7 @@ const shutdownTime = 5 * time.Second
 const stalledTime = time.Second
 
 // finish ends the stream with st: behind what is queued, within shutdownTime, or now.
-func (c *grpcConn) finish(st *status.Status, now bool) {
+func (c *conn) finish(st *status.Status, now bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.over != nil {
@@ -183,13 +183,13 @@ func (c *grpcConn) finish(st *status.Status, now bool) {
 }
 
 // Shutdown implements sock.Conn.
-func (c *grpcConn) Shutdown() { c.finish(status.New(0, ""), false) }
+func (c *conn) Shutdown() { c.finish(status.New(0, ""), false) }
 
 // Close implements sock.Conn.
-func (c *grpcConn) Close() { c.finish(status.New(0, ""), true) }
+func (c *conn) Close() { c.finish(status.New(0, ""), true) }
 
 // status is what the stream has ended with. It waits until nothing is sent any more: the handler must not return before.
-func (c *grpcConn) status() *status.Status {
+func (c *conn) status() *status.Status {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.sending {
@@ -203,10 +203,10 @@ func (c *grpcConn) status() *status.Status {
 }
 
 // Stalled implements sock.Conn.
-func (c *grpcConn) Stalled() time.Duration {
+func (c *conn) Stalled() time.Duration {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.kept == 0 {
+	if c.buffered == 0 {
 		return 0
 	}
 	return time.Since(c.since)

@@ -1,4 +1,4 @@
-package frontend
+package grpc
 
 import (
 	"encoding/binary"
@@ -46,30 +46,30 @@ func (c rawCodec) Unmarshal(data mem.BufferSlice, v any) error {
 	return nil
 }
 
-// grpcEncoder writes frames, each behind its length in 4 bytes, by which grpcConn finds them again. SPEC 7.
-type grpcEncoder struct{}
+// encoder writes frames, each behind its length in 4 bytes, by which conn finds them again. SPEC 7.
+type encoder struct{}
 
-func (grpcEncoder) hello(b []byte, h *protocol.Hello) []byte {
+func (encoder) AppendHello(b []byte, h *protocol.Hello) []byte {
 	at := len(b)
 	return frameLength(protocol.AppendProtoHello(append(b, 0, 0, 0, 0), h), at)
 }
 
-func (grpcEncoder) push(b []byte, p *protocol.Push) []byte {
+func (encoder) AppendPush(b []byte, p *protocol.Push) []byte {
 	at := len(b)
 	return frameLength(protocol.AppendProtoPush(append(b, 0, 0, 0, 0), p), at)
 }
 
-func (grpcEncoder) heartbeat(b []byte, unixMS int64) []byte {
+func (encoder) AppendHeartbeat(b []byte, unixMS int64) []byte {
 	at := len(b)
 	return frameLength(protocol.AppendProtoHeartbeat(append(b, 0, 0, 0, 0), unixMS), at)
 }
 
-func (grpcEncoder) goaway(b []byte, g *protocol.GoAway) []byte {
+func (encoder) AppendGoAway(b []byte, g *protocol.GoAway) []byte {
 	at := len(b)
 	return frameLength(protocol.AppendProtoGoAway(append(b, 0, 0, 0, 0), g), at)
 }
 
-func (grpcEncoder) end(b []byte, _ protocol.Reason, _ string) []byte { return b }
+func (encoder) AppendEnd(b []byte, _ protocol.Reason, _ string) []byte { return b }
 
 const lengthBytes = 4
 
@@ -82,7 +82,7 @@ func frameLength(b []byte, at int) []byte {
 func eachFrame(b []byte, f func(frame []byte)) {
 	for len(b) > 0 {
 		if len(b) < lengthBytes {
-			panic(fmt.Sprintf("frontend: %d bytes behind the last frame", len(b)))
+			panic(fmt.Sprintf("frontend/transport/grpc: %d bytes behind the last frame", len(b)))
 		}
 		n := int(binary.BigEndian.Uint32(b))
 		f(b[lengthBytes : lengthBytes+n])

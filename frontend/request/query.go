@@ -1,4 +1,4 @@
-package frontend
+package request
 
 import (
 	"errors"
@@ -20,10 +20,10 @@ const (
 type query struct {
 	token, user, device, cursor, stream string
 	seq                                 uint64
-	hasSeq, beatEvent, hasWait          bool
+	hasSeq, heartbeatEvents             bool
 	window                              int // 0: none was asked for
 	heartbeatMS                         int32
-	wait                                int // s
+	waitS                               int
 	context                             *protocol.DeviceContext
 }
 
@@ -40,7 +40,7 @@ var parameters = []struct {
 	{"stream", setStream},
 	{"window", setWindow},
 	{"heartbeat_ms", setHeartbeat},
-	{"heartbeat", setBeatEvent},
+	{"heartbeat", setHeartbeatEvents},
 	{"wait", setWait},
 	{"app", func(q *query, v string) error { q.ctx().App = v; return nil }},
 	{"app_version", func(q *query, v string) error { q.ctx().AppVersion = v; return nil }},
@@ -54,7 +54,7 @@ const labelPrefix = "label."
 
 // parseQuery reads a request's raw query. Its error is a *protocol.Error. The strings in q share raw's memory.
 func parseQuery(raw string) (q query, err error) {
-	q.wait = defaultWait
+	q.waitS = defaultWait
 	seen := uint32(0)
 	for raw != "" {
 		var pair string
@@ -191,11 +191,11 @@ func checkHeartbeat(what string, ms uint32) error {
 	return nil
 }
 
-func setBeatEvent(q *query, v string) error {
+func setHeartbeatEvents(q *query, v string) error {
 	if v != "event" {
-		return protocol.Invalidf("parameter heartbeat is none that is known: it is event, or left out")
+		return protocol.Invalidf("unknown value for parameter heartbeat: use \"event\" or omit it")
 	}
-	q.beatEvent = true
+	q.heartbeatEvents = true
 	return nil
 }
 
@@ -204,6 +204,6 @@ func setWait(q *query, v string) error {
 	if err != nil || n > maxWait {
 		return protocol.Invalidf("parameter wait is out of range: it is a number of seconds from 0 to %d", maxWait)
 	}
-	q.wait, q.hasWait = int(n), true
+	q.waitS = int(n)
 	return nil
 }
