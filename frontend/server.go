@@ -96,7 +96,7 @@ func New(cfg Config, d Deps) (*Server, error) {
 		devices.Close()
 		return nil, fmt.Errorf("frontend: start socket loop: %w", err)
 	}
-	services.Streams, err = stream.NewSet(cfg.Config, stream.Deps{Opener: d.Router, Tokens: d.Tokens, Logger: d.Logger, Metrics: d.Metrics})
+	services.Streams, err = stream.NewSet(cfg.Config, stream.Deps{Opener: d.Router, Tokens: d.Tokens, Logger: d.Logger, Metrics: d.Metrics, Pollers: loop.Pollers()})
 	if err != nil {
 		devices.Close()
 		return nil, errors.Join(err, loop.Close())

@@ -115,7 +115,7 @@ func eventHeaders(h http.Header) {
 // takeEvents takes the connection over that a came on. What the device sent too early is dropped.
 func (s *Server) takeEvents(x *sseStream, c accept.ConnSource, a *accept.RequestHead, opened stream.Opened, permit admission.Permit) {
 	x.stream.Start(opened, permit, func(hello *protocol.Hello) (stream.WriteResult, error) {
-		if err := x.conn.Attach(c, x); err != nil {
+		if err := x.conn.Attach(&x.stream, c, x); err != nil {
 			return stream.WriteResult{}, err
 		}
 		b := transport.Buffer()

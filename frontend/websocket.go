@@ -226,7 +226,7 @@ func (s *Server) openSocket(ctx context.Context, a *accept.RequestHead, n *ws.Ne
 
 // connect sends the handshake's answer and hello in one write, and the pushes that follow at once.
 func (x *wsStream) connect(c accept.ConnSource, head []byte, h *protocol.Hello, more bool) (stream.WriteResult, error) {
-	if err := x.conn.Attach(c, x); err != nil {
+	if err := x.conn.Attach(&x.stream, c, x); err != nil {
 		return stream.WriteResult{}, err
 	}
 	b := transport.Buffer()

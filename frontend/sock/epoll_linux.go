@@ -27,8 +27,8 @@ func newEpollSet(cfg Config) (*epollSet, error) {
 		n = runtime.GOMAXPROCS(0)
 	}
 	s := &epollSet{cfg: cfg}
-	for range n {
-		p, err := newPoller(cfg)
+	for i := range n {
+		p, err := newPoller(cfg, i)
 		if err != nil {
 			return nil, errors.Join(err, s.close())
 		}
@@ -65,6 +65,9 @@ func (s *epollSet) add(tcp *net.TCPConn, h Handler) (Conn, error) {
 	_ = tcp.Close() // the duplicate keeps the socket
 	return c, nil
 }
+
+// size is how many pollers there are.
+func (s *epollSet) size() int { return len(s.pollers) }
 
 func (s *epollSet) len() int {
 	n := 0

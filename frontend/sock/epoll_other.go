@@ -9,6 +9,7 @@ type epollSet struct{}
 
 func newEpollSet(Config) (*epollSet, error)               { return nil, nil }
 func (*epollSet) add(*net.TCPConn, Handler) (Conn, error) { return nil, net.ErrClosed }
+func (*epollSet) size() int                               { return 0 }
 func (*epollSet) len() int                                { return 0 }
 func (*epollSet) check() error                            { return nil }
 func (*epollSet) unsent() bool                            { return false }

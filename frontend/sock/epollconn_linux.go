@@ -36,6 +36,11 @@ type leaving struct {
 	err error         // for Closed, once dead
 }
 
+var _ Polled = (*epollConn)(nil)
+
+// Poller implements Polled.
+func (c *epollConn) Poller() int { return c.p.index }
+
 // watch tells epoll what to wait for. With c.mu held, or before anyone else knows c.
 func (c *epollConn) watch(op int, events uint32) error {
 	ev := unix.EpollEvent{Events: events, Fd: int32(c.slot), Pad: int32(c.gen)}

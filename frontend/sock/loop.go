@@ -89,6 +89,14 @@ func (l *Loop) forget(n *netConn) {
 	l.wg.Done()
 }
 
+// Pollers is how many pollers there are; 0: every connection has a goroutine.
+func (l *Loop) Pollers() int {
+	if l.set == nil {
+		return 0
+	}
+	return l.set.size()
+}
+
 // Len is how many connections there are: those whose Closed has not been called.
 func (l *Loop) Len() int {
 	l.mu.Lock()

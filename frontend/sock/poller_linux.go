@@ -22,10 +22,11 @@ const (
 // poller is one epoll set and the goroutine that serves it.
 type poller struct {
 	// immutable
-	cfg  Config
-	epfd int             // the set; closed with file
-	file *os.File        // the set again, as the runtime's poller knows it
-	raw  syscall.RawConn // of file
+	cfg   Config
+	index int             // in the set
+	epfd  int             // the set; closed with file
+	file  *os.File        // the set again, as the runtime's poller knows it
+	raw   syscall.RawConn // of file
 
 	// owned by run
 	events [batch]unix.EpollEvent
@@ -51,7 +52,7 @@ type slot struct {
 	gen uint32
 }
 
-func newPoller(cfg Config) (*poller, error) {
+func newPoller(cfg Config, index int) (*poller, error) {
 	epfd, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
 	if err != nil {
 		return nil, fmt.Errorf("frontend/sock: make epoll set: %w", err)
@@ -61,7 +62,7 @@ func newPoller(cfg Config) (*poller, error) {
 		_ = unix.Close(epfd)
 		return nil, fmt.Errorf("frontend/sock: make epoll set non-blocking: %w", err)
 	}
-	p := &poller{cfg: cfg, epfd: epfd, file: os.NewFile(uintptr(epfd), "epoll"), buf: make([]byte, readBuffer)}
+	p := &poller{cfg: cfg, index: index, epfd: epfd, file: os.NewFile(uintptr(epfd), "epoll"), buf: make([]byte, readBuffer)}
 	p.iovs = make([][]byte, 0, maxVector)
 	p.wait = func(fd uintptr) bool {
 		for {

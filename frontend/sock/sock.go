@@ -41,6 +41,12 @@ type Conn interface {
 	Stalled() time.Duration
 }
 
+// Polled is a Conn of an epoll set.
+type Polled interface {
+	// Poller is which of the Loop's pollers serves it, from 0.
+	Poller() int
+}
+
 // state is how far a connection has come. It only ever grows.
 type state uint8
 

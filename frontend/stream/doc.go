@@ -27,7 +27,7 @@
 //  5. Credit goes back when bytes leave for the kernel: creditInFlight + creditToReturn + what the gateway may still send is
 //     Config.Credit.
 //
-// Goroutines: one for the wheel of timers, and up to Config.Reopens while streams look for an owner.
+// Goroutines: one for each wheel of timers (one a poller, and one besides), and up to Config.Reopens while streams look for an owner.
 //
 // Locks: Stream.mu is held while the transport writes, which never blocks, and never while a link.Stream or the Opener is called.
 // Stream.mu comes before the transport's locks and wheel.mu; reopener.mu is taken alone.

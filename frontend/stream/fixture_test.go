@@ -69,6 +69,8 @@ func (idleLink) Close(protocol.Reason)           {}
 type fixture struct {
 	*Set
 	admission *admission.Control
+	opened    int  // streams
+	noPoller  bool // of all: they are on one wheel
 }
 
 func newFixture(tb testing.TB, change func(c *Config)) (s *fixture, stop func()) {
@@ -77,11 +79,11 @@ func newFixture(tb testing.TB, change func(c *Config)) (s *fixture, stop func())
 	if change != nil {
 		change(&cfg)
 	}
-	set, err := NewSet(cfg, Deps{Opener: &slowOwner{}, Logger: slog.New(slog.DiscardHandler), Metrics: prometheus.NewRegistry()})
+	set, err := NewSet(cfg, Deps{Opener: &slowOwner{}, Logger: slog.New(slog.DiscardHandler), Metrics: prometheus.NewRegistry(), Pollers: 2})
 	if err != nil {
 		tb.Fatal(err)
 	}
-	return &fixture{set, admission.New(admission.Limits{})}, set.Close
+	return &fixture{Set: set, admission: admission.New(admission.Limits{})}, set.Close
 }
 
 // open opens a stream on a tape.
@@ -90,12 +92,17 @@ func (s *fixture) open(t protocol.Transport, heartbeatMS int32, expires time.Tim
 	return s.openOn(t, &Request{User: "u", Device: "d", HeartbeatMS: heartbeatMS, Expires: expires}, o, idleLink{}), o
 }
 
-// openOn opens a stream of interval 4 s where r has none.
+// openOn opens a stream; each third is without a poller.
 func (s *fixture) openOn(t protocol.Transport, r *Request, out FrameWriter, lk link.Stream) *Stream {
 	x := &Stream{}
 	permit, _ := s.admission.Admit("")
 	x.Init(s.Set, r, t, out)
-	x.Start(Opened{lk, link.Opened{Name: "s", Number: protocol.StreamNumber{Epoch: 1, Counter: 1}}}, permit, func(*protocol.Hello) (WriteResult, error) { return WriteResult{10, 0}, nil })
+	x.Start(Opened{lk, link.Opened{Name: "s", Number: protocol.StreamNumber{Epoch: 1, Counter: 1}}}, permit, func(*protocol.Hello) (WriteResult, error) {
+		if s.opened++; s.opened%3 != 0 && !s.noPoller {
+			x.UsePoller(s.opened%3 - 1)
+		}
+		return WriteResult{10, 0}, nil
+	})
 	return x
 }
 

@@ -29,6 +29,7 @@ func asleep(t *testing.T, sleep time.Duration, open func(s *fixture), then func(
 	synctest.Test(t, func(t *testing.T) {
 		s, stop := newFixture(t, func(c *Config) { c.MaxAge = 0 })
 		defer stop()
+		s.noPoller = true // what holds up one is to hold up all
 		open(s)
 		x, o := s.open(protocol.TransportSSE, 4000, time.Time{})
 		woke := make(chan struct{})

@@ -2,6 +2,7 @@ package stream
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
@@ -32,6 +33,7 @@ type Deps struct {
 	Tokens  Verifier // nil: authentication is off
 	Logger  *slog.Logger
 	Metrics prometheus.Registerer
+	Pollers int // of the connections
 }
 
 // Set is all streams of a frontend, and what they share.
@@ -43,11 +45,11 @@ type Set struct {
 	log      *slog.Logger
 	metrics  *metrics
 	clock    clock
-	wheel    *wheel
+	wheels   []*wheel // that of streams without a poller, then one for each poller
 	reopener *reopener
 	ctx      context.Context // over when the set is closed
 	cancel   context.CancelFunc
-	running  sync.WaitGroup // the wheel
+	running  sync.WaitGroup // the wheels
 
 	draining atomic.Bool // streams are asked to leave
 	closing  atomic.Bool // streams are ended
@@ -61,9 +63,13 @@ func NewSet(cfg Config, d Deps) (*Set, error) {
 	}
 	s := &Set{cfg: cfg, opener: d.Opener, tokens: d.Tokens, log: d.Logger, metrics: m, clock: newClock()}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
-	s.wheel = newWheel(s.clock, (*Stream).onTimer)
+	for range 1 + max(d.Pollers, 1) {
+		s.wheels = append(s.wheels, newWheel(s.clock, (*Stream).onTimer))
+	}
 	s.reopener = &reopener{ctx: s.ctx, limit: cfg.Reopens}
-	s.running.Go(func() { s.wheel.run(s.ctx) })
+	for _, w := range s.wheels {
+		s.running.Go(func() { w.run(s.ctx) })
+	}
 	return s, nil
 }
 
@@ -126,7 +132,12 @@ func (s *Set) End(ctx context.Context, empty <-chan struct{}) bool {
 // spread has every stream called within span, again and again for those that were opening or being called, until empty is closed
 // or ctx is over.
 func (s *Set) spread(ctx context.Context, span time.Duration, empty <-chan struct{}) bool {
-	s.wheel.spread(span.Milliseconds())
+	call := func() {
+		for _, w := range s.wheels {
+			w.spread(span.Milliseconds())
+		}
+	}
+	call()
 	again := time.NewTicker(max(span, 50*time.Millisecond))
 	defer again.Stop()
 	for {
@@ -136,7 +147,7 @@ func (s *Set) spread(ctx context.Context, span time.Duration, empty <-chan struc
 		case <-ctx.Done():
 			return false
 		case <-again.C:
-			s.wheel.spread(span.Milliseconds())
+			call()
 		}
 	}
 }
@@ -149,7 +160,18 @@ func (s *Set) Close() {
 }
 
 // Len is how many streams have a timer: those that were started and have not ended.
-func (s *Set) Len() int { return s.wheel.len() }
+func (s *Set) Len() (n int) {
+	for _, w := range s.wheels {
+		n += w.len()
+	}
+	return n
+}
 
 // Check recounts.
-func (s *Set) Check() error { return s.wheel.check() }
+func (s *Set) Check() error {
+	var errs []error
+	for _, w := range s.wheels {
+		errs = append(errs, w.check())
+	}
+	return errors.Join(errs...)
+}

@@ -35,6 +35,7 @@ type Stream struct {
 	creditToReturn   int32 // credit to return with the next
 	pushes           uint32
 	rttMS            uint32
+	wheel            uint16 // which of the set's; immutable after Start
 	state            state
 	leaving          protocol.Reason  // ReasonNone: not asked to leave
 	closedEarly      protocol.Reason  // the gateway ended it before hello
@@ -96,8 +97,12 @@ func (s *Stream) NowMS() int64 { return s.set.clock.now() }
 // PausedMS is how much of the time since fromMS this process did not run.
 func (s *Stream) PausedMS(fromMS int64) int64 { return s.timers().pauses.since(fromMS) }
 
+// UsePoller has the stream's timers served with a poller of package sock. It is called by Start's connect; without it they are served
+// with those of all streams whose connections have no poller.
+func (s *Stream) UsePoller(poller int) { s.wheel = uint16(1 + poller%(len(s.set.wheels)-1)) }
+
 // timers is the wheel that s is on.
-func (s *Stream) timers() *wheel { return s.set.wheel }
+func (s *Stream) timers() *wheel { return s.set.wheels[s.wheel] }
 
 // ackedLocked is the seq up to which all is acked.
 func (s *Stream) ackedLocked() protocol.Seq { return s.sent - protocol.Seq(s.ring.len()) }

@@ -241,19 +241,20 @@ func TestWheelAccountsForEveryStream(t *testing.T) {
 				}
 			case 3:
 				if len(all) > 0 {
-					s.wheel.reschedule(all[r.IntN(len(all))], s.clock.now()+int64(r.IntN(70_000)))
+					x := all[r.IntN(len(all))]
+					x.timers().reschedule(x, s.clock.now()+int64(r.IntN(70_000)))
 				}
 			case 4:
 				pass(time.Duration(r.IntN(100)) * time.Millisecond)
 			case 5:
 				if r.IntN(100) == 0 {
-					s.wheel.spread(int64(r.IntN(2000)))
+					s.wheels[r.IntN(len(s.wheels))].spread(int64(r.IntN(2000)))
 				}
 			}
 		}
 		synctest.Wait()
-		if err := s.Check(); err != nil || s.wheel.len() != len(all) {
-			t.Fatalf("seed %d: %d on the wheel, %d are open: %v", seed, s.wheel.len(), len(all), err)
+		if err := s.Check(); err != nil || s.Len() != len(all) {
+			t.Fatalf("seed %d: %d on the wheel, %d are open: %v", seed, s.Len(), len(all), err)
 		}
 	})
 }
@@ -277,7 +278,7 @@ func TestIdleStreamHoldsNothing(t *testing.T) {
 		o.kept = 0
 		x.OnWritten(7)
 		x.OnAcks(&Acks{some: true, seq: 21})
-		s.wheel.reschedule(x, s.clock.now()+100)
+		x.timers().reschedule(x, s.clock.now()+100)
 		pass(time.Second)
 		x.locked(func() {
 			if x.ring != nil || x.backpressure != nil {
@@ -312,6 +313,38 @@ func TestTimeAskedForDuringACallIsKept(t *testing.T) {
 		<-done
 		if len(at) != 2 || at[0]-begin < 200 || at[0]-begin > 250 || at[1]-at[0] < 100 || at[1]-at[0] > 150 {
 			t.Fatalf("called at %v, counted from %d", at, begin)
+		}
+	})
+}
+
+// A stream is on the wheel of its poller, or on that of those without; all wheels are counted, checked, and called by a drain. A wheel
+// that has been empty for long goes on from the present.
+func TestTimersAreKeptByPoller(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, stop := newFixture(t, nil)
+		defer stop()
+		pass(10 * time.Minute)
+		var tapes []*tape
+		for range 9 {
+			_, o := s.open(protocol.TransportSSE, 4000, time.Time{})
+			tapes = append(tapes, o)
+		}
+		for i, w := range s.wheels {
+			if w.len() != 3 {
+				t.Errorf("wheel %d has %d streams of 9", i, w.len())
+			}
+		}
+		pass(5 * time.Second)
+		for i, o := range tapes {
+			if len(o.beats) != 1 {
+				t.Errorf("stream %d has had %d heartbeats in 5 s", i, len(o.beats))
+			}
+		}
+		if err := s.Check(); err != nil || s.Len() != 9 {
+			t.Errorf("%d streams are counted: %v", s.Len(), err)
+		}
+		if !s.drain(t.Context()) || s.Len() != 0 {
+			t.Errorf("%d streams are left after a drain", s.Len())
 		}
 	})
 }

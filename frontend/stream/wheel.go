@@ -9,17 +9,19 @@ import (
 	"time"
 )
 
-// wheel calls onTimer of every stream when it is due: for its heartbeat, the end of its token, its age, its silence. It is the list
-// of all live streams, too.
+// wheel calls onTimer of its streams when they are due: for their heartbeats, the end of their tokens, their age, their silence. It
+// is the list of them, too. There is one for each poller of package sock, for the streams whose connections that serves, so that
+// timers use all processors and contend for no lock; and one for all streams without a poller.
 //
 // It is a ring of slots, a tick each. A stream is in one slot, or taken out by the goroutine that calls it. Streams are kept
 // apart: the heartbeats of 15,000 that connected in the same second would otherwise stay together for ever, and hold up every push
 // meanwhile. So a heartbeat may be put up to an eighth of its interval early, into the emptiest of a few slots.
 //
-// Goroutines: one, run. Lock order: wheel.mu is a leaf; onTimer is called without it.
+// Goroutines: one, run, which sleeps while the wheel is empty. Lock order: wheel.mu is a leaf; onTimer is called without it.
 type wheel struct {
 	onTimer func(s *Stream, now int64) (next, slack int64) // next 0: none
 	pauses  pauses
+	filled  chan struct{} // the wheel was empty, and is not any more
 
 	mu    sync.Mutex
 	slots [wheelSlots][]*Stream
@@ -29,18 +31,18 @@ type wheel struct {
 }
 
 const (
-	// wheelRate is ticks a second. A tick wakes this process, and the writes of one wake devices on the same machine once: at
+	// wheelRate is ticks a second, at which all wheels wake together. A tick wakes this process, and the writes of one wake devices on the same machine once: at
 	// 16 a heartbeat costs a fifth less than at 64, and a deadline is seen up to 63 ms late.
 	wheelRate    = 16
 	wheelSlots   = 64 * wheelRate // 64 s: over the longest interval, 60 s
-	wheelTick    = time.Second / wheelRate
-	wheelHorizon = 63 * 1000 // ms: what is due later is called at the horizon, and put back
-	portion      = 64        // streams called before other goroutines may run: half a millisecond
-	tries        = 6         // slots looked at where the latest is full
+	wheelHorizon = 63 * 1000      // ms: what is due later is called at the horizon, and put back
+	portion      = 64             // streams called before other goroutines may run: half a millisecond
+	tries        = 6              // slots looked at where the latest is full
 )
 
 func newWheel(c clock, onTimer func(*Stream, int64) (int64, int64)) *wheel {
-	return &wheel{clock: c, tick: tickOf(c.now()), onTimer: onTimer}
+	now := c.now()
+	return &wheel{clock: c, tick: tickOf(now), onTimer: onTimer, filled: make(chan struct{}, 1), pauses: pauses{seen: now}}
 }
 
 // tickOf is the tick that ends by ms.
@@ -48,10 +50,18 @@ func tickOf(ms int64) int64 { return ms * wheelRate / 1000 }
 
 // run serves the wheel until ctx is over.
 func (w *wheel) run(ctx context.Context) {
-	t := time.NewTicker(wheelTick)
+	t := time.NewTimer(0)
 	defer t.Stop()
-	w.pauses.seen = w.clock.now()
 	for {
+		if w.len() == 0 {
+			select {
+			case <-ctx.Done():
+				return
+			case <-w.filled:
+				w.pauses.seen = w.clock.now()
+			}
+		}
+		t.Reset(w.clock.untilTick())
 		select {
 		case <-ctx.Done():
 			return
@@ -59,6 +69,14 @@ func (w *wheel) run(ctx context.Context) {
 			w.advance(ctx)
 		}
 	}
+}
+
+// untilTick is how long it is until the next tick is over.
+func (c clock) untilTick() time.Duration {
+	now := time.Since(c.start)
+	next := tickOf(now.Milliseconds()) + 1
+	over := (next*1000 + wheelRate - 1) / wheelRate // the first ms of which tickOf is next
+	return time.Duration(over)*time.Millisecond - now
 }
 
 // advance calls what is due by now. A slot that streams are put back into while it is served would be served without end:
@@ -120,7 +138,13 @@ func (w *wheel) add(s *Stream, at, slack int64) {
 	if s.offWheel {
 		return
 	}
-	w.count++
+	if w.count++; w.count == 1 {
+		w.tick = max(w.tick, tickOf(w.clock.now())) // an empty wheel stands still
+		select {
+		case w.filled <- struct{}{}:
+		default:
+		}
+	}
 	w.placeLocked(s, at, slack)
 }
 

@@ -36,14 +36,18 @@ type ConnSource interface {
 	Attach(h sock.Handler) (sock.Conn, error)
 }
 
-// Attach takes the connection from source; h hears of it. Where it fails, the connection is gone, and writes fail.
-func (c *ByteConn) Attach(source ConnSource, h sock.Handler) error {
+// Attach takes the connection of s from source; h hears of it. Where it fails, the connection is gone, and writes fail.
+func (c *ByteConn) Attach(s *stream.Stream, source ConnSource, h sock.Handler) error {
 	conn, err := source.Attach(h)
 	if err != nil {
-		conn = goneConn{}
+		c.conn = goneConn{}
+		return err
 	}
 	c.conn = conn
-	return err
+	if p, ok := conn.(sock.Polled); ok {
+		s.UsePoller(p.Poller())
+	}
+	return nil
 }
 
 // Use takes conn.
