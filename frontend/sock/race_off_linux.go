@@ -2,4 +2,6 @@
 
 package sock
 
-const announced = false
+func raceWrite([]byte) {}
+
+func raceRead(int, []byte, int) {}
