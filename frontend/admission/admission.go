@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"ramen/frontend/sock"
+	"ramen/internal/tool/ratelimit"
 	"ramen/protocol"
 )
 
@@ -21,26 +22,26 @@ type Control struct {
 	all       uint64 // that were ever admitted
 	draining  bool
 	empty     chan struct{} // closed when the last stream has left a draining server
-	opens     bucket
+	opens     ratelimit.Bucket
 	sources   map[netip.Addr]*source
 	busy      int    // of sources, those with streams
 	others    source // those that the table has no room for, together
 	uncounted source // all, where sources are not counted
-	forgotMS  int64  // when idle sources were last looked for
+	forgotUS  int64  // when idle sources were last looked for
 }
 
 // source is one address that streams come from.
 type source struct {
 	control *Control
 	streams int
-	opens   bucket
+	opens   ratelimit.Bucket
 }
 
 // maxSources bounds the sources without a stream: those with one are bounded by the streams. At the bound, those with all their
-// opens are forgotten, at most once in forgetMS, since all are looked at; and if that frees nothing, new ones share one entry.
+// opens are forgotten, at most once in forgetUS, since all are looked at; and if that frees nothing, new ones share one entry.
 const (
 	maxSources = 1 << 16
-	forgetMS   = 1000
+	forgetUS   = 1e6
 )
 
 // Permit is one admitted stream. The zero Permit is none.
@@ -82,8 +83,8 @@ func New(l Limits) *Control {
 	return c
 }
 
-// nowMS begins at an hour, so that 0 is always long ago.
-func (c *Control) nowMS() int64 { return (time.Since(c.start) + time.Hour).Milliseconds() }
+// nowUS begins at an hour, so that 0 is always long ago.
+func (c *Control) nowUS() int64 { return (time.Since(c.start) + time.Hour).Microseconds() }
 
 // Admit counts a new stream, or refuses it. remote is host:port.
 func (c *Control) Admit(remote string) (Permit, *Refusal) { return c.AdmitFrom(c.parse(remote)) }
@@ -101,7 +102,7 @@ func (c *Control) parse(remote string) netip.Addr {
 func (c *Control) AdmitFrom(remote netip.Addr) (Permit, *Refusal) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	now := c.nowMS()
+	now := c.nowUS()
 	switch {
 	case c.draining:
 		return Permit{}, refuse(protocol.ReasonDrain, protocol.CodeUnavailable, "this server goes away: come back a little later, to another")
@@ -112,7 +113,7 @@ func (c *Control) AdmitFrom(remote netip.Addr) (Permit, *Refusal) {
 	if refused != nil {
 		return Permit{}, refused
 	}
-	if !c.opens.take(now, c.limits.OpensPerSecond) {
+	if rate := c.limits.OpensPerSecond; !take(&c.opens, now, rate) {
 		return Permit{}, refuse(protocol.ReasonUnavailable, protocol.CodeUnavailable, "more streams are opened on this server than it takes in a second: come back a little later")
 	}
 	c.streams++
@@ -138,7 +139,7 @@ func (c *Control) Call(remote string) *Refusal {
 	from := c.parse(remote)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	_, refused := c.sourceLocked(from, c.nowMS(), 0)
+	_, refused := c.sourceLocked(from, c.nowUS(), 0)
 	return refused
 }
 
@@ -151,7 +152,7 @@ func (c *Control) sourceLocked(remote netip.Addr, now int64, more int) (*source,
 	if most := c.limits.MaxStreamsPerSource; most > 0 && from.streams+more > most {
 		return nil, refuse(protocol.ReasonResourceExhausted, protocol.CodeResourceExhausted, "your address has %d streams open: no more are served to one", most)
 	}
-	if rate := c.limits.OpensPerSecondPerSource; !from.opens.take(now, rate) {
+	if rate := c.limits.OpensPerSecondPerSource; !take(&from.opens, now, rate) {
 		return nil, refuse(protocol.ReasonResourceExhausted, protocol.CodeResourceExhausted, "your address asks more than %d times a second: slow down", rate)
 	}
 	return from, nil
@@ -169,8 +170,8 @@ func (c *Control) findLocked(remote netip.Addr, now int64) *source {
 	if s := c.sources[addr]; s != nil {
 		return s
 	}
-	if c.idleLocked() >= maxSources && now-c.forgotMS >= forgetMS {
-		c.forgotMS = now
+	if c.idleLocked() >= maxSources && now-c.forgotUS >= forgetUS {
+		c.forgotUS = now
 		c.forgetLocked(now)
 	}
 	if c.idleLocked() >= maxSources {
@@ -185,7 +186,7 @@ func (c *Control) idleLocked() int { return len(c.sources) - c.busy }
 
 func (c *Control) forgetLocked(now int64) {
 	for addr, s := range c.sources {
-		if s.streams == 0 && now-s.opens.lastMS > 1000 { // its bucket is full again
+		if s.streams == 0 && s.opens.Full(now) {
 			delete(c.sources, addr)
 		}
 	}
@@ -238,21 +239,8 @@ func (c *Control) Total() uint64 {
 	return c.all
 }
 
-// bucket lets rate a second through, with a burst of as many.
-type bucket struct {
-	used   float64
-	lastMS int64
-}
-
-func (b *bucket) take(now int64, rate int) bool {
-	if rate == 0 {
-		return true
-	}
-	b.used = max(0, b.used-float64(now-b.lastMS)*float64(rate)/1000)
-	b.lastMS = now
-	if b.used+1 > float64(rate) {
-		return false
-	}
-	b.used++
-	return true
+// take lets rate a second through, with a burst of as many. A rate of 0 is no limit.
+func take(b *ratelimit.Bucket, nowUS int64, rate int) bool {
+	_, ok := b.Take(nowUS, float64(rate), rate)
+	return ok
 }

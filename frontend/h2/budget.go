@@ -2,8 +2,8 @@ package h2
 
 import "time"
 
-// budget is what may be spent: rate a second, and a burst. The clock is read only when it runs out, so that what is far from its
-// bound costs no more than a subtraction; right after that as much as two bursts may pass.
+// budget is what may be spent: rate a second, and a burst. It is not a ratelimit.Bucket, since it counts frames: the clock is read only
+// when it runs out, so that what is far from its bound costs a subtraction; right after that as much as two bursts may pass.
 type budget struct {
 	left float32
 	at   uint32 // ms since started, when it was filled last

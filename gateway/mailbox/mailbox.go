@@ -3,6 +3,7 @@ package mailbox
 import (
 	"math"
 
+	"ramen/internal/tool/ratelimit"
 	"ramen/protocol"
 	"ramen/store"
 )
@@ -25,8 +26,8 @@ type Mailbox struct {
 	dedup        dedup     // ids accepted not long ago
 	dirty        *Dirty    // what is to be saved; nil: nothing
 	recovery     *recovery // nil: none, as nearly always
-	opens        bucket
-	publishes    bucket
+	opens        ratelimit.Bucket
+	publishes    ratelimit.Bucket
 }
 
 // Notice is what the owner of a mailbox has to do because of what has changed in it.

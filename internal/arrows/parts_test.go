@@ -31,7 +31,7 @@ var parts = []part{
 	{path: "store/pebble/datasync", why: "it writes to files"},
 
 	// The two sides of the link.
-	{path: "gateway/mailbox", may: []string{"store", "protocol"}, why: "a mailbox is pure: no link, no shards, no store that works; of package store it has the words"},
+	{path: "gateway/mailbox", may: []string{"store", "protocol", "internal/tool/ratelimit"}, why: "a mailbox is pure: no link, no shards, no store that works; of package store it has the words"},
 	{path: "gateway", may: []string{"gateway/mailbox", "link", "store", "topology", "protocol"}, why: "a gateway lives without a frontend in its process, and on any store"},
 	{path: "frontend", may: []string{"link", "protocol", "protocol/ramenpb", "protocol/grpcstatus",
 		"frontend/accept", "frontend/admission", "frontend/request", "frontend/stream", "frontend/transport/...",
@@ -47,7 +47,7 @@ var parts = []part{
 		why: "a stream is the same over every transport"},
 	{path: "frontend/accept", may: []string{"protocol", "frontend/admission", "frontend/httpconn", "frontend/sock"},
 		why: "who accepts a connection knows neither streams nor transports"},
-	{path: "frontend/admission", may: []string{"protocol", "frontend/sock"}, why: "limits count streams: they do not know what is in them"},
+	{path: "frontend/admission", may: []string{"protocol", "frontend/sock", "internal/tool/ratelimit"}, why: "limits count streams: they do not know what is in them"},
 	{path: "frontend/route", may: []string{"link", "topology", "protocol"}, why: "it finds owners, whoever wants them"},
 	{path: "frontend/backend", may: []string{"link", "protocol", "protocol/ramenpb", "protocol/grpcstatus", "frontend/auth", "frontend/h2", "frontend/origin"},
 		why: "the backends' side knows nothing of devices' streams"},
@@ -73,6 +73,7 @@ var parts = []part{
 	// Tools, which know no part.
 	{path: "internal/tool/config", why: "it fills structs: it does not know whose"},
 	{path: "internal/tool/collector", why: "it is a tool below all parts"},
+	{path: "internal/tool/ratelimit", why: "it is a tool below all parts"},
 	{path: "internal/tool/memlimit", why: "it is a tool below all parts"},
 	{path: "internal/ports", why: "it is a tool of tests"},
 	{path: "internal/testapp", may: []string{"internal/app"}, why: "it is a tool of tests"},

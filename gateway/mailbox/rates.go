@@ -1,0 +1,15 @@
+package mailbox
+
+import "time"
+
+// TakePublish counts a publish against the user's rate, or says how long until one is allowed.
+func (b *Mailbox) TakePublish(nowUS int64) (wait time.Duration, ok bool) {
+	l := &b.scope.Limits
+	return b.publishes.Take(nowUS, l.PublishesPerSecond, l.PublishesBurst)
+}
+
+// TakeOpen is TakePublish for streams and polls.
+func (b *Mailbox) TakeOpen(nowUS int64) (wait time.Duration, ok bool) {
+	l := &b.scope.Limits
+	return b.opens.Take(nowUS, l.OpensPerSecond, l.OpensBurst)
+}
