@@ -33,7 +33,7 @@ func CheckCollapseKey(s string) error { return checkName("collapse_key", s, fals
 
 func checkName(what, s string, required bool) error {
 	if s == "" && required {
-		return Invalidf("%s is missing: it is 1 to %d bytes of printable UTF-8 without spaces", what, MaxName)
+		return Invalidf("%s is missing: it must be 1 to %d bytes of printable UTF-8 without spaces", what, MaxName)
 	}
 	if len(s) > MaxName {
 		return Invalidf("%s has %d bytes: at most %d are allowed", what, len(s), MaxName)
@@ -46,10 +46,10 @@ func checkName(what, s string, required bool) error {
 			continue // the character itself, which is printable
 		}
 		if r == utf8.RuneError {
-			return Invalidf("%s is not UTF-8 at byte %d: it is 1 to %d bytes of printable UTF-8 without spaces", what, i, MaxName)
+			return Invalidf("%s is not UTF-8 at byte %d: it must be 1 to %d bytes of printable UTF-8 without spaces", what, i, MaxName)
 		}
 		if r == ' ' || !unicode.IsPrint(r) {
-			return Invalidf("%s has %U at byte %d: it is 1 to %d bytes of printable UTF-8, no spaces and no control characters", what, r, i, MaxName)
+			return Invalidf("%s has %U at byte %d: it must be 1 to %d bytes of printable UTF-8, without spaces and control characters", what, r, i, MaxName)
 		}
 	}
 	return nil
@@ -115,7 +115,7 @@ func CheckCursor(s string) error {
 	if ValidCursor(s) {
 		return nil
 	}
-	return Invalidf("cursor %+q is no cursor: it is 1 to %d bytes of A-Z a-z 0-9 . _ -, as a push carried it", clip(s), MaxCursor)
+	return Invalidf("cursor %+q is not a cursor: use one that a push carried, 1 to %d bytes of A-Z a-z 0-9 . _ -", clip(s), MaxCursor)
 }
 
 // clip bounds what an error message repeats of its cause.

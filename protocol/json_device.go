@@ -108,7 +108,7 @@ func checkDeviceFrame(f *DeviceFrame, hasSeq bool) error {
 			return CheckCursor(f.Cursor)
 		}
 		if !hasSeq {
-			return Invalidf("ack has neither seq nor cursor: one of the two says how far the device has come")
+			return Invalidf("ack has neither seq nor cursor: give one of them")
 		}
 	case FrameRefresh:
 		return CheckContext(f.Context)

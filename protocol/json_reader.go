@@ -29,7 +29,7 @@ func (r jsonReader) document(member func(name string) error) error {
 	case err != nil:
 		return notJSON(err)
 	}
-	return frameErrorf("a frame holds more than one JSON value: one object is right")
+	return frameErrorf("a frame has more than one JSON value: send one object per frame")
 }
 
 // object reads an object; member reads the value of each name, but null.
@@ -65,7 +65,7 @@ func (r jsonReader) expect(what string, kind jsontext.Kind, want string) error {
 		return notJSON(err)
 	}
 	if token.Kind() != kind {
-		return frameErrorf("%s is a JSON %v: %s is right", what, token.Kind(), want)
+		return frameErrorf("%s is a JSON %v: it must be %s", what, token.Kind(), want)
 	}
 	return nil
 }
@@ -83,7 +83,7 @@ func (r jsonReader) text(what string) (string, error) {
 		return "", notJSON(err)
 	}
 	if token.Kind() != '"' {
-		return "", frameErrorf("%s is a JSON %v: a string is right", what, token.Kind())
+		return "", frameErrorf("%s is a JSON %v: it must be a string", what, token.Kind())
 	}
 	return token.String(), nil
 }
@@ -94,11 +94,11 @@ func (r jsonReader) uint(what string) (uint64, error) {
 		return 0, notJSON(err)
 	}
 	if v.Kind() != '0' {
-		return 0, frameErrorf("%s is a JSON %v: a number is right", what, v.Kind())
+		return 0, frameErrorf("%s is a JSON %v: it must be a number", what, v.Kind())
 	}
 	negative, n, over, ok := wholeNumber(v)
 	if !ok || over || negative && n != 0 {
-		return 0, frameErrorf("%s is %s: a whole number from 0 to 2^64-1 is right", what, clip(string(v)))
+		return 0, frameErrorf("%s is %s: it must be a whole number from 0 to 2^64-1", what, clip(string(v)))
 	}
 	return n, nil
 }
@@ -116,7 +116,7 @@ func (r jsonReader) texts(what string) (map[string]string, error) {
 // frame notes that f is of kind, which it can be only once.
 func (r jsonReader) frame(f *DeviceFrame, kind FrameKind, read func() error) error {
 	if f.Kind != FrameNone {
-		return frameErrorf("a frame holds both ack and refresh: one a frame is right")
+		return frameErrorf("a frame has both ack and refresh: send one per frame")
 	}
 	f.Kind = kind
 	return read()

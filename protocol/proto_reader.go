@@ -117,5 +117,5 @@ func (f protoField) entry(m *map[string]string) error {
 }
 
 func (f protoField) wrongType(want string) error {
-	return frameErrorf("field %d of %s has wire type %d: %s is right", f.number, f.of, f.kind, want)
+	return frameErrorf("field %d of %s has wire type %d: it must be %s", f.number, f.of, f.kind, want)
 }

@@ -110,7 +110,7 @@ func (p *Publish) Check(l *PublishLimits) error {
 	if p.ID == "" {
 		id, err := uuid.NewV7()
 		if err != nil {
-			return Errorf(CodeInternal, "no id could be drawn: %v", err)
+			return Errorf(CodeInternal, "no id could be generated: %v", err)
 		}
 		p.ID = id.String()
 	}
@@ -120,9 +120,9 @@ func (p *Publish) Check(l *PublishLimits) error {
 func (p *Publish) checkTarget() error {
 	switch {
 	case p.Both():
-		return Invalidf("both user and users are given: one message is for a user, or the same for each of users; leave one out")
+		return Invalidf("both user and users are given: give user for one user, or users for several")
 	case p.User == "" && len(p.Users) == 0:
-		return Invalidf("user is missing: name the user, or users, that the message is for")
+		return Invalidf("user is missing: give the user, or users, of the message")
 	}
 	if len(p.Users) == 0 {
 		if err := CheckUser(p.User); err != nil {
@@ -169,7 +169,7 @@ func (p *Publish) checkLife(l *PublishLimits) error {
 		p.TTLMS = l.DefaultTTL.Milliseconds()
 	} else if p.TTLMS < MinTTL.Milliseconds() || p.TTLMS > l.MaxTTL.Milliseconds() {
 		if l.AnyServer {
-			return Invalidf("ttl_ms is %d: it must be %d to what the server takes, %d at most anywhere, or 0 for its default", p.TTLMS, MinTTL.Milliseconds(), l.MaxTTL.Milliseconds())
+			return Invalidf("ttl_ms is %d: it must be from %d to the server's limit, which is at most %d, or 0 for the default", p.TTLMS, MinTTL.Milliseconds(), l.MaxTTL.Milliseconds())
 		}
 		return Invalidf("ttl_ms is %d: it must be %d to %d, or 0 for the default of %d",
 			p.TTLMS, MinTTL.Milliseconds(), l.MaxTTL.Milliseconds(), l.DefaultTTL.Milliseconds())
@@ -201,9 +201,9 @@ func (p *Publish) checkPayload(l *PublishLimits) error {
 	}
 	if len(p.Payload) > l.MaxPayload {
 		if l.AnyServer {
-			return Errorf(CodeTooLarge, "payload has %d bytes: no server takes more than %d, and this one may take less", len(p.Payload), l.MaxPayload)
+			return Errorf(CodeTooLarge, "payload has %d bytes: at most %d are allowed, and a server may allow less", len(p.Payload), l.MaxPayload)
 		}
-		return Errorf(CodeTooLarge, "payload has %d bytes: at most %d are taken", len(p.Payload), l.MaxPayload)
+		return Errorf(CodeTooLarge, "payload has %d bytes: at most %d are allowed", len(p.Payload), l.MaxPayload)
 	}
 	if !p.owned {
 		p.Payload, p.owned = bytes.Clone(p.Payload), true
@@ -216,16 +216,16 @@ func badPayload(err error) error {
 	if e, ok := err.(*Error); ok {
 		cause = e.Message
 	}
-	return Invalidf("payload is not one JSON value: %s; send one, or name another content_type", cause)
+	return Invalidf("payload is not one JSON value: %s; send valid JSON, or set content_type", cause)
 }
 
 // checkContentType bounds what goes to devices as it is: unlike ids it may have spaces ("text/plain; charset=utf-8").
 func checkContentType(s string) error {
 	if len(s) > maxContentType {
-		return Invalidf("content_type has %d bytes: at most %d are taken", len(s), maxContentType)
+		return Invalidf("content_type has %d bytes: at most %d are allowed", len(s), maxContentType)
 	}
 	if !utf8.ValidString(s) {
-		return Invalidf("content_type is no UTF-8: it must be printable text, such as text/plain")
+		return Invalidf("content_type is not UTF-8: it must be printable text, such as text/plain")
 	}
 	for _, r := range s {
 		if r != ' ' && !unicode.IsPrint(r) {

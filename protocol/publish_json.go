@@ -84,7 +84,7 @@ func DecodePublishJSON(dst []Publish, body []byte, l *PublishLimits) (messages [
 		case f == fieldMessages && seen&(f|f.asNull()) != 0:
 			w.twice()
 		case batch && seen.given()|f != fieldMessages:
-			w.fail(Invalidf("%s at byte %d stands beside messages: a body has messages alone, or is one message", w.path(), w.at))
+			w.fail(Invalidf("%s at byte %d stands beside messages: send only messages, or a single message", w.path(), w.at))
 		case batch:
 			seen |= f
 			dst = w.messages(dst, l)
@@ -124,7 +124,7 @@ func (w *jsonWalk) messages(dst []Publish, l *PublishLimits) []Publish {
 }
 
 func errTooMany(l *PublishLimits) *Error {
-	return Invalidf("the request has over %d messages, users counted one by one: send 1 to %d at once", l.MaxBatch, l.MaxBatch)
+	return Invalidf("the request has over %d messages, each user counted: send 1 to %d at once", l.MaxBatch, l.MaxBatch)
 }
 
 func (w *jsonWalk) publish(p *Publish, l *PublishLimits) {
@@ -220,7 +220,7 @@ func (w *jsonWalk) payloadB64(p *Publish) {
 	text := w.text()
 	raw, err := base64.StdEncoding.AppendDecode(make([]byte, 0, base64.StdEncoding.DecodedLen(len(text))), text)
 	if err != nil {
-		p.refuse(Invalidf("payload_b64 is no standard base64 with padding (RFC 4648 4): %v", err))
+		p.refuse(Invalidf("payload_b64 is not valid base64 with padding (RFC 4648 section 4): %v", err))
 	}
 	p.Payload, p.owned = raw, true
 }
@@ -231,10 +231,10 @@ func (p *Publish) settle(seen publishField) {
 		return
 	}
 	if seen&fieldPayloadB64 != 0 {
-		p.refuse(Invalidf("both payload and payload_b64 are given: leave one out"))
+		p.refuse(Invalidf("both payload and payload_b64 are given: give one of them"))
 	}
 	if p.ContentType != "" && !IsJSON(p.ContentType) {
-		p.refuse(Invalidf("content_type is %+q, but payload is JSON: leave content_type out, or send the content as payload_b64", clip(p.ContentType)))
+		p.refuse(Invalidf("content_type is %+q, but payload is JSON: omit content_type, or send the content as payload_b64", clip(p.ContentType)))
 	}
 }
 

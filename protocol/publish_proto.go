@@ -67,7 +67,7 @@ func DecodePublishProto(dst []Publish, b []byte, l *PublishLimits) ([]Publish, e
 }
 
 func errNoProto() *Error {
-	return Invalidf("the request is no protobuf of ramen.v1.PublishRequest: a field is cut short or malformed")
+	return Invalidf("the request is not a valid protobuf ramen.v1.PublishRequest: a field is truncated or malformed")
 }
 
 func (p *Publish) decodeProto(b []byte, l *PublishLimits) error {
@@ -80,7 +80,7 @@ func (p *Publish) decodeProto(b []byte, l *PublishLimits) error {
 		switch {
 		case r.field > publishUsers:
 		case r.kind != want:
-			return Invalidf("field %d of Publish has wire type %d: %d is right", r.field, r.kind, want)
+			return Invalidf("field %d of Publish has wire type %d: it must be %d", r.field, r.kind, want)
 		case r.field == publishPriority:
 			p.Priority = Priority(min(uint64(uint32(r.number)), 255)) // an enum beyond what fits is unknown either way
 		case r.field == publishTTLMS:

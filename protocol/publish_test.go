@@ -43,16 +43,16 @@ func TestBadBodyNamesFieldAndByte(t *testing.T) {
 	for _, c := range []struct{ body, want string }{
 		{``, "body is empty: send a JSON object"},
 		{"  ", "body is empty: send a JSON object"},
-		{`{`, "body is no JSON: it ends too early, at byte 1"},
-		{`{"user":"u"`, "body is no JSON: it ends too early, at byte 11"},
+		{`{`, "body is not JSON: it ends too early, at byte 1"},
+		{`{"user":"u"`, "body is not JSON: it ends too early, at byte 11"},
 		{`[]`, "body at byte 0 is an array: it must be an object"},
 		{`"x"`, "body at byte 0 is a string: it must be an object"},
-		{`nope`, "body is no JSON at byte 1: invalid character 'o' in literal null (expecting 'u')"},
-		{`{"user":"u",}`, "body is no JSON at byte 11: invalid character ',' at start of value"},
-		{`{"user" "u"}`, "body is no JSON at byte 8: invalid character '\"' after object name (expecting ':')"},
-		{`{"user":"u"} {}`, "body goes on at byte 13 after its JSON value: send one object"},
+		{`nope`, "body is not JSON at byte 1: invalid character 'o' in literal null (expecting 'u')"},
+		{`{"user":"u",}`, "body is not JSON at byte 11: invalid character ',' at start of value"},
+		{`{"user" "u"}`, "body is not JSON at byte 8: invalid character '\"' after object name (expecting ':')"},
+		{`{"user":"u"} {}`, "body has more data at byte 13, after its JSON value: send one object"},
 		{"{\"user\":\"\xff\"}", "body is not UTF-8 at byte 9"},
-		{`{"user":"\ud800"}`, "user at byte 8 has an escape that is half a surrogate pair: it stands for no character"},
+		{`{"user":"\ud800"}`, "user at byte 8 has an escape of half a surrogate pair, which is not a character"},
 		{`{"user":1}`, "user at byte 8 is a number: it must be a string"},
 		{`{"user":7}`, "user at byte 8 is a number: it must be a string"},
 		{`{"users":"u"}`, "users at byte 9 is a string: it must be an array"},
@@ -66,20 +66,20 @@ func TestBadBodyNamesFieldAndByte(t *testing.T) {
 		{`{"ttl_ms":5000.5}`, "ttl_ms at byte 10 is 5000.5: it must be a whole number"},
 		{`{"headers":["a"]}`, "headers at byte 11 is an array: it must be an object"},
 		{`{"headers":{"a":1}}`, "headers.a at byte 16 is a number: it must be a string"},
-		{`{"where":{"app":"a","app":"b"}}`, "where.app at byte 20 is given twice: leave one out"},
-		{`{"user":"a","user":"b"}`, "user at byte 12 is given twice: leave one out"},
+		{`{"where":{"app":"a","app":"b"}}`, "where.app at byte 20 is given twice: give it once"},
+		{`{"user":"a","user":"b"}`, "user at byte 12 is given twice: give it once"},
 		{`{"User":"a"}`, "User at byte 1 is unknown: the fields of a message are " + publishFieldNames},
 		{`{"messages":[{"usr":"a"}]}`, "messages[0].usr at byte 14 is unknown: the fields of a message are " + publishFieldNames},
 		{`{"messages":[{"messages":[]}]}`, "messages[0].messages at byte 14 is unknown: the fields of a message are " + publishFieldNames},
 		{`{"messages":{}}`, "messages at byte 12 is an object: it must be an array"},
 		{`{"messages":[1]}`, "messages[0] at byte 13 is a number: it must be an object"},
 		{`{"messages":[]}`, "messages is empty: send 1 to 1000"},
-		{`{"messages":[{"user":"a"}],"user":"b"}`, "user at byte 27 stands beside messages: a body has messages alone, or is one message"},
-		{`{"user":"b","messages":[{"user":"a"}]}`, "messages at byte 12 stands beside messages: a body has messages alone, or is one message"},
-		{`{"messages":[{"user":"a"}],"messages":[{"user":"a"}]}`, "messages at byte 27 is given twice: leave one out"},
-		{many, "the request has over 1000 messages, users counted one by one: send 1 to 1000 at once"},
-		{`{"users":[` + strings.Repeat(`"u",`, 1000) + `"u"]}`, "the request has over 1000 messages, users counted one by one: send 1 to 1000 at once"},
-		{`{"messages":[{"user":"a"},{"users":[` + strings.Repeat(`"u",`, 999) + `"u"]}]}`, "the request has over 1000 messages, users counted one by one: send 1 to 1000 at once"},
+		{`{"messages":[{"user":"a"}],"user":"b"}`, "user at byte 27 stands beside messages: send only messages, or a single message"},
+		{`{"user":"b","messages":[{"user":"a"}]}`, "messages at byte 12 stands beside messages: send only messages, or a single message"},
+		{`{"messages":[{"user":"a"}],"messages":[{"user":"a"}]}`, "messages at byte 27 is given twice: give it once"},
+		{many, "the request has over 1000 messages, each user counted: send 1 to 1000 at once"},
+		{`{"users":[` + strings.Repeat(`"u",`, 1000) + `"u"]}`, "the request has over 1000 messages, each user counted: send 1 to 1000 at once"},
+		{`{"messages":[{"user":"a"},{"users":[` + strings.Repeat(`"u",`, 999) + `"u"]}]}`, "the request has over 1000 messages, each user counted: send 1 to 1000 at once"},
 	} {
 		got, _, err := DecodePublishJSON(nil, []byte(c.body), limits())
 		e, ok := err.(*Error)
@@ -97,28 +97,28 @@ func TestBadValueIsSaidByCheck(t *testing.T) {
 		code Code
 		want string
 	}{
-		{`{}`, CodeInvalidArgument, "user is missing: name the user, or users, that the message is for"},
-		{`{"users":[]}`, CodeInvalidArgument, "user is missing: name the user, or users, that the message is for"},
-		{`{"user":"a","users":["b"]}`, CodeInvalidArgument, "both user and users are given: one message is for a user, or the same for each of users; leave one out"},
-		{`{"user":"a b"}`, CodeInvalidArgument, "user has U+0020 at byte 1: it is 1 to 128 bytes of printable UTF-8, no spaces and no control characters"},
+		{`{}`, CodeInvalidArgument, "user is missing: give the user, or users, of the message"},
+		{`{"users":[]}`, CodeInvalidArgument, "user is missing: give the user, or users, of the message"},
+		{`{"user":"a","users":["b"]}`, CodeInvalidArgument, "both user and users are given: give user for one user, or users for several"},
+		{`{"user":"a b"}`, CodeInvalidArgument, "user has U+0020 at byte 1: it must be 1 to 128 bytes of printable UTF-8, without spaces and control characters"},
 		{`{"user":"` + long + `"}`, CodeInvalidArgument, "user has 129 bytes: at most 128 are allowed"},
-		{`{"user":"a","device":"\n"}`, CodeInvalidArgument, "device has U+000A at byte 0: it is 1 to 128 bytes of printable UTF-8, no spaces and no control characters"},
+		{`{"user":"a","device":"\n"}`, CodeInvalidArgument, "device has U+000A at byte 0: it must be 1 to 128 bytes of printable UTF-8, without spaces and control characters"},
 		{`{"user":"a","id":"` + long + `"}`, CodeInvalidArgument, "id has 129 bytes: at most 128 are allowed"},
-		{`{"user":"a","type":"a b"}`, CodeInvalidArgument, "type has U+0020 at byte 1: it is 1 to 128 bytes of printable UTF-8, no spaces and no control characters"},
+		{`{"user":"a","type":"a b"}`, CodeInvalidArgument, "type has U+0020 at byte 1: it must be 1 to 128 bytes of printable UTF-8, without spaces and control characters"},
 		{`{"user":"a","collapse_key":"` + long + `"}`, CodeInvalidArgument, "collapse_key has 129 bytes: at most 128 are allowed"},
 		{`{"user":"a","priority":"urgent"}`, CodeInvalidArgument, `priority "urgent" is unknown: it must be high, medium or low`},
 		{`{"user":"a","priority":"High"}`, CodeInvalidArgument, `priority "High" is unknown: it must be high, medium or low`},
 		{`{"user":"a","ttl_ms":999}`, CodeInvalidArgument, "ttl_ms is 999: it must be 1000 to 86400000, or 0 for the default of 1800000"},
 		{`{"user":"a","ttl_ms":-1}`, CodeInvalidArgument, "ttl_ms is -1: it must be 1000 to 86400000, or 0 for the default of 1800000"},
 		{`{"user":"a","ttl_ms":86400001}`, CodeInvalidArgument, "ttl_ms is 86400001: it must be 1000 to 86400000, or 0 for the default of 1800000"},
-		{`{"user":"a","payload":1,"payload_b64":"MQ=="}`, CodeInvalidArgument, "both payload and payload_b64 are given: leave one out"},
-		{`{"user":"a","payload_b64":"MQ==","payload":null}`, CodeInvalidArgument, "both payload and payload_b64 are given: leave one out"},
-		{`{"user":"a","payload":"hi","content_type":"text/plain"}`, CodeInvalidArgument, `content_type is "text/plain", but payload is JSON: leave content_type out, or send the content as payload_b64`},
-		{`{"user":"a","payload_b64":"MQ"}`, CodeInvalidArgument, "payload_b64 is no standard base64 with padding (RFC 4648 4): illegal base64 data at input byte 0"},
-		{`{"user":"a","payload_b64":"eA=="}`, CodeInvalidArgument, `payload is not one JSON value: JSON has "x" at byte 0: want a value; send one, or name another content_type`},
-		{`{"user":"a","payload_b64":"","content_type":"` + long + `"}`, CodeInvalidArgument, "content_type has 129 bytes: at most 128 are taken"},
+		{`{"user":"a","payload":1,"payload_b64":"MQ=="}`, CodeInvalidArgument, "both payload and payload_b64 are given: give one of them"},
+		{`{"user":"a","payload_b64":"MQ==","payload":null}`, CodeInvalidArgument, "both payload and payload_b64 are given: give one of them"},
+		{`{"user":"a","payload":"hi","content_type":"text/plain"}`, CodeInvalidArgument, `content_type is "text/plain", but payload is JSON: omit content_type, or send the content as payload_b64`},
+		{`{"user":"a","payload_b64":"MQ"}`, CodeInvalidArgument, "payload_b64 is not valid base64 with padding (RFC 4648 section 4): illegal base64 data at input byte 0"},
+		{`{"user":"a","payload_b64":"eA=="}`, CodeInvalidArgument, `payload is not one JSON value: JSON has "x" at byte 0: want a value; send valid JSON, or set content_type`},
+		{`{"user":"a","payload_b64":"","content_type":"` + long + `"}`, CodeInvalidArgument, "content_type has 129 bytes: at most 128 are allowed"},
 		{`{"user":"a","payload_b64":"","content_type":"a\tb"}`, CodeInvalidArgument, "content_type has the character U+0009: it must be printable text, such as text/plain"},
-		{`{"user":"a","payload":"` + strings.Repeat("x", 65535) + `"}`, CodeTooLarge, "payload has 65537 bytes: at most 65536 are taken"},
+		{`{"user":"a","payload":"` + strings.Repeat("x", 65535) + `"}`, CodeTooLarge, "payload has 65537 bytes: at most 65536 are allowed"},
 		{`{"user":"a","headers":{"k":"` + strings.Repeat("x", 4096) + `"}}`, CodeInvalidArgument, "headers have 4097 bytes, keys counted: at most 4096 are allowed"},
 		{`{"user":"a","where":{"city":"x"}}`, CodeInvalidArgument, `where has the unknown key "city": the keys are app, app_version, os, os_version, model, locale and label.NAME`},
 	} {
@@ -299,7 +299,7 @@ func TestDisconnectBody(t *testing.T) {
 		{`{"device":"d","detail":"go away"}`, "d", "go away", ""},
 		{`{"user":"u"}`, "", "", "user at byte 1 is unknown: the fields are device and detail"},
 		{`{"device":1}`, "", "", "device at byte 10 is a number: it must be a string"},
-		{`{"device":"a","device":"b"}`, "", "", "device at byte 14 is given twice: leave one out"},
+		{`{"device":"a","device":"b"}`, "", "", "device at byte 14 is given twice: give it once"},
 	} {
 		device, detail, err := DecodeDisconnectJSON([]byte(c.body))
 		if c.err != "" {
@@ -345,7 +345,7 @@ func TestPublishProtoIsReadAsGeneratedCodeWritesIt(t *testing.T) {
 
 func TestPublishProtoCountsMessages(t *testing.T) {
 	for n, want := range map[int]string{0: "the request has no messages: send 1 to 1000", 1000: "",
-		1001: "the request has over 1000 messages, users counted one by one: send 1 to 1000 at once"} {
+		1001: "the request has over 1000 messages, each user counted: send 1 to 1000 at once"} {
 		for _, users := range []bool{false, true} {
 			in := new(ramenpb.PublishRequest)
 			if users && n > 0 {

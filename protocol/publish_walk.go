@@ -163,7 +163,7 @@ func (w *jsonWalk) texts() map[string]string {
 func (w *jsonWalk) end() error {
 	if w.err == nil {
 		if _, err := w.d.ReadToken(); err == nil {
-			w.fail(Invalidf("body goes on at byte %d after its JSON value: send one object", w.d.InputOffset()-1))
+			w.fail(Invalidf("body has more data at byte %d, after its JSON value: send one object", w.d.InputOffset()-1))
 		} else if err != io.EOF {
 			w.syntax(err)
 		}
@@ -180,7 +180,7 @@ func (w *jsonWalk) unquote(v []byte) []byte {
 	}
 	s, err := jsontext.AppendUnquote(make([]byte, 0, len(v)), v)
 	if err != nil {
-		w.fail(Invalidf("%s at byte %d has an escape that is half a surrogate pair: it stands for no character", w.path(), w.at))
+		w.fail(Invalidf("%s at byte %d has an escape of half a surrogate pair, which is not a character", w.path(), w.at))
 	}
 	return s
 }
@@ -194,7 +194,7 @@ func (w *jsonWalk) wrong(v []byte, right string) {
 
 // twice says that the name that was read last stood in its object before.
 func (w *jsonWalk) twice() {
-	w.fail(Invalidf("%s at byte %d is given twice: leave one out", w.path(), w.at))
+	w.fail(Invalidf("%s at byte %d is given twice: give it once", w.path(), w.at))
 }
 
 func (w *jsonWalk) syntax(err error) {
@@ -203,11 +203,11 @@ func (w *jsonWalk) syntax(err error) {
 	case errors.Is(err, io.EOF):
 		w.fail(Invalidf("body is empty: send a JSON object"))
 	case errors.Is(err, io.ErrUnexpectedEOF):
-		w.fail(Invalidf("body is no JSON: it ends too early, at byte %d", w.d.InputOffset()+int64(len(w.d.UnreadBuffer()))))
+		w.fail(Invalidf("body is not JSON: it ends too early, at byte %d", w.d.InputOffset()+int64(len(w.d.UnreadBuffer()))))
 	case errors.As(err, &s):
-		w.fail(Invalidf("body is no JSON at byte %d: %v", s.ByteOffset, s.Err))
+		w.fail(Invalidf("body is not JSON at byte %d: %v", s.ByteOffset, s.Err))
 	default:
-		w.fail(Invalidf("body is no JSON: %v", err))
+		w.fail(Invalidf("body is not JSON: %v", err))
 	}
 }
 

@@ -117,7 +117,7 @@ func refusal(resp *http.Response) error {
 	case s == http.StatusTooManyRequests:
 		return &Error{Code: protocol.CodeResourceExhausted, Message: "http status " + resp.Status, RetryAfter: e.RetryAfter}
 	case s/100 == 4 && s != http.StatusRequestTimeout:
-		return protocol.Errorf(protocol.CodeInvalidArgument, "http status %s; is the url that of the backends' port?", resp.Status)
+		return protocol.Errorf(protocol.CodeInvalidArgument, "http status %s; is the url the backends' port?", resp.Status)
 	}
 	return &Error{Code: protocol.CodeUnavailable, Message: "http status " + resp.Status, RetryAfter: e.RetryAfter}
 }

@@ -165,7 +165,7 @@ func (p *Publisher) send(units []*unit) {
 		want += u.count
 	}
 	if err == nil && len(results) != want {
-		err = fmt.Errorf("ramen: publish: %d results came for %d messages", len(results), want)
+		err = fmt.Errorf("ramen: publish: got %d results for %d messages", len(results), want)
 	}
 	if p.ctx.Err() != nil && err != nil {
 		err = errors.Join(ErrClosed, err)

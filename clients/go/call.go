@@ -181,7 +181,7 @@ func result(before Result, r protocol.PublishResult) Result {
 		after.Err = r.Err
 	default:
 		after.Status = Rejected
-		after.Err = protocol.Errorf(protocol.CodeInternal, "the server's answer has no good status: %d", r.Status)
+		after.Err = protocol.Errorf(protocol.CodeInternal, "the server's answer has an unknown status: %d", r.Status)
 	}
 	return after
 }

@@ -104,7 +104,7 @@ func (c *DeviceConfig) complete() {
 func (c DeviceConfig) Validate() error {
 	c.complete()
 	if len(c.Transports) == 0 {
-		return errors.New("ramen: device config: neither url nor grpc is set; one says where the server is")
+		return errors.New("ramen: device config: url and grpc are both empty; set one of them")
 	}
 	for _, t := range c.Transports {
 		if err := c.dialer().Check(t); err != nil {
@@ -116,23 +116,23 @@ func (c DeviceConfig) Validate() error {
 	}
 	switch {
 	case c.Handler == nil:
-		return errors.New("ramen: device config: handler is missing; it processes the messages")
+		return errors.New("ramen: device config: handler is missing")
 	case c.Window < 0:
-		return fmt.Errorf("ramen: device config: window is %d; it is 1 or more pushes, 0 for the default", c.Window)
+		return fmt.Errorf("ramen: device config: window is %d; use 1 or more pushes, or 0 for the default", c.Window)
 	case c.Heartbeat != 0 && (c.Heartbeat < time.Second || c.Heartbeat > time.Minute):
-		return fmt.Errorf("ramen: device config: heartbeat is %v; it is 1s to 60s, 0 for the server's", c.Heartbeat)
+		return fmt.Errorf("ramen: device config: heartbeat is %v; use 1s to 60s, or 0 for the server's", c.Heartbeat)
 	case c.Wait != 0 && (c.Wait < time.Second || c.Wait > time.Minute):
-		return fmt.Errorf("ramen: device config: wait is %v; it is 1s to 60s, 0 for 25s", c.Wait)
+		return fmt.Errorf("ramen: device config: wait is %v; use 1s to 60s, or 0 for 25s", c.Wait)
 	}
 	return nil
 }
 
 func (c *DeviceConfig) validateIdentity() error {
 	if c.User == "" && c.Token == nil {
-		return errors.New("neither user nor token is set; one says whose messages these are")
+		return errors.New("user and token are both empty; set one of them")
 	}
 	if c.Device == "" && c.Token == nil {
-		return errors.New("device is missing; it names this installation")
+		return errors.New("device is missing; set an id of this installation")
 	}
 	if c.User != "" {
 		if err := protocol.CheckUser(c.User); err != nil {

@@ -46,7 +46,7 @@ func (f FileCursor) Load(context.Context) (string, error) {
 	}
 	cursor := strings.Trim(string(b), " \t\r\n\x00") // a power cut may leave zeros
 	if len(b) > maxCursorFile || (cursor != "" && !protocol.ValidCursor(cursor)) {
-		return "", fmt.Errorf("ramen: load cursor: %s holds something else than a cursor: remove it, or name another file", string(f))
+		return "", fmt.Errorf("ramen: load cursor: %s does not contain a cursor: remove it, or name another file", string(f))
 	}
 	return cursor, nil
 }
@@ -57,7 +57,7 @@ func (f FileCursor) Check() error {
 		return err
 	}
 	if st, err := os.Stat(string(f)); err == nil && !st.Mode().IsRegular() {
-		return fmt.Errorf("ramen: save cursor: %s is no regular file: name one that may be replaced", string(f))
+		return fmt.Errorf("ramen: save cursor: %s is not a regular file: name one that can be replaced", string(f))
 	}
 	t, err := os.CreateTemp(filepath.Dir(string(f)), filepath.Base(string(f))+".*")
 	if err != nil {

@@ -82,7 +82,7 @@ func (d *Device) load(ctx context.Context) {
 	}
 	cursor, err := d.cfg.Cursors.Load(ctx)
 	if err != nil {
-		d.cfg.Logger.Warn("cursor not loaded; waiting messages come again", "device", d.cfg.Device, "err", err)
+		d.cfg.Logger.Warn("the cursor could not be loaded; waiting messages come again", "device", d.cfg.Device, "err", err)
 		return
 	}
 	if protocol.ValidCursor(cursor) {

@@ -98,7 +98,7 @@ func (h *handler) save(ctx context.Context) {
 	cursor := d.cursor
 	d.mu.Unlock()
 	if err := d.cfg.Cursors.Save(ctx, cursor); err != nil {
-		d.cfg.Logger.Warn("cursor not saved; messages may come again after a restart", "device", d.cfg.Device, "err", err)
+		d.cfg.Logger.Warn("the cursor could not be saved; messages may come again after a restart", "device", d.cfg.Device, "err", err)
 	}
 }
 

@@ -9,7 +9,7 @@ import (
 )
 
 // errOverrun is a server that pushes beyond the window: what it sends cannot be kept.
-var errOverrun = errors.New("ramen: server pushes beyond the window")
+var errOverrun = errors.New("ramen: the server pushed more than the window")
 
 // item is one push that waits for the handler, or a hello's place.
 type item struct {

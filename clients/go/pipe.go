@@ -78,7 +78,7 @@ func (p *pipe) read() {
 		p.mu.Lock()
 		if len(p.waiting) == 0 {
 			p.mu.Unlock()
-			p.fail(errors.New("ramen: publish stream has an answer to no request"))
+			p.fail(errors.New("ramen: publish stream: an answer without a request"))
 			return
 		}
 		answer := p.waiting[0]

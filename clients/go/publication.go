@@ -59,7 +59,7 @@ var most = protocol.PublishLimits{
 }
 
 // ErrManyUsers is Publish called with Users.
-var ErrManyUsers = errors.New("ramen: publish: users has a result each; call PublishAll")
+var ErrManyUsers = errors.New("ramen: publish: a message with users has several results; call PublishAll")
 
 // check completes a publication and finds what would spoil the batch that it goes in.
 func (m *Publication) check() (protocol.Publish, error) {

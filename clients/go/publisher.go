@@ -61,13 +61,13 @@ func (c PublisherConfig) Validate() error {
 	c.complete()
 	switch {
 	case c.URL == "" && c.GRPC == "":
-		return errors.New("ramen: publisher config: neither url nor grpc is set; one says where the server is")
+		return errors.New("ramen: publisher config: url and grpc are both empty; set one of them")
 	case c.MaxBatch < 1 || c.MaxBatch > most.MaxBatch:
-		return fmt.Errorf("ramen: publisher config: max_batch is %d; it is 1 to %d", c.MaxBatch, most.MaxBatch)
+		return fmt.Errorf("ramen: publisher config: max_batch is %d; use 1 to %d", c.MaxBatch, most.MaxBatch)
 	case c.InFlight < 1:
-		return fmt.Errorf("ramen: publisher config: in_flight is %d; it is 1 or more", c.InFlight)
+		return fmt.Errorf("ramen: publisher config: in_flight is %d; use 1 or more", c.InFlight)
 	case c.Linger < 0 || c.Timeout < 0:
-		return errors.New("ramen: publisher config: linger and timeout are not below 0")
+		return errors.New("ramen: publisher config: linger and timeout must be 0 or more")
 	}
 	return nil
 }

@@ -16,7 +16,7 @@ import (
 var (
 	errSilent   = errors.New("ramen: the stream has been silent for too long")
 	errHandler  = errors.New("ramen: the handler did not process a message")
-	errGap      = errors.New("ramen: a push is missing in between")
+	errGap      = errors.New("ramen: a push is missing")
 	errStopped  = errors.New("ramen: the device was stopped")
 	errReplaced = errors.New("ramen: the stream was replaced")
 	errNoHello  = errors.New("ramen: the server did not begin with hello")
@@ -178,7 +178,7 @@ func (s *stream) push(p protocol.Push) error {
 	if s.next != 0 {
 		if p.Seq != s.next {
 			d.count.gaps.Add(1)
-			return fmt.Errorf("%w: %d came for %d", errGap, p.Seq, s.next)
+			return fmt.Errorf("%w: got seq %d, expected %d", errGap, p.Seq, s.next)
 		}
 		s.next++
 	}

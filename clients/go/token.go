@@ -15,7 +15,7 @@ import (
 var errToken = errors.New("ramen: no token")
 
 // errRefusedToken is the app answering with the token that the server has just refused. SPEC 2.13
-var errRefusedToken = errors.New("the one at hand was refused by the server, and there is no other yet")
+var errRefusedToken = errors.New("the server refused the current token, and there is no new one yet")
 
 // tokens asks the app for tokens, and never tries one twice that was refused.
 type tokens struct {

@@ -115,7 +115,7 @@ func wrongPort(err error, text string) string {
 	case strings.Contains(text, "unknown service ramen.v1.Devices"):
 		return "Is --grpc the devices' gRPC port (8081 by default), and not the backends'?"
 	case strings.Contains(text, "error reading server preface"):
-		return "--grpc is no gRPC port in cleartext: is it the devices' gRPC port (8081 by default)? Where the server has a certificate, give --tls"
+		return "--grpc does not answer as a cleartext gRPC port: is it the devices' gRPC port (8081 by default)? If the server has a certificate, give --tls"
 	}
 	return ""
 }

@@ -35,7 +35,7 @@ func (f *tlsFlags) config() (*tls.Config, error) {
 		}
 		cfg.RootCAs = x509.NewCertPool()
 		if !cfg.RootCAs.AppendCertsFromPEM(text) {
-			return nil, fmt.Errorf("tls: there is no certificate in %s", f.ca)
+			return nil, fmt.Errorf("tls: no certificate in %s", f.ca)
 		}
 	}
 	if f.cert != "" {

@@ -27,7 +27,7 @@ func (c CertsConfig) Validate() error {
 	case c.CertFile != "" && c.KeyFile == "":
 		return errors.New("auth: cert_file is set without key_file; set both, or neither")
 	case c.CertFile == "" && c.ClientCAFile != "":
-		return errors.New("auth: client_ca_file is set without cert_file and key_file; clients can show a certificate over TLS alone")
+		return errors.New("auth: client_ca_file is set without cert_file and key_file; client certificates need TLS")
 	}
 	return nil
 }
@@ -49,7 +49,7 @@ func NewCerts(cfg CertsConfig, w *Watcher) (*Certs, error) {
 		return nil, err
 	}
 	if !cfg.Configured() {
-		return nil, errors.New("auth: there is no certificate; set cert_file and key_file")
+		return nil, errors.New("auth: no certificate; set cert_file and key_file")
 	}
 	c := &Certs{}
 	files := []string{cfg.CertFile, cfg.KeyFile}
@@ -89,7 +89,7 @@ func parseIdentity(cfg CertsConfig, data [][]byte) (*identity, error) {
 	if len(data) > 2 {
 		id.clients = x509.NewCertPool()
 		if !id.clients.AppendCertsFromPEM(data[2]) {
-			return nil, fmt.Errorf("auth: read client_ca_file %s: there is no certificate in it", cfg.ClientCAFile)
+			return nil, fmt.Errorf("auth: read client_ca_file %s: it has no certificate", cfg.ClientCAFile)
 		}
 	}
 	return id, nil

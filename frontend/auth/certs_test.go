@@ -186,8 +186,8 @@ func TestCertificatesThatCannotBeReadAreNamed(t *testing.T) {
 		{func(c *CertsConfig) { *c = CertsConfig{} }, "set cert_file and key_file"},
 		{func(c *CertsConfig) { os.Remove(c.CertFile) }, "no such file"},
 		{func(c *CertsConfig) { c.CertFile = c.KeyFile }, "auth: read cert_file"},
-		{func(c *CertsConfig) { c.ClientCAFile = c.KeyFile }, "there is no certificate in it"},
-		{func(c *CertsConfig) { c.KeyFile = filepath.Dir(c.KeyFile) }, "is no regular file"},
+		{func(c *CertsConfig) { c.ClientCAFile = c.KeyFile }, "it has no certificate"},
+		{func(c *CertsConfig) { c.KeyFile = filepath.Dir(c.KeyFile) }, "is not a regular file"},
 	} {
 		cfg := pairFiles(t, good, nil)
 		c.change(&cfg)

@@ -45,7 +45,7 @@ func parsePayload(b64 string) (*payload, error) {
 		if w, ok := errors.AsType[*wrongClaim](err); ok {
 			return nil, refusef("token's %s is a %s; it should be %s", w.name, w.is, w.should)
 		}
-		return nil, refusef("token payload is not a JSON object in which each name stands once")
+		return nil, refusef("token payload is not a JSON object, or has a name twice")
 	}
 	return p, nil
 }
@@ -118,7 +118,7 @@ func (l lifetime) check(now time.Time, leeway time.Duration) error {
 	}
 	if ns < l.from {
 		nbf := time.Unix(0, l.from).Add(leeway)
-		return refusef("token is not good before %s (its nbf)", nbf.UTC().Format(time.RFC3339))
+		return refusef("token is not valid before %s (its nbf)", nbf.UTC().Format(time.RFC3339))
 	}
 	return nil
 }

@@ -65,15 +65,15 @@ func (c TokensConfig) Configured() bool { return len(c.sources()) > 0 }
 // Validate says what is wrong with c, and what would be right.
 func (c TokensConfig) Validate() error {
 	if s := c.sources(); len(s) > 1 {
-		return fmt.Errorf("auth: tokens have several sources of keys: %s; set one of them alone", strings.Join(s, ", "))
+		return fmt.Errorf("auth: tokens has several sources of keys: %s; set only one of them", strings.Join(s, ", "))
 	}
 	for _, a := range c.Algorithms {
 		if algorithmNamed(a) == nil {
-			return fmt.Errorf("auth: tokens.algorithms has %q; it should be some of %s", a, strings.Join(algorithmNames(), ", "))
+			return fmt.Errorf("auth: tokens.algorithms has %q; use some of %s", a, strings.Join(algorithmNames(), ", "))
 		}
 	}
 	if slices.Contains(c.Audience, "") {
-		return errors.New("auth: tokens.audience has an empty name; leave the list empty to take every audience")
+		return errors.New("auth: tokens.audience has an empty name; leave the list empty to accept every audience")
 	}
 	if c.Leeway < 0 || c.Leeway > maxLeeway {
 		return fmt.Errorf("auth: tokens.leeway is %v; it should be from 0 to %v", c.Leeway, maxLeeway)

@@ -45,7 +45,7 @@ func (f *followedFile) read() ([]byte, error) {
 		return nil, err
 	}
 	if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("%s is no regular file", f.path)
+		return nil, fmt.Errorf("%s is not a regular file", f.path)
 	}
 	data, err := io.ReadAll(io.LimitReader(file, maxFile+1))
 	if err != nil {

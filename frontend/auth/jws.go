@@ -25,13 +25,13 @@ type jws struct {
 // split cuts a token without decoding anything.
 func split(token string) (jws, error) {
 	if token == "" {
-		return jws{}, refusef("there is no token; send one as Authorization: Bearer TOKEN, or as the parameter token")
+		return jws{}, refusef("token is missing; send Authorization: Bearer TOKEN, or the parameter token")
 	}
 	if len(token) > maxToken {
 		return jws{}, refusef("token has %d bytes; it should have at most %d", len(token), maxToken)
 	}
 	if n := strings.Count(token, "."); n != 2 {
-		return jws{}, refusef("token has %d parts; a signed JWT has 3, with dots between them", n+1)
+		return jws{}, refusef("token has %d parts; a signed JWT has 3, separated by dots", n+1)
 	}
 	end := strings.LastIndexByte(token, '.')
 	dot := strings.IndexByte(token, '.')
@@ -56,7 +56,7 @@ func parseHeader(text string) (*header, error) {
 		return nil, refusef("token header is not a JSON object with alg and kid as strings")
 	}
 	if h.Crit != nil { // RFC 7515 4.1.11: what is critical and not understood must be refused; we know no extension
-		return nil, refusef("token header has crit; this server knows no extension")
+		return nil, refusef("token header has crit, but this server supports no extensions")
 	}
 	return h, nil
 }

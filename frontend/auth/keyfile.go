@@ -24,9 +24,9 @@ func parseKeys(data []byte) ([]keyEntry, error) {
 	var doc yaml.Node
 	d := yaml.NewDecoder(bytes.NewReader(data))
 	if err := d.Decode(&doc); errors.Is(err, io.EOF) {
-		return nil, errors.New("there is no key in it; it should be a list of name, sha256 and scopes")
+		return nil, errors.New("it has no key; it should be a list of name, sha256 and scopes")
 	} else if err != nil {
-		return nil, fmt.Errorf("it is no YAML: %w", err)
+		return nil, fmt.Errorf("invalid YAML: %w", err)
 	}
 	list := doc.Content[0]
 	if list.Kind != yaml.SequenceNode || len(list.Content) == 0 {
@@ -43,7 +43,7 @@ func parseKeys(data []byte) ([]keyEntry, error) {
 		}
 		for _, o := range entries {
 			if o.name == e.name || o.hash == e.hash {
-				return nil, fmt.Errorf("line %d: %q has the name or the key of %q above; each should be once", n.Line, e.name, o.name)
+				return nil, fmt.Errorf("line %d: %q has the same name or key as %q above", n.Line, e.name, o.name)
 			}
 		}
 		entries = append(entries, e)
@@ -69,17 +69,17 @@ func parseKey(n *yaml.Node) (keyEntry, error) {
 		case "scopes":
 			e.all, err = parseScopes(value)
 		default:
-			return e, fmt.Errorf("line %d: unknown %q; there are name, sha256 and scopes", key.Line, key.Value)
+			return e, fmt.Errorf("line %d: unknown key %q; use name, sha256 and scopes", key.Line, key.Value)
 		}
 		if err != nil {
 			return e, fmt.Errorf("line %d: %s: %w", key.Line, key.Value, err)
 		}
 	}
 	if e.name == "" || e.all == 0 {
-		return e, fmt.Errorf("line %d: it should have a name, and scopes of publish and read", n.Line)
+		return e, fmt.Errorf("line %d: it should have a name, and scopes out of publish and read", n.Line)
 	}
 	if strings.HasPrefix(hash, keyPrefix) {
-		return e, fmt.Errorf("line %d: sha256 of %q is the key itself; it should be its hash alone, and the key is no longer secret", n.Line, e.name)
+		return e, fmt.Errorf("line %d: sha256 of %q is the key itself, not its hash; the key is no longer secret, so make a new one", n.Line, e.name)
 	}
 	raw, err := hex.DecodeString(hash)
 	if err != nil || len(raw) != len(e.hash) {
@@ -87,7 +87,7 @@ func parseKey(n *yaml.Node) (keyEntry, error) {
 	}
 	copy(e.hash[:], raw)
 	if slices.Contains(emptyKeys, e.hash) {
-		return e, fmt.Errorf("line %d: sha256 of %q is the hash of an empty key, as where a variable was not set; make the entry with \"ramen token --backend\"", n.Line, e.name)
+		return e, fmt.Errorf("line %d: sha256 of %q is the hash of an empty key (was a variable not set?); make the entry with \"ramen token --backend\"", n.Line, e.name)
 	}
 	return e, nil
 }
@@ -102,7 +102,7 @@ func parseScopes(n *yaml.Node) (Scope, error) {
 	for _, name := range names {
 		s, ok := ParseScope(name)
 		if !ok {
-			return 0, fmt.Errorf("%q is no scope; there are publish and read", name)
+			return 0, fmt.Errorf("unknown scope %q; use publish and read", name)
 		}
 		all |= s
 	}

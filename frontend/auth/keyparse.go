@@ -23,7 +23,7 @@ func parseSecret(data []byte) ([]sourceKey, error) {
 	if rest, ok := bytes.CutPrefix(data, []byte(base64Prefix)); ok {
 		raw, err := base64.StdEncoding.DecodeString(string(rest))
 		if err != nil {
-			return nil, errors.New("what follows base64: is no standard base64")
+			return nil, errors.New("the text after base64: is not valid base64")
 		}
 		data = raw
 	}
@@ -45,7 +45,7 @@ func parsePEM(data []byte) ([]sourceKey, error) {
 		keys = append(keys, sourceKey{key: key})
 	}
 	if len(keys) == 0 {
-		return nil, errors.New("there is no PEM block in it; it should have -----BEGIN PUBLIC KEY----- or a certificate")
+		return nil, errors.New("it has no PEM block; it should have -----BEGIN PUBLIC KEY----- or a certificate")
 	}
 	return keys, nil
 }
@@ -63,7 +63,7 @@ func parseBlock(block *pem.Block) (any, error) {
 		}
 		return cert.PublicKey, nil
 	case strings.HasSuffix(block.Type, "PRIVATE KEY"):
-		return nil, errors.New("it has a private key; a server needs the public one alone: openssl pkey -in KEY -pubout")
+		return nil, errors.New("it has a private key; a server needs only the public key: openssl pkey -in KEY -pubout")
 	}
 	return nil, fmt.Errorf("it has a PEM block %.32q; it should have PUBLIC KEY or CERTIFICATE", block.Type)
 }
@@ -75,7 +75,7 @@ func parseJWKS(data []byte) ([]sourceKey, error) {
 		Keys []json.RawMessage `json:"keys"`
 	}
 	if err := json.Unmarshal(data, &set); err != nil {
-		return nil, fmt.Errorf(`it is no JSON object {"keys":[…]}: %w`, err)
+		return nil, fmt.Errorf(`it is not a JSON object {"keys":[…]}: %w`, err)
 	}
 	var keys []sourceKey
 	for i, raw := range set.Keys {
@@ -106,7 +106,7 @@ type jwkHead struct {
 func parseJWK(raw []byte) sourceKey {
 	var head jwkHead
 	if err := json.Unmarshal(raw, &head); err != nil || head.Kty == "" {
-		return sourceKey{id: head.Kid, unfit: &unfit{leftMalformed, errors.New("it is no JSON Web Key: it should be an object with a kty")}}
+		return sourceKey{id: head.Kid, unfit: &unfit{leftMalformed, errors.New("it is not a JSON Web Key: it should be an object with kty")}}
 	}
 	if !head.verifies() {
 		return sourceKey{}
@@ -117,7 +117,7 @@ func parseJWK(raw []byte) sourceKey {
 	var jwk jose.JSONWebKey
 	if err := jwk.UnmarshalJSON(raw); err != nil || head.Kty != "oct" && !jwk.Valid() {
 		// The cause could quote key material.
-		return sourceKey{id: head.Kid, unfit: &unfit{leftMalformed, fmt.Errorf("it is no sound %s key", head.Kty)}}
+		return sourceKey{id: head.Kid, unfit: &unfit{leftMalformed, fmt.Errorf("it is not a valid %s key", head.Kty)}}
 	}
 	return sourceKey{id: head.Kid, algorithm: head.Alg, key: publicOf(jwk.Key)}
 }

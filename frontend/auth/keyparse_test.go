@@ -179,18 +179,18 @@ func TestBadKeysAreRefusedWithARemedy(t *testing.T) {
 		return string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der}))
 	}
 	for _, c := range []struct{ name, pem, jwks, want string }{
-		{"empty", "x", "", "there is no PEM block in it"},
-		{"private", string(keyFor(t, "RS256").private), "", "it has a private key; a server needs the public one alone: openssl pkey"},
+		{"empty", "x", "", "it has no PEM block"},
+		{"private", string(keyFor(t, "RS256").private), "", "it has a private key; a server needs only the public key: openssl pkey"},
 		{"other block", "-----BEGIN DH PARAMETERS-----\nAAAA\n-----END DH PARAMETERS-----\n", "", `it has a PEM block "DH PARAMETERS"`},
 		{"weak RSA", public(&weak.PublicKey), "", "RSA key has 1024 bits; it should have from 2048 to 8192"},
 		{"P-384", public(&p384.PublicKey), "", "EC key is on curve P-384; ES256 needs P-256"},
-		{"no JSON", "", "x", "it is no JSON object"},
+		{"no JSON", "", "x", "it is not a JSON object"},
 		{"no keys", "", `{}`, "none of its 0 keys can verify tokens"},
 		{"no key for us", "", `{"keys":[{"kty":"new"}]}`, `none of its keys can verify tokens: key 1: its kty is "new"; it should have`},
 		{"short oct", "", `{"keys":[{"kty":"oct","k":"AAAA"}]}`, "secret has 3 bytes"},
-		{"broken RSA", "", `{"keys":[{"kty":"RSA","n":"!","e":"AQAB","kid":"r"}]}`, `key "r": it is no sound RSA key`},
+		{"broken RSA", "", `{"keys":[{"kty":"RSA","n":"!","e":"AQAB","kid":"r"}]}`, `key "r": it is not a valid RSA key`},
 		{"other use", "", `{"keys":[{"kty":"RSA","use":"enc","n":"AA","e":"AQAB"}]}`, "none of its 1 keys can verify tokens"},
-		{"many", strings.Repeat(string(keyFor(t, "EdDSA").public), 65), "", "key 65: there are over 64 keys in it"},
+		{"many", strings.Repeat(string(keyFor(t, "EdDSA").public), 65), "", "key 65: it has over 64 keys"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			cfg := Default().Tokens
@@ -210,7 +210,7 @@ func TestBadKeysAreRefusedWithARemedy(t *testing.T) {
 func TestBase64SecretMustBeBase64(t *testing.T) {
 	cfg := Default().Tokens
 	cfg.Secret = "base64:" + strings.Repeat("!", 64)
-	if _, err := NewTokens(cfg, nil); err == nil || !strings.Contains(err.Error(), "what follows base64: is no standard base64") {
+	if _, err := NewTokens(cfg, nil); err == nil || !strings.Contains(err.Error(), "the text after base64: is not valid base64") {
 		t.Fatal(err)
 	}
 	cfg.Secret = "base64:" + base64.StdEncoding.EncodeToString(make([]byte, 31))

@@ -68,14 +68,14 @@ type ringKey struct {
 // operator wants. Every key must be good for something, but for those of a set, of which one is enough.
 func newKeyring(keys []sourceKey, only []string, cached int) (*keyring, error) {
 	if len(keys) == 0 {
-		return nil, errors.New("there is no key in it")
+		return nil, errors.New("it has no key")
 	}
 	r := &keyring{byAlgorithm: make(map[string]*ringAlgorithm), verified: newCache(cached)}
 	good := 0
 	for i, k := range keys {
 		u := k.unfit
 		if u == nil && good == maxKeys {
-			u = &unfit{leftOver, fmt.Errorf("there are over %d keys in it", maxKeys)}
+			u = &unfit{leftOver, fmt.Errorf("it has over %d keys", maxKeys)}
 		}
 		if u == nil {
 			if err := r.add(k, only); err != nil {
@@ -104,7 +104,7 @@ func newKeyring(keys []sourceKey, only []string, cached int) (*keyring, error) {
 func (r *keyring) name(only []string, set bool) error {
 	names := slices.DeleteFunc(algorithmNames(), func(a string) bool { return r.byAlgorithm[a] == nil })
 	if len(names) == 0 {
-		return fmt.Errorf("no key in it is for %s, which tokens.algorithms names", strings.Join(only, ", "))
+		return fmt.Errorf("it has no key for %s of tokens.algorithms", strings.Join(only, ", "))
 	}
 	for _, a := range only {
 		switch {
@@ -112,7 +112,7 @@ func (r *keyring) name(only []string, set bool) error {
 		case set:
 			r.missing = append(r.missing, a)
 		default:
-			return fmt.Errorf("no key in it is for %s, which tokens.algorithms names; the keys are for %s", a, strings.Join(names, ", "))
+			return fmt.Errorf("it has no key for %s of tokens.algorithms; its keys are for %s", a, strings.Join(names, ", "))
 		}
 	}
 	r.names = strings.Join(names, ", ")

@@ -86,7 +86,7 @@ type keyEntry struct {
 // NewKeys reads the file that cfg names, and follows it with w. With a nil w the keys stay as they are.
 func NewKeys(cfg KeysConfig, w *Watcher) (*Keys, error) {
 	if !cfg.Configured() {
-		return nil, errors.New(`auth: there is no file of backends' keys; set keys.file, and make an entry with "ramen token --backend"`)
+		return nil, errors.New(`auth: no file of API keys; set keys.file, and make an entry with "ramen token --backend"`)
 	}
 	k := &Keys{metrics: w.meters()}
 	err := w.follow(whatKeys, []string{cfg.File}, func(data [][]byte) error {
@@ -142,7 +142,7 @@ func (k *Keys) find(authorization string, s Scope) (string, error) {
 // bearer is the key in the value of an Authorization header.
 func bearer(authorization string) (string, error) {
 	if authorization == "" {
-		return "", refusef("there is no key; send one as Authorization: Bearer KEY")
+		return "", refusef("API key is missing; send Authorization: Bearer KEY")
 	}
 	key, ok := Bearer(authorization)
 	if !ok {

@@ -40,7 +40,7 @@ func TestKeysAllowTheirScopes(t *testing.T) {
 func TestStrangersGetUnauthenticated(t *testing.T) {
 	keys, key := oneKey(t, ScopePublish)
 	for header, want := range map[string]string{
-		"":                                   "there is no key; send one as Authorization: Bearer KEY",
+		"":                                   "API key is missing; send Authorization: Bearer KEY",
 		"Basic " + key:                       "Authorization has another scheme; it should be: Bearer KEY",
 		key:                                  "Authorization has another scheme",
 		"Bearer ":                            "the key has 0 bytes",
@@ -67,21 +67,21 @@ func TestNewKeysDiffer(t *testing.T) {
 func TestKeyFilesAreCheckedByLine(t *testing.T) {
 	hash := HashKey("x")
 	for _, c := range []struct{ text, want string }{
-		{"", "there is no key in it"},
+		{"", "it has no key"},
 		{"a: b", "line 1: it should be a list"},
 		{"[]", "line 1: it should be a list"},
 		{"- a", "line 1: it should have name, sha256 and scopes"},
-		{"a: [", "it is no YAML"},
-		{"- name: a\n  sha265: x", `line 2: unknown "sha265"; there are name, sha256 and scopes`},
+		{"a: [", "invalid YAML"},
+		{"- name: a\n  sha265: x", `line 2: unknown key "sha265"; use name, sha256 and scopes`},
 		{"- {name: a, scopes: [publish]}", `line 1: sha256 of "a" should be 64 hex digits`},
 		{"- {name: a, scopes: [publish], sha256: rk_secret}", "is the key itself"},
 		{"- {name: a, scopes: [publish], sha256: " + hash + "00}", "should be 64 hex digits"},
-		{"- {name: a, sha256: " + hash + "}", "it should have a name, and scopes of publish and read"},
+		{"- {name: a, sha256: " + hash + "}", "it should have a name, and scopes out of publish and read"},
 		{"- {scopes: [read], sha256: " + hash + "}", "it should have a name, and scopes"},
 		{"- {name: a, scopes: [], sha256: " + hash + "}", "it should have a name, and scopes"},
-		{"- {name: a, scopes: [write], sha256: " + hash + "}", `line 1: scopes: "write" is no scope; there are publish and read`},
+		{"- {name: a, scopes: [write], sha256: " + hash + "}", `line 1: scopes: unknown scope "write"; use publish and read`},
 		{"- {name: a, scopes: {b: c}, sha256: " + hash + "}", "it should be a list of publish and read"},
-		{"- {name: a, scopes: [read], sha256: " + hash + "}\n- {name: b, scopes: [read], sha256: " + hash + "}", `line 2: "b" has the name or the key of "a" above`},
+		{"- {name: a, scopes: [read], sha256: " + hash + "}\n- {name: b, scopes: [read], sha256: " + hash + "}", `line 2: "b" has the same name or key as "a" above`},
 		{strings.Repeat("- a\n", maxBackends+1), "it has 257 keys; it should have at most 256"},
 	} {
 		file := write(t, filepath.Join(t.TempDir(), "keys.yaml"), []byte(c.text))

@@ -28,22 +28,22 @@ type metrics struct {
 func newMetrics(r prometheus.Registerer) *metrics {
 	f := promauto.With(r)
 	checks := f.NewCounterVec(prometheus.CounterOpts{
-		Name: "ramen_auth_checks_total", Help: "Credentials that were checked: tokens of devices, keys of backends.",
+		Name: "ramen_auth_checks_total", Help: "Credentials checked: tokens of devices and API keys of backends, by result.",
 	}, []string{"what", "result"})
 	m := &metrics{
 		tokensGood: checks.WithLabelValues(whatTokens, "good"), tokensRefused: checks.WithLabelValues(whatTokens, "refused"),
 		keysGood: checks.WithLabelValues(whatKeys, "good"), keysRefused: checks.WithLabelValues(whatKeys, "refused"),
 		reloads: f.NewCounterVec(prometheus.CounterOpts{
-			Name: "ramen_auth_reloads_total", Help: "Changes of key and certificate files, and whether they took effect.",
+			Name: "ramen_auth_reloads_total", Help: "Reloads of key and certificate files, by result.",
 		}, []string{"what", "result"}),
 		broken: f.NewGaugeVec(prometheus.GaugeOpts{
-			Name: "ramen_auth_broken_sources", Help: "Sources of keys and certificates whose files are broken or missing, so that what was is still in force.",
+			Name: "ramen_auth_broken_sources", Help: "1 if a source's key or certificate file is broken or missing, so that the earlier one is still in use.",
 		}, []string{"what"}),
 		certExpires: f.NewGaugeVec(prometheus.GaugeOpts{
-			Name: "ramen_auth_certificate_expires_seconds", Help: "When the certificate expires, in seconds since 1970.",
+			Name: "ramen_auth_certificate_expires_seconds", Help: "Time at which the certificate expires, in seconds since 1970.",
 		}, []string{"file"}),
 		left: f.NewGaugeVec(prometheus.GaugeOpts{
-			Name: "ramen_auth_left_out_keys", Help: "Keys of the JSON Web Key Set in force that are left out, by why: tokens signed with them are refused.",
+			Name: "ramen_auth_left_out_keys", Help: "Keys of the current JSON Web Key Set that were skipped, by reason; tokens signed with them are refused.",
 		}, []string{"reason"}),
 	}
 	for _, what := range []string{whatTokens, whatKeys, whatCerts} {

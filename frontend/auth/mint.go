@@ -60,7 +60,7 @@ func PrivateKey(text []byte) (SigningKey, error) {
 	for {
 		var block *pem.Block
 		if block, text = pem.Decode(text); block == nil {
-			return SigningKey{}, errors.New("auth: there is no private key in the PEM file; it should have -----BEGIN PRIVATE KEY-----")
+			return SigningKey{}, errors.New("auth: the PEM file has no private key; it should have -----BEGIN PRIVATE KEY-----")
 		}
 		if !strings.HasSuffix(block.Type, "PRIVATE KEY") {
 			continue // EC PARAMETERS, certificates
@@ -94,7 +94,7 @@ func parsePrivate(block *pem.Block) (any, error) {
 		}
 		return nil, fmt.Errorf("it is a %T; it should be an RSA, EC (P-256) or Ed25519 key", key)
 	}
-	return nil, fmt.Errorf("it is a %s; it should be one that is not encrypted", block.Type)
+	return nil, fmt.Errorf("it is a %s; it should be a key that is not encrypted", block.Type)
 }
 
 // SigningKey is the key with which tokens for a server with c can be signed: its secret. A server that has public keys
@@ -109,7 +109,7 @@ func (c TokensConfig) SigningKey() (SigningKey, error) {
 		}
 		secret = data
 	case c.Secret == "":
-		return SigningKey{}, errors.New("auth: there is no secret to sign with; set tokens.secret or tokens.secret_file, or name the issuer's private key")
+		return SigningKey{}, errors.New("auth: no secret to sign with; set tokens.secret or tokens.secret_file, or give the issuer's private key")
 	}
 	name := ""
 	if i := slices.IndexFunc(c.Algorithms, func(a string) bool { return strings.HasPrefix(a, "HS") }); i >= 0 {
@@ -121,7 +121,7 @@ func (c TokensConfig) SigningKey() (SigningKey, error) {
 // Mint makes a token that says g, signed with k.
 func Mint(k SigningKey, g Grant) (string, error) {
 	if k.algorithm == nil {
-		return "", errors.New("auth: mint token: there is no key to sign with")
+		return "", errors.New("auth: mint token: no key to sign with")
 	}
 	if err := protocol.CheckUser(string(g.User)); err != nil {
 		return "", fmt.Errorf("auth: mint token: %w", err)
@@ -132,7 +132,7 @@ func Mint(k SigningKey, g Grant) (string, error) {
 		}
 	}
 	if g.TTL < time.Second {
-		return "", fmt.Errorf("auth: mint token: it would live %v; it should live at least 1s", g.TTL)
+		return "", fmt.Errorf("auth: mint token: TTL is %v; it should be at least 1s", g.TTL)
 	}
 	now := time.Now()
 	claims := jwt.MapClaims{"sub": string(g.User), "iat": now.Unix(), "exp": now.Add(g.TTL).Unix()}

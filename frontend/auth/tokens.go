@@ -45,7 +45,7 @@ func NewTokens(cfg TokensConfig, w *Watcher) (*Tokens, error) {
 	case cfg.JWKSFile != "":
 		source, file, parse = "tokens.jwks_file", cfg.JWKSFile, parseJWKS
 	default:
-		return nil, errors.New("auth: there is no key to verify tokens with; set one of tokens.secret, tokens.secret_file, tokens.public_key_file and tokens.jwks_file")
+		return nil, errors.New("auth: no key to verify tokens with; set one of tokens.secret, tokens.secret_file, tokens.public_key_file and tokens.jwks_file")
 	}
 	err := w.follow(whatTokens, []string{file}, func(data [][]byte) error {
 		return t.load(source+" "+file, data[0], parse)
@@ -79,14 +79,14 @@ func (t *Tokens) tellLeft(source string, ring *keyring) {
 	t.metrics.keysLeft(ring.left)
 	for i, k := range ring.left {
 		if i == toldKeys {
-			t.log.Warn("more keys of the set are left out", "source", source, "keys", len(ring.left)-i)
+			t.log.Warn("more keys of the key set were skipped", "source", source, "keys", len(ring.left)-i)
 			break
 		}
-		t.log.Warn("a key of the set is left out; the others are in force, and tokens signed with this one are refused",
+		t.log.Warn("a key of the key set was skipped; tokens signed with it are refused, the other keys are in use",
 			"source", source, "key", keyName(k.id, k.number), "reason", k.unfit.reason, "cause", k.unfit.why)
 	}
 	if len(ring.missing) > 0 {
-		t.log.Warn("no key of the set is for some of tokens.algorithms; tokens signed with these are refused",
+		t.log.Warn("the key set has no key for some of tokens.algorithms; tokens signed with those are refused",
 			"source", source, "missing", strings.Join(ring.missing, ", "), "algorithms", ring.names)
 	}
 }

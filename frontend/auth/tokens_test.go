@@ -109,7 +109,7 @@ func TestRefusalsSayWhatIsWrong(t *testing.T) {
 	sound := fmt.Sprintf(`"sub":"u1","exp":%d`, exp)
 	parts := strings.Split(hs256(t, good), ".")
 	for _, c := range []struct{ name, token, want string }{
-		{"empty", "", "there is no token"},
+		{"empty", "", "token is missing"},
 		{"long", strings.Repeat("a", maxToken+1), "token has 8193 bytes; it should have at most 8192"},
 		{"two parts", "a.b", "token has 2 parts; a signed JWT has 3"},
 		{"five parts", "a.b.c.d.e", "token has 5 parts"},
@@ -125,7 +125,7 @@ func TestRefusalsSayWhatIsWrong(t *testing.T) {
 		{"other payload", parts[0] + "." + b64(`{"sub":"u2"}`) + "." + parts[2], "signature does not fit any key for HS256"},
 		{"payload no JSON", hs256(t, "x"), "token payload is not a JSON object"},
 		{"payload a list", hs256(t, "[]"), "token payload is not a JSON object"},
-		{"sub twice", with(sound + `,"sub":"u2"`), "token payload is not a JSON object in which each name stands once"},
+		{"sub twice", with(sound + `,"sub":"u2"`), "token payload is not a JSON object, or has a name twice"},
 		{"no exp", with(`"sub":"u1"`), "token has no exp"},
 		{"exp text", with(`"sub":"u1","exp":"9999999999"`), "token's exp is a string; it should be a number"},
 		{"exp null", with(`"sub":"u1","exp":null`), "token's exp is a null; it should be a number"},
@@ -133,7 +133,7 @@ func TestRefusalsSayWhatIsWrong(t *testing.T) {
 		{"expired long ago", with(`"sub":"u1","exp":-2e11`), "token expired at"},
 		{"exp in ms", with(fmt.Sprintf(`"sub":"u1","exp":%d`, exp*1000)), "token's exp is a number beyond the year 9999; it should be in seconds since 1970"},
 		{"exp infinite", with(`"sub":"u1","exp":1e400`), "token's exp is a number beyond the year 9999"},
-		{"not yet", with(sound + fmt.Sprintf(`,"nbf":%d`, exp)), "token is not good before"},
+		{"not yet", with(sound + fmt.Sprintf(`,"nbf":%d`, exp)), "token is not valid before"},
 		{"no sub", with(fmt.Sprintf(`"exp":%d`, exp)), "token has no sub; it should be the user"},
 		{"sub empty", with(fmt.Sprintf(`"sub":"","exp":%d`, exp)), "token's sub is not a user id"},
 		{"sub number", with(fmt.Sprintf(`"sub":1,"exp":%d`, exp)), "token's sub is a number; it should be a string"},
@@ -209,7 +209,7 @@ func TestLeewayShiftsNotBefore(t *testing.T) {
 		nbf := time.Now().Add(10 * time.Second)
 		token := hs256(t, fmt.Sprintf(`{"sub":"u","exp":%d,"nbf":%d}`, nbf.Unix()+100, nbf.Unix()))
 		_, err := tokens.Verify(token)
-		refused(t, err, protocol.CodeUnauthenticated, "token is not good before "+nbf.UTC().Format(time.RFC3339))
+		refused(t, err, protocol.CodeUnauthenticated, "token is not valid before "+nbf.UTC().Format(time.RFC3339))
 		time.Sleep(10*time.Second - cfg.Leeway)
 		if _, err := tokens.Verify(token); err != nil {
 			t.Fatal(err)
@@ -226,8 +226,8 @@ func TestShortSecretsAreRefused(t *testing.T) {
 		{31, nil, "secret has 31 bytes; it should be random and have at least 32 for HS256, 48 for HS384, 64 for HS512"},
 		{47, []string{"HS384"}, "secret has 47 bytes; HS384 needs at least 48"},
 		{63, []string{"HS256", "HS512"}, "secret has 63 bytes; HS512 needs at least 64"},
-		{64, []string{"RS256"}, "no key in it is for RS256"},
-		{64, []string{"HS256", "RS256"}, "no key in it is for RS256, which tokens.algorithms names; the keys are for HS256"},
+		{64, []string{"RS256"}, "it has no key for RS256"},
+		{64, []string{"HS256", "RS256"}, "it has no key for RS256 of tokens.algorithms; its keys are for HS256"},
 	} {
 		cfg := Default().Tokens
 		cfg.Secret, cfg.Algorithms = strings.Repeat("s", c.bytes), c.algs
@@ -261,8 +261,8 @@ func TestConfigSaysWhatToSet(t *testing.T) {
 		change func(*Config)
 		want   string
 	}{
-		{func(c *Config) { c.Tokens.Secret, c.Tokens.JWKSFile = "a", "b" }, "several sources of keys: secret, jwks_file; set one of them alone"},
-		{func(c *Config) { c.Tokens.Algorithms = []string{"none"} }, `tokens.algorithms has "none"; it should be some of HS256, HS384, HS512, RS256, ES256, EdDSA`},
+		{func(c *Config) { c.Tokens.Secret, c.Tokens.JWKSFile = "a", "b" }, "several sources of keys: secret, jwks_file; set only one of them"},
+		{func(c *Config) { c.Tokens.Algorithms = []string{"none"} }, `tokens.algorithms has "none"; use some of HS256, HS384, HS512, RS256, ES256, EdDSA`},
 		{func(c *Config) { c.Tokens.Leeway = -1 }, "tokens.leeway is -1ns; it should be from 0 to 10m0s"},
 		{func(c *Config) { c.Tokens.Cache = -1 }, "tokens.cache is -1"},
 		{func(c *Config) { c.Tokens.Audience = []string{""} }, "tokens.audience has an empty name"},

@@ -50,7 +50,7 @@ func NewWatcher(interval time.Duration, log *slog.Logger, r prometheus.Registere
 	var err error
 	if w.notify, err = fsnotify.NewWatcher(); err != nil {
 		w.notify = nil
-		log.Warn("key files are followed by looking at them alone", "interval", interval, "cause", err)
+		log.Warn("the file system sends no notifications; key files are checked at an interval only", "interval", interval, "cause", err)
 	}
 	go w.run(ctx, max(interval, minReloadInterval))
 	return w
@@ -138,7 +138,7 @@ func (w *Watcher) run(ctx context.Context, interval time.Duration) {
 				settled = time.After(settle)
 			}
 		case err := <-failures: // a queue that ran over; the interval finds what is missed
-			w.log.Debug("notification of a key file is lost", "cause", err)
+			w.log.Debug("a notification about a key file was lost", "cause", err)
 		case <-settled:
 			settled = nil
 			w.look(false)
@@ -171,14 +171,14 @@ func (w *Watcher) look(closely bool) error {
 func (w *Watcher) tellLocked(s *source, changed bool, err error) {
 	switch {
 	case err != nil && err.Error() != s.broken:
-		w.log.Error("new keys or certificates are refused; the old ones stay in force", "what", s.what, "file", s.files[0].path, "cause", err)
+		w.log.Error("new keys or certificates could not be loaded; the old ones stay in use", "what", s.what, "file", s.files[0].path, "cause", err)
 		w.metrics.reloaded(s.what, err)
 		if s.broken == "" {
 			w.metrics.broken.WithLabelValues(s.what).Inc()
 		}
 		s.broken = err.Error()
 	case err == nil && (changed || s.broken != ""):
-		w.log.Info("keys or certificates are loaded", "what", s.what, "file", s.files[0].path)
+		w.log.Info("keys or certificates loaded", "what", s.what, "file", s.files[0].path)
 		w.metrics.reloaded(s.what, nil)
 		if s.broken != "" {
 			w.metrics.broken.WithLabelValues(s.what).Dec()

@@ -128,7 +128,7 @@ func (s *Server) decompress(b *bytes.Buffer, in *slowBody, encoding string) *pro
 		}
 		return nil
 	}
-	return protocol.Invalidf("the Content-Encoding is %q: it must be gzip, or none", clip(encoding))
+	return protocol.Invalidf("the Content-Encoding is %q: use gzip, or omit it", clip(encoding))
 }
 
 func (s *Server) readError(err error) *protocol.Error {
@@ -142,11 +142,11 @@ func (s *Server) readError(err error) *protocol.Error {
 		return s.noRoom()
 	}
 	if errors.Is(err, os.ErrDeadlineExceeded) {
-		return protocol.Errorf(protocol.CodeUnavailable, "the body came too slowly: send it at %d KiB a second or more; nothing of it was taken", bodyRate>>10)
+		return protocol.Errorf(protocol.CodeUnavailable, "the body arrived too slowly: send at least %d KiB per second; nothing of it was accepted", bodyRate>>10)
 	}
-	return protocol.Invalidf("the body could not be read to its end: %v", err)
+	return protocol.Invalidf("the body could not be read completely: %v", err)
 }
 
 func (s *Server) bodyTooLarge() *protocol.Error {
-	return protocol.Errorf(protocol.CodeTooLarge, "the body has over %d bytes: split the batch", s.cfg.Publish.MaxBody)
+	return protocol.Errorf(protocol.CodeTooLarge, "the body has over %d bytes: send a smaller batch", s.cfg.Publish.MaxBody)
 }

@@ -40,7 +40,7 @@ func (g *service) publishStream(stream grpc.ServerStream) error {
 	defer cancel()
 	h := s.room.join(remote(ctx), mostStreams, func() { endUnread(stream) })
 	if h == nil {
-		return s.done(callPublishStream, time.Now(), protocol.Errorf(protocol.CodeResourceExhausted, "the connection has %d publish streams: send more over each, or open another", mostStreams))
+		return s.done(callPublishStream, time.Now(), protocol.Errorf(protocol.CodeResourceExhausted, "the connection has %d publish streams already: use them, or open another connection", mostStreams))
 	}
 	watch := h.watch()
 	defer watch.Stop()
@@ -203,5 +203,5 @@ func endOf(q *publishQueue, more bool) error {
 }
 
 func errDraining() *protocol.Error {
-	return protocol.Errorf(protocol.CodeUnavailable, "this server is going away: open the stream again, and send again, with the same ids, what is not answered")
+	return protocol.Errorf(protocol.CodeUnavailable, "this server is shutting down: open the stream again, and send what was not answered again with the same ids")
 }

@@ -49,9 +49,9 @@ func TestPublishOverGRPC(t *testing.T) {
 	want := `ACCEPTED 2 
 DUPLICATE 2 
 REJECTED 0 priority is 9: it must be 1 (high), 2 (medium), 3 (low), or 0 for medium
-REJECTED 0 payload is not one JSON value: JSON ends at byte 1: want a name in quotes; send one, or name another content_type
+REJECTED 0 payload is not one JSON value: JSON ends at byte 1: want a name in quotes; send valid JSON, or set content_type
 ACCEPTED 2 
-REJECTED 0 user is missing: it is 1 to 128 bytes of printable UTF-8 without spaces`
+REJECTED 0 user is missing: it must be 1 to 128 bytes of printable UTF-8 without spaces`
 	if got := strings.Join(lines, "\n"); got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
@@ -309,13 +309,13 @@ func TestDrainAnswersWhatWasReadAndEndsPublishStreams(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err = stream.Recv()
-	wantStatus(t, "a stream that was open", err, codes.Unavailable, "this server is going away")
+	wantStatus(t, "a stream that was open", err, codes.Unavailable, "this server is shutting down")
 	late, err := r.grpc.PublishStream(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
 	_, err = late.Recv()
-	wantStatus(t, "a stream that comes late", err, codes.Unavailable, "this server is going away")
+	wantStatus(t, "a stream that comes late", err, codes.Unavailable, "this server is shutting down")
 	if _, err := r.grpc.Publish(t.Context(), request(&ramenpb.Publish{User: "u"})); err != nil {
 		t.Error("a publish by itself:", err)
 	}

@@ -33,7 +33,7 @@ const (
 func (s *Server) holdList(bytes int64, code protocol.Code) (release func(), _ *protocol.Error) {
 	bytes = min(bytes, s.cfg.ListBytes) // alone any list may be read
 	if !s.lists.TryAcquire(bytes) {
-		e := protocol.Errorf(code, "lists of %d bytes are being read by their clients, the most at a time; read yours to their end, and retry", s.cfg.ListBytes)
+		e := protocol.Errorf(code, "clients are reading lists of %d bytes, which is the limit; finish reading yours, and retry", s.cfg.ListBytes)
 		e.RetryAfter = listRetry
 		return nil, e
 	}

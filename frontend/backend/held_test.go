@@ -83,7 +83,7 @@ func TestFix20ListsThatAreNotReadAreBoundedAndEnd(t *testing.T) {
 			c.unread(t, r)
 
 			_, err := r.grpc.ListMessages(ctx, &ramenpb.ListMessagesRequest{User: "u"})
-			wantStatus(t, "a second list", err, codes.ResourceExhausted, "being read by their clients")
+			wantStatus(t, "a second list", err, codes.ResourceExhausted, "clients are reading lists")
 			res, body := r.do(t, "GET", "/v1/users/u/messages", "")
 			if res.StatusCode != http.StatusServiceUnavailable || res.Header.Get("Retry-After") == "" || !strings.Contains(body, `"unavailable"`) {
 				t.Errorf("over HTTP: %d %v %s", res.StatusCode, res.Header, body)

@@ -115,12 +115,12 @@ func unknown(_ *Server, _ http.ResponseWriter, r *http.Request, _, _ string) *pr
 }
 
 func unknownPath(r *http.Request) *protocol.Error {
-	return protocol.Errorf(protocol.CodeNotFound, "there is nothing at %q: the calls are POST /v1/publish, GET /v1/users/{user}/devices, "+
+	return protocol.Errorf(protocol.CodeNotFound, "unknown path %q: the calls are POST /v1/publish, GET /v1/users/{user}/devices, "+
 		"GET /v1/users/{user}/messages, DELETE /v1/users/{user}/messages/{id} and POST /v1/users/{user}/disconnect", clip(r.URL.Path))
 }
 
 func methodNotAllowed(is, right string) *protocol.Error {
-	return protocol.Invalidf("the method is %q: it must be %s", clip(is), right)
+	return protocol.Invalidf("the method is %q: use %s", clip(is), right)
 }
 
 // clip bounds what an error repeats of a request.

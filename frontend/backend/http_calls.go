@@ -99,7 +99,7 @@ func (s *Server) writeMessages(w http.ResponseWriter, messages []*protocol.Messa
 func (s *Server) serveRecall(w http.ResponseWriter, r *http.Request, user, id string) *protocol.Error {
 	recalled, err := s.recall(r.Context(), user, id)
 	if err == nil && !recalled {
-		err = protocol.Errorf(protocol.CodeNotFound, "no message with this id waits for the user: it was never published, or is acked, expired, collapsed or recalled")
+		err = protocol.Errorf(protocol.CodeNotFound, "no message with this id waits for the user: it was never published, or was acked, expired, collapsed or recalled")
 	}
 	if err != nil {
 		return err

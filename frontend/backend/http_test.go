@@ -42,27 +42,27 @@ func TestPublishOverHTTP(t *testing.T) {
 			`{"results":[{"id":"m1","status":"accepted","devices":2}]}`},
 		{"one again", `{"user":"u1","id":"m1"}`, 200, `{"results":[{"id":"m1","status":"duplicate","devices":2}]}`},
 		{"users", `{"users":["a","b c","a"],"id":"m2"}`, 200, `{"results":[{"id":"m2","status":"accepted","devices":2},` +
-			`{"id":"m2","status":"rejected","error":{"code":"invalid_argument","message":"user has U+0020 at byte 1: it is 1 to 128 bytes of printable UTF-8, no spaces and no control characters"},"devices":0},` +
+			`{"id":"m2","status":"rejected","error":{"code":"invalid_argument","message":"user has U+0020 at byte 1: it must be 1 to 128 bytes of printable UTF-8, without spaces and control characters"},"devices":0},` +
 			`{"id":"m2","status":"duplicate","devices":2}]}`},
 		{"one user of users is still a batch", `{"users":["full"],"id":"m2"}`, 200,
 			`{"results":[{"id":"m2","status":"rejected","error":{"code":"resource_exhausted","message":"the mailbox is full"},"devices":0}]}`},
 		{"users, and a bad message", `{"users":["a","b"],"id":"m2","ttl_ms":1}`, 200, `{"results":[` +
 			strings.Repeat(`,{"id":"m2","status":"rejected","error":{"code":"invalid_argument","message":"ttl_ms is 1: it must be 1000 to 86400000, or 0 for the default of 1800000"},"devices":0}`, 2)[1:] + `]}`},
 		{"batch", `{"messages":[{"user":"u1","id":"m3"},{"user":"","id":"m4"},{"user":"u1","id":"m3"},{"user":"old","id":"m9"},{"user":"broken","id":"m5"}]}`, 200,
-			`{"results":[{"id":"m3","status":"accepted","devices":2},{"id":"m4","status":"rejected","error":{"code":"invalid_argument","message":"user is missing: name the user, or users, that the message is for"},"devices":0},` +
+			`{"results":[{"id":"m3","status":"accepted","devices":2},{"id":"m4","status":"rejected","error":{"code":"invalid_argument","message":"user is missing: give the user, or users, of the message"},"devices":0},` +
 				`{"id":"m3","status":"duplicate","devices":2},{"id":"m9","status":"duplicate","devices":2},` +
-				`{"id":"m5","status":"rejected","error":{"code":"internal","message":"the user's gateway failed: it rejected the message without a reason"},"devices":0}]}`},
+				`{"id":"m5","status":"rejected","error":{"code":"internal","message":"the user's gateway failed: the gateway rejected the message without a reason"},"devices":0}]}`},
 		{"a bad id is not repeated", `{"messages":[{"user":"u1","id":"a b"}]}`, 200,
-			`{"results":[{"status":"rejected","error":{"code":"invalid_argument","message":"id has U+0020 at byte 1: it is 1 to 128 bytes of printable UTF-8, no spaces and no control characters"},"devices":0}]}`},
+			`{"results":[{"status":"rejected","error":{"code":"invalid_argument","message":"id has U+0020 at byte 1: it must be 1 to 128 bytes of printable UTF-8, without spaces and control characters"},"devices":0}]}`},
 		{"one bad value", `{"user":"u1","priority":"urgent"}`, 400, `{"error":{"code":"invalid_argument","message":"priority \"urgent\" is unknown: it must be high, medium or low"}}`},
-		{"user and users", `{"user":"u1","users":["u2"]}`, 400, `{"error":{"code":"invalid_argument","message":"both user and users are given: one message is for a user, or the same for each of users; leave one out"}}`},
-		{"one too large", `{"user":"u1","payload":"` + strings.Repeat("x", 70000) + `"}`, 413, `{"error":{"code":"too_large","message":"payload has 70002 bytes: at most 65536 are taken"}}`},
+		{"user and users", `{"user":"u1","users":["u2"]}`, 400, `{"error":{"code":"invalid_argument","message":"both user and users are given: give user for one user, or users for several"}}`},
+		{"one too large", `{"user":"u1","payload":"` + strings.Repeat("x", 70000) + `"}`, 413, `{"error":{"code":"too_large","message":"payload has 70002 bytes: at most 65536 are allowed"}}`},
 		{"one to a full mailbox", `{"user":"full"}`, 429, `{"error":{"code":"resource_exhausted","message":"the mailbox is full"}}`},
 		{"one to nobody", `{"user":"down"}`, 503, `{"error":{"code":"unavailable","message":"later"}}`},
-		{"one that fails", `{"user":"broken"}`, 500, `{"error":{"code":"internal","message":"the user's gateway failed: it rejected the message without a reason"}}`},
+		{"one that fails", `{"user":"broken"}`, 500, `{"error":{"code":"internal","message":"the user's gateway failed: the gateway rejected the message without a reason"}}`},
 		{"no body", ``, 400, `{"error":{"code":"invalid_argument","message":"body is empty: send a JSON object"}}`},
 		{"bad batch", `{"messages":[{"user":"u7","id":"never"},{"user":7}]}`, 400, `{"error":{"code":"invalid_argument","message":"messages[1].user at byte 48 is a number: it must be a string"}}`},
-		{"over 4 MiB", strings.Repeat(" ", 4<<20) + `{}`, 413, `{"error":{"code":"too_large","message":"the body has over 4194304 bytes: split the batch"}}`},
+		{"over 4 MiB", strings.Repeat(" ", 4<<20) + `{}`, 413, `{"error":{"code":"too_large","message":"the body has over 4194304 bytes: send a smaller batch"}}`},
 	} {
 		res, body := r.do(t, "POST", "/v1/publish", c.body)
 		if res.StatusCode != c.status || body != c.want {
@@ -116,9 +116,9 @@ func TestBodyMayComeCompressed(t *testing.T) {
 		{"gzip of 4 MiB", "gzip", zip(strings.Repeat(" ", 4<<20-21) + `{"user":"u","id":"n"}`), 200, `"accepted"`},
 		{"gzip of more", "gzip", zip(strings.Repeat(" ", 4<<20-20) + `{"user":"u","id":"o"}`), 413, "the body has over 4194304 bytes"},
 		{"gzip of far more", "gzip", zip(strings.Repeat(" ", 64<<20)), 413, "the body has over 4194304 bytes"},
-		{"not gzip", "gzip", `{"user":"u"}`, 400, "the body could not be read to its end: gzip: invalid header"},
+		{"not gzip", "gzip", `{"user":"u"}`, 400, "the body could not be read completely: gzip: invalid header"},
 		{"identity", "identity", `{"user":"u","id":"p"}`, 200, `"accepted"`},
-		{"brotli", "br", `x`, 400, `the Content-Encoding is \"br\": it must be gzip, or none`},
+		{"brotli", "br", `x`, 400, `the Content-Encoding is \"br\": use gzip, or omit it`},
 	} {
 		res, body := r.do(t, "POST", "/v1/publish", c.body, "Content-Encoding", c.encoding)
 		if res.StatusCode != c.status || !strings.Contains(body, c.want) {
@@ -202,7 +202,7 @@ func TestDisconnectOverHTTP(t *testing.T) {
 		{`{"device":"d1","detail":"sold the phone"}`, 200, `{"streams":3}`},
 		{``, 200, `{"streams":3}`},
 		{`{"device":"a b"}`, 400, "device has U+0020"},
-		{`{"detail":"` + strings.Repeat("x", 257) + `"}`, 400, "detail has 257 bytes: at most 256 are taken"},
+		{`{"detail":"` + strings.Repeat("x", 257) + `"}`, 400, "detail has 257 bytes: at most 256 are allowed"},
 		{`{"detail":"a\nb"}`, 400, "detail has U+000A at byte 1: it must be printable UTF-8, on one line"},
 		{`{"devices":[]}`, 400, "devices at byte 1 is unknown: the fields are device and detail"},
 	} {
@@ -321,7 +321,7 @@ func TestRateOfTheProcess(t *testing.T) {
 		t.Fatal(body)
 	}
 	res, body := r.do(t, "POST", "/v1/publish", `{"user":"d"}`)
-	if res.StatusCode != 429 || res.Header.Get("Retry-After") == "" || !strings.Contains(body, "this server takes 0.001 messages a second") {
+	if res.StatusCode != 429 || res.Header.Get("Retry-After") == "" || !strings.Contains(body, "this server accepts 0.001 messages per second") {
 		t.Fatal(res.StatusCode, body)
 	}
 }
@@ -336,7 +336,7 @@ func TestBytesUnderWayAreBounded(t *testing.T) {
 	}()
 	<-r.entered
 	res, body := r.do(t, "POST", "/v1/publish", `{"user":"b"}`+strings.Repeat(" ", 200))
-	if res.StatusCode != 503 || !strings.Contains(body, "1100 bytes of publishes are under way already") {
+	if res.StatusCode != 503 || !strings.Contains(body, "1100 bytes of publishes are waiting for their answers already") {
 		t.Error(res.StatusCode, body)
 	}
 	close(r.held)

@@ -56,32 +56,32 @@ type metrics struct {
 func newMetrics() *metrics {
 	publishes := prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "ramen_backend_publishes_total",
-		Help: "Messages published, users counted one by one, by how they came and their result: accepted, duplicate, or the code of the error.",
+		Help: "Messages published, each user counted, by API and result: accepted, duplicate, or the error's code.",
 	}, []string{"side", "result"})
 	requests := prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "ramen_backend_requests_total",
-		Help: "Requests of backends by how they came, what they asked for and the code of the answer; of a publish_stream, each request by itself.",
+		Help: "Requests of backends, by API, call and the answer's code; on a publish_stream each request is counted.",
 	}, []string{"side", "call", "code"})
 	seconds := prometheus.NewHistogramVec(prometheus.HistogramOpts{
 		Name:    "ramen_backend_request_seconds",
-		Help:    "From a request's being read to its answer.",
+		Help:    "Time from a complete request to its answer.",
 		Buckets: prometheus.ExponentialBuckets(0.000125, 2, 16), // to 4 s
 	}, []string{"side", "call"})
 	batch := prometheus.NewHistogramVec(prometheus.HistogramOpts{
 		Name:    "ramen_backend_batch_messages",
-		Help:    "Messages of a publish request, users counted one by one.",
+		Help:    "Messages in a publish request, each user counted.",
 		Buckets: []float64{1, 2, 5, 10, 20, 50, 100, 200, 500, 1000},
 	}, []string{"side"})
 	impatient := prometheus.NewCounter(prometheus.CounterOpts{
 		Name: "ramen_backend_waited_for_total",
-		Help: "Bodies and publish streams that were ended because their client was waited for (to send, to read its answers) for too long, or while others needed the room.",
+		Help: "Bodies and publish streams ended because their client took too long to send or to read, or because others needed their memory.",
 	})
 	unread := prometheus.NewCounter(prometheus.CounterOpts{
-		Name: "ramen_backend_lists_unread_total", Help: "Connections of gRPC that were ended because a list was not read in time.",
+		Name: "ramen_backend_lists_unread_total", Help: "gRPC connections ended because a list was not read in time.",
 	})
 	pages := prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "ramen_backend_page_refusals_total",
-		Help: "Requests of web pages that were refused (403): of another origin, or by a host name without authentication.",
+		Help: "Requests of web pages refused with 403: from another origin, or to a host name while authentication is off.",
 	}, []string{"reason"})
 	m := &metrics{impatient: impatient, unread: unread, pages: map[string]prometheus.Counter{}, all: []prometheus.Collector{publishes, requests, seconds, batch, impatient, unread, pages}}
 	for _, reason := range refusedReasons {

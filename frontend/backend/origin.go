@@ -23,7 +23,7 @@ func (s *Server) checkPage(r *http.Request) *protocol.Error {
 	}
 	s.metrics.pages[reason].Inc()
 	if s.Log != nil {
-		s.Log.DebugContext(r.Context(), "backend: a page was refused", "reason", reason, "origin", r.Header["Origin"], "host", r.Host, "path", r.URL.Path)
+		s.Log.DebugContext(r.Context(), "backend: request of a web page refused", "reason", reason, "origin", r.Header["Origin"], "host", r.Host, "path", r.URL.Path)
 	}
 	return err
 }
@@ -33,11 +33,11 @@ func (s *Server) judgePage(r *http.Request) (reason string, _ *protocol.Error) {
 	// rebinding), and is then of the "same" origin; what it asks for by GET bears none. A name that nobody else can give
 	// out it cannot have.
 	if s.keys == nil && r.Host != "" && !origin.Local(r.Host) {
-		return refusedHost, protocol.Errorf(protocol.CodePermissionDenied, "the Host %q is a name, and authentication is off: use localhost or an IP address, since others could let a name point here; or turn authentication on", clip(r.Host))
+		return refusedHost, protocol.Errorf(protocol.CodePermissionDenied, "the Host %q is a name, and authentication is off: use localhost or an IP address, since a foreign name could point here, or turn on authentication", clip(r.Host))
 	}
 	// What bears no Origin comes from no page, or reads from its own.
 	if all := r.Header["Origin"]; len(all) > 1 || len(all) == 1 && !origin.Own(all[0], r.Host) {
-		return refusedOrigin, protocol.Errorf(protocol.CodePermissionDenied, "the Origin %q is not this server's own: pages of other origins are not served on this port; backends send no Origin", clip(all[0]))
+		return refusedOrigin, protocol.Errorf(protocol.CodePermissionDenied, "the Origin %q is not this server's own: this port does not serve pages of other origins; backends should send no Origin", clip(all[0]))
 	}
 	return "", nil
 }

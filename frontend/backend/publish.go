@@ -116,7 +116,7 @@ func (s *Server) ask(ctx context.Context, asked []link.Publish) []link.Result {
 	if s.limiter == nil || s.limiter.AllowN(time.Now(), len(asked)) {
 		return s.router.Publish(ctx, asked)
 	}
-	err := protocol.Errorf(protocol.CodeResourceExhausted, "this server takes %v messages a second: send fewer, and these again later", s.cfg.PublishesPerSecond)
+	err := protocol.Errorf(protocol.CodeResourceExhausted, "this server accepts %v messages per second: send fewer, and retry these later", s.cfg.PublishesPerSecond)
 	answers := make([]link.Result, len(asked))
 	for i := range answers {
 		answers[i] = link.Result{Status: link.StatusRejected, Err: err}

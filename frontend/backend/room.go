@@ -287,7 +287,7 @@ func (s *Server) take(bytes int64) *protocol.Error {
 }
 
 func (s *Server) noRoom() *protocol.Error {
-	return protocol.Errorf(protocol.CodeUnavailable, "%d bytes of publishes are under way already: nothing of this one was taken; try again", s.cfg.BytesUnderWay)
+	return protocol.Errorf(protocol.CodeUnavailable, "%d bytes of publishes are waiting for their answers already: nothing of this one was accepted; try again", s.cfg.BytesUnderWay)
 }
 
 func (s *Server) give(bytes int64) { s.room.give(bytes) }

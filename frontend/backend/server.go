@@ -189,7 +189,7 @@ func (s *Server) disconnect(ctx context.Context, user, device, detail string) (i
 
 func checkDetail(s string) *protocol.Error {
 	if len(s) > maxDetail {
-		return protocol.Invalidf("detail has %d bytes: at most %d are taken", len(s), maxDetail)
+		return protocol.Invalidf("detail has %d bytes: at most %d are allowed", len(s), maxDetail)
 	}
 	for i, r := range s {
 		if r != ' ' && !unicode.IsPrint(r) || r == utf8.RuneError {

@@ -35,7 +35,7 @@ func (g *Guard) tap(ctx context.Context, call *tap.Info) (context.Context, error
 	if c.waiting.Add(1) > int32(g.cfg.UnknownCalls) {
 		c.waiting.Add(-1)
 		g.metrics.refused.Inc()
-		return nil, status.Errorf(codes.Unavailable, "this connection has %d calls, and none has shown a good token yet: wait for them", g.cfg.UnknownCalls)
+		return nil, status.Errorf(codes.Unavailable, "this connection has %d calls, and none has shown a valid token yet: wait for them", g.cfg.UnknownCalls)
 	}
 	context.AfterFunc(ctx, func() { c.waiting.Add(-1) }) // grpc ends some calls before their handler
 	return ctx, nil

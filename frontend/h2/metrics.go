@@ -25,8 +25,8 @@ var reasons = [reasonCount]struct{ label, text string }{
 	manyCalls:    {"calls", "too many calls opened in a second"},
 	manyResets:   {"resets", "too many calls reset in a second"},
 	manyNothings: {"empty_frames", "too many frames that carry nothing"},
-	manyBytes:    {"unfinished_bytes", "too many bytes of unfinished messages: this connection had the oldest"},
-	slowMessage:  {"slow_message", "a message came too slowly"},
+	manyBytes:    {"unfinished_bytes", "too many bytes of incomplete messages; this connection had the oldest"},
+	slowMessage:  {"slow_message", "a message arrived too slowly"},
 	manyUnknown:  {"unknown_connections", "too many connections without a good token: this was the oldest"},
 }
 
@@ -49,10 +49,10 @@ type metrics struct {
 func newMetrics(port string) *metrics {
 	labels := prometheus.Labels{"port": port}
 	ended := prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: "ramen_h2_connections_ended_total", Help: "gRPC connections that were ended because they asked for too much, by what of.", ConstLabels: labels,
+		Name: "ramen_h2_connections_ended_total", Help: "gRPC connections ended because they asked for too much, by what they asked for.", ConstLabels: labels,
 	}, []string{"reason"})
 	refused := prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: "ramen_h2_calls_ended_total", Help: "gRPC calls that were refused or ended: their connection had too many (unknown_connection), they waited for a first message when too many did (waits), or for too long (late).", ConstLabels: labels,
+		Name: "ramen_h2_calls_ended_total", Help: "gRPC calls refused or ended: too many on a connection without a valid token or key (unknown_connection), too many calls waiting for their first message (waits), or a first message that did not come in time (late).", ConstLabels: labels,
 	}, []string{"reason"})
 	m := &metrics{refused: refused.WithLabelValues("unknown_connection")}
 	m.waits[dropped], m.waits[late] = refused.WithLabelValues("waits"), refused.WithLabelValues("late")
@@ -69,9 +69,9 @@ func (m *metrics) register(reg prometheus.Registerer, g *Guard) error {
 	}
 	labels := prometheus.Labels{"port": g.port.Name}
 	all := append(m.all,
-		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "ramen_h2_unknown_connections", Help: "gRPC connections that have not shown a good token or key yet.", ConstLabels: labels},
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "ramen_h2_unknown_connections", Help: "gRPC connections that have not shown a valid token or key yet.", ConstLabels: labels},
 			func() float64 { return float64(g.unknownConnections()) }),
-		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "ramen_h2_unfinished_bytes", Help: "Bytes of gRPC messages that have not come to their end.", ConstLabels: labels},
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "ramen_h2_unfinished_bytes", Help: "Bytes of incomplete gRPC messages.", ConstLabels: labels},
 			func() float64 { return float64(g.bytes.Load()) }))
 	for _, c := range all {
 		if err := reg.Register(c); err != nil {

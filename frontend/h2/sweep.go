@@ -38,7 +38,7 @@ func (g *Guard) sweep() {
 	}
 	for _, call := range g.waits.sweep() {
 		g.metrics.waits[late].Inc()
-		finish(call, codes.InvalidArgument, "no message came in time: send it with the headers")
+		finish(call, codes.InvalidArgument, "no message arrived in time: send it with the headers")
 	}
 }
 

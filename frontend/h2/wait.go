@@ -31,7 +31,7 @@ func (w *Wait) Begin(ctx context.Context) {
 		w.ctx = ctx
 		if old := c.guard.waits.add(w); old != nil {
 			c.guard.metrics.waits[dropped].Inc()
-			finish(old, codes.Unavailable, "too many calls wait for their first message, and this one for the longest: send it with the headers")
+			finish(old, codes.Unavailable, "too many calls wait for their first message, and this one has waited the longest: send it with the headers")
 		}
 	}
 }

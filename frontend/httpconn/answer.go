@@ -26,7 +26,7 @@ func rewrite(b []byte, maxHeader int) []byte {
 		return nil
 	}
 	if bytes.HasPrefix(b, expectation) {
-		return answer(http.StatusExpectationFailed, protocol.Invalidf("the header Expect asks for what this server does not know: it must be 100-continue, or left out"))
+		return answer(http.StatusExpectationFailed, protocol.Invalidf("unsupported Expect header: use 100-continue, or omit it"))
 	}
 	head, rest := b, []byte(nil)
 	if end := bytes.IndexByte(b, '\r'); end >= 0 {
@@ -47,16 +47,16 @@ func rewrite(b []byte, maxHeader int) []byte {
 func refusal(status int, why string, maxHeader int) *protocol.Error {
 	switch status {
 	case http.StatusRequestHeaderFieldsTooLarge:
-		return protocol.Errorf(protocol.CodeTooLarge, "the request's head is too large: at most %d bytes are taken", maxHeader)
+		return protocol.Errorf(protocol.CodeTooLarge, "the request's head is too large: at most %d bytes are allowed", maxHeader)
 	case http.StatusNotImplemented:
-		return protocol.Invalidf("the Transfer-Encoding is none that is known: it must be chunked, or there must be a Content-Length")
+		return protocol.Invalidf("unsupported Transfer-Encoding: use chunked, or a Content-Length")
 	case http.StatusHTTPVersionNotSupported:
-		return protocol.Invalidf("the version of HTTP is none that is served here: it must be HTTP/1.1, or HTTP/2 over TLS")
+		return protocol.Invalidf("unsupported HTTP version: use HTTP/1.1, or HTTP/2 over TLS")
 	}
 	if why == "" {
 		why = "its head is malformed"
 	}
-	return protocol.Invalidf("the request cannot be read: %s: it must be HTTP/1.1 as in RFC 9112", why)
+	return protocol.Invalidf("the request is malformed: %s: send HTTP/1.1 (RFC 9112)", why)
 }
 
 // answer is a whole answer, after which the connection ends.

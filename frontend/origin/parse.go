@@ -56,12 +56,12 @@ func parse(value string) (parts, error) {
 	p := parts{scheme: strings.ToLower(scheme)}
 	switch {
 	case !validScheme(p.scheme):
-		return p, fmt.Errorf("%q is no scheme: write https://%s", scheme, rest)
+		return p, fmt.Errorf("%q is not a valid scheme: write https://%s", scheme, rest)
 	case p.scheme == "ws" || p.scheme == "wss":
-		return p, fmt.Errorf("no page has the scheme %s; that of a page which opens a WebSocket is its own: write %s://%s", p.scheme, "http"+p.scheme[2:], rest)
+		return p, fmt.Errorf("no page has the scheme %s; use the scheme of the page that opens the WebSocket: write %s://%s", p.scheme, "http"+p.scheme[2:], rest)
 	}
 	if end := strings.IndexAny(rest, `/\?#`); end >= 0 {
-		return p, fmt.Errorf("an origin ends with host and port, without a slash, a path or a query: write %s://%s", scheme, rest[:end])
+		return p, fmt.Errorf("an origin has no slash, path or query after host and port: write %s://%s", scheme, rest[:end])
 	}
 	if at := strings.LastIndexByte(rest, '@'); at >= 0 {
 		return p, fmt.Errorf("an origin has no user: write %s://%s", scheme, rest[at+1:])
@@ -74,11 +74,11 @@ func parse(value string) (parts, error) {
 		p.port = port
 	}
 	if p.host, p.wild = strings.CutPrefix(host, "*."); strings.Contains(p.host, "*") {
-		return p, fmt.Errorf("a * stands for all names under one, at the head and by itself: https://*.example.com; for every origin write * alone")
+		return p, fmt.Errorf("* may only replace the first label of a name: https://*.example.com; to allow every origin write just *")
 	}
 	p.host, err = canonicalHost(p.host)
 	if err == nil && p.wild && isAddress(p.host) {
-		err = errors.New("an address has no names under it: leave *. out")
+		err = errors.New("an IP address has no subdomains: remove *.")
 	}
 	return p, err
 }
@@ -113,11 +113,11 @@ func splitPort(s string) (host, port string, err error) {
 	}
 	host, port = s[:colon], s[colon+1:]
 	if strings.Contains(host, ":") && !strings.HasPrefix(host, "[") {
-		return "", "", fmt.Errorf("an IPv6 address stands in brackets: [%s]", s)
+		return "", "", fmt.Errorf("an IPv6 address needs brackets: [%s]", s)
 	}
 	n, err := strconv.ParseUint(port, 10, 16)
 	if err != nil || n == 0 {
-		return "", "", fmt.Errorf("%q is no port: it is a number from 1 to 65535, or left out with its colon", port)
+		return "", "", fmt.Errorf("%q is not a port: use a number from 1 to 65535, or omit it with its colon", port)
 	}
 	return host, strconv.FormatUint(n, 10), nil
 }
@@ -130,23 +130,23 @@ func canonicalHost(host string) (string, error) {
 	if inner, ok := strings.CutPrefix(host, "["); ok {
 		a, err := netip.ParseAddr(strings.TrimSuffix(inner, "]"))
 		if err != nil || !a.Is6() || a.Zone() != "" || !strings.HasSuffix(host, "]") {
-			return "", fmt.Errorf("%q is no IPv6 address: write it as [2001:db8::1], without a zone", host)
+			return "", fmt.Errorf("%q is not an IPv6 address: write it as [2001:db8::1], without a zone", host)
 		}
 		return writeIPv6(a), nil
 	}
 	name, err := names.ToASCII(host)
 	if err != nil {
-		return "", fmt.Errorf("%q is no name of a host: write one such as app.example.com", host)
+		return "", fmt.Errorf("%q is not a host name: write one such as app.example.com", host)
 	}
 	name = strings.ToLower(name)
 	for label := range strings.SplitSeq(strings.TrimSuffix(name, "."), ".") {
 		if label == "" || strings.Trim(label, "abcdefghijklmnopqrstuvwxyz0123456789-_") != "" {
-			return "", fmt.Errorf("%q is no name of a host: write one such as app.example.com", host)
+			return "", fmt.Errorf("%q is not a host name: write one such as app.example.com", host)
 		}
 	}
 	last := name[strings.LastIndexByte(strings.TrimSuffix(name, "."), '.')+1:]
 	if last[0] >= '0' && last[0] <= '9' && !isAddress(name) { // no top-level domain begins so: browsers take it for IPv4
-		return "", fmt.Errorf("%q is no IPv4 address: write its four numbers, such as 192.0.2.1", host)
+		return "", fmt.Errorf("%q is not an IPv4 address: write four numbers, such as 192.0.2.1", host)
 	}
 	return name, nil
 }

@@ -25,14 +25,14 @@ func newMetrics() *metrics {
 	m := new(metrics)
 	retries := prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "ramen_route_retries_total",
-		Help: "Requests to an owner that had to be made again, by reason; a message of a batch counts by itself.",
+		Help: "Requests to an owner that were retried, by reason; each message of a batch is counted.",
 	}, []string{"reason"})
 	for c := causeNoOwner; c < causeCount; c++ {
 		m.retries[c] = retries.WithLabelValues(causeNames[c])
 	}
 	m.gaveUp = prometheus.NewCounter(prometheus.CounterOpts{
 		Name: "ramen_route_unavailable_total",
-		Help: "Requests that found no owner until their deadline; a message of a batch counts by itself.",
+		Help: "Requests that found no owner before their deadline; each message of a batch is counted.",
 	})
 	m.counters = []prometheus.Collector{retries, m.gaveUp}
 	return m

@@ -138,10 +138,10 @@ func (r *Router) gateway(m topology.MemberID) (link.Gateway, bool) {
 var errNoOwner = errors.New("route: the view has no owner for the shard, or no link to it")
 
 // errShort is a gateway that answers with fewer results than it was asked for.
-var errShort = errors.New("it answered too few results")
+var errShort = errors.New("the gateway returned too few results")
 
 // errNoReason is a gateway that rejects a message and does not say why.
-var errNoReason = errors.New("it rejected the message without a reason")
+var errNoReason = errors.New("the gateway rejected the message without a reason")
 
 // causeOf is why err is asked about again; none where it is an answer.
 func causeOf(err error) cause {
@@ -176,14 +176,14 @@ func leaving(caller context.Context, err error) error {
 }
 
 func errUnanswered() *protocol.Error {
-	return protocol.Errorf(protocol.CodeUnavailable, "the user's gateway did not answer in time: whether it acted is unknown; try again with the same id")
+	return protocol.Errorf(protocol.CodeUnavailable, "the user's gateway did not answer in time: whether the call took effect is unknown; try again with the same id")
 }
 
 func gaveUp(shard protocol.ShardID, last cause) *protocol.Error {
 	if last == causeLost {
-		return protocol.Errorf(protocol.CodeUnavailable, "the link to the owner of shard %d broke: whether it acted is unknown; try again with the same id", shard)
+		return protocol.Errorf(protocol.CodeUnavailable, "the link to the owner of shard %d broke: whether the call took effect is unknown; try again with the same id", shard)
 	}
-	return protocol.Errorf(protocol.CodeUnavailable, "shard %d has no owner at this moment: nothing was done; try again", shard)
+	return protocol.Errorf(protocol.CodeUnavailable, "shard %d has no owner at the moment: nothing was done; try again", shard)
 }
 
 // wait returns true when it is time for another attempt: once a view newer than the failed one says something else of

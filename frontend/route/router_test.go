@@ -209,8 +209,8 @@ func TestDuplicateStaysOneWhereNoAnswerWasLost(t *testing.T) {
 }
 
 func TestNoOwnerIsUnavailableAtTheDeadline(t *testing.T) {
-	none := protocol.Errorf(protocol.CodeUnavailable, "shard %d has no owner at this moment: nothing was done; try again", topology.ShardOf("u1", shards))
-	lost := protocol.Errorf(protocol.CodeUnavailable, "the link to the owner of shard %d broke: whether it acted is unknown; try again with the same id", topology.ShardOf("u1", shards))
+	none := protocol.Errorf(protocol.CodeUnavailable, "shard %d has no owner at the moment: nothing was done; try again", topology.ShardOf("u1", shards))
+	lost := protocol.Errorf(protocol.CodeUnavailable, "the link to the owner of shard %d broke: whether the call took effect is unknown; try again with the same id", topology.ShardOf("u1", shards))
 	unanswered := errUnanswered()
 	for _, c := range []struct {
 		name  string

@@ -137,7 +137,7 @@ func (a *App) Reload() error { return a.watcher.Check() }
 
 func (a *App) openStore() (store.Store, error) {
 	if a.cfg.Store.Kind == kindMemory {
-		a.log.Warn("the store is memory: everything is gone when this process ends")
+		a.log.Warn("store.kind is memory: all data is lost when this process ends")
 		return memory.New(), nil
 	}
 	return pebble.Open(a.cfg.Store.Pebble, a.log, a.registry)
@@ -151,7 +151,7 @@ func (a *App) answerCommands(kept store.Store) {
 	}
 	c, err := control.Listen(a.cfg.Data, s, a.log)
 	if err != nil {
-		a.log.Warn("there are no backups while this process runs", "cause", err.Error())
+		a.log.Warn("backups are not possible while this process runs", "cause", err.Error())
 		return
 	}
 	a.onEnd("control socket", func(context.Context) error { return c.Close() })

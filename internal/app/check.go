@@ -65,7 +65,7 @@ func portError(p port, opened []port, err error) error {
 	if errors.Is(err, syscall.EADDRINUSE) {
 		for _, o := range opened {
 			if _, mine, _ := net.SplitHostPort(o.listener.Addr().String()); mine != "" && strings.HasSuffix(p.addr, ":"+mine) {
-				return fmt.Errorf("app: open the port listen.%s: listen.%s has %s already; each needs a port of its own", p.name, o.name, o.listener.Addr())
+				return fmt.Errorf("app: open the port listen.%s: listen.%s already uses %s; each needs its own port", p.name, o.name, o.listener.Addr())
 			}
 		}
 	}
@@ -91,7 +91,7 @@ func (c *Config) checkListen() error {
 		at := taken{p.name, strings.ToLower(host), fmt.Sprint(number)}
 		for _, o := range all {
 			if number != 0 && o.port == at.port && overlap(o.host, at.host) {
-				errs = append(errs, fmt.Errorf("listen.%s and listen.%s both have port %s; each needs one of its own", o.name, at.name, at.port))
+				errs = append(errs, fmt.Errorf("listen.%s and listen.%s both have port %s; each needs its own", o.name, at.name, at.port))
 			}
 		}
 		all = append(all, at)

@@ -148,8 +148,8 @@ func (c *Config) validateSelf() error {
 		bad("log.format is %q; it must be text or json", c.Log.Format)
 	}
 	if !c.Dev && !c.Auth.Configured() {
-		bad("there is no authentication: set auth.tokens (secret_file, public_key_file or jwks_file) for devices and auth.keys.file for backends, " +
-			"or start with --dev to try things out on this machine alone")
+		bad("authentication is not configured: set auth.tokens (secret_file, public_key_file or jwks_file) for devices and auth.keys.file for backends, " +
+			"or start with --dev to try RAMEN on this machine only")
 	}
 	if c.Dev && (c.Auth.Tokens.Configured() || c.Auth.Keys.Configured()) {
 		bad("dev turns authentication off, but auth.tokens or auth.keys is set; take one of them away")

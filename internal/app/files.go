@@ -16,7 +16,7 @@ func (c *Config) checkPresent() error {
 			continue
 		}
 		if _, err := os.Stat(f.path); errors.Is(err, fs.ErrNotExist) {
-			errs = append(errs, fmt.Errorf("app: %s is %s: there is no such file%s", f.key, f.path, lookedIn(f.path)))
+			errs = append(errs, fmt.Errorf("app: %s is %s: no such file%s", f.key, f.path, lookedIn(f.path)))
 		}
 	}
 	return errors.Join(errs...)

@@ -144,7 +144,7 @@ func reading(h http.Handler) http.Handler {
 			return
 		}
 		w.Header().Set("Allow", "GET, HEAD")
-		refuse(w, http.StatusMethodNotAllowed, protocol.Invalidf("the method is not one of this path: it must be GET or HEAD"))
+		refuse(w, http.StatusMethodNotAllowed, protocol.Invalidf("method not allowed: use GET or HEAD"))
 	})
 }
 

@@ -90,7 +90,7 @@ func (m *memoryPlan) tell(log *slog.Logger) {
 	case len(m.less) == 0:
 		log.Info("memory", "limit", config.Bytes(m.limit.Bytes), "by", m.limit.Source, "go_limit", config.Bytes(m.goBytes>>20<<20))
 	default:
-		log.Warn("the process may use less memory than its configuration allows: smaller values are in effect",
+		log.Warn("the process may use less memory than the configuration allows: smaller limits are used",
 			"limit", config.Bytes(m.limit.Bytes), "by", m.limit.Source, "go_limit", config.Bytes(m.goBytes>>20<<20), "in_effect", m.less)
 	}
 }

@@ -96,7 +96,7 @@ type Finisher interface {
 }
 
 // ErrOneWay is Refresh's answer where the device has no way back to the server.
-var ErrOneWay = errors.New("wire: refresh: transport has no way back")
+var ErrOneWay = errors.New("wire: refresh: the transport is one-way")
 
 // Dial opens a stream over t as o says. ctx bounds the opening alone. alive is called whenever bytes of the stream came
 // in, complete frames or not (over gRPC: frames only); it must be quick, and may be nil. Errors are *EndError, but for
@@ -117,13 +117,13 @@ func (d *Dialer) Dial(ctx context.Context, t Transport, o *protocol.OpenFrame, a
 	case Poll:
 		return d.dialPoll(o, alive)
 	}
-	return nil, fmt.Errorf("wire: dial %q: unknown transport; one of ws, ws-proto, ws-json, grpc, sse, poll", t)
+	return nil, fmt.Errorf("wire: dial %q: unknown transport; use ws, ws-proto, ws-json, grpc, sse or poll", t)
 }
 
 // Check reports what is wrong with d for opening streams over t.
 func (d *Dialer) Check(t Transport) error {
 	if !t.Valid() {
-		return fmt.Errorf("wire: transport %q is unknown; one of ws, ws-proto, ws-json, grpc, sse, poll", t)
+		return fmt.Errorf("wire: transport %q is unknown; use ws, ws-proto, ws-json, grpc, sse or poll", t)
 	}
 	if t == GRPC {
 		if d.GRPC == "" {

@@ -52,7 +52,7 @@ func parseGRPCURL(addr string, cfg *tls.Config) (GRPCTarget, error) {
 		return GRPCTarget{}, fmt.Errorf("wire: gRPC address: %w", err)
 	}
 	if (u.Path != "" && u.Path != "/") || u.RawQuery != "" || u.Fragment != "" || u.User != nil {
-		return GRPCTarget{}, fmt.Errorf("wire: gRPC address %q: use host:port alone, without user, path or query", addr)
+		return GRPCTarget{}, fmt.Errorf("wire: gRPC address %q: use only host:port, without user, path or query", addr)
 	}
 	host := u.Host
 	switch u.Scheme {
