@@ -22,37 +22,32 @@ import (
 	"ramen/protocol"
 	"ramen/store/memory"
 	"ramen/topology"
+	"ramen/topology/topologytest"
 )
 
-// cluster is two gateways on one disk, each at the end of a cable, and a view of who owns the shards that moves.
+// cluster is two gateways on one disk, each at the end of a cable, and a topology in which the shards move between them.
 type cluster struct {
+	*topologytest.Settable
 	t      *testing.T
 	router *route.Router
 	nodes  [2]*gw.Gateway
 	cables [2]*linktest.Cable
-	shards []protocol.ShardID
-
-	mu      sync.Mutex
-	view    *topology.View
-	changed chan struct{}
-	owner   int
-	epoch   protocol.Epoch
+	owner  int
 }
 
+const clusterShards = 4
+
 func newCluster(t *testing.T) *cluster {
-	c := &cluster{t: t, changed: make(chan struct{}), view: &topology.View{}, epoch: 1}
+	c := &cluster{t: t, Settable: topologytest.NewSettable(clusterShards, member(0), member(1))}
 	disk := memory.NewDisk(memory.Config{})
 	cfg := gw.Default()
-	cfg.ShardCount, cfg.OpensPerSecond = 4, 0
+	cfg.ShardCount, cfg.OpensPerSecond = clusterShards, 0
 	for i := range c.nodes {
 		g, err := gw.New(cfg, gw.Deps{Store: disk.Open(), Log: slog.New(slog.DiscardHandler), Registerer: prometheus.NewRegistry()})
 		if err != nil {
 			t.Fatal(err)
 		}
 		c.nodes[i], c.cables[i] = g, linktest.Severable(g)
-	}
-	for i := range cfg.ShardCount {
-		c.shards = append(c.shards, protocol.ShardID(i))
 	}
 	c.take(0)
 	c.router = route.New(route.Default(), c, c)
@@ -68,54 +63,27 @@ func newCluster(t *testing.T) *cluster {
 
 // take makes node i the owner of all.
 func (c *cluster) take(i int) {
-	if err := c.nodes[i].Take(context.Background(), c.shards, c.epoch); err != nil {
+	if err := c.nodes[i].Take(context.Background(), c.All(), c.View().Shards[0].Epoch+1); err != nil {
 		c.t.Error(err)
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	next := &topology.View{Version: c.view.Version + 1}
-	for range c.shards {
-		next.Shards = append(next.Shards, topology.Shard{Member: member(i), Epoch: c.epoch})
-	}
-	c.view, c.owner = next, i
-	close(c.changed)
-	c.changed = make(chan struct{})
+	c.owner = i
+	c.Move(member(i), c.All()...)
 }
 
 // move gives everything to the other node.
 func (c *cluster) move() {
-	if err := c.nodes[c.owner].Release(context.Background(), c.shards); err != nil {
+	if err := c.nodes[c.owner].Release(context.Background(), c.All()); err != nil {
 		c.t.Error(err)
 	}
-	c.epoch++
 	c.take(1 - c.owner)
 }
 
 func member(i int) topology.MemberID { return topology.MemberID(fmt.Sprint("node", i)) }
 
-// View implements topology.Topology.
-func (c *cluster) View() *topology.View {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.view
-}
-
-// Changed implements topology.Topology.
-func (c *cluster) Changed(v *topology.View) <-chan struct{} {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.view.Version > v.Version {
-		over := make(chan struct{})
-		close(over)
-		return over
-	}
-	return c.changed
-}
-
-// Gateway implements route.Links.
-func (c *cluster) Gateway(m topology.MemberID) (link.Gateway, bool) {
+// Dial implements route.Links.
+func (c *cluster) Dial(m *topology.Member) (link.Gateway, bool) {
 	for i := range c.nodes {
-		if member(i) == m {
+		if member(i) == m.ID {
 			return c.cables[i], true
 		}
 	}

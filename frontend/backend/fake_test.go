@@ -44,7 +44,7 @@ type gateway struct {
 
 type unasked = link.Gateway
 
-func (g *gateway) Gateway(topology.MemberID) (link.Gateway, bool) { return g, true }
+func (g *gateway) Dial(*topology.Member) (link.Gateway, bool) { return g, true }
 
 func (g *gateway) Publish(ctx context.Context, batch []link.Publish) []link.Result {
 	if g.entered != nil {

@@ -8,7 +8,9 @@
 //     the same id, so that the owner tells a repeat.
 //  2. Messages of one user are asked for in the order of the batch: one shard's are always in one call.
 //  3. A group of messages that waits for its owner holds up no other group.
-//  4. Every error that leaves is a *protocol.Error, link.ErrSuperseded, or the error of the caller's own context.
+//  4. Nobody is asked about a shard below the epoch at which a gateway has said that it is served now (link.Loss.Below): a moved
+//     shard is not asked for at its old owner, though the view still names that one.
+//  5. Every error that leaves is a *protocol.Error, link.ErrSuperseded, or the error of the caller's own context.
 //
 // Goroutines: one a gateway that a batch has messages for, beyond the first; the call waits for all of them.
 package route

@@ -10,25 +10,19 @@ import (
 	"ramen/link"
 	"ramen/protocol"
 	"ramen/topology"
+	"ramen/topology/topologytest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// script is a topology that a test moves by hand.
-type script struct {
-	mu      sync.Mutex
-	view    *topology.View
-	changed chan struct{}
-}
-
 const shards = 16
 
+// script is a topology that a test moves by hand.
+type script struct{ *topologytest.Settable }
+
 func newScript(owner func(protocol.ShardID) topology.Shard) *script {
-	s := &script{changed: make(chan struct{})}
-	s.view = &topology.View{Version: 1, Shards: make([]topology.Shard, shards)}
-	for i := range s.view.Shards {
-		s.view.Shards[i] = owner(protocol.ShardID(i))
-	}
+	s := &script{topologytest.NewSettable(shards)}
+	s.move(owner)
 	return s
 }
 
@@ -36,41 +30,27 @@ func all(m topology.MemberID, epoch protocol.Epoch) func(protocol.ShardID) topol
 	return func(protocol.ShardID) topology.Shard { return topology.Shard{Member: m, Epoch: epoch} }
 }
 
-// move publishes a newer view.
+// move publishes a newer view. Owners join with it, and serve.
 func (s *script) move(owner func(protocol.ShardID) topology.Shard) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	next := &topology.View{Version: s.view.Version + 1, Shards: make([]topology.Shard, shards)}
-	for i := range next.Shards {
-		next.Shards[i] = owner(protocol.ShardID(i))
-	}
-	s.view = next
-	close(s.changed)
-	s.changed = make(chan struct{})
-}
-
-func (s *script) View() *topology.View {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.view
-}
-
-func (s *script) Changed(v *topology.View) <-chan struct{} {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.view != v {
-		c := make(chan struct{})
-		close(c)
-		return c
-	}
-	return s.changed
+	s.Update(func(v *topology.View) {
+		for i := range v.Shards {
+			o := owner(protocol.ShardID(i))
+			if o.Member != "" {
+				o.State = topology.ShardServing
+				if v.Members[o.Member] == nil {
+					v.Members[o.Member] = &topology.Member{ID: o.Member, Address: string(o.Member), State: topology.MemberServing}
+				}
+			}
+			v.Shards[i] = o
+		}
+	})
 }
 
 // members is the links of a test.
 type members map[topology.MemberID]*member
 
-func (m members) Gateway(id topology.MemberID) (link.Gateway, bool) {
-	g, ok := m[id]
+func (m members) Dial(to *topology.Member) (link.Gateway, bool) {
+	g, ok := m[to.ID]
 	return g, ok
 }
 
@@ -79,7 +59,8 @@ type member struct {
 	link.Gateway
 	mu       sync.Mutex
 	owns     func(link.Route) bool
-	fail     []error // of the next calls, nil for none; a lost one acts first
+	below    protocol.Epoch // said with ErrNotOwner; 0: nothing is
+	fail     []error        // of the next calls, nil for none; a lost one acts first
 	calls    [][]link.Publish
 	seen     map[string]bool
 	hang     bool // calls answer when their context ends
@@ -95,6 +76,13 @@ func (m *member) own(owns func(link.Route) bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.owns = owns
+}
+
+func (m *member) notOwner() error {
+	if m.below == 0 {
+		return link.ErrNotOwner
+	}
+	return &link.NotOwnerError{Reason: protocol.ReasonRebalance, Below: m.below}
 }
 
 // next is how the script has the call that comes now fail. Call with mu held.
@@ -129,7 +117,7 @@ func (m *member) Publish(ctx context.Context, batch []link.Publish) []link.Resul
 			results[i] = link.Result{Status: link.StatusRejected, Err: err}
 			continue
 		case !m.owns(p.Route):
-			results[i] = link.Result{Status: link.StatusRejected, Err: link.ErrNotOwner}
+			results[i] = link.Result{Status: link.StatusRejected, Err: m.notOwner()}
 			continue
 		case m.seen[key]:
 			results[i] = link.Result{Status: link.StatusDuplicate, Devices: 1}
@@ -155,7 +143,7 @@ func (m *member) Recall(ctx context.Context, at link.Route, _ protocol.UserID, _
 		return false, ctx.Err()
 	}
 	if err == nil && !owns {
-		err = link.ErrNotOwner
+		err = m.notOwner()
 	}
 	return err == nil, err
 }
@@ -166,7 +154,7 @@ func (m *member) Open(_ context.Context, o link.Open, _ link.Receiver) (link.Str
 	m.others++
 	err := m.nextLocked()
 	if err == nil && !m.owns(o.Route) {
-		err = link.ErrNotOwner
+		err = m.notOwner()
 	}
 	return nil, link.Opened{Name: "s"}, err
 }

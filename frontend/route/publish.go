@@ -54,17 +54,17 @@ func (p *part) add(o part, i int, lost bool) {
 // their own way from there: the first in this goroutine, a goroutine for each other.
 func (p *publishing) run(ctx context.Context, all part, attempt int) {
 	for len(all.batch) > 0 {
-		view := p.router.topology.View()
-		first, rest := p.split(view, all)
+		now := p.router.ownership()
+		first, rest := p.split(now, all)
 		var others sync.WaitGroup
 		for _, o := range rest {
 			others.Go(func() {
-				if again := p.ask(ctx, view, o, attempt); len(again.batch) > 0 {
+				if again := p.ask(ctx, now, o, attempt); len(again.batch) > 0 {
 					p.run(ctx, again, attempt+1)
 				}
 			})
 		}
-		all = p.ask(ctx, view, first, attempt)
+		all = p.ask(ctx, now, first, attempt)
 		if len(rest) > 0 {
 			p.run(ctx, all, attempt+1)
 			others.Wait()
@@ -74,16 +74,17 @@ func (p *publishing) run(ctx context.Context, all part, attempt int) {
 	}
 }
 
-// split fills in the routes of a part by view, and divides it by owner.
-func (p *publishing) split(view *topology.View, all part) (first part, rest []part) {
-	one, member := true, topology.MemberID("")
+// split fills in the routes of a part, and divides it by owner.
+func (p *publishing) split(now ownership, all part) (first part, rest []part) {
+	one, to := true, topology.MemberID("")
 	for i := range all.batch {
-		shard, owner := view.Owner(all.batch[i].User)
+		shard, owner := now.view.Owner(all.batch[i].User)
 		all.batch[i].Route = link.Route{Shard: shard, Epoch: owner.Epoch}
+		member := now.of(shard)
 		if i == 0 {
-			member = owner.Member
+			to = member
 		}
-		one = one && owner.Member == member
+		one = one && member == to
 	}
 	if one {
 		return all, nil
@@ -91,7 +92,7 @@ func (p *publishing) split(view *topology.View, all part) (first part, rest []pa
 	var split []part
 	of := make(map[topology.MemberID]int)
 	for i := range all.batch {
-		member := view.Shards[all.batch[i].Shard].Member
+		member := now.of(all.batch[i].Shard)
 		n, ok := of[member]
 		if !ok {
 			n, of[member] = len(split), len(split)
@@ -104,8 +105,8 @@ func (p *publishing) split(view *topology.View, all part) (first part, rest []pa
 
 // ask makes one attempt for a part with one owner, writes the results that it brought, and answers what is to be asked
 // again, the wait for it being over; nothing where there is no time left.
-func (p *publishing) ask(ctx context.Context, view *topology.View, o part, attempt int) part {
-	results := p.call(ctx, view, o)
+func (p *publishing) ask(ctx context.Context, now ownership, o part, attempt int) part {
+	results := p.call(ctx, now, o)
 	var again part
 	for i := range o.batch {
 		result := link.Result{Status: link.StatusRejected, Err: errShort}
@@ -114,6 +115,7 @@ func (p *publishing) ask(ctx context.Context, view *topology.View, o part, attem
 		}
 		if result.Status == link.StatusRejected {
 			if why := causeOf(result.Err); why != causeNone {
+				p.router.floors.learn(o.batch[i].Shard, result.Err)
 				again.add(o, i, why == causeLost || o.wasLost(i))
 				p.router.metrics.retries[why].Inc()
 				continue
@@ -126,7 +128,7 @@ func (p *publishing) ask(ctx context.Context, view *topology.View, o part, attem
 		}
 		p.results[o.place(i)] = result
 	}
-	if len(again.batch) == 0 || p.router.wait(ctx, view, attempt, again.moved(view)) {
+	if len(again.batch) == 0 || p.router.wait(ctx, now.view, attempt, again.news) {
 		return again
 	}
 	p.giveUp(again)
@@ -134,8 +136,8 @@ func (p *publishing) ask(ctx context.Context, view *topology.View, o part, attem
 }
 
 // call makes the one call of an attempt.
-func (p *publishing) call(ctx context.Context, view *topology.View, o part) []link.Result {
-	if g, ok := p.router.gateway(view.Shards[o.batch[0].Shard].Member); ok {
+func (p *publishing) call(ctx context.Context, now ownership, o part) []link.Result {
+	if g, ok := p.router.dial(now, o.batch[0].Shard); ok {
 		return g.Publish(ctx, o.batch)
 	}
 	results := make([]link.Result, len(o.batch))
@@ -159,16 +161,14 @@ func (p *publishing) repeats(place int) bool {
 	return false
 }
 
-// moved reports whether a newer view says something else of the part's shards.
-func (p part) moved(failed *topology.View) func(*topology.View) bool {
-	return func(newer *topology.View) bool {
-		for i := range p.batch {
-			if shard := p.batch[i].Shard; newer.Shards[shard] != failed.Shards[shard] {
-				return true
-			}
+// news reports whether there is news of any of the part's shards.
+func (p part) news(newer ownership, failed *topology.View) bool {
+	for i := range p.batch {
+		if newer.news(failed, p.batch[i].Shard) {
+			return true
 		}
-		return false
 	}
+	return false
 }
 
 // giveUp answers for messages whose time is up.

@@ -11,29 +11,30 @@ import (
 	"ramen/topology"
 )
 
-// Links is where the router finds the link to a gateway.
-type Links interface {
-	// Gateway is the link to m; false while there is none.
-	Gateway(m topology.MemberID) (link.Gateway, bool)
-}
-
-// Router asks the owner of a user. It is safe for concurrent use, and keeps nothing between calls.
+// Router asks the owner of a user. It is safe for concurrent use.
 type Router struct {
 	// immutable
 	cfg      Config
 	topology topology.Topology
 	links    Links
 	metrics  *metrics
+
+	floors floorKeeper // what gateways have said of shards, and the view may not know yet
 }
 
 // New makes a router that follows t.
 func New(cfg Config, t topology.Topology, l Links) *Router {
-	return &Router{cfg: cfg, topology: t, links: l, metrics: newMetrics()}
+	r := &Router{cfg: cfg, topology: t, links: l, metrics: newMetrics()}
+	r.floors.init(len(t.View().Shards))
+	return r
 }
 
-// Open opens a stream at the owner of o.User. The context is of the call, not of the stream. Its error may be
-// link.ErrSuperseded. After a lost answer the stream is asked for anew: the owner ends the first by "newest wins".
+// Open opens a stream at the owner of o.User, at o.Epoch or later. The context is of the call, not of the stream. Its error
+// may be link.ErrSuperseded. After a lost answer the stream is asked for anew: the owner ends the first by "newest wins".
 func (r *Router) Open(ctx context.Context, o link.Open, to link.Receiver) (link.Stream, link.Opened, error) {
+	if o.Epoch != 0 {
+		r.floors.raise(topology.ShardOf(o.User, len(r.topology.View().Shards)), o.Epoch)
+	}
 	type open struct {
 		stream link.Stream
 		opened link.Opened
@@ -102,10 +103,10 @@ func ask[T any](caller context.Context, r *Router, user protocol.UserID, call fu
 	defer cancel()
 	last := causeNone
 	for attempt := 0; ; attempt++ {
-		view := r.topology.View()
-		shard, owner := view.Owner(user)
+		now := r.ownership()
+		shard, owner := now.view.Owner(user)
 		err = errNoOwner
-		if g, ok := r.gateway(owner.Member); ok {
+		if g, ok := r.dial(now, shard); ok {
 			answer, err = call(ctx, g, link.Route{Shard: shard, Epoch: owner.Epoch})
 		}
 		if err == nil {
@@ -115,8 +116,9 @@ func ask[T any](caller context.Context, r *Router, user protocol.UserID, call fu
 		if why == causeNone {
 			return answer, leaving(caller, err)
 		}
+		r.floors.learn(shard, err)
 		last = max(last, why)
-		if !r.wait(ctx, view, attempt, func(newer *topology.View) bool { return newer.Shards[shard] != owner }) {
+		if !r.wait(ctx, now.view, attempt, func(newer ownership, failed *topology.View) bool { return newer.news(failed, shard) }) {
 			r.metrics.gaveUp.Inc()
 			if err := caller.Err(); err != nil {
 				return answer, err
@@ -127,15 +129,8 @@ func ask[T any](caller context.Context, r *Router, user protocol.UserID, call fu
 	}
 }
 
-func (r *Router) gateway(m topology.MemberID) (link.Gateway, bool) {
-	if m == "" {
-		return nil, false
-	}
-	return r.links.Gateway(m)
-}
-
 // errNoOwner is an attempt that found nobody to ask.
-var errNoOwner = errors.New("route: the view has no owner for the shard, or no link to it")
+var errNoOwner = errors.New("route: find owner: the view has none that serves the shard, or there is no link to it")
 
 // errShort is a gateway that answers with fewer results than it was asked for.
 var errShort = errors.New("the gateway returned too few results")
@@ -186,18 +181,20 @@ func gaveUp(shard protocol.ShardID, last cause) *protocol.Error {
 	return protocol.Errorf(protocol.CodeUnavailable, "shard %d has no owner at the moment: nothing was done; try again", shard)
 }
 
-// wait returns true when it is time for another attempt: once a view newer than the failed one says something else of
-// the shards in question, or after a pause, since a gateway may be ahead of its announcement, or a link may come back.
-// False when there is no time left.
-func (r *Router) wait(ctx context.Context, failed *topology.View, attempt int, moved func(*topology.View) bool) bool {
+// wait returns true when it is time for another attempt: once a view newer than the failed one has news of the shards in
+// question, or after a pause, since a gateway may be ahead of its announcement, or a link may come back. False when there is no
+// time left.
+func (r *Router) wait(ctx context.Context, failed *topology.View, attempt int, news func(newer ownership, failed *topology.View) bool) bool {
 	pause := time.NewTimer(r.pause(attempt))
 	defer pause.Stop()
 	for {
 		select {
 		case <-r.topology.Changed(failed):
-			if failed = r.topology.View(); moved(failed) {
+			newer := r.ownership()
+			if news(newer, failed) {
 				return ctx.Err() == nil
 			}
+			failed = newer.view
 		case <-pause.C:
 			return ctx.Err() == nil
 		case <-ctx.Done():

@@ -383,7 +383,7 @@ func TestConfigValidate(t *testing.T) {
 
 type benchLinks struct{ g link.Gateway }
 
-func (b benchLinks) Gateway(topology.MemberID) (link.Gateway, bool) { return b.g, true }
+func (b benchLinks) Dial(*topology.Member) (link.Gateway, bool) { return b.g, true }
 
 type accepting struct{ link.Gateway }
 

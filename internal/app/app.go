@@ -100,7 +100,7 @@ func (a *App) start() error {
 	if err != nil {
 		return err
 	}
-	router := route.New(cfg.Route, topology.NewStatic(self, epoch, cfg.Shards), links{self: a.gateway})
+	router := route.New(cfg.Route, topology.NewStatic(self, epoch, cfg.Shards), inProcess{a.gateway})
 	if err := router.Register(a.registry); err != nil {
 		return err
 	}
@@ -172,13 +172,11 @@ func (a *App) takeAll(kept store.Store) (protocol.Epoch, error) {
 	return last + 1, a.gateway.Take(ctx, shards, last+1)
 }
 
-// links finds the members of a topology; here the only one, in this process.
-type links map[topology.MemberID]link.Gateway
+// inProcess is the way to the only member of a topology.
+type inProcess struct{ link.Gateway }
 
-func (l links) Gateway(m topology.MemberID) (link.Gateway, bool) {
-	g, ok := l[m]
-	return g, ok
-}
+// Dial implements route.Links.
+func (p inProcess) Dial(m *topology.Member) (link.Gateway, bool) { return p.Gateway, m.ID == self }
 
 // Addresses is where the ports are open.
 type Addresses struct{ Devices, DevicesGRPC, Backends, BackendsGRPC string }
