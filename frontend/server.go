@@ -157,7 +157,7 @@ func (s *Server) Serve(l net.Listener, tlsConfig *tls.Config) error {
 
 	var err error
 	if tlsConfig != nil {
-		err = httpconn.Serve(h, sock.Roomy(l, s.cfg.Sock), tlsConfig)
+		err = httpconn.Serve(h, sock.BoundUnsent(l, s.cfg.Sock), tlsConfig)
 	} else {
 		err = s.newAcceptor(l).Serve(h)
 	}

@@ -76,7 +76,7 @@ func refuse(reason protocol.Reason, code protocol.Code, format string, args ...a
 func New(l Limits) *Control {
 	most := l.MaxStreams
 	if most == 0 { // gRPC and HTTP/2 have many streams to an open file: without this they would have no bound
-		most = sock.MostConnections()
+		most = sock.MaxConnections()
 	}
 	c := &Control{limits: l, most: most, start: time.Now(), empty: make(chan struct{}), sources: map[netip.Addr]*source{}}
 	c.others.control, c.uncounted.control = c, c

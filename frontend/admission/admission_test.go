@@ -97,7 +97,7 @@ func TestEverySourceWithAStreamHasItsOwnCount(t *testing.T) {
 func TestFix16DefaultOfMaxStreamsBoundsEveryTransport(t *testing.T) {
 	cfg := Limits{}
 	l := New(cfg)
-	for i := range sock.MostConnections() {
+	for i := range sock.MaxConnections() {
 		if _, refused := l.Admit("10.0.0.1:1"); refused != nil {
 			t.Fatalf("stream %d: %v", i, refused.Err)
 		}

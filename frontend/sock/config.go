@@ -10,7 +10,7 @@ import (
 type Config struct {
 	Pollers  int  `yaml:"pollers" doc:"Number of event loops, each with one goroutine and 64 KiB. 0: one per processor."`
 	Portable bool `yaml:"portable" doc:"Serve every connection with goroutines, as on systems without epoll. It costs several KiB more per stream; for comparisons."`
-	// The sum over connections is bounded by what the writers keep themselves to.
+	// The sum over connections is bounded by the writers' own bounds.
 	MaxKept int           `yaml:"max_kept" unit:"bytes" doc:"The most bytes buffered for one connection whose socket is full; beyond it the connection ends. Must hold the largest push."`
 	Flush   time.Duration `yaml:"flush" doc:"How long a closing connection may take to send what is buffered."`
 	Linger  time.Duration `yaml:"linger" doc:"How long to wait after that for the peer to close its side."`

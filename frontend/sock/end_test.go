@@ -98,9 +98,9 @@ func TestShutdownEndsBesidePeerThatTakesNothing(t *testing.T) {
 		b := newBench(t, im, func(c *Config) { small(c); c.Flush = 50 * time.Millisecond })
 		r := newRecorder(t)
 		c, _ := b.connect(r)
-		for kept := 0; kept < 1<<20; {
+		for buffered := 0; buffered < 1<<20; {
 			var err error
-			if kept, err = c.Write(make([]byte, 64<<10)); err != nil {
+			if buffered, err = c.Write(make([]byte, 64<<10)); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -164,11 +164,11 @@ func TestPeersResetIsAnError(t *testing.T) {
 	over(t, func(t *testing.T, im implementation) {
 		needsReads(t, im)
 		b := newBench(t, im, small)
-		for _, kept := range []int{0, 1 << 20} {
+		for _, buffered := range []int{0, 1 << 20} {
 			r := newRecorder(t)
 			c, peer := b.connect(r)
-			if kept > 0 {
-				if _, err := c.Write(make([]byte, kept)); err != nil {
+			if buffered > 0 {
+				if _, err := c.Write(make([]byte, buffered)); err != nil {
 					t.Fatal(err)
 				}
 			}

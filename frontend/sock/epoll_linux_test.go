@@ -97,8 +97,8 @@ func TestDirectWriteDoesNotAllocate(t *testing.T) {
 	c, _ := b.connect(silent{})
 	beat := []byte("\n")
 	if n := testing.AllocsPerRun(100, func() {
-		if kept, err := c.Write(beat); kept != 0 || err != nil {
-			t.Fatal(kept, err)
+		if buffered, err := c.Write(beat); buffered != 0 || err != nil {
+			t.Fatal(buffered, err)
 		}
 	}); n != 0 {
 		t.Errorf("%v allocations a heartbeat", n)
@@ -123,8 +123,8 @@ func BenchmarkHeartbeat(b *testing.B) {
 	b.ReportAllocs()
 	start, i := cpu(), 0
 	for b.Loop() {
-		if kept, err := conns[i%len(conns)].Write(beat); kept != 0 || err != nil {
-			b.Fatal(kept, err)
+		if buffered, err := conns[i%len(conns)].Write(beat); buffered != 0 || err != nil {
+			b.Fatal(buffered, err)
 		}
 		i++
 	}

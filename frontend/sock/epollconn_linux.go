@@ -23,16 +23,16 @@ type epollConn struct {
 	mu    sync.Mutex
 	fd    int32 // -1: closed. Written by the poller's goroutine
 	state state
-	eof   bool     // the peer has ended its side; input is not waited for
-	out   bool     // EPOLLOUT is waited for
-	fresh uint8    // written since the socket was asked for room, in askUnit
-	q     *kept    // nil: nothing is kept
-	over  *leaving // nil while open
+	eof   bool        // the peer has ended its side; input is not waited for
+	out   bool        // EPOLLOUT is waited for
+	fresh uint8       // written since the socket was last asked whether it is writable, in checkUnit
+	buf   *sendBuffer // nil: nothing is buffered
+	end   *connEnd    // nil while open
 }
 
-// leaving is what a connection needs that is not open any more.
-type leaving struct {
-	at  time.Duration // clock by which an ending or finished connection is closed
+// connEnd is what a connection needs that is not open any more.
+type connEnd struct {
+	by  time.Duration // clock by which an ending or finished connection is closed
 	err error         // for Closed, once dead
 }
 
@@ -72,39 +72,39 @@ func (c *epollConn) Write(b []byte) (int, error) {
 		return 0, c.endedLocked()
 	}
 	if len(b) == 0 {
-		return c.q.len(), nil
+		return c.buf.buffered(), nil
 	}
-	if c.q == nil {
-		n, room, err := c.sendLocked(b)
+	if c.buf == nil {
+		n, writable, err := c.sendLocked(b)
 		if err != nil {
 			c.failLocked(err)
 			return 0, err
 		}
-		if n == len(b) && room {
+		if n == len(b) && writable {
 			return 0, nil
 		}
-		c.q = &kept{}
+		c.buf = &sendBuffer{}
 		c.out = true
 		if c.watchLocked(); c.state == dead {
-			return 0, c.over.err
+			return 0, c.end.err
 		}
 		if n == len(b) {
-			c.q.sink(n)
+			c.buf.addOverLowat(n)
 			return n, nil
 		}
 		b = b[n:]
 	}
-	if c.q.len()+len(b) > c.p.cfg.MaxKept {
+	if c.buf.buffered()+len(b) > c.p.cfg.MaxKept {
 		c.failLocked(ErrFull)
 		return 0, ErrFull
 	}
-	c.q.add(b)
-	return c.q.len(), nil
+	c.buf.add(b)
+	return c.buf.buffered(), nil
 }
 
-// sendLocked writes what the socket takes of b, in pieces, so that a slow peer's progress is seen. room is false where it has
-// none now, though it may have taken all.
-func (c *epollConn) sendLocked(b []byte) (n int, room bool, err error) {
+// sendLocked writes what the socket takes of b, in pieces, so that a slow peer's progress is seen. writable is whether the
+// socket still is, though it may have taken all.
+func (c *epollConn) sendLocked(b []byte) (n int, writable bool, err error) {
 	for n < len(b) {
 		piece := b[n:min(n+maxPiece, len(b))]
 		took, err := writeNow(int(c.fd), piece)
@@ -114,7 +114,7 @@ func (c *epollConn) sendLocked(b []byte) (n int, room bool, err error) {
 			if took < len(piece) { // a full socket: the next write would say EAGAIN
 				return n, false, nil
 			}
-			if !c.roomLocked(took) {
+			if !c.writableLocked(took) {
 				return n, false, nil
 			}
 		case unix.EAGAIN:
@@ -127,23 +127,23 @@ func (c *epollConn) sendLocked(b []byte) (n int, room bool, err error) {
 	return n, true, nil
 }
 
-// roomLocked reports whether the socket has room behind n bytes that it took; a small write does not ask.
-func (c *epollConn) roomLocked(n int) bool {
+// writableLocked reports whether the socket is writable behind n bytes that it took; a small write does not ask.
+func (c *epollConn) writableLocked(n int) bool {
 	if c.p.cfg.NotSentLowat == 0 {
 		return true
 	}
-	if units := int(c.fresh) + (n+askUnit-1)/askUnit; units < askAfter/askUnit {
+	if units := int(c.fresh) + (n+checkUnit-1)/checkUnit; units < checkAfter/checkUnit {
 		c.fresh = uint8(units)
 		return true
 	}
 	c.fresh = 0
-	return hasRoom(int(c.fd))
+	return isWritable(int(c.fd))
 }
 
 // endedLocked is what a Write is told after the end.
 func (c *epollConn) endedLocked() error {
-	if c.over.err != nil {
-		return c.over.err
+	if c.end.err != nil {
+		return c.end.err
 	}
 	return ErrClosed
 }
@@ -154,8 +154,8 @@ func (c *epollConn) Shutdown() {
 	begun := c.state == open
 	if begun {
 		c.state = ending
-		c.over = &leaving{at: clock() + c.p.cfg.Flush}
-		if c.q == nil {
+		c.end = &connEnd{by: clock() + c.p.cfg.Flush}
+		if c.buf == nil {
 			c.finishLocked()
 		}
 	}
@@ -168,7 +168,7 @@ func (c *epollConn) Shutdown() {
 // finishLocked ends this side: everything has gone out. Where the peer's has ended too, the poller hears of it by EPOLLHUP.
 func (c *epollConn) finishLocked() {
 	c.state = finished
-	c.over.at = clock() + c.p.cfg.Linger
+	c.end.by = clock() + c.p.cfg.Linger
 	_ = unix.Shutdown(int(c.fd), unix.SHUT_WR) // ENOTCONN: reset; the poller hears of it by itself
 }
 
@@ -194,8 +194,8 @@ func (c *epollConn) failLocked(err error) {
 func (c *epollConn) dieLocked(err error) {
 	if c.state != dead {
 		c.state = dead
-		c.over = &leaving{err: err}
-		c.q = nil
+		c.end = &connEnd{err: err}
+		c.buf = nil
 	}
 }
 
@@ -203,7 +203,7 @@ func (c *epollConn) dieLocked(err error) {
 func (c *epollConn) Stalled() time.Duration {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.q.stalled()
+	return c.buf.stalled()
 }
 
 // check recounts.
@@ -213,8 +213,8 @@ func (c *epollConn) check() error {
 	if c.state != dead && c.fd < 0 {
 		return fmt.Errorf("connection in slot %d is alive without a descriptor", c.slot)
 	}
-	if c.out != (c.q != nil) && c.state != dead {
-		return fmt.Errorf("connection in slot %d waits for room: %t, has something kept: %t", c.slot, c.out, c.q != nil)
+	if c.out != (c.buf != nil) && c.state != dead {
+		return fmt.Errorf("connection in slot %d waits for EPOLLOUT: %t, has something buffered: %t", c.slot, c.out, c.buf != nil)
 	}
-	return c.q.check()
+	return c.buf.check()
 }

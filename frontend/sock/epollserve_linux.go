@@ -11,7 +11,7 @@ import (
 
 const (
 	maxReads  = 2  // a connection and event: a second where the peer's end is behind the data
-	maxVector = 16 // chunks a write of what was kept
+	maxVector = 16 // chunks a write of what was buffered
 )
 
 // serve does what events call for.
@@ -36,7 +36,7 @@ func (c *epollConn) input(ended bool) {
 		if st == dead {
 			return
 		}
-		if eof { // only EPOLLHUP and EPOLLERR come now: nobody will take what is kept
+		if eof { // only EPOLLHUP and EPOLLERR come now: nobody will take what is buffered
 			c.die(os.NewSyscallError("write", unix.EPIPE))
 			return
 		}
@@ -83,28 +83,28 @@ func (c *epollConn) flush() {
 	}
 }
 
-// flushLocked answers how many kept bytes are gone: those that the socket had taken before, since there is room now, and those
-// that it takes.
+// flushLocked answers how many buffered bytes have gone out: those that the socket had taken before, since it is writable now,
+// and those that it takes.
 func (c *epollConn) flushLocked() int {
-	if c.state == dead || c.q == nil {
+	if c.state == dead || c.buf == nil {
 		return 0
 	}
-	gone := c.q.rise()
-	if c.q.n > 0 {
-		n, room, ok := c.drainLocked()
+	sent := c.buf.dropOverLowat()
+	if c.buf.n > 0 {
+		n, writable, ok := c.drainLocked()
 		if !ok {
 			return 0
 		}
-		if c.q.n > 0 || !room && c.state == open {
-			if c.q.n == 0 {
-				c.q.sink(n)
+		if c.buf.n > 0 || !writable && c.state == open {
+			if c.buf.n == 0 {
+				c.buf.addOverLowat(n)
 				n = 0
 			}
-			return gone + n
+			return sent + n
 		}
-		gone += n
+		sent += n
 	}
-	c.q = nil
+	c.buf = nil
 	c.out = false
 	switch {
 	case c.state != ending:
@@ -116,13 +116,13 @@ func (c *epollConn) flushLocked() int {
 			c.finishLocked()
 		}
 	}
-	return gone
+	return sent
 }
 
-// drainLocked writes a piece of what is kept; ok is false where the connection died of it.
-func (c *epollConn) drainLocked() (n int, room, ok bool) {
+// drainLocked writes a piece of what is buffered; ok is false where the connection died of it.
+func (c *epollConn) drainLocked() (n int, writable, ok bool) {
 	vec, rest := c.p.iovs[:0], maxPiece
-	for _, chunk := range c.q.chunks[:min(len(c.q.chunks), maxVector)] {
+	for _, chunk := range c.buf.chunks[:min(len(c.buf.chunks), maxVector)] {
 		chunk = chunk[:min(len(chunk), rest)]
 		vec = append(vec, chunk)
 		if rest -= len(chunk); rest == 0 {
@@ -138,14 +138,14 @@ func (c *epollConn) drainLocked() (n int, room, ok bool) {
 	case n <= 0:
 		return 0, false, true
 	}
-	c.q.drop(n)
-	return n, c.roomLocked(n), true
+	c.buf.drop(n)
+	return n, c.writableLocked(n), true
 }
 
 // expire closes c if it has lingered for long enough, and answers whether it is closed.
 func (c *epollConn) expire(now time.Duration) bool {
 	c.mu.Lock()
-	if c.state != dead && now >= c.over.at {
+	if c.state != dead && now >= c.end.by {
 		c.dieLocked(ErrLingered)
 	}
 	c.mu.Unlock()
@@ -162,7 +162,7 @@ func (c *epollConn) reap() bool {
 	}
 	closeNow(int(c.fd)) // leaves the epoll set too: there is no other descriptor of this socket
 	c.fd = -1
-	err := c.over.err
+	err := c.end.err
 	c.mu.Unlock()
 	c.h.Closed(err)
 	c.p.mu.Lock()

@@ -264,12 +264,12 @@ func (r *recorder) end() error {
 	}
 }
 
-// account sums what Writes kept, by the contract's min(len(b), kept).
-type account struct{ kept int64 }
+// account sums what Writes buffered, by the contract's min(len(b), buffered).
+type account struct{ buffered int64 }
 
 func (a *account) write(c Conn, b []byte) error {
 	n, err := c.Write(b)
-	a.kept += int64(min(len(b), n))
+	a.buffered += int64(min(len(b), n))
 	return err
 }
 

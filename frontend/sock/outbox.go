@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// outbox is a Conn over a writer that blocks: Writes keep everything, and a goroutine writes while something is kept.
+// outbox is a Conn over a writer that blocks: Write buffers everything, and a goroutine writes while something is buffered.
 type outbox struct {
 	// immutable
 	cfg    Config
@@ -23,15 +23,15 @@ type outbox struct {
 
 	mu      sync.Mutex
 	state   state
-	writing bool // drain is under way
-	eof     bool // the peer has ended its side
-	active  int  // goroutines that may call h; the last one that leaves a dead connection calls Closed
-	q       *kept
+	writing bool        // drain is under way
+	eof     bool        // the peer has ended its side
+	active  int         // goroutines that may call h; the last one that leaves a dead connection calls Closed
+	buf     *sendBuffer // nil: nothing is buffered
 	err     error
 	timer   *time.Timer // from Shutdown on
 }
 
-// Outbox is a Conn over a blocking writer, such as an HTTP/2 response: it has a goroutine only while something is kept. closeIt
+// Outbox is a Conn over a blocking writer, such as an HTTP/2 response: it has a goroutine only while something is buffered. closeIt
 // is called once, from a goroutine of its own, and has to make a write that is under way return; write is not called after
 // Closed. h.Read is never called: who serves the request hears of the peer's end, and calls Close. Bounds are those of Default.
 func Outbox(write func([]byte) error, closeIt func(), h Handler, remote net.Addr) Conn {
@@ -51,18 +51,18 @@ func (o *outbox) Write(b []byte) (int, error) {
 		return 0, ErrClosed
 	}
 	if len(b) == 0 {
-		return o.q.len(), nil
+		return o.buf.buffered(), nil
 	}
-	if o.q.len()+len(b) > o.cfg.MaxKept {
+	if o.buf.buffered()+len(b) > o.cfg.MaxKept {
 		o.failLocked(ErrFull)
 		return 0, ErrFull
 	}
-	if o.q == nil {
-		o.q = &kept{}
+	if o.buf == nil {
+		o.buf = &sendBuffer{}
 	}
-	o.q.add(b)
+	o.buf.add(b)
 	o.drainLocked()
-	return o.q.n, nil
+	return o.buf.n, nil
 }
 
 // drainLocked sees to it that drain is under way.
@@ -74,7 +74,7 @@ func (o *outbox) drainLocked() {
 	}
 }
 
-// drain writes until nothing is kept, and after a Shutdown ends this side.
+// drain writes until nothing is buffered, and after a Shutdown ends this side.
 func (o *outbox) drain() {
 	defer o.leave()
 	for b := o.next(); b != nil; b = o.next() {
@@ -105,7 +105,7 @@ func (o *outbox) send(piece []byte) bool {
 	o.mu.Lock()
 	alive := o.state != dead
 	if alive {
-		o.q.out(len(piece))
+		o.buf.sent(len(piece))
 	}
 	o.mu.Unlock()
 	if alive {
@@ -116,14 +116,14 @@ func (o *outbox) send(piece []byte) bool {
 	return alive
 }
 
-// next is the next chunk to write; nil: drain ends, since nothing is kept or the connection is dead.
+// next is the next chunk to write; nil: drain ends, since nothing is buffered or the connection is dead.
 func (o *outbox) next() []byte {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.state != dead && o.q.len() > 0 {
-		return o.q.take()
+	if o.state != dead && o.buf.buffered() > 0 {
+		return o.buf.takeChunk()
 	}
-	o.q = nil
+	o.buf = nil
 	o.writing = false
 	if o.state == ending {
 		o.state = finished
@@ -172,7 +172,7 @@ func (o *outbox) failLocked(err error) {
 	}
 	o.state = dead
 	o.err = err
-	o.q = nil
+	o.buf = nil
 	if o.timer != nil {
 		o.timer.Stop()
 	}
@@ -200,15 +200,15 @@ func (o *outbox) leave() {
 func (o *outbox) Stalled() time.Duration {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return o.q.stalled()
+	return o.buf.stalled()
 }
 
 // check recounts.
 func (o *outbox) check() error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.q.len() > 0 && !o.writing {
-		return fmt.Errorf("frontend/sock: check connection of %v: %d bytes are kept and nobody writes", o.remote, o.q.n)
+	if o.buf.buffered() > 0 && !o.writing {
+		return fmt.Errorf("frontend/sock: check connection of %v: %d bytes are buffered and nobody writes", o.remote, o.buf.n)
 	}
-	return o.q.check()
+	return o.buf.check()
 }

@@ -250,7 +250,7 @@ func (p *poller) check() error {
 	return nil
 }
 
-// unsent reports whether a connection that was shut down still has something kept.
+// unsent reports whether a connection that was shut down still has something buffered.
 func (p *poller) unsent() bool {
 	p.mu.Lock()
 	look := slices.Clone(p.lingering)

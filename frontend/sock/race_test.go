@@ -90,13 +90,13 @@ func TestEndsRace(t *testing.T) {
 			r := newRecorder(t)
 			c, peer := b.connect(r)
 			var wg sync.WaitGroup
-			var kept atomic.Int64
+			var buffered atomic.Int64
 			for _, do := range []func(){
 				func() {
 					for {
 						b := make([]byte, 20000)
 						n, err := c.Write(b)
-						kept.Add(int64(min(n, len(b))))
+						buffered.Add(int64(min(n, len(b))))
 						if err != nil {
 							return
 						}
@@ -111,8 +111,8 @@ func TestEndsRace(t *testing.T) {
 			}
 			wg.Wait()
 			_ = r.end()
-			if w := r.written.Load(); w > kept.Load() {
-				t.Fatalf("%d bytes were kept, Written sums to %d", kept.Load(), w)
+			if w := r.written.Load(); w > buffered.Load() {
+				t.Fatalf("%d bytes were buffered, Written sums to %d", buffered.Load(), w)
 			}
 		}
 	})
@@ -124,7 +124,7 @@ func TestNobodyWritesToAStranger(t *testing.T) {
 	over(t, func(t *testing.T, im implementation) {
 		b := newBench(t, im, nil)
 		rounds := 300
-		if !im.idle || im.name == "outbox" { // 8 MiB are kept for each before its writers end
+		if !im.idle || im.name == "outbox" { // 8 MiB are buffered for each before its writers end
 			rounds = 30
 		}
 		var wg sync.WaitGroup

@@ -18,7 +18,7 @@ type RawAcceptor struct {
 	set     *epollSet
 	from    *listener
 	raw     syscall.RawConn
-	reserve *reserved // nil: all descriptors may be used
+	reserve *reservingListener // nil: all descriptors may be used
 	accept  func(fd uintptr) bool
 
 	// of the call of Accept under way
@@ -37,7 +37,7 @@ const (
 // request, and connections that send nothing cost no descriptor meanwhile. tcp(7), TCP_DEFER_ACCEPT.
 func (l *Loop) RawAcceptor(from net.Listener) (*RawAcceptor, error) {
 	a := &RawAcceptor{set: l.set}
-	if r, ok := from.(*reserved); ok {
+	if r, ok := from.(*reservingListener); ok {
 		a.reserve, from = r, r.Listener
 	}
 	own, ok := from.(*listener)
@@ -88,7 +88,7 @@ func (a *RawAcceptor) acceptSome(fd uintptr) bool {
 		case nil:
 			a.accepted++
 			conn := RawConn{a.set, c, remote}
-			if a.reserve != nil && a.reserve.isShort(c) {
+			if a.reserve != nil && a.reserve.isReserved(c) {
 				conn.Close()
 				continue
 			}

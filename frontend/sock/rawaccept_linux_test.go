@@ -176,7 +176,7 @@ func TestRawAcceptorLeavesWhatIsReserved(t *testing.T) {
 		}
 		most = int(f.Fd())
 		_ = f.Close()
-		return Reserve(l, descriptors()-most, slog.New(slog.DiscardHandler))
+		return ReserveDescriptors(l, descriptors()-most, slog.New(slog.DiscardHandler))
 	})
 	peer := a.dial("hello")
 	if _, err := peer.Read(make([]byte, 1)); err == nil {

@@ -8,8 +8,8 @@ import (
 // ErrClosed is what ended a connection that this side closed, and the answer to a Write after Close or Shutdown.
 var ErrClosed = errors.New("frontend/sock: connection closed by this side")
 
-// ErrFull ends a connection for which more than Config.MaxKept bytes would be kept.
-var ErrFull = errors.New("frontend/sock: peer takes too little: the most bytes are kept for it")
+// ErrFull ends a connection for which more than Config.MaxKept bytes would be buffered.
+var ErrFull = errors.New("frontend/sock: send buffer full: the peer reads too slowly")
 
 // ErrLingered ends a connection whose peer did not take the last bytes, or did not end its side, in time after a Shutdown.
 var ErrLingered = errors.New("frontend/sock: peer did not end the connection in time after shutdown")
@@ -19,9 +19,9 @@ var ErrLingered = errors.New("frontend/sock: peer did not end the connection in 
 type Handler interface {
 	// Read hands over input. b is valid, and may be changed, during the call. No more comes after Shutdown and Close.
 	Read(b []byte)
-	// Written says that n of the bytes that were kept went out.
+	// Written says that n of the buffered bytes went out.
 	Written(n int)
-	// Closed says that the connection is gone, and with it what was kept; it is the last call. err is nil where the peer ended
+	// Closed says that the connection is gone, and with it what was buffered; it is the last call. err is nil where the peer ended
 	// it, be it its side alone, also in answer to Shutdown; ErrClosed, ErrFull or ErrLingered where this side did; else what the
 	// system reported.
 	Closed(err error)
@@ -29,15 +29,15 @@ type Handler interface {
 
 // Conn is a connection. Its methods may be called from any goroutine, also from callbacks, and do not block.
 type Conn interface {
-	// Write sends b, or copies and keeps what the socket does not take. kept is how many bytes wait now, those of earlier
+	// Write sends b, or copies and buffers what the socket does not take. buffered is how many bytes wait now, those of earlier
 	// writes included. After an error the connection is closing: Closed follows.
-	Write(b []byte) (kept int, err error)
-	// Shutdown sends what is kept, ends this side (FIN), and closes once the peer has ended its own. Bounded by Config.Flush
-	// and Config.Linger. Input is dropped from here on, but read, since unread input would make the goodbye a reset.
+	Write(b []byte) (buffered int, err error)
+	// Shutdown sends what is buffered, ends this side (FIN), and closes once the peer has ended its own. Bounded by Config.Flush
+	// and Config.Linger. Input is dropped from here on, but read, since a close with unread input is a reset.
 	Shutdown()
-	// Close closes at once. What is kept is dropped.
+	// Close closes at once. What is buffered is dropped.
 	Close()
-	// Stalled is for how long bytes have been kept without any of them going out; 0 where nothing is kept.
+	// Stalled is for how long bytes have been buffered without any of them going out; 0 where none are.
 	Stalled() time.Duration
 }
 
@@ -52,7 +52,7 @@ type state uint8
 
 const (
 	open     state = iota
-	ending         // Shutdown was called; kept bytes are going out
+	ending         // Shutdown was called; buffered bytes are going out
 	finished       // this side has ended; waiting for the peer to end its own
 	dead           // to be closed, or closed
 )

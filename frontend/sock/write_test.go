@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// small makes the kernel hold little, so that much is kept.
+// small makes the kernel hold little, so that much is buffered.
 func small(c *Config) { c.SendBuffer = 4096 }
 
 // noise is n bytes of which each place is recognizable.
@@ -53,15 +53,15 @@ func TestWritesArriveInOrderAtSlowReader(t *testing.T) {
 		if !bytes.Equal(got, all) {
 			t.Fatal("what arrived is not what was written")
 		}
-		r.wait("Written for all that was kept", func() bool { return r.written.Load() >= a.kept })
-		if w := r.written.Load(); w != a.kept {
-			t.Errorf("%d bytes were kept, Written sums to %d", a.kept, w)
+		r.wait("Written for all that was buffered", func() bool { return r.written.Load() >= a.buffered })
+		if w := r.written.Load(); w != a.buffered {
+			t.Errorf("%d bytes were buffered, Written sums to %d", a.buffered, w)
 		}
-		if a.kept == 0 {
-			t.Error("nothing was kept: the test proves nothing")
+		if a.buffered == 0 {
+			t.Error("nothing was buffered: the test proves nothing")
 		}
 		if d := c.Stalled(); d != 0 {
-			t.Errorf("nothing is kept, and it is stalled for %v", d)
+			t.Errorf("nothing is buffered, and it is stalled for %v", d)
 		}
 		if err := b.loop.Check(); err != nil {
 			t.Error(err)
@@ -78,7 +78,7 @@ func TestWritesBetweenReadsKeepTheOrder(t *testing.T) {
 		all := noise(rnd, 1<<20)
 		var a account
 		done := make(chan []byte)
-		go func() { // reads while writes go on: direct writes and kept bytes alternate
+		go func() { // reads while writes go on: direct writes and buffered bytes alternate
 			got := make([]byte, len(all))
 			_, _ = io.ReadFull(peer, got)
 			done <- got
@@ -93,9 +93,9 @@ func TestWritesBetweenReadsKeepTheOrder(t *testing.T) {
 		if got := <-done; !bytes.Equal(got, all) {
 			t.Fatal("what arrived is not what was written")
 		}
-		r.wait("Written for all that was kept", func() bool { return r.written.Load() >= a.kept })
-		if w := r.written.Load(); w != a.kept {
-			t.Errorf("%d bytes were kept, Written sums to %d", a.kept, w)
+		r.wait("Written for all that was buffered", func() bool { return r.written.Load() >= a.buffered })
+		if w := r.written.Load(); w != a.buffered {
+			t.Errorf("%d bytes were buffered, Written sums to %d", a.buffered, w)
 		}
 	})
 }
@@ -108,12 +108,12 @@ func TestFullEndsTheConnection(t *testing.T) {
 		var err error
 		chunk := make([]byte, 10<<10)
 		for range 2000 {
-			var kept int
-			if kept, err = c.Write(chunk); err != nil {
+			var buffered int
+			if buffered, err = c.Write(chunk); err != nil {
 				break
 			}
-			if kept > b.cfg.MaxKept {
-				t.Fatalf("%d bytes are kept, over %d", kept, b.cfg.MaxKept)
+			if buffered > b.cfg.MaxKept {
+				t.Fatalf("%d bytes are buffered, over %d", buffered, b.cfg.MaxKept)
 			}
 		}
 		if !errors.Is(err, ErrFull) {
@@ -137,15 +137,15 @@ func TestStalledWhileThePeerTakesNothing(t *testing.T) {
 			t.Fatalf("stalled for %v at the start", d)
 		}
 		total := 0
-		for kept := 0; kept < 1<<20; {
+		for buffered := 0; buffered < 1<<20; {
 			var err error
-			if kept, err = c.Write(make([]byte, 64<<10)); err != nil {
+			if buffered, err = c.Write(make([]byte, 64<<10)); err != nil {
 				t.Fatal(err)
 			}
 			total += 64 << 10
 		}
 		if c.Stalled() == 0 {
-			t.Error("bytes are kept and nothing is stalled")
+			t.Error("bytes are buffered and nothing is stalled")
 		}
 		readN(t, peer, total)
 		r.wait("the end of the stall", func() bool { return c.Stalled() == 0 })
@@ -197,8 +197,8 @@ func TestProgressOfALongWriteIsReported(t *testing.T) {
 	room := make(chan int)
 	c := Outbox(func(b []byte) error { room <- len(b); return nil }, func() {}, r, nil)
 	const long = 1 << 20
-	if kept, err := c.Write(make([]byte, long)); kept != long || err != nil {
-		t.Fatal(kept, err)
+	if buffered, err := c.Write(make([]byte, long)); buffered != long || err != nil {
+		t.Fatal(buffered, err)
 	}
 	for went := 0; went < long; {
 		n := <-room

@@ -52,7 +52,7 @@ func (a *App) listen() (err error) {
 		}
 		l.listener = opened
 		before = append(before, l)
-		*to[l.name] = sock.Reserve(opened, l.keep, a.log)
+		*to[l.name] = sock.ReserveDescriptors(opened, l.keep, a.log)
 		a.onEnd("listener "+l.name, func(context.Context) error { _ = opened.Close(); return nil })
 	}
 	a.serveDevices(p, deviceTLS)
@@ -75,10 +75,10 @@ func (c *Config) ports() []port {
 		return sock.Listen(ctx, addr, c.Frontend.Sock)
 	}
 	return []port{
-		{"devices", c.Listen.Devices, devices, sock.ReserveFor(), nil},
-		{"devices_grpc", c.Listen.DevicesGRPC, devices, sock.ReserveFor(), nil},
-		{"backends", c.Listen.Backends, listenTCP, sock.ReserveFor() / 2, nil},
-		{"backends_grpc", c.Listen.BackendsGRPC, listenTCP, sock.ReserveFor() / 2, nil},
+		{"devices", c.Listen.Devices, devices, sock.DescriptorsToReserve(), nil},
+		{"devices_grpc", c.Listen.DevicesGRPC, devices, sock.DescriptorsToReserve(), nil},
+		{"backends", c.Listen.Backends, listenTCP, sock.DescriptorsToReserve() / 2, nil},
+		{"backends_grpc", c.Listen.BackendsGRPC, listenTCP, sock.DescriptorsToReserve() / 2, nil},
 	}
 }
 

@@ -16,7 +16,7 @@ import (
 //
 // SendMsg only queues too: grpc takes up to 64 KiB a stream before it blocks, half a second of a slow link. So the frames' buffers
 // are of a pool that conn is itself: when grpc gives them back, they have been written to the connection, which waits for room
-// (sock.Roomy). No more than maxInTransport is in grpc's hands beyond one frame, and it counts as buffered until it is back.
+// (sock.BoundUnsent). No more than maxInTransport is in grpc's hands beyond one frame, and it counts as buffered until it is back.
 type conn struct {
 	// immutable
 	rpc grpc.ServerStream

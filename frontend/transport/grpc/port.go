@@ -70,7 +70,7 @@ func (s *Server) Register(r grpc.ServiceRegistrar) { ramenpb.RegisterDevicesServ
 
 // Listener is l, as a server that was made with Options is to serve it.
 func (s *Server) Listener(l net.Listener) net.Listener {
-	return s.guard.Listener(sock.Roomy(l, s.cfg.Sock))
+	return s.guard.Listener(sock.BoundUnsent(l, s.cfg.Sock))
 }
 
 // Options are what the service needs of its grpc.Server; t is its TLS, nil for cleartext. Devices keep their connection alive

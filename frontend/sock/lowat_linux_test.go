@@ -20,7 +20,7 @@ func unsent(t *testing.T, c Conn) int {
 }
 
 // The kernel takes far more than NotSentLowat into a segment that it has begun. What a Write leaves with it is bounded all the
-// same, for small writes and for large ones; the rest is kept, and is told to be gone once the socket has room.
+// same, for small writes and for large ones; the rest is buffered, and reported by Written once the socket is writable.
 func TestKernelIsLeftLittleThatIsUnsent(t *testing.T) {
 	im := implementation{name: "epoll", reads: true, idle: true}
 	for _, size := range []int{100, 1 << 10, 16 << 10, 200 << 10} {
@@ -29,7 +29,7 @@ func TestKernelIsLeftLittleThatIsUnsent(t *testing.T) {
 		c, peer := b.connect(r)
 		var a account
 		wrote := 0
-		for a.kept == 0 && wrote < 64<<20 {
+		for a.buffered == 0 && wrote < 64<<20 {
 			if err := a.write(c, make([]byte, size)); err != nil {
 				t.Fatal(err)
 			}
@@ -39,10 +39,10 @@ func TestKernelIsLeftLittleThatIsUnsent(t *testing.T) {
 		if n := unsent(t, c); n > most {
 			t.Errorf("writes of %d bytes left %d unsent, more than %d", size, n, most)
 		}
-		if a.kept == 0 {
-			t.Errorf("writes of %d bytes: %d were taken, and nothing was kept", size, wrote)
+		if a.buffered == 0 {
+			t.Errorf("writes of %d bytes: %d were taken, and nothing was buffered", size, wrote)
 		}
-		for range 20 { // behind what is kept, everything is
+		for range 20 { // behind what is buffered, everything is
 			if err := a.write(c, make([]byte, size)); err != nil {
 				t.Fatal(err)
 			}
@@ -52,9 +52,9 @@ func TestKernelIsLeftLittleThatIsUnsent(t *testing.T) {
 			t.Errorf("writes of %d bytes behind a full socket left %d unsent, more than %d", size, n, most)
 		}
 		readN(t, peer, wrote)
-		r.wait("Written for all that was kept", func() bool { return r.written.Load() >= a.kept })
-		if w := r.written.Load(); w != a.kept {
-			t.Errorf("%d bytes were kept, Written sums to %d", a.kept, w)
+		r.wait("Written for all that was buffered", func() bool { return r.written.Load() >= a.buffered })
+		if w := r.written.Load(); w != a.buffered {
+			t.Errorf("%d bytes were buffered, Written sums to %d", a.buffered, w)
 		}
 		if err := b.loop.Check(); err != nil {
 			t.Error(err)
@@ -62,14 +62,14 @@ func TestKernelIsLeftLittleThatIsUnsent(t *testing.T) {
 	}
 }
 
-// A blocking writer over a Roomy listener is held up while its socket has no room, and goes on when there is.
-func TestRoomyWriteWaitsForRoom(t *testing.T) {
+// A blocking writer over BoundUnsent waits while its socket is not writable, and goes on when it is.
+func TestBoundUnsentWriteWaits(t *testing.T) {
 	b := newBench(t, implementation{}, nil)
-	b.l = Roomy(b.l, b.cfg)
+	b.l = BoundUnsent(b.l, b.cfg)
 	server, peer := b.dial()
 	defer server.Close()
 	defer peer.Close()
-	if c, ok := server.(*roomyConn); !ok || c.NetConn() != c.Conn {
+	if c, ok := server.(*lowatConn); !ok || c.NetConn() != c.Conn {
 		t.Fatalf("a connection is a %T", server)
 	}
 	const all = 32 << 20
@@ -81,7 +81,7 @@ func TestRoomyWriteWaitsForRoom(t *testing.T) {
 				done <- err
 				return
 			}
-			raw, most := server.(*roomyConn).raw, 0
+			raw, most := server.(*lowatConn).raw, 0
 			_ = raw.Control(func(fd uintptr) { most, _ = unix.IoctlGetInt(int(fd), unix.SIOCOUTQNSD) })
 			if most >= b.cfg.NotSentLowat {
 				t.Errorf("a write returned with %d bytes unsent", most)
@@ -95,10 +95,10 @@ func TestRoomyWriteWaitsForRoom(t *testing.T) {
 	}
 }
 
-// A write that waits for room ends with its connection.
-func TestRoomyWriteEndsWithTheConnection(t *testing.T) {
+// A write that waits for its socket ends with its connection.
+func TestBoundUnsentWriteEndsWithTheConnection(t *testing.T) {
 	b := newBench(t, implementation{}, nil)
-	b.l = Roomy(b.l, b.cfg)
+	b.l = BoundUnsent(b.l, b.cfg)
 	server, peer := b.dial()
 	defer peer.Close()
 	done := make(chan error, 1)

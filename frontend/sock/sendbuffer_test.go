@@ -7,33 +7,33 @@ import (
 	"time"
 )
 
-// TestKeptIsAQueue compares with a plain slice.
-func TestKeptIsAQueue(t *testing.T) {
+// TestSendBufferIsAQueue compares with a plain slice.
+func TestSendBufferIsAQueue(t *testing.T) {
 	rnd := seeded(t)
 	for range 200 {
-		var k kept
+		var s sendBuffer
 		var model []byte
 		for range 200 {
-			if rnd.IntN(3) > 0 || k.n == 0 {
+			if rnd.IntN(3) > 0 || s.n == 0 {
 				b := noise(rnd, 1+rnd.IntN(1<<rnd.IntN(14)))
-				k.add(b)
+				s.add(b)
 				model = append(model, b...)
 			} else if rnd.IntN(2) == 0 {
-				n := 1 + rnd.IntN(k.n)
-				k.drop(n)
+				n := 1 + rnd.IntN(s.n)
+				s.drop(n)
 				model = model[n:]
 			} else {
-				b := k.take()
+				b := s.takeChunk()
 				if !bytes.HasPrefix(model, b) || len(b) == 0 {
 					t.Fatal("the chunk taken is not the oldest")
 				}
-				k.out(len(b))
+				s.sent(len(b))
 				model = model[len(b):]
 			}
-			if got := bytes.Join(k.chunks, nil); k.n != len(model) || !bytes.Equal(got, model) {
-				t.Fatalf("%d bytes, counted as %d, should be %d", len(got), k.n, len(model))
+			if got := bytes.Join(s.chunks, nil); s.n != len(model) || !bytes.Equal(got, model) {
+				t.Fatalf("%d bytes, counted as %d, should be %d", len(got), s.n, len(model))
 			}
-			if err := k.check(); err != nil {
+			if err := s.check(); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -41,15 +41,15 @@ func TestKeptIsAQueue(t *testing.T) {
 }
 
 func TestSmallWritesShareChunks(t *testing.T) {
-	var k kept
+	var s sendBuffer
 	for range 10000 {
-		k.add([]byte("\n"))
+		s.add([]byte("\n"))
 	}
-	if len(k.chunks) > 20 {
-		t.Errorf("10000 bytes are in %d chunks", len(k.chunks))
+	if len(s.chunks) > 20 {
+		t.Errorf("10000 bytes are in %d chunks", len(s.chunks))
 	}
 	room := 0
-	for _, c := range k.chunks {
+	for _, c := range s.chunks {
 		room += cap(c)
 	}
 	if room > 3*10000 {
@@ -76,16 +76,16 @@ func TestConfigSaysAllThatIsWrong(t *testing.T) {
 	}
 }
 
-// Bytes that the socket took without having room are stalled until it has, whatever is kept behind them meanwhile.
-func TestSunkBytesStallOn(t *testing.T) {
-	k := new(kept)
-	k.sink(10)
-	k.since -= time.Hour
-	k.add([]byte("more"))
-	if d := k.stalled(); d < time.Hour {
+// Bytes over the low-water mark are stalled until the socket is writable, whatever is buffered behind them meanwhile.
+func TestBytesOverLowatStall(t *testing.T) {
+	s := new(sendBuffer)
+	s.addOverLowat(10)
+	s.since -= time.Hour
+	s.add([]byte("more"))
+	if d := s.stalled(); d < time.Hour {
 		t.Errorf("stalled for %v", d)
 	}
-	if n := k.rise(); n != 10 || k.len() != 4 || k.stalled() > time.Minute {
-		t.Errorf("%d have risen, %d are left, stalled for %v", n, k.len(), k.stalled())
+	if n := s.dropOverLowat(); n != 10 || s.buffered() != 4 || s.stalled() > time.Minute {
+		t.Errorf("%d went out, %d are left, stalled for %v", n, s.buffered(), s.stalled())
 	}
 }
