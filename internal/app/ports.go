@@ -123,7 +123,7 @@ func (a *App) serveBackends(p *ports, c *auth.Certs) {
 		return ignoreClosed(httpconn.Serve(h, p.backends, serverTLS(c, "h2", "http/1.1")))
 	})
 	s := a.grpcServer(a.backend.GRPCOptions(serverTLS(c, "h2")), "ramen.v1.Backend", a.backendsReady, a.backend.RegisterGRPC)
-	p.serve("backends_grpc", func() error { return s.Serve(a.backend.GRPCListener(sock.Quiet(p.backendsGRPC))) })
+	p.serve("backends_grpc", func() error { return s.Serve(a.backend.GRPCListener(p.backendsGRPC)) })
 	a.onEnd("HTTP of backends", func(ctx context.Context) error { return errors.Join(h.Shutdown(ctx), h.Close()) })
 	a.onEnd("gRPC of backends", func(ctx context.Context) error { return stopGRPC(ctx, s, a.backend.Calls) })
 }

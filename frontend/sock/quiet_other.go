@@ -1,8 +1,0 @@
-//go:build !linux
-
-package sock
-
-import "net"
-
-// Quiet is l.
-func Quiet(l net.Listener) net.Listener { return l }
