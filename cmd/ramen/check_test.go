@@ -39,14 +39,14 @@ var verdicts = []verdict{
 	{"origins", "dev: true\ndata: DIR/data\nfrontend: {origins: ['https://*.example.com', 'https://bücher.example:443', '*', 'null']}\n", ""},
 	{"a set with a bad key", "auth: {tokens: {jwks_file: DIR/jwks.json}, keys: {file: DIR/keys.yaml}}\ndata: DIR/data\n", ""},
 
-	{"no authentication", "data: DIR/data\n", "there is no authentication"},
+	{"no authentication", "data: DIR/data\n", "authentication is not configured"},
 	{"origin with a path", "dev: true\ndata: DIR/data\nfrontend: {origins: ['https://app.example.com/']}\n", "write https://app.example.com"},
 	{"origin without a scheme", "dev: true\ndata: DIR/data\nfrontend: {origins: [app.example.com]}\n", "write https://app.example.com"},
 	{"origin of a socket", "dev: true\ndata: DIR/data\nfrontend: {origins: ['wss://app.example.com']}\n", "write https://app.example.com"},
 
 	{"one port twice", "dev: true\ndata: DIR/data\n" + listen("127.0.0.1:PORT", "127.0.0.1:0", "127.0.0.1:PORT"), "listen.devices and listen.backends both have port"},
 	{"one port twice, once of every address", "dev: true\ndata: DIR/data\n" + listen("127.0.0.1:PORT", "127.0.0.1:0", "[::]:PORT"), "listen.devices and listen.backends both have port"},
-	{"one port twice, by a name", "dev: true\ndata: DIR/data\n" + listen("127.0.0.1:PORT", "localhost:PORT", "127.0.0.1:0"), "listen.devices has 127.0.0.1:"},
+	{"one port twice, by a name", "dev: true\ndata: DIR/data\n" + listen("127.0.0.1:PORT", "localhost:PORT", "127.0.0.1:0"), "listen.devices already uses 127.0.0.1:"},
 	{"one port on two addresses", "dev: true\ndata: DIR/data\n" + listen("127.0.0.1:PORT", "127.0.0.2:PORT", "127.0.0.1:0"), ""},
 	{"a port in use", "dev: true\ndata: DIR/data\n" + listen("127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:TAKEN"), "listen.backends"},
 	{"a port beyond all", "dev: true\ndata: DIR/data\n" + listen("127.0.0.1:99999", "127.0.0.1:0", "127.0.0.1:0"), "listen.devices"},
@@ -58,7 +58,7 @@ var verdicts = []verdict{
 	{"another number of shards", "dev: true\ndata: DIR/used\nshards: 7\n", "kept under"},
 
 	{"no secret", "auth: {tokens: {secret_file: DIR/nothing}, keys: {file: DIR/keys.yaml}}\ndata: DIR/data\n", "DIR/nothing"},
-	{"a folder for a secret", "auth: {tokens: {secret_file: DIR}, keys: {file: DIR/keys.yaml}}\ndata: DIR/data\n", "no regular file"},
+	{"a folder for a secret", "auth: {tokens: {secret_file: DIR}, keys: {file: DIR/keys.yaml}}\ndata: DIR/data\n", "not a regular file"},
 	{"a short secret", "auth: {tokens: {secret_file: DIR/short}, keys: {file: DIR/keys.yaml}}\ndata: DIR/data\n", "at least 32"},
 	{"no key in the set", "auth: {tokens: {jwks_file: DIR/nokeys.json}, keys: {file: DIR/keys.yaml}}\ndata: DIR/data\n", "none of its keys"},
 	{"no keys", "auth: {tokens: {secret_file: DIR/secret}, keys: {file: DIR/nothing}}\ndata: DIR/data\n", "DIR/nothing"},

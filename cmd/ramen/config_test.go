@@ -11,7 +11,7 @@ import (
 func TestConfigIsAFileToBeginWith(t *testing.T) {
 	text := good(t, "", "config")
 	file := write(t, filepath.Join(t.TempDir(), "ramen.yaml"), text)
-	bad(t, "", []string{"config", "--check", file}, "there is no authentication")
+	bad(t, "", []string{"config", "--check", file}, "authentication is not configured")
 	t.Setenv("RAMEN_DEV", "true")
 	if out := good(t, "", "config", "--check", file); !strings.Contains(out, "is good") {
 		t.Errorf("%q", out)

@@ -53,8 +53,8 @@ func TestFix08CursorFileIsCheckedAtTheStart(t *testing.T) {
 		t.Fatal(err)
 	}
 	for file, want := range map[string]string{
-		notes:                                "something else than a cursor",
-		huge:                                 "something else than a cursor",
+		notes:                                "does not contain a cursor",
+		huge:                                 "does not contain a cursor",
 		dir:                                  "directory",
 		filepath.Join(dir, "absent", "file"): "no such file or directory",
 	} {
@@ -79,7 +79,7 @@ func TestFix08CursorFileThatFailsLaterFailsTheCommand(t *testing.T) {
 	var errOut strings.Builder
 	gone := writerFunc(func(b []byte) (int, error) { return len(b), os.RemoveAll(dir) })
 	args := []string{"listen", "--user", "alice", "--count", "1", "--cursor-file", filepath.Join(dir, "cursor")}
-	if status := execute(ctx, args, nil, gone, &errOut); status == 0 || !strings.Contains(errOut.String(), "the place is not in --cursor-file") {
+	if status := execute(ctx, args, nil, gone, &errOut); status == 0 || !strings.Contains(errOut.String(), "the cursor could not be saved to --cursor-file") {
 		t.Errorf("status %d: %s", status, errOut.String())
 	}
 }

@@ -130,8 +130,8 @@ func TestFix13StartIsTold(t *testing.T) {
 func TestFix13LimitsAreTheServers(t *testing.T) {
 	serving(t)
 	day := []string{"publish", "--user", "alice", "1", "--ttl"}
-	bad(t, "", append(day, "100ms"), "ttl_ms is 100", "1000 to what the server takes")
+	bad(t, "", append(day, "100ms"), "ttl_ms is 100", "from 1000 to the server's limit")
 	bad(t, "", append(day, "48h"), "ttl_ms is 172800000: it must be 1000 to 86400000, or 0 for the default of 1800000")
-	bad(t, strings.Repeat("x", 100<<10), []string{"publish", "--user", "alice", "--content-type", "text/plain", "-"}, "at most 65536 are taken")
-	bad(t, strings.Repeat("x", 2<<20), []string{"publish", "--user", "alice", "--content-type", "text/plain", "-"}, "no server takes more than 1048576, and this one may take less")
+	bad(t, strings.Repeat("x", 100<<10), []string{"publish", "--user", "alice", "--content-type", "text/plain", "-"}, "at most 65536 are allowed")
+	bad(t, strings.Repeat("x", 2<<20), []string{"publish", "--user", "alice", "--content-type", "text/plain", "-"}, "at most 1048576 are allowed, and a server may allow less")
 }

@@ -63,8 +63,8 @@ func TestListenPrintsText(t *testing.T) {
 // TestListenSaysWhyItEnds: what no reconnecting mends is an error.
 func TestListenSaysWhyItEnds(t *testing.T) {
 	at := serving(t)
-	bad(t, "", []string{"listen"}, "neither user nor token is set")
-	bad(t, "", []string{"listen", "--user", "alice", "--transport", "pigeon"}, "pigeon", "ws, ws-proto, ws-json, grpc, sse, poll")
+	bad(t, "", []string{"listen"}, "user and token are both empty")
+	bad(t, "", []string{"listen", "--user", "alice", "--transport", "pigeon"}, "pigeon", "ws, ws-proto, ws-json, grpc, sse or poll")
 	bad(t, "", []string{"listen", "--user", "al ice"}, "user has U+0020")
 	bad(t, "", []string{"listen", "--user", "alice", "--heartbeat", "10ms"}, "1s to 60s")
 	bad(t, "", []string{"listen", "--user", "alice", "--url", "ftp://" + at.Devices}, "use http://host:port or https://host:port")

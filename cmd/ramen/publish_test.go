@@ -27,7 +27,7 @@ func TestPublishOne(t *testing.T) {
 	bad(t, "", []string{"publish", "{}"}, "the message has no user: give --user or --users")
 	bad(t, "", []string{"publish", "--user", "alice", "{"}, "payload is not one JSON value")
 	bad(t, "", []string{"publish", "--user", "alice", "--priority", "urgent", "1"}, `"urgent"`, "high, medium or low")
-	bad(t, "", []string{"publish", "--user", "alice", "--ttl", "1us", "1"}, "ttl_ms", "1000", "1000 to what the server takes")
+	bad(t, "", []string{"publish", "--user", "alice", "--ttl", "1us", "1"}, "ttl_ms", "1000", "from 1000 to the server's limit")
 	bad(t, "", []string{"publish", "--user", "alice", "--as", "json", "1"}, "--file")
 	bad(t, "", []string{"publish", "--user", "alice", "--file", "-", "1"}, "which each line has itself")
 	bad(t, "", []string{"publish", "--user", "alice", "--users", "bob", "1"}, "user", "users")

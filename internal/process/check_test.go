@@ -15,7 +15,7 @@ func TestFix03CheckBesideARunningServer(t *testing.T) {
 	write(t, same, text+"data: "+filepath.Join(dir, "data")+"\n")
 	write(t, other, text+"data: "+filepath.Join(dir, "elsewhere")+"\n")
 	out, errOut, status := run(t, nil, "", "config", "--check", same)
-	if status != 0 || !strings.Contains(out, "is good") || !strings.Contains(out, "is running with its data") {
+	if status != 0 || !strings.Contains(out, "is good") || !strings.Contains(out, "A process that uses the data in") {
 		t.Errorf("exit status %d, %q%q", status, out, errOut)
 	}
 	out, errOut, status = run(t, nil, "", "config", "--check", other)

@@ -57,13 +57,13 @@ func TestHangupReadsKeysAnew(t *testing.T) {
 	}
 	second := newKey(t, dir, "billing")
 	s.Signal(t, syscall.SIGHUP)
-	s.Err.AwaitText(t, "SIGHUP", "are in force")
+	s.Err.AwaitText(t, "SIGHUP: key and certificate files reloaded")
 	if got := publishAs(t, s, second); got != http.StatusOK {
 		t.Errorf("a key that was added is answered %d", got)
 	}
 	write(t, filepath.Join(dir, "keys.yaml"), "this is: [no list")
 	s.Signal(t, syscall.SIGHUP)
-	s.Err.AwaitText(t, "is not in force; what was read before stays")
+	s.Err.AwaitText(t, "could not be loaded; the earlier one stays in use")
 	if got := publishAs(t, s, second); got != http.StatusOK {
 		t.Errorf("after a broken file the key is answered %d", got)
 	}
