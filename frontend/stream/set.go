@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"math/rand/v2"
 	"sync"
 	"sync/atomic"
@@ -63,7 +64,7 @@ func NewSet(cfg Config, d Deps) (*Set, error) {
 	}
 	s := &Set{cfg: cfg, opener: d.Opener, tokens: d.Tokens, log: d.Logger, metrics: m, clock: newClock()}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
-	for range 1 + max(d.Pollers, 1) {
+	for range 1 + min(max(d.Pollers, 1), math.MaxUint8) {
 		s.wheels = append(s.wheels, newWheel(s.clock, (*Stream).onTimer))
 	}
 	s.reopener = &reopener{ctx: s.ctx, limit: cfg.Reopens}

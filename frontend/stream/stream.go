@@ -12,11 +12,11 @@ import (
 // connection does by the methods whose names begin with On. It is the link's Receiver.
 type Stream struct {
 	// guarded by wheel.mu
-	timerMS  int64 // a time that was asked for while it was in no slot; 0: none was
-	pos      int32
-	slot     int16 // -1: in no slot
-	onWheel  bool
-	offWheel bool // for good
+	timerMS    int64 // a time that was asked for while it was in no slot; 0: none was
+	pos        int32
+	slot       int16 // -1: in no slot
+	membership membership
+	wheel      uint8 // which of the set's; immutable after Start
 
 	// immutable after Init
 	set        *Set
@@ -35,7 +35,6 @@ type Stream struct {
 	creditToReturn   int32 // credit to return with the next
 	pushes           uint32
 	rttMS            uint32
-	wheel            uint16 // which of the set's; immutable after Start
 	state            state
 	leaving          protocol.Reason  // ReasonNone: not asked to leave
 	closedEarly      protocol.Reason  // the gateway ended it before hello
@@ -60,6 +59,15 @@ type Stream struct {
 }
 
 var _ link.Receiver = (*Stream)(nil)
+
+// membership of a stream in its wheel only moves forward.
+type membership uint8
+
+const (
+	notOnWheel membership = iota // not yet
+	onWheel                      // in a slot, or being called
+	offWheel                     // for good
+)
 
 type state uint8
 
@@ -99,7 +107,7 @@ func (s *Stream) PausedMS(fromMS int64) int64 { return s.timers().pauses.since(f
 
 // UsePoller has the stream's timers served with a poller of package sock. It is called by Start's connect; without it they are served
 // with those of all streams whose connections have no poller.
-func (s *Stream) UsePoller(poller int) { s.wheel = uint16(1 + poller%(len(s.set.wheels)-1)) }
+func (s *Stream) UsePoller(poller int) { s.wheel = uint8(1 + poller%(len(s.set.wheels)-1)) }
 
 // timers is the wheel that s is on.
 func (s *Stream) timers() *wheel { return s.set.wheels[s.wheel] }

@@ -122,7 +122,7 @@ func (w *wheel) serveSome(slot int64) bool {
 		w.pauses.look(now)
 		next, slack := w.onTimer(s, now)
 		w.mu.Lock()
-		if next != 0 && !s.offWheel {
+		if next != 0 && s.membership != offWheel {
 			w.placeLocked(s, next, slack)
 		}
 		w.mu.Unlock()
@@ -135,7 +135,7 @@ func (w *wheel) serveSome(slot int64) bool {
 func (w *wheel) add(s *Stream, at, slack int64) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if s.offWheel {
+	if s.membership == offWheel {
 		return
 	}
 	if w.count++; w.count == 1 {
@@ -152,24 +152,24 @@ func (w *wheel) add(s *Stream, at, slack int64) {
 func (w *wheel) remove(s *Stream) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if s.offWheel {
+	if s.membership == offWheel {
 		return
 	}
-	s.offWheel = true
-	if s.onWheel {
+	if s.membership == onWheel {
 		w.count--
 		w.takeLocked(s)
 	}
+	s.membership = offWheel
 }
 
 // reschedule has s called at the time at, if it was due later. Store what it is to find there before.
 func (w *wheel) reschedule(s *Stream, at int64) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if s.offWheel {
+	if s.membership == offWheel {
 		return
 	}
-	if !s.onWheel || s.slot < 0 { // not added yet, or being called: the time that it answers may be older than this
+	if s.membership != onWheel || s.slot < 0 { // not added yet, or being called: the time that it answers may be older than this
 		if s.timerMS == 0 || at < s.timerMS {
 			s.timerMS = at
 		}
@@ -241,7 +241,7 @@ func (w *wheel) distanceLocked(slot int64) int64 {
 }
 
 func (w *wheel) putLocked(s *Stream, slot int64) {
-	s.onWheel, s.slot, s.pos = true, int16(slot), int32(len(w.slots[slot]))
+	s.membership, s.slot, s.pos = onWheel, int16(slot), int32(len(w.slots[slot]))
 	w.slots[slot] = append(w.slots[slot], s)
 }
 
@@ -266,7 +266,7 @@ func (w *wheel) check() error {
 	n := 0
 	for slot, in := range w.slots {
 		for pos, s := range in {
-			if s.slot != int16(slot) || s.pos != int32(pos) || s.offWheel {
+			if s.slot != int16(slot) || s.pos != int32(pos) || s.membership == offWheel {
 				return fmt.Errorf("frontend: check: a stream at %d/%d of the wheel believes to be at %d/%d", slot, pos, s.slot, s.pos)
 			}
 		}
