@@ -20,7 +20,7 @@ var (
 	expectation = []byte("HTTP/1.1 417 Expectation Failed\r\n")
 )
 
-// rewrite is what stands for b where it is an answer of net/http's own; nil where it is not.
+// rewrite is the contract's answer in place of b, where b is one of net/http's own; nil where it is not.
 func rewrite(b []byte, maxHeader int) []byte {
 	if !bytes.HasPrefix(b, statusLine) {
 		return nil
@@ -43,7 +43,7 @@ func rewrite(b []byte, maxHeader int) []byte {
 	return answer(status, refusal(status, string(why), maxHeader))
 }
 
-// refusal is what a status of net/http's means; why is what net/http says of it.
+// refusal is the contract's error for a status of net/http's; why is net/http's text.
 func refusal(status int, why string, maxHeader int) *protocol.Error {
 	switch status {
 	case http.StatusRequestHeaderFieldsTooLarge:

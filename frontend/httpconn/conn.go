@@ -16,12 +16,12 @@ import (
 type conn struct {
 	net.Conn
 	maxHeader int
-	refused   atomic.Bool          // net/http's answer was an end
+	refused   atomic.Bool          // net/http answered with an error of its own, and closes
 	tls       *tls.ConnectionState // nil: in cleartext
 
-	// Lines of input that give a length, and a coding, and how many of the former requests have shown to handlers.
+	// Lines of input with Content-Length and Transfer-Encoding, and how many of the former handlers have seen.
 	lengths, codings lineCounter
-	shown            atomic.Int64
+	lengthsSeen      atomic.Int64
 }
 
 // secure is a conn under TLS: net/http asks it what was negotiated.
@@ -67,7 +67,7 @@ const (
 	lingerBytes = 256 << 10
 )
 
-// linger ends this side, and reads on for a moment.
+// linger ends this side, and drops input for a moment.
 func linger(c net.Conn) {
 	if half, ok := c.(interface{ CloseWrite() error }); ok {
 		_ = half.CloseWrite()
@@ -84,15 +84,15 @@ func (c *conn) CloseWrite() error {
 	return errors.ErrUnsupported
 }
 
-// lineCounter counts lines that begin with a name, whatever its case, over the bytes of a connection. It knows no heads from
-// bodies, and so may count too many, and never too few.
+// lineCounter counts lines that begin with a name, in any case, over the bytes of a connection. It cannot tell heads from bodies:
+// it may count too many, never too few.
 type lineCounter struct {
 	name string // in lower case, with the line's end before it
-	at   int    // how much of name has been met
+	at   int    // how much of name has matched
 	n    atomic.Int64
 }
 
-// feed looks at bytes as they come, one reader at a time.
+// feed counts in the bytes that come next. It is called by one reader at a time.
 func (l *lineCounter) feed(b []byte) {
 	for len(b) > 0 {
 		if l.at == 0 {
@@ -121,8 +121,8 @@ func (l *lineCounter) feed(b []byte) {
 
 type connKey struct{}
 
-// remember puts the connection where handlers find it.
-func remember(ctx context.Context, c net.Conn) context.Context {
+// withConn puts the connection into the context of its requests.
+func withConn(ctx context.Context, c net.Conn) context.Context {
 	switch c := c.(type) {
 	case *conn:
 		return context.WithValue(ctx, connKey{}, c)
@@ -134,18 +134,18 @@ func remember(ctx context.Context, c net.Conn) context.Context {
 	return ctx
 }
 
-// ending is h, and ends the connection of a request whose framing is in doubt. net/http takes away the header of which it takes no
-// notice, so that the lines are counted as they come. RFC 9112 6.1, 6.3.
-func ending(h http.Handler) http.Handler {
+// closeAmbiguous is h, and closes the connection behind a request whose framing is ambiguous. net/http removes the header that it
+// ignores, so the lines are counted as they come. RFC 9112 6.1, 6.3.
+func closeAmbiguous(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if x, ok := r.Context().Value(resetsKey{}).(*resets); ok {
-			defer x.served(r.Context(), time.Now())
+			defer x.onServed(r.Context(), time.Now())
 		}
 		if c, ok := r.Context().Value(connKey{}).(*conn); ok {
 			if r.Header["Content-Length"] != nil {
-				c.shown.Add(1)
+				c.lengthsSeen.Add(1)
 			}
-			both := r.TransferEncoding != nil && c.lengths.n.Load() > c.shown.Load()
+			both := r.TransferEncoding != nil && c.lengths.n.Load() > c.lengthsSeen.Load()
 			early := !r.ProtoAtLeast(1, 1) && c.codings.n.Load() > 0 // of HTTP/1.0, which has no codings
 			if both || early {
 				w.Header().Set("Connection", "close")

@@ -8,15 +8,15 @@ import (
 )
 
 // Requests that a client of HTTP/2 resets as soon as it has opened them cost it nothing, and the server a head and a handler each.
-// net/http ends such a connection only where the handlers are slower than the resets (CVE-2023-44487).
+// net/http closes such a connection only where the handlers are slower than the resets (CVE-2023-44487).
 const (
-	mostResets = 200         // a connection and second
-	young      = time.Second // a request that lived for longer was a stream, and its end is no abuse
+	maxResets   = 200         // a connection and second
+	resetWithin = time.Second // a request that lived for longer was a stream, and its end is no abuse
 )
 
 type resetsKey struct{}
 
-// resets counts the requests of a connection of HTTP/2 that its client has reset while they were young.
+// resets counts the requests of a connection of HTTP/2 that its client has reset soon after opening them.
 type resets struct {
 	conn net.Conn
 
@@ -25,13 +25,14 @@ type resets struct {
 	n     int       // guarded by mu
 }
 
-// served counts a request that began at began and whose handler has returned. It ends the connection over the bound.
-func (x *resets) served(ctx context.Context, began time.Time) {
+// onServed is called when the handler of a request has returned, which began at began. It counts a reset, and closes the
+// connection over the bound.
+func (x *resets) onServed(ctx context.Context, began time.Time) {
 	if ctx.Err() == nil {
 		return
 	}
 	now := time.Now()
-	if now.Sub(began) > young {
+	if now.Sub(began) > resetWithin {
 		return
 	}
 	x.mu.Lock()
@@ -39,7 +40,7 @@ func (x *resets) served(ctx context.Context, began time.Time) {
 		x.since, x.n = now, 0
 	}
 	x.n++
-	over := x.n > mostResets
+	over := x.n > maxResets
 	x.mu.Unlock()
 	if over {
 		_ = x.conn.Close()

@@ -13,9 +13,9 @@ import (
 )
 
 // Serve serves h on l until h is closed or shut down: over TLS where t is not nil, with the protocols that t names, or HTTP/2 and
-// HTTP/1.1. It takes h's Handler, ConnContext and TLSConfig over, and answers what h.Serve does.
+// HTTP/1.1. It replaces h's Handler, ConnContext and TLSConfig, and returns what h.Serve does.
 func Serve(h *http.Server, l net.Listener, t *tls.Config) error {
-	h.Handler, h.ConnContext = ending(h.Handler), remember
+	h.Handler, h.ConnContext = closeAmbiguous(h.Handler), withConn
 	h.DisableGeneralOptionsHandler = true // OPTIONS * is a handler's to answer, like all others
 	most := h.MaxHeaderBytes
 	if most == 0 {
@@ -43,7 +43,7 @@ func newConn(c net.Conn, most int) *conn {
 	return &conn{Conn: c, maxHeader: most, lengths: lineCounter{name: "\ncontent-length"}, codings: lineCounter{name: "\ntransfer-encoding"}}
 }
 
-// plainListener has connections in cleartext.
+// plainListener accepts connections in cleartext.
 type plainListener struct {
 	net.Listener
 	most int
@@ -58,7 +58,7 @@ func (l *plainListener) Accept() (net.Conn, error) {
 	return newConn(c, l.most), nil
 }
 
-// secureListener has connections whose handshake is over: those of HTTP/2 as net/http wants them, and those of HTTP/1.1 as conns.
+// secureListener accepts connections whose TLS handshake is done: those of HTTP/2 as net/http wants them, those of HTTP/1.1 as conns.
 type secureListener struct {
 	net.Listener
 	h      *http.Server
@@ -93,7 +93,7 @@ func (l *secureListener) run() {
 		}
 		pause = 0
 		if l.enter(c) {
-			l.wg.Go(func() { l.shake(c) })
+			l.wg.Go(func() { l.handshake(c) })
 		}
 	}
 }
@@ -109,8 +109,8 @@ func (l *secureListener) enter(c net.Conn) bool {
 	return true
 }
 
-// shake makes c's handshake, within the time of a head, and hands it on.
-func (l *secureListener) shake(c net.Conn) {
+// handshake makes c's TLS handshake, within the time of a head, and hands the connection on.
+func (l *secureListener) handshake(c net.Conn) {
 	t := tls.Server(c, l.config)
 	if d := l.h.ReadHeaderTimeout; d > 0 {
 		c.SetDeadline(time.Now().Add(d))
@@ -138,7 +138,7 @@ func (l *secureListener) shake(c net.Conn) {
 	}
 }
 
-// refuse ends a connection without TLS. One that speaks HTTP is told so.
+// refuse closes a connection whose handshake failed. One that speaks plain HTTP is answered first.
 func (l *secureListener) refuse(c net.Conn, err error) {
 	if re, ok := errors.AsType[tls.RecordHeaderError](err); ok && re.Conn != nil && looksLikeHTTP(re.RecordHeader) {
 		_, _ = c.Write(answer(http.StatusBadRequest, protocol.Invalidf("this port speaks TLS: use https")))
@@ -150,7 +150,7 @@ func (l *secureListener) refuse(c net.Conn, err error) {
 	c.Close()
 }
 
-// looksLikeHTTP reports whether what should have been TLS begins like a request.
+// looksLikeHTTP reports whether b, which should have begun a TLS record, begins an HTTP request.
 func looksLikeHTTP(b [5]byte) bool {
 	return slices.Contains([]string{"GET /", "HEAD ", "POST ", "PUT /", "OPTIO", "DELET"}, string(b[:]))
 }
@@ -167,19 +167,19 @@ func (l *secureListener) Accept() (net.Conn, error) {
 	}
 }
 
-// Close implements net.Listener: handshakes under way end.
+// Close implements net.Listener: it ends handshakes under way.
 func (l *secureListener) Close() error {
 	l.end(net.ErrClosed)
 	return l.Listener.Close()
 }
 
-func (l *secureListener) end(why error) {
+func (l *secureListener) end(err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.closed {
 		return
 	}
-	l.closed, l.failed = true, why
+	l.closed, l.failed = true, err
 	close(l.done)
 	for c := range l.pending {
 		c.Close()
