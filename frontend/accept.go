@@ -6,8 +6,9 @@ import (
 
 	"ramen/frontend/accept"
 	"ramen/frontend/auth"
-	"ramen/frontend/ws"
-	"ramen/protocol"
+	"ramen/frontend/request"
+	"ramen/frontend/transport/ws"
+	frames "ramen/frontend/ws"
 )
 
 // newAcceptor makes the way from a plain listener to a stream.
@@ -24,29 +25,13 @@ func (s *Server) Open(r *accept.Request) bool {
 	if s.strangeHost(h.Host) {
 		return false
 	}
+	head := headOf(h)
 	if h.Path == eventsPath {
 		s.lookAtPage(h.Origin, h.Host, h.Path)
-		permit, refused := s.Admission.AdmitFrom(r.Remote)
-		defer permit.Close()
-		if x, opened, ok := s.openEvents(s.ctx, r, h, refused); ok {
-			s.takeEvents(x, r, h, opened, permit.Move())
-		}
+		s.events.ServeRaw(s.ctx, r, r, &head, r.Remote)
 		return true
 	}
-	offer := ws.Offer(h.Upgrade)
-	n, unusual := offer.Answer(s.cfg.WS)
-	if unusual != nil || !s.origins.allowsSocketOf(h.Origin, h.Host) {
-		return false
-	}
-	n.Early = []byte(r.Behind)
-	permit, refused := s.Admission.AdmitFrom(r.Remote)
-	defer permit.Close()
-	if refused != nil && refused.Reason != protocol.ReasonResourceExhausted {
-		s.Refusals.WriteError(r, refused.Err)
-	} else {
-		s.serveSocket(s.ctx, r, h, &n, &permit, refused)
-	}
-	return true
+	return s.sockets.ServeRaw(s.ctx, r, r, &ws.Raw{Head: &head, Host: h.Host, Offer: frames.Offer(h.Upgrade), Behind: r.Behind, Remote: r.Remote})
 }
 
 // ResponseHeader implements accept.Frontend.
@@ -56,10 +41,15 @@ func (s *Server) ResponseHeader(r *accept.RequestHead) http.Header {
 	return h
 }
 
-// headOf is what matters of the head of a request of net/http's.
-func headOf(r *http.Request) *accept.RequestHead {
-	return &accept.RequestHead{
-		Path: r.URL.Path, Query: r.URL.RawQuery, Host: r.Host, Origin: r.Header.Get("Origin"),
-		Authorization: auth.Credential(r.Header["Authorization"]), LastEventID: r.Header.Get("Last-Event-ID"),
+// headOf is what streams are told of the head of a raw request.
+func headOf(h *accept.RequestHead) request.Head {
+	return request.Head{Query: h.Query, Authorization: h.Authorization, LastEventID: h.LastEventID, Origin: h.Origin}
+}
+
+// headFrom is what matters of the head of a request of net/http's.
+func headFrom(r *http.Request) *request.Head {
+	return &request.Head{
+		Query: r.URL.RawQuery, Authorization: auth.Credential(r.Header["Authorization"]),
+		LastEventID: r.Header.Get("Last-Event-ID"), Origin: r.Header.Get("Origin"),
 	}
 }

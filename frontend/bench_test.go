@@ -11,10 +11,7 @@ import (
 	"syscall"
 	"testing"
 	"time"
-	"unsafe"
 
-	"ramen/frontend/accept"
-	"ramen/frontend/transport"
 	"ramen/link"
 	"ramen/protocol"
 )
@@ -108,59 +105,6 @@ func BenchmarkConnect(b *testing.B) {
 		}
 		c.(*net.TCPConn).SetLinger(0)
 		c.Close()
-	}
-}
-
-// A heartbeat is encoded and written without an allocation; package stream has the test of the timer.
-func TestWritingAHeartbeatAllocatesNothing(t *testing.T) {
-	b := newBench(t, nil)
-	c, device, err := pipe(t)
-	if err != nil {
-		t.Fatal(err)
-	}
-	go io.Copy(io.Discard, device)
-	conn, err := b.s.loop.Add(c, accept.LastBytes{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for name, enc := range map[string]transport.Encoder{
-		"sse": chunkedLF, "sse-event": chunkedEvent, "sse-1.0": sseLF, "json": b.s.encoders.of(false, true), "proto": b.s.encoders.of(true, false),
-	} {
-		w := transport.NewByteConn(enc)
-		w.Use(conn)
-		if n := testing.AllocsPerRun(100, func() { w.WriteHeartbeat(1234567890123) }); n > 0 {
-			t.Errorf("%s: %v allocations a heartbeat", name, n)
-		}
-	}
-	conn.Close()
-}
-
-// pipe is both ends of a connection over loopback.
-func pipe(tb testing.TB) (near, far net.Conn, err error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return nil, nil, err
-	}
-	defer l.Close()
-	if far, err = net.Dial("tcp", l.Addr().String()); err != nil {
-		return nil, nil, err
-	}
-	tb.Cleanup(func() { far.Close() })
-	near, err = l.Accept()
-	return near, far, err
-}
-
-// The sizes are classes of Go's allocator.
-func TestStreamIsSmall(t *testing.T) {
-	for _, c := range []struct {
-		what      string
-		size, max uintptr
-	}{
-		{"sse", unsafe.Sizeof(sseStream{}), 288}, {"ws", unsafe.Sizeof(wsStream{}), 320},
-	} {
-		if c.size > c.max {
-			t.Errorf("%s takes %d bytes; want at most %d", c.what, c.size, c.max)
-		}
 	}
 }
 

@@ -14,7 +14,7 @@ import (
 	"testing"
 	"time"
 
-	"ramen/frontend/accept"
+	"ramen/frontend/request"
 	"ramen/frontend/sock"
 	"ramen/link"
 	"ramen/protocol"
@@ -116,22 +116,15 @@ func TestHelloAndWhatWaitsAreOneWrite(t *testing.T) {
 				g.publish("u", "d", c.waiting, `1`)
 			}
 			conn := new(wroteTo)
-			a := &accept.RequestHead{Query: "user=u&device=d", Chunked: true}
-			permit, _ := b.s.Admission.Admit("")
-			x, opened, ok := b.s.openEvents(t.Context(), nil, a, nil)
-			if !ok {
-				t.Fatal("it was refused")
-			}
-			if opened.Pending != (c.waiting > 0) {
-				t.Fatalf("pending %v", opened.Pending)
-			}
-			b.s.takeEvents(x, conn, a, opened, permit)
-			x.stream.OnGone()
+			head := &request.Head{Query: "user=u&device=d"}
+			b.s.events.ServeRaw(t.Context(), nil, conn, head, netip.Addr{})
 			pushes := c.waiting
 			if c.dropped {
 				pushes = 0
 			}
 			// hello has an id too.
+			conn.mu.Lock()
+			defer conn.mu.Unlock()
 			if len(conn.writes) != 1 || strings.Count(conn.writes[0], "id: k-u.d-") != 1+pushes || !strings.HasPrefix(conn.writes[0], "HTTP/1.1 200 OK\r\n") {
 				t.Errorf("%d writes: %q", len(conn.writes), conn.writes)
 			}

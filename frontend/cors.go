@@ -18,13 +18,9 @@ func newOrigins(cfg *Config) origins {
 	return origins{origin.New(cfg.Origins, cfg.LoopbackOrigins), cfg.LoopbackOrigins}
 }
 
-// allowsSocket reports whether a page of r's origin may open a WebSocket: browsers do not hold these to CORS, so the server has
-// to. Programs send no origin, and the gateway's own pages are its own.
-func (o *origins) allowsSocket(r *http.Request) bool {
-	return o.allowsSocketOf(r.Header.Get("Origin"), r.Host)
-}
-
-func (o *origins) allowsSocketOf(from, host string) bool {
+// allowsSocket reports whether a page of an origin may open a WebSocket on host: browsers do not hold these to CORS, so the server
+// has to. Programs send no origin, and the gateway's own pages are its own.
+func (o *origins) allowsSocket(from, host string) bool {
 	if from == "" || o.Allows(from) {
 		return true
 	}
@@ -48,6 +44,11 @@ func (s *Server) refusedPage(reason, from, host, path string) {
 		s.log.LogAttrs(s.ctx, slog.LevelDebug, "frontend: a page was kept out; frontend.origins has the origins that are let in",
 			slog.String("reason", reason), slog.String("origin", from), slog.String("host", host), slog.String("path", path))
 	}
+}
+
+// refusedSocket counts a page that may not open a WebSocket.
+func (s *Server) refusedSocket(r *http.Request) {
+	s.refusedPage(keptFromSocket, r.Header.Get("Origin"), r.Host, r.URL.Path)
 }
 
 // lookAtPage counts a page that will not be able to read its answer.
@@ -74,6 +75,16 @@ const (
 	exposeHeaders = "Retry-After"
 	preflightAge  = "600" // s
 )
+
+// appendHeaders appends the header fields without which a page of origin cannot read an answer.
+func (o *origins) appendHeaders(b []byte, origin string) []byte {
+	if !o.Allows(origin) {
+		return b
+	}
+	b = append(b, allowOrigin+": "...)
+	b = append(b, origin...)
+	return append(b, "\r\nAccess-Control-Expose-Headers: "+exposeHeaders+"\r\n"...)
+}
 
 // answer gives an answer the headers that a page of origin needs.
 func (o *origins) answer(h http.Header, origin string) {

@@ -28,7 +28,7 @@ func TestOwnOriginOfASocket(t *testing.T) {
 		if c.origin != "" {
 			r.Header.Set("Origin", c.origin)
 		}
-		if got := o.allowsSocket(r); got != c.want {
+		if got := o.allowsSocket(r.Header.Get("Origin"), r.Host); got != c.want {
 			t.Errorf("development %v, origin %q at %q: allowed %v, want %v", c.development, c.origin, c.host, got, c.want)
 		}
 	}

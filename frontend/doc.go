@@ -1,7 +1,12 @@
-// Package frontend is the side of a frontend that devices see: their streams over SSE, WebSocket, long-poll and gRPC.
+// Package frontend is the side of a frontend that devices see: the server that puts its parts together.
 //
-// A Server takes connections, finds out what a device asks for and whether it is served, opens its stream at the owner of its user
-// through a Router, and leaves it to package stream, which has the life of a stream. Invariants:
+//	listener ── accept ──▶ transport/{sse,ws,poll,grpc} ──▶ stream ──▶ Router: the owner of the user
+//	                           │ admission: is it served?
+//	                           │ request: what is asked for, and who asks?
+//
+// A connection comes in through package accept, net/http or grpc. Its transport admits the request, reads it, opens its stream at the
+// owner of the user, and starts it; from then on package stream has its life. This package has the configuration, the paths, what web
+// pages may do, readiness, drain and close. Invariants:
 //
 //  1. A stream has a permit of package admission, which is closed once: when the stream ends, when it is refused, or where its
 //     handler writes the end (polls, HTTP/2) once that is written.
@@ -10,9 +15,7 @@
 //  3. Everything that a device sends is bounded before it is decoded, and answered by SPEC: query strings and payloads
 //     are never logged.
 //
-// Goroutines: those of packages stream, accept, sock and h2; those of net/http and grpc; one a gRPC stream while it has frames to
-// send.
+// Goroutines: those of packages stream, accept, sock, h2 and transport/grpc; those of net/http and grpc.
 //
-// Lock order: the stream's mutex, then one of sock's or grpcConn.mu; grpcConn.mu, then one of grpc's,
-// then grpcConn.loan.
+// Lock order: a transport's own lock, if any, then the stream's mutex, then one of package sock's or transport/grpc's, or a wheel's.
 package frontend

@@ -29,5 +29,5 @@ func (s *Server) Check() error {
 	if more := int(s.Admission.Total() - before); started > admitted+more {
 		return fmt.Errorf("frontend: check: %d streams have a timer, but %d are admitted", started, admitted)
 	}
-	return errors.Join(s.unfinished.check(), s.loop.Check())
+	return errors.Join(s.sockets.Check(), s.loop.Check())
 }

@@ -2,7 +2,6 @@ package frontend
 
 import (
 	"bufio"
-	"bytes"
 	"crypto/tls"
 	"fmt"
 	"io"
@@ -14,7 +13,6 @@ import (
 	"testing"
 	"time"
 
-	"ramen/frontend/transport"
 	"ramen/protocol"
 )
 
@@ -105,7 +103,7 @@ func TestFix05EachEventIsAChunkOverHTTP11(t *testing.T) {
 		if !strings.HasPrefix(got, "event: goaway\n") {
 			t.Fatalf("%s: goaway is %q", name, got)
 		}
-		if rest, err := io.ReadAll(r); string(rest) != lastChunk || err != nil {
+		if rest, err := io.ReadAll(r); string(rest) != "0\r\n\r\n" || err != nil {
 			t.Errorf("%s: the stream ends with %q, %v", name, rest, err)
 		}
 	}
@@ -174,45 +172,5 @@ func TestFix05ClientsOpenAnotherConnectionAfterAStream(t *testing.T) {
 			t.Fatalf("stream %d: %q, %v", i, body, err)
 		}
 		resp.Body.Close()
-	}
-}
-
-// The size is exact where it has more or fewer digits than there was room for.
-func TestFix05ChunkSizes(t *testing.T) {
-	for _, n := range []int{1, 15, 16, 255, 256, 4095, 4096, 65535, 65536, 1<<20 - 1, 1 << 20} {
-		event := bytes.Repeat([]byte("0123456789"), n/10+1)[:n]
-		b, at := openChunk([]byte("before"))
-		b = closeChunk(append(b, event...), at)
-		b, at = openChunk(b)
-		b = closeChunk(append(b, "next"...), at)
-		want := fmt.Sprintf("before%x\r\n%s\r\n4\r\nnext\r\n", n, event)
-		if string(b) != want {
-			t.Errorf("a chunk of %d bytes is %.40q…", n, b)
-		}
-	}
-}
-
-func TestFix05ChunksAllocateNothing(t *testing.T) {
-	b := make([]byte, 0, 4096)
-	p := somePush(1)
-	if n := testing.AllocsPerRun(100, func() {
-		b = chunkedLF.AppendPush(b[:0], &p)
-		b = chunkedLF.AppendHeartbeat(b, 0)
-	}); n > 0 {
-		t.Errorf("%v allocations an event", n)
-	}
-}
-
-// BenchmarkEncodeEvent is a push of 256 bytes, with and without its chunk.
-func BenchmarkEncodeEvent(b *testing.B) {
-	p := somePush(1)
-	for name, enc := range map[string]transport.Encoder{"plain": sseLF, "chunk": chunkedLF} {
-		b.Run(name, func(b *testing.B) {
-			buf := make([]byte, 0, 4096)
-			b.ReportAllocs()
-			for range b.N {
-				buf = enc.AppendPush(buf[:0], &p)
-			}
-		})
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"ramen/frontend/accept"
 	"ramen/protocol"
 )
 
@@ -26,12 +27,21 @@ func (s *Server) endpoints() map[string]endpoint {
 	read := []string{http.MethodGet, http.MethodHead}
 	return map[string]endpoint{
 		eventsPath:    {s.receive, get},
-		socketPath:    {s.upgrade, get},
-		"/ramen/poll": {s.poll, get},
+		socketPath:    {func(w http.ResponseWriter, r *http.Request) { s.sockets.ServeHTTP(w, r, headFrom(r)) }, get},
+		"/ramen/poll": {func(w http.ResponseWriter, r *http.Request) { s.polls.Serve(w, r, headFrom(r)) }, get},
 		"/ramen/ack":  {s.ack, []string{http.MethodGet, http.MethodPost}},
 		"/healthz":    {s.healthz, read},
 		"/readyz":     {s.readyz, read},
 	}
+}
+
+// receive serves GET /ramen/receive.
+func (s *Server) receive(w http.ResponseWriter, r *http.Request) {
+	if hijacker, ok := w.(http.Hijacker); ok && r.ProtoMajor == 1 {
+		s.events.ServeHTTP1(w, r, accept.FromHijacker(s.loop, hijacker), headFrom(r))
+		return
+	}
+	s.events.ServeHTTP2(w, r, headFrom(r))
 }
 
 // ServeHTTP implements http.Handler: SPEC 4 and 5.

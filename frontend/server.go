@@ -14,6 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	grpclib "google.golang.org/grpc"
 
+	"ramen/frontend/accept"
 	"ramen/frontend/admission"
 	"ramen/frontend/httpconn"
 	"ramen/frontend/request"
@@ -21,6 +22,9 @@ import (
 	"ramen/frontend/stream"
 	"ramen/frontend/transport"
 	"ramen/frontend/transport/grpc"
+	"ramen/frontend/transport/poll"
+	"ramen/frontend/transport/sse"
+	"ramen/frontend/transport/ws"
 	"ramen/link"
 )
 
@@ -46,21 +50,20 @@ type Deps struct {
 type Server struct {
 	// immutable
 	*transport.Services
-	cfg      Config
-	router   Router
-	ready    func() error
-	log      *slog.Logger
-	metrics  *metrics
-	origins  origins
-	encoders wsEncoders
-	paths    map[string]endpoint
-	date     *dates
-	loop     *sock.Loop
-	grpc     *grpc.Server
-	ctx      context.Context // over when the server closes
-	cancel   context.CancelFunc
-
-	unfinished *unfinished // of WebSockets
+	cfg     Config
+	router  Router
+	ready   func() error
+	log     *slog.Logger
+	metrics *metrics
+	origins origins
+	paths   map[string]endpoint
+	loop    *sock.Loop
+	events  *sse.Server
+	sockets *ws.Server
+	polls   *poll.Server
+	grpc    *grpc.Server
+	ctx     context.Context // over when the server closes
+	cancel  context.CancelFunc
 
 	mu      sync.Mutex
 	closed  bool
@@ -101,12 +104,19 @@ func New(cfg Config, d Deps) (*Server, error) {
 		devices.Close()
 		return nil, errors.Join(err, loop.Close())
 	}
-	s := &Server{Services: services, cfg: cfg, router: d.Router, ready: d.Ready, log: d.Logger, metrics: m, loop: loop, grpc: devices, date: new(dates)}
+	s := &Server{Services: services, cfg: cfg, router: d.Router, ready: d.Ready, log: d.Logger, metrics: m, loop: loop, grpc: devices}
 	s.origins = newOrigins(&s.cfg)
-	s.encoders = newWSEncoders(cfg.WS)
+	s.events = sse.New(services, s.origins.appendHeaders)
+	s.polls = poll.New(services, cfg.PollBytes)
 	s.paths = s.endpoints()
 	s.ctx, s.cancel = context.WithCancel(context.Background())
-	s.unfinished = newUnfinished(cfg.UnfinishedBytes, m.unfinished)
+	s.sockets, err = ws.New(ws.Config{
+		Handshake: cfg.WS, UnfinishedBytes: cfg.UnfinishedBytes, AllowsPage: s.origins.allowsSocket, RefusedPage: s.refusedSocket,
+		FromConn: func(c net.Conn) transport.ConnSource { return accept.FromConn(loop, c) },
+	}, services, d.Metrics)
+	if err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
 	return s, nil
 }
 

@@ -17,19 +17,27 @@ type Stream struct {
 	WaitS           int  // of a poll
 }
 
-// Stream reads what a device asks for over HTTP: the raw query, and the headers Authorization and Last-Event-ID. SPEC 4.
-func (r *Reader) Stream(rawQuery, authorization, lastEventID string) (*Stream, error) {
-	q, err := parseQuery(rawQuery)
+// Head is what matters of the head of an HTTP request for a stream.
+type Head struct {
+	Query         string // raw
+	Authorization string
+	LastEventID   string
+	Origin        string
+}
+
+// Stream reads what a device asks for over HTTP. SPEC 4.
+func (r *Reader) Stream(h *Head) (*Stream, error) {
+	q, err := parseQuery(h.Query)
 	if err != nil {
 		return nil, err
 	}
-	if lastEventID != "" { // a standard EventSource's, and wins
-		if err := checkCursor("Last-Event-ID", lastEventID); err != nil {
+	if h.LastEventID != "" { // a standard EventSource's, and wins
+		if err := checkCursor("Last-Event-ID", h.LastEventID); err != nil {
 			return nil, err
 		}
-		q.cursor = lastEventID
+		q.cursor = h.LastEventID
 	}
-	who, err := r.identify(authorization, q.token, q.user, q.device)
+	who, err := r.identify(h.Authorization, q.token, q.user, q.device)
 	if err != nil {
 		return nil, err
 	}

@@ -2,6 +2,7 @@ package stream
 
 import (
 	"errors"
+	"math"
 
 	"ramen/protocol"
 )
@@ -37,10 +38,10 @@ func (s *Stream) OnInbound(echo bool) {
 		return
 	}
 	s.echoDue = false
-	rtt, known := uint32(now-s.heartbeatMS), s.rttMS
+	rtt, known := uint32(now-s.heartbeatMS), uint32(s.rttMS)
 	moved := known == 0 || rtt > known+known/4+1 || rtt+1 < known-known/4
 	if moved { // a steady round trip is not worth a frame on the link with every heartbeat
-		s.rttMS = max(rtt, 1)
+		s.rttMS = uint16(min(max(rtt, 1), math.MaxUint16))
 	}
 	lk := s.link
 	s.mu.Unlock()

@@ -34,14 +34,14 @@ type Stream struct {
 	creditInFlight   int32 // credit of what is buffered
 	creditToReturn   int32 // credit to return with the next
 	pushes           uint32
-	rttMS            uint32
+	rttMS            uint16 // of the latest heartbeat that the gateway was told, 65 s at most; 0: of none
+	opens            uint16 // generation of the latest open: calls of an earlier one are dropped
 	state            state
 	leaving          protocol.Reason  // ReasonNone: not asked to leave
 	closedEarly      protocol.Reason  // the gateway ended it before hello
 	lost             bool             // Lost came while an open was under way
 	echoDue          bool             // a heartbeat was written and not answered
 	heartbeatSkipped bool             // bytes were buffered when a heartbeat was due
-	opens            uint16           // generation of the latest open: calls of an earlier one are dropped
 	permit           admission.Permit // none where the handler keeps it, which writes the end itself
 	ring             *ring            // nil while all is acked
 	backpressure     *backpressure    // nil while the connection takes everything

@@ -1,4 +1,4 @@
-package frontend
+package sse
 
 import (
 	"math/bits"
@@ -41,11 +41,11 @@ func closeChunk(b []byte, at int) []byte {
 
 // chunked is an encoder of events each of which is a chunk.
 type chunked struct {
-	events    sseEncoder
+	events    encoder
 	heartbeat string // the chunk of a heartbeat
 }
 
-func newChunked(events sseEncoder) transport.Encoder {
+func newChunked(events encoder) transport.Encoder {
 	b, at := openChunk(nil)
 	return &chunked{events, string(closeChunk(append(b, events.heartbeat...), at))}
 }

@@ -1,4 +1,4 @@
-package frontend
+package ws
 
 import (
 	"container/list"
@@ -19,14 +19,14 @@ type unfinished struct {
 	gauge prometheus.Gauge
 
 	mu     sync.Mutex
-	bytes  int                         // guarded by mu: of all
-	of     map[*wsStream]*list.Element // guarded by mu
-	bySize [sizeClasses]list.List      // guarded by mu: of *partMessage, by the bits of their size, in the order in which they grew
+	bytes  int                             // guarded by mu: of all
+	of     map[*deviceStream]*list.Element // guarded by mu
+	bySize [sizeClasses]list.List          // guarded by mu: of *partMessage, by the bits of their size, in the order in which they grew
 }
 
 // partMessage is what one WebSocket holds.
 type partMessage struct {
-	x       *wsStream
+	x       *deviceStream
 	bytes   int
 	beganMS int64
 }
@@ -39,12 +39,12 @@ const (
 )
 
 func newUnfinished(most int, gauge prometheus.Gauge) *unfinished {
-	return &unfinished{most: most, gauge: gauge, of: map[*wsStream]*list.Element{}}
+	return &unfinished{most: most, gauge: gauge, of: map[*deviceStream]*list.Element{}}
 }
 
-// hold notes that x holds so many bytes now, 0: nothing, and answers since when. The streams that are to end for it are taken
+// set notes that x holds so many bytes now, 0: nothing, and answers since when. The streams that are to end for it are taken
 // off already.
-func (u *unfinished) hold(x *wsStream, bytes int, now int64) (beganMS int64, over []*wsStream) {
+func (u *unfinished) set(x *deviceStream, bytes int, now int64) (beganMS int64, over []*deviceStream) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	p := u.takeLocked(x)
@@ -69,7 +69,7 @@ func (u *unfinished) putLocked(p *partMessage) {
 	u.addLocked(p.bytes)
 }
 
-func (u *unfinished) takeLocked(x *wsStream) *partMessage {
+func (u *unfinished) takeLocked(x *deviceStream) *partMessage {
 	e := u.of[x]
 	if e == nil {
 		return nil
@@ -107,20 +107,21 @@ func (u *unfinished) check() error {
 		}
 	}
 	if n != len(u.of) || bytes != u.bytes || bytes > u.most {
-		return fmt.Errorf("frontend: check: %d unfinished messages hold %d bytes, counted as %d and %d of at most %d", n, bytes, len(u.of), u.bytes, u.most)
+		return fmt.Errorf("frontend/transport/ws: check: %d unfinished messages hold %d bytes, counted as %d and %d of at most %d", n, bytes, len(u.of), u.bytes, u.most)
 	}
 	return nil
 }
 
-// held is called behind what x has read, with x.begun held. It answers what is to be done once that is not: streams to end.
-func (x *wsStream) held() (over []*wsStream) {
+// account notes what x holds of a message, with x.reading held, after each read. It answers the streams that are to end for it, which
+// the caller does by endUnfinished once it does not hold x.reading.
+func (x *deviceStream) account() (over []*deviceStream) {
 	bytes := x.reader.Held()
 	if bytes == 0 && !x.partly {
 		return nil
 	}
 	x.partly = bytes > 0
 	now := x.stream.NowMS()
-	beganMS, over := x.unfinished.hold(x, bytes, now)
+	beganMS, over := x.unfinished.set(x, bytes, now)
 	if bytes > 0 && now-beganMS-x.stream.PausedMS(beganMS) >= messageTime {
 		over = append(over, x)
 	}
@@ -128,17 +129,17 @@ func (x *wsStream) held() (over []*wsStream) {
 }
 
 // endUnfinished ends streams for what they hold, and lets go of it. The caller holds no stream's lock.
-func endUnfinished(over []*wsStream) {
+func endUnfinished(over []*deviceStream) {
 	for _, x := range over {
-		x.begun.Lock()
+		x.reading.Lock()
 		x.drop()
-		x.begun.Unlock()
+		x.reading.Unlock()
 		x.stream.Finish(protocol.ReasonResourceExhausted, "a message of the device's is unfinished and holds up others: send messages in one piece, none for longer than a minute")
 	}
 }
 
-// drop lets go of what x has read of a message, with x.begun held. What comes behind is not read any more.
-func (x *wsStream) drop() {
+// drop lets go of what x has read of a message, with x.reading held. What comes behind is not read any more.
+func (x *deviceStream) drop() {
 	x.reader.Release()
-	x.held()
+	x.account()
 }

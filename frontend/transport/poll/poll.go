@@ -1,4 +1,4 @@
-package frontend
+package poll
 
 import (
 	"context"
@@ -7,14 +7,15 @@ import (
 	"time"
 
 	"ramen/frontend/admission"
+	"ramen/frontend/request"
 	"ramen/frontend/stream"
 	"ramen/frontend/transport"
 	"ramen/protocol"
 )
 
-// pollStream is a stream that ends with its answer. SPEC 5. It writes its frames itself: pushes are collected until the gateway
+// deviceStream is a stream that ends with its answer. SPEC 5. It writes its frames itself: pushes are collected until the gateway
 // has no more to push at once, then answered together.
-type pollStream struct {
+type deviceStream struct {
 	stream    stream.Stream
 	mostBytes int           // of an answer
 	some      chan struct{} // closed when there is something to answer, and more was promised
@@ -26,9 +27,13 @@ type pollStream struct {
 	done   bool
 }
 
-var _ stream.FrameWriter = (*pollStream)(nil)
+var _ stream.FrameWriter = (*deviceStream)(nil)
 
-func (p *pollStream) WritePushes(batch []protocol.Push, more bool) stream.WriteResult {
+func newStream(mostBytes int) *deviceStream {
+	return &deviceStream{mostBytes: mostBytes, some: make(chan struct{}), ready: make(chan struct{})}
+}
+
+func (p *deviceStream) WritePushes(batch []protocol.Push, more bool) stream.WriteResult {
 	n := 0
 	for i := range batch {
 		n += batch[i].Cost()
@@ -47,41 +52,49 @@ func (p *pollStream) WritePushes(batch []protocol.Push, more bool) stream.WriteR
 }
 
 // goaway is answered at once, and alone: what was collected stays unacked, and goes to the next stream.
-func (p *pollStream) WriteGoAway(g *protocol.GoAway) stream.WriteResult {
+func (p *deviceStream) WriteGoAway(g *protocol.GoAway) stream.WriteResult {
 	p.answer.Messages, p.answer.GoAway = nil, g
 	p.signal()
 	return stream.WriteResult{}
 }
 
-func (p *pollStream) WriteHeartbeat(int64) stream.WriteResult { return stream.WriteResult{} }
-func (p *pollStream) End(protocol.Reason, string)             { p.signal() }
-func (p *pollStream) Abort(protocol.Reason, string)           { p.signal() }
+func (p *deviceStream) WriteHeartbeat(int64) stream.WriteResult { return stream.WriteResult{} }
+func (p *deviceStream) End(protocol.Reason, string)             { p.signal() }
+func (p *deviceStream) Abort(protocol.Reason, string)           { p.signal() }
 
-func (p *pollStream) signal() {
+func (p *deviceStream) signal() {
 	if !p.done {
 		p.done = true
 		close(p.ready)
 	}
 }
 
-// pollGrace is how long what a gateway said is pending may take at most: it may be on another machine, or have been lost.
-const pollGrace = time.Second
+// pendingTime is how long what a gateway said is pending may take at most: it may be on another machine, or have been lost.
+const pendingTime = time.Second
 
-// poll serves GET /ramen/poll.
-func (s *Server) poll(w http.ResponseWriter, r *http.Request) {
+// Server serves GET /ramen/poll.
+type Server struct {
+	*transport.Services
+	mostBytes int // of an answer
+}
+
+// New makes a Server. mostBytes is how many bytes of pushes an answer may have: stream.Config.PollBytes.
+func New(s *transport.Services, mostBytes int) *Server { return &Server{s, mostBytes} }
+
+// Serve answers a poll.
+func (s *Server) Serve(w http.ResponseWriter, r *http.Request, h *request.Head) {
 	permit, refused := s.Admission.Admit(r.RemoteAddr)
 	defer permit.Close() // once the answer is written
 	if refused != nil {
 		s.Refusals.WriteError(w, refused.Err)
 		return
 	}
-	h := headOf(r)
-	q, err := s.Requests.Stream(h.Query, h.Authorization, h.LastEventID)
+	q, err := s.Requests.Stream(h)
 	if err != nil {
 		s.Refusals.WriteError(w, err)
 		return
 	}
-	p := &pollStream{mostBytes: s.cfg.PollBytes, some: make(chan struct{}), ready: make(chan struct{})}
+	p := newStream(s.mostBytes)
 	p.stream.Init(s.Streams, &q.Request, protocol.TransportPoll, p)
 	opened, err := p.stream.Open(r.Context(), &q.Request)
 	if err != nil {
@@ -94,7 +107,7 @@ func (s *Server) poll(w http.ResponseWriter, r *http.Request) {
 	})
 	wait := time.Duration(q.WaitS) * time.Second
 	if opened.Pending {
-		wait = max(wait, pollGrace)
+		wait = max(wait, pendingTime)
 	}
 	if !p.wait(r.Context(), wait) {
 		p.stream.OnGone()
@@ -105,7 +118,7 @@ func (s *Server) poll(w http.ResponseWriter, r *http.Request) {
 }
 
 // wait returns when it is time to answer; false where nobody waits for that any more.
-func (p *pollStream) wait(ctx context.Context, most time.Duration) bool {
+func (p *deviceStream) wait(ctx context.Context, most time.Duration) bool {
 	timer := time.NewTimer(most)
 	defer timer.Stop()
 	some := p.some
@@ -119,16 +132,16 @@ func (p *pollStream) wait(ctx context.Context, most time.Duration) bool {
 			return false
 		case <-some:
 			some = nil
-			timer.Reset(min(most, pollGrace))
+			timer.Reset(min(most, pendingTime))
 		}
 	}
 }
 
-// pollWrite is how long a device may take to read its answer.
-const pollWrite = 30 * time.Second
+// writeTime is how long a device may take to read its answer.
+const writeTime = 30 * time.Second
 
 // write answers. The stream has ended: nothing changes the answer any more.
-func (p *pollStream) write(w http.ResponseWriter) {
+func (p *deviceStream) write(w http.ResponseWriter) {
 	a := &p.answer
 	if n := len(a.Messages); n > 0 {
 		a.Cursor = a.Messages[n-1].Cursor
@@ -140,7 +153,7 @@ func (p *pollStream) write(w http.ResponseWriter) {
 	h.Set("Cache-Control", "no-store")
 	h.Set("Content-Length", strconv.Itoa(len(*b)))
 	rc := http.NewResponseController(w)
-	rc.SetWriteDeadline(time.Now().Add(pollWrite))
+	rc.SetWriteDeadline(time.Now().Add(writeTime))
 	w.Write(*b)
 	rc.Flush()
 	rc.SetWriteDeadline(time.Time{})
