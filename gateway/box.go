@@ -25,9 +25,9 @@ type box struct {
 	touchedMS int64
 
 	saving sync.Mutex // held across a durable save of one of its devices, for which only opens of this user wait
-	step   *step      // what the write being prepared does to it; owned by its shard's committer
 
 	mu        sync.Mutex
+	step      *step   // guarded by mu: what is being made or written; nil: nothing
 	idSweepMS int64   // guarded by mu: when remembered ids and writes in doubt are to be looked at
 	streams   *stream // guarded by mu: the first of the list by next
 }
@@ -81,7 +81,7 @@ func (b *box) fill(kept store.Mailbox) error {
 }
 
 // sweepPortion is how many messages, of up to 64 devices each, expire while a mailbox is held: publishes to the user wait for that,
-// and with them the committer.
+// and with them others of their calls.
 const sweepPortion = 256
 
 // sweepAll expires what is over at nowMS, in portions. What is over by then and still there comes under the caller's own lock.

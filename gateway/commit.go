@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"ramen/gateway/mailbox"
@@ -13,40 +12,45 @@ import (
 	"ramen/store"
 )
 
-// committer appends to the store for its share of the shards, one write at a time: what came while one was under way
-// shares the next, and so its fsync. It alone gives positions and fills lanes in its shards, which is their order.
-type committer struct {
-	g      *Gateway
-	jobs   chan *job
-	queued atomic.Int64 // bytes in jobs
-
-	// owned by run: used again for each write
-	batch  []*job
-	steps  []*step
-	spare  []*step
-	writes []store.Append
-	errs   []error // of writes
-
-	answers sync.WaitGroup         // of the store that are missing
-	answer  func(i int, err error) // takes one
-}
-
-// job is what one caller wants written.
+// A job is what one caller wants written, and is run by that caller's goroutine: it makes the steps of its mailboxes, hands them to
+// the store in one append, where they share an fsync with those of other jobs, and puts each into effect once the store has answered
+// it. A mailbox has one step at a time:
+//
+//	job 1   step of u, step of v ──append──▶ u answered: in effect ─┐      v answered: in effect
+//	job 2   step of w; waits for u                                  └──turn──▶ step of u ──append──▶ ...
+//
+// What comes while a step is under way waits with it. When it is answered, the job of the first that waits makes one step of all
+// of them, whoever's they are, and tells their jobs. So positions of a mailbox are given, and its lanes filled, in one order, and a
+// store that is slow for one user holds up that user's jobs alone.
 type job struct {
-	pool  *sync.Pool
-	ops   []op
-	bytes int           // of the messages to write, overhead included
-	held  int64         // of memory that the messages take
-	lane  int           // the highest of its messages; that of recalls and what is written again is the first
-	done  chan struct{} // gets one token once every op has its result
-	after func()        // called then, by who gave the token; may be nil
+	g *Gateway
+
+	// owned by who runs the job
+	ops    []op
+	bytes  int     // of the messages to write, overhead included
+	held   int64   // of memory that the messages take
+	lane   int     // the highest of its messages; that of recalls and what is written again is the first
+	steps  []*step // being made
+	ready  []*step // answered, to be put into effect
+	begun  []*step // that wait for this job to make them
+	spares spares  // from earlier jobs
+
+	wake chan struct{} // 1: for who runs the job, where it is asleep
+
+	mu sync.Mutex
+	// guarded by mu
+	open     int     // ops without an outcome
+	answered []*step // to become ready
+	turns    []*step // to become begun
+	asleep   bool
 }
 
 // op is what one caller wants done to one mailbox.
 type op struct {
 	mailbox.Op
 	box *box
-	at  int // where in its caller's batch
+	job *job // whose it is
+	at  int  // where in its caller's batch
 }
 
 // result is the answer to a publish.
@@ -59,215 +63,317 @@ var statuses = [...]link.Status{
 	mailbox.StatusDuplicate: link.StatusDuplicate, mailbox.StatusRejected: link.StatusRejected,
 }
 
+// commitBytes bounds one job, and what one job writes for others, overhead included, a message more or less: what the store cannot
+// write within the deadline is unknown, and is written again, so that larger pieces might never succeed. mostUnderWay bounds the
+// memory of the jobs under way, and so does an eighth of memory_bytes.
+const (
+	commitBytes  = 2 << 20
+	mostUnderWay = 64 << 20
+)
+
+// underWayBytes is what may be under way before a job of that lane: the less, the lower it is.
+func (g *Gateway) underWayBytes(lane int) int64 {
+	return min(mostUnderWay, max(2*commitBytes, g.cfg.MemoryBytes/8)) * underWayShare[lane] / 100
+}
+
+var underWayShare = [protocol.Lanes]int64{100, 80, 60}
+
+// keptOps is the most ops that a job in the pool has room for: a burst must not hold memory for ever.
+const keptOps = 1024
+
 func (g *Gateway) newJob() *job {
 	if j, ok := g.jobs.Get().(*job); ok {
 		return j
 	}
-	return &job{pool: &g.jobs, done: make(chan struct{}, 1)}
+	return &job{g: g, wake: make(chan struct{}, 1)}
 }
 
-// commitBytes bounds one write and one job, overhead included, a message more or less: what the store cannot write within the deadline is
-// unknown, and is written again, so that larger pieces might never succeed. mostQueued bounds the memory of what waits for a
-// committer, and so does an eighth of memory_bytes for all of them.
-const (
-	commitBytes = 2 << 20
-	mostQueued  = 64 << 20
-)
-
-// queueBytes is what may wait for a committer before a job of that lane: the less, the lower it is.
-func (g *Gateway) queueBytes(lane int) int64 {
-	most := min(mostQueued, max(2*commitBytes, g.cfg.MemoryBytes/8/int64(len(g.committers))))
-	return most * queueShare[lane] / 100
+// add appends an op.
+func (j *job) add(o op) {
+	o.job = j
+	j.ops = append(j.ops, o)
 }
 
-var queueShare = [protocol.Lanes]int64{100, 80, 60}
-
-// size is the bytes that the job makes the committer write, roughly.
-func (j *job) size() int {
-	n := j.bytes
-	for i := range j.ops {
-		if i == 0 || j.ops[i].box != j.ops[i-1].box {
-			n += int(j.ops[i].box.inDoubtBytes.Load())
-		}
-	}
-	return n
-}
-
-// keptOps is the most ops that a job in the pool has room for, keptStep the most entries that a write that is kept has, and keptSteps
-// how many steps are kept: a burst must not hold memory for ever.
-const (
-	keptOps   = 1024
-	keptStep  = 128
-	keptSteps = 1024
-)
-
-// free gives the job back to the pool: its token has been taken, and nobody knows it any more.
+// free gives the job back to the pool: its ops have their outcomes, and nobody knows it any more.
 func (j *job) free() {
 	clear(j.ops)
 	j.ops, j.bytes, j.held, j.lane = j.ops[:0], 0, 0, 0
 	if cap(j.ops) <= keptOps {
-		j.pool.Put(j)
+		j.g.jobs.Put(j)
 	}
 }
 
-// run is the committer's goroutine. It ends once jobs is closed and drained.
-func (c *committer) run() {
-	for j := range c.jobs {
-		c.gather(j)
-		c.commit()
-	}
-}
-
-// gather takes what else is waiting, up to the bound of one write.
-func (c *committer) gather(first *job) {
-	c.batch = append(c.batch[:0], first)
-	c.queued.Add(-first.held)
-	for n, bytes := len(first.ops), first.size(); n < c.g.cfg.CommitMessages && bytes < commitBytes; {
-		select {
-		case j, ok := <-c.jobs:
-			if !ok {
-				return
-			}
-			c.queued.Add(-j.held)
-			c.batch, n, bytes = append(c.batch, j), n+len(j.ops), bytes+j.size()
-		default:
-			return
-		}
-	}
-}
-
-// commit writes the jobs' ops in one append, and answers them.
-func (c *committer) commit() {
-	c.prepare()
-	if len(c.steps) > 0 {
-		errs := c.append()
-		for i, s := range c.steps {
-			s.finish(errs[i])
-		}
-		c.logFailed(errs)
-		c.keepWrites(errs)
-	}
-	for _, s := range c.steps {
-		c.put(s)
-	}
-	for i, j := range c.batch {
-		c.batch[i] = nil
-		j.finish()
-	}
-}
-
-// logFailed logs what failed: one line a write, whatever the number of users.
-func (c *committer) logFailed(errs []error) {
-	failed, first := 0, error(nil)
-	for _, err := range errs {
-		if err != nil && !errors.Is(err, store.ErrFenced) {
-			if failed++; first == nil {
-				first = err
-			}
-		}
-	}
-	if failed > 0 {
-		c.g.log.Warn("store failed", "verb", "append", "users", len(errs), "failed", failed, "error", first)
-	}
-}
-
-// finish answers the job. Its caller may have it back in the pool the moment the token is there.
-func (j *job) finish() {
-	after := j.after
-	j.after = nil
-	j.done <- struct{}{}
-	if after != nil { // nobody waits
-		after()
-		<-j.done
-		j.free()
-	}
-}
-
-// prepare decides, op by op and in their order, what is to be written to which mailbox.
-func (c *committer) prepare() {
-	steps, now := c.steps[:0], c.g.instant()
-	for _, j := range c.batch {
+// do gives every op of j its outcome. Too much under way, or a gateway that is closing, refuses them at once.
+func (g *Gateway) do(j *job) {
+	if err := g.begin(j); err != nil {
 		for i := range j.ops {
-			o := &j.ops[i]
-			b := o.box
-			b.lock()
-			if b.step == nil {
-				b.step = c.newStepLocked(b)
-				steps = append(steps, b.step)
-			}
-			b.step.add(o, now)
-			b.unlock()
+			j.ops[i].Reject(err)
 		}
+		return
 	}
-	live := steps[:0]
-	for _, s := range steps {
-		s.box.step = nil
-		if s.IsEmpty() {
-			c.put(s)
-		} else {
-			live = append(live, s)
-		}
-	}
-	c.steps = live
+	defer g.end(j)
+	j.run()
 }
 
-// newStepLocked begins what one write does to b, with b.mu held.
-func (c *committer) newStepLocked(b *box) *step {
-	s := new(step)
-	if n := len(c.spare); n > 0 {
-		s, c.spare = c.spare[n-1], c.spare[:n-1]
+func (g *Gateway) begin(j *job) error {
+	g.closeMu.RLock()
+	defer g.closeMu.RUnlock()
+	if g.closed {
+		return link.ErrNotOwner
 	}
-	s.box = b
-	s.Begin(&b.Mailbox)
-	return s
+	bytes, calls := g.underWay.bytes.Add(j.held), g.underWay.jobs.Add(1)
+	if (bytes <= g.underWayBytes(j.lane) || bytes == j.held) && (calls <= int64(g.cfg.Committers*g.cfg.CommitQueue) || calls == 1) {
+		g.commits.Add(1)
+		return nil
+	}
+	g.underWay.bytes.Add(-j.held)
+	g.underWay.jobs.Add(-1)
+	return protocol.Errorf(protocol.CodeUnavailable, "too many publishes wait for the store; retry with backoff")
 }
 
-// put keeps a step for another write.
-func (c *committer) put(s *step) {
-	s.box = nil
-	if s.Reset() && len(c.spare) < keptSteps {
-		c.spare = append(c.spare, s)
-	}
+func (g *Gateway) end(j *job) {
+	g.underWay.bytes.Add(-j.held)
+	g.underWay.jobs.Add(-1)
+	g.commits.Done()
 }
 
-// keepWrites keeps the slices of the last write for the next, unless the store may not be done with them.
-func (c *committer) keepWrites(errs []error) {
-	for i, err := range errs {
-		if unknown(err) {
-			c.writes = nil
+// run returns once every op has its outcome, and what that has brought is pushed.
+func (j *job) run() {
+	j.open = len(j.ops)
+	now := j.g.instant()
+	for i := range j.ops {
+		j.prepare(&j.ops[i], now)
+	}
+	for {
+		j.append()
+		if !j.await() {
 			return
 		}
-		w := &c.writes[i]
-		if max(cap(w.Entries), cap(w.Kills)) > keptStep {
-			*w = store.Append{}
+		j.settle()
+		if len(j.begun) > 0 {
+			j.takeTurns()
+		}
+	}
+}
+
+// prepare adds o to its mailbox's step, or has it wait for the next where one is under way.
+func (j *job) prepare(o *op, now mailbox.Instant) {
+	b := o.box
+	b.lock()
+	defer b.unlock()
+	switch s := b.step; {
+	case s == nil:
+		s = j.spares.step()
+		s.begin(b, j)
+		b.step = s
+		j.steps = append(j.steps, s)
+		s.add(o, now)
+	case s.job == j && !s.sent:
+		s.add(o, now)
+	default:
+		s.waiting = append(s.waiting, o)
+	}
+}
+
+// takeTurns makes the steps that it is this job's turn to make, of what waits for them.
+func (j *job) takeTurns() {
+	now := j.g.instant()
+	for i, s := range j.begun {
+		j.begun[i] = nil
+		j.steps = append(j.steps, s)
+		s.box.lock()
+		s.begin(s.box, j)
+		n, bytes := 0, int64(0)
+		for ; n < len(s.waiting) && n < j.g.cfg.CommitMessages && bytes < commitBytes; n++ {
+			o := s.waiting[n]
+			s.add(o, now)
+			bytes += o.bytes()
+		}
+		s.waiting = s.waiting[:copy(s.waiting, s.waiting[n:])]
+		clear(s.waiting[len(s.waiting):cap(s.waiting)])
+		s.box.unlock()
+	}
+	j.begun = j.begun[:0]
+}
+
+// append hands the steps that were made to the store.
+func (j *job) append() {
+	if len(j.steps) == 0 {
+		return
+	}
+	g, a := j.g, j.spares.call(j)
+	for _, s := range j.steps {
+		s.sent = true
+		if s.IsEmpty() {
+			j.ready = append(j.ready, s)
 			continue
 		}
-		clear(w.Entries)
-		clear(w.Kills)
-		*w = store.Append{Entries: w.Entries[:0], Kills: w.Kills[:0]}
+		a.add(s)
+	}
+	clear(j.steps)
+	j.steps = j.steps[:0]
+	if len(a.steps) == 0 {
+		j.spares.putCall(a)
+		return
+	}
+	a.began = time.Now()
+	g.store.Append(g.appendContext(a.began), a.batch[:len(a.steps)], a.answer)
+}
+
+// await waits until a step is ready or begun, and reports whether there is one: else every op has its outcome.
+func (j *job) await() bool {
+	j.mu.Lock()
+	for len(j.answered)+len(j.turns)+len(j.ready) == 0 {
+		if j.open == 0 {
+			j.mu.Unlock()
+			return false
+		}
+		j.asleep = true
+		j.mu.Unlock()
+		<-j.wake
+		j.mu.Lock()
+	}
+	j.ready = append(j.ready, j.answered...)
+	j.begun = append(j.begun, j.turns...)
+	clear(j.answered)
+	clear(j.turns)
+	j.answered, j.turns = j.answered[:0], j.turns[:0]
+	j.mu.Unlock()
+	return true
+}
+
+// settle puts the steps that are ready into effect, and pushes what they have brought.
+func (j *job) settle() {
+	if len(j.ready) == 0 {
+		return
+	}
+	all := streamsPool.Get().(*[]*stream)
+	own := 0
+	for i, s := range j.ready {
+		j.ready[i] = nil
+		next := s.finish(all)
+		if next != nil {
+			next.job.turn(next)
+		}
+		for _, o := range s.asked {
+			if o.job == j {
+				own++
+			} else {
+				o.job.outcome(1)
+			}
+		}
+		if a := s.call; a != nil && a.finished(s) {
+			j.spares.putCall(a)
+		}
+		j.spares.putStep(s)
+	}
+	j.ready = j.ready[:0]
+	j.mu.Lock()
+	j.open -= own
+	j.mu.Unlock()
+	deliverTo(all)
+}
+
+// outcome notes that n ops of j have their outcome.
+func (j *job) outcome(n int) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.open -= n; j.open == 0 {
+		j.rouse()
 	}
 }
 
-// append writes the steps, within the deadline.
-func (c *committer) append() []error {
-	if len(c.writes) < len(c.steps) {
-		c.writes = append(c.writes, make([]store.Append, len(c.steps)-len(c.writes))...)
+// turn has j make s.
+func (j *job) turn(s *step) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.turns = append(j.turns, s)
+	j.rouse()
+}
+
+// rouse wakes who runs j, with j.mu held.
+func (j *job) rouse() {
+	if j.asleep {
+		j.asleep = false
+		j.wake <- struct{}{} // empty: who is asleep has taken the last
 	}
-	writes := c.writes[:len(c.steps)]
+}
+
+// appendCall is one append to the store.
+type appendCall struct {
+	job    *job
+	began  time.Time
+	batch  []store.Append // of steps, and room for more
+	steps  []*step
+	answer func(i int, err error) // the store's
+
+	// owned by who runs the job
+	done     int // steps that are in effect
+	failed   int
+	unknown  bool
+	firstErr error
+}
+
+// add adds a step.
+func (a *appendCall) add(s *step) {
+	n := len(a.steps)
+	if a.steps = append(a.steps, s); len(a.batch) <= n {
+		a.batch = append(a.batch, store.Append{})
+	}
+	s.call = a
+	s.WriteTo(&a.batch[n])
+}
+
+// answered takes the store's answer to a step.
+func (a *appendCall) answered(i int, err error) {
+	s, j := a.steps[i], a.job
+	s.err = err
+	j.mu.Lock()
+	j.answered = append(j.answered, s)
+	j.rouse()
+	j.mu.Unlock()
+}
+
+// finished notes that s is in effect, and reports that all are.
+func (a *appendCall) finished(s *step) bool {
+	if unknown(s.err) {
+		a.unknown = true
+	}
+	if s.err != nil && !errors.Is(s.err, store.ErrFenced) {
+		if a.failed++; a.failed == 1 {
+			a.firstErr = s.err
+		}
+	}
+	if a.done++; a.done < len(a.steps) {
+		return false
+	}
+	g := a.job.g
 	messages := 0
-	for i, s := range c.steps {
-		s.WriteTo(&writes[i])
-		messages += len(writes[i].Entries)
+	for i := range a.steps {
+		messages += len(a.batch[i].Entries)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), c.g.cfg.AppendTimeout)
-	defer cancel()
-	start := time.Now()
-	errs := append(c.errs[:0], make([]error, len(writes))...)
-	c.errs = errs
-	c.answers.Add(len(writes))
-	c.g.store.Append(ctx, writes, c.answer)
-	c.answers.Wait()
-	c.g.metrics.append.Observe(time.Since(start).Seconds())
-	c.g.metrics.appendMessages.Observe(float64(messages))
-	return errs
+	g.metrics.append.Observe(time.Since(a.began).Seconds())
+	g.metrics.appendMessages.Observe(float64(messages))
+	if a.failed > 0 { // one line a write, whatever the number of users
+		g.log.Warn("store failed", "verb", "append", "users", len(a.steps), "failed", a.failed, "error", a.firstErr)
+	}
+	return true
+}
+
+// appendDeadline is the deadline of the appends of a moment: one timer for all of them.
+type appendDeadline struct {
+	ctx    context.Context
+	cancel context.CancelFunc // never called: the deadline comes soon
+	until  time.Time          // appends that begin later get another
+}
+
+// appendContext ends within the deadline of an append that begins now.
+func (g *Gateway) appendContext(now time.Time) context.Context {
+	if d := g.appendDeadline.Load(); d != nil && now.Before(d.until) {
+		return d.ctx
+	}
+	d := &appendDeadline{until: now.Add(g.cfg.AppendTimeout / 8)}
+	d.ctx, d.cancel = context.WithTimeout(context.Background(), g.cfg.AppendTimeout)
+	g.appendDeadline.Store(d)
+	return d.ctx
 }

@@ -29,9 +29,9 @@ type Config struct {
 	AckTimeoutTwoWay   time.Duration `yaml:"ack_timeout_two_way" doc:"WebSocket and gRPC: a full window with nothing acked for so long ends the stream."`
 	AppendTimeout      time.Duration `yaml:"append_timeout" doc:"Deadline of one write to the store; then the publish is unavailable."`
 	LoadTimeout        time.Duration `yaml:"load_timeout" doc:"Deadline of reading one user from the store; then what needed it is unavailable."`
-	Committers         int           `yaml:"committers" doc:"Writes to the store that are under way at once, each for its share of the shards. 1 to 256."`
-	CommitMessages     int           `yaml:"commit_messages" doc:"Most messages in one write to the store."`
-	CommitQueue        int           `yaml:"commit_queue" doc:"Most publish calls that wait for one committer; then they are unavailable."`
+	Committers         int           `yaml:"committers" doc:"Multiplies commit_queue, and does nothing else any more. 1 to 256."`
+	CommitMessages     int           `yaml:"commit_messages" doc:"Most messages to one user in one write, of what was published while another write of the user was under way."`
+	CommitQueue        int           `yaml:"commit_queue" doc:"Most publish calls that are under way at once; more are unavailable."`
 	ShardCount         int           `yaml:"-"` // as the topology has it
 }
 

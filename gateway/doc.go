@@ -10,10 +10,11 @@
 //  4. Whoever touches a mailbox holds a pin on it, and only a mailbox without pins leaves memory.
 //
 // Locks: a shard's mu guards its map of boxes and their pins; a box's mu guards its mailbox, with devices and windows, and its streams.
-// Order: box.mu, then any of shard.mu, ackDeadlines.mu, writeBehind.mu; no two of one kind at once. None is held across I/O or a call
-// of a Receiver. Before all of them, and across I/O: writeBehind.order, then box.saving, which only opens of new devices and opens that
-// tell of losses wait for.
+// Order: box.mu, then any of shard.mu, ackDeadlines.mu, writeBehind.mu; again.mu and a job's mu by themselves; no two of one kind at
+// once. None is held across I/O or a call of a Receiver. Before all of them, and across I/O: writeBehind.order, then box.saving, which
+// only opens of new devices and opens that tell of losses wait for.
 //
-// Goroutines: one a committer, one for the write-behind, one sweeper, one for expiry scans where the store is a store.ExpiryScanner. None a
-// user, a device or a stream.
+// Goroutines: one for the write-behind, one sweeper, one for expiry scans where the store is a store.ExpiryScanner, and one more while
+// writes in doubt are written again. None a user, a device or a stream. What is published is written by its publisher's goroutine
+// (commit.go).
 package gateway

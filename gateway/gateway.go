@@ -21,27 +21,29 @@ import (
 // Gateway owns shards of users. It is what a frontend asks over a link.
 type Gateway struct {
 	// immutable
-	cfg        Config
-	log        *slog.Logger
-	store      store.Store
-	common     mailbox.Common
-	owner      string
-	lease      func() bool
-	shards     []shard
-	committers []*committer
-	metrics    *metrics
-	admitOf    [protocol.Lanes]func() error // admitMemory of each lane
-	started    time.Time                    // with its monotonic reading: the origin of µs
+	cfg     Config
+	log     *slog.Logger
+	store   store.Store
+	common  mailbox.Common
+	owner   string
+	lease   func() bool
+	shards  []shard
+	metrics *metrics
+	admitOf [protocol.Lanes]func() error // admitMemory of each lane
+	started time.Time                    // with its monotonic reading: the origin of µs
 
-	writeBehind  writeBehind
-	ackDeadlines ackDeadlines
-	jobs         sync.Pool     // of *job
-	loads        chan struct{} // one for each load under way
-	streams      atomic.Int64
+	writeBehind    writeBehind
+	ackDeadlines   ackDeadlines
+	again          again
+	jobs           sync.Pool // of *job
+	underWay       struct{ bytes, jobs atomic.Int64 }
+	appendDeadline atomic.Pointer[appendDeadline]
+	loads          chan struct{} // one for each load under way
+	streams        atomic.Int64
 
-	closeMu sync.RWMutex // guards closed, and the committers' queues against being closed while they are sent to
+	closeMu sync.RWMutex // guards closed, and commits against an Add behind its Wait
 	closed  bool
-	commits sync.WaitGroup
+	commits sync.WaitGroup // jobs under way
 	loops   sync.WaitGroup
 	stop    context.CancelFunc
 }
@@ -85,15 +87,6 @@ func New(cfg Config, deps Deps) (*Gateway, error) {
 	g.ackDeadlines.init()
 	for i := range g.shards {
 		g.shards[i].g, g.shards[i].id = g, protocol.ShardID(i)
-	}
-	for range cfg.Committers {
-		c := &committer{g: g, jobs: make(chan *job, cfg.CommitQueue)}
-		c.answer = func(i int, err error) {
-			c.errs[i] = err
-			c.answers.Done()
-		}
-		g.committers = append(g.committers, c)
-		g.commits.Go(c.run)
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	g.stop = stop
@@ -159,9 +152,6 @@ func (g *Gateway) Close(ctx context.Context) error {
 		return nil
 	}
 	g.closed = true
-	for _, c := range g.committers {
-		close(c.jobs)
-	}
 	g.closeMu.Unlock()
 	g.commits.Wait()
 	g.stop()
@@ -242,9 +232,6 @@ var memoryShare = [protocol.Lanes]int64{100, 90, 80}
 const userShare = 95
 
 func (g *Gateway) holdsLease() bool { return g.lease() }
-
-// committerIndex says which committer is the shard's: always the same, which is the order of its users.
-func (g *Gateway) committerIndex(s *shard) int { return int(s.id) % len(g.committers) }
 
 func (g *Gateway) nowMS() int64 { return time.Now().UnixMilli() }
 func (g *Gateway) nowUS() int64 { return time.Now().UnixMicro() }

@@ -302,25 +302,6 @@ func (s *sizes) SaveDevices(ctx context.Context, batch []store.DeviceSave, durab
 	return s.Store.SaveDevices(ctx, batch, durable)
 }
 
-// TestRefusedSweepCallsNoReceiverUnderALock: a receiver may ask the gateway anything while it is being closed.
-func TestRefusedSweepCallsNoReceiverUnderALock(t *testing.T) {
-	bubble(t, func(c *Config) { c.Committers = 1; c.CommitQueue = 1 }, func(t *testing.T, w *world) {
-		asked := false
-		j := w.g.newJob()
-		j.after = func() {
-			if w.g.closeMu.TryLock() {
-				asked = true
-				w.g.closeMu.Unlock()
-			}
-		}
-		full := &committer{g: w.g, jobs: make(chan *job)}
-		w.g.submit(full, j)
-		if !asked {
-			t.Error("called under closeMu")
-		}
-	})
-}
-
 // A client makes up a device with each open while the store does not save. Each failed save puts back once each what is forgotten
 // by then, and the store forgets it when it saves again.
 func TestDevicesForgottenInAnOutageAreKeptOnce(t *testing.T) {

@@ -14,10 +14,26 @@ import (
 type step struct {
 	mailbox.Step
 	box *box
+
+	// owned by who runs the job
+	job   *job // that makes and writes it
+	asked []*op
+	sent  bool        // it is the store's
+	call  *appendCall // nil: there is nothing to write
+	err   error       // the store's answer
+
+	waiting []*op // for the next step of the mailbox; guarded by box.mu
+}
+
+// begin makes s the step of b that j makes. With b.mu held.
+func (s *step) begin(b *box, j *job) {
+	s.box, s.job = b, j
+	s.Begin(&b.Mailbox)
 }
 
 // add takes one op into the step, or answers it at once. With s.box.mu held.
 func (s *step) add(o *op, now mailbox.Instant) {
+	s.asked = append(s.asked, o)
 	g := s.box.g
 	switch {
 	case s.box.over.Load():
@@ -36,15 +52,33 @@ func (s *step) add(o *op, now mailbox.Instant) {
 	}
 }
 
-// finish puts the step into effect once the store has answered, or takes it back, or keeps it in doubt.
-func (s *step) finish(err error) {
+// finish puts the step into effect once the store has answered, or takes it back, or keeps it in doubt. The streams that may have
+// something to push are added to all; next is the mailbox's next step, for its job to make, where something waits for it.
+func (s *step) finish(all *[]*stream) (next *step) {
 	b := s.box
-	if err == nil && !b.g.holdsLease() {
-		err = fmt.Errorf("%w: the lease ended while the store was writing", store.ErrUnknown)
+	if s.err == nil && !b.g.holdsLease() {
+		s.err = fmt.Errorf("%w: the lease ended while the store was writing", store.ErrUnknown)
 	}
 	b.lock()
 	defer b.unlock()
+	s.settle(s.err)
+	for st := b.streams; st != nil; st = st.next {
+		*all = append(*all, st)
+	}
+	if len(s.waiting) > 0 {
+		next = s.job.spares.step()
+		next.box, next.job = b, s.waiting[0].job
+		next.waiting, s.waiting = s.waiting, next.waiting
+	}
+	b.step = next
+	return next
+}
+
+// settle is the outcome of the step, with s.box.mu held.
+func (s *step) settle(err error) {
+	b := s.box
 	switch {
+	case s.IsEmpty():
 	case b.over.Load():
 		told := link.ErrLost
 		if errors.Is(err, store.ErrFenced) {

@@ -86,14 +86,8 @@ func (g *Gateway) sweepShard(s *shard) {
 		}
 		g.releaseSwept(b)
 	}
-	for len(again) > 0 {
-		n, bytes := 0, int32(0)
-		for n < len(again) && bytes < commitBytes {
-			bytes += again[n].inDoubtBytes.Load()
-			n++
-		}
-		g.writeAgain(s, again[:n])
-		again = again[n:]
+	if len(again) > 0 {
+		g.writeAgain(again)
 	}
 }
 
@@ -148,21 +142,6 @@ func (b *box) sweep(nowMS int64) (inDoubt, woken bool) {
 	}
 	b.publishDue()
 	return false, woken
-}
-
-// writeAgain writes what the store could not tell the outcome of. It does not wait: the store may be down.
-func (g *Gateway) writeAgain(s *shard, boxes []*box) {
-	j := g.newJob()
-	for _, b := range boxes {
-		j.ops = append(j.ops, op{box: b})
-	}
-	j.after = func() {
-		for _, b := range boxes {
-			b.deliverAll()
-			g.releaseSwept(b)
-		}
-	}
-	g.submit(g.committers[g.committerIndex(s)], j)
 }
 
 // lapseBatch is how many users of a shard are named at once by a store that can.

@@ -7,7 +7,7 @@ import (
 )
 
 // tally is what waits for one device, kept as it changes: counting it anew for every device of a full mailbox would hold up
-// whoever else needs that mailbox, the committer among them. Guarded like the mailbox.
+// whoever else needs that mailbox, publishers among them. Guarded like the mailbox.
 type tally struct {
 	named    int32 // live entries that name the device, not acked by it, without those that where has turned it away from
 	unlikely int32 // of these, those that are not evaluated yet and whose where does not match the context that it has now
