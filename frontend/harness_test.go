@@ -24,6 +24,9 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
+// grpcOptions are more options of every bench's gRPC server; for one test that is not parallel.
+var grpcOptions []grpc.ServerOption
+
 // bench is a server on real sockets, with a gateway behind it.
 type bench struct {
 	tb      testing.TB
@@ -58,7 +61,7 @@ func newBench(tb testing.TB, change func(c *Config, d *Deps)) *bench {
 	b.secure = b.serve(func(l net.Listener) error {
 		return s.Serve(l, &tls.Config{Certificates: []tls.Certificate{cert.TLS()}})
 	})
-	b.grpcs = grpc.NewServer(s.GRPCOptions(nil)...)
+	b.grpcs = grpc.NewServer(append(s.GRPCOptions(nil), grpcOptions...)...)
 	s.RegisterGRPC(b.grpcs)
 	b.grpc = b.serve(func(l net.Listener) error { return b.grpcs.Serve(s.GRPCListener(l)) })
 	tb.Cleanup(b.close)

@@ -124,6 +124,9 @@ type rig struct {
 	conn   *grpc.ClientConn
 }
 
+// grpcOptions are more options of every rig's gRPC server; for one test that is not parallel.
+var grpcOptions []grpc.ServerOption
+
 func newRig(t testing.TB, change func(*Config), keys *auth.Keys) *rig {
 	t.Helper()
 	cfg := Default()
@@ -141,7 +144,7 @@ func newRig(t testing.TB, change func(*Config), keys *auth.Keys) *rig {
 	if err != nil {
 		t.Fatal(err)
 	}
-	gs := grpc.NewServer(s.GRPCOptions(nil)...)
+	gs := grpc.NewServer(append(s.GRPCOptions(nil), grpcOptions...)...)
 	s.RegisterGRPC(gs)
 	served := make(chan error, 1)
 	go func() { served <- gs.Serve(s.GRPCListener(lis)) }()

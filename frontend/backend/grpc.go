@@ -15,6 +15,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"ramen/frontend/auth"
+	"ramen/frontend/grpcend"
 	"ramen/frontend/h2"
 	"ramen/protocol"
 	"ramen/protocol/grpcstatus"
@@ -125,18 +126,26 @@ func (s *Server) RegisterGRPC(r grpc.ServiceRegistrar) {
 
 func newOf[T any]() *T { return new(T) }
 
-// counted is a handler whose calls are counted, and waited for no longer than others' (package h2) until they are whole.
+// counted is a handler whose calls are counted.
 func (s *Server) counted(handle grpc.MethodHandler) grpc.MethodHandler {
 	return func(srv any, ctx context.Context, decode func(any) error, interceptor grpc.UnaryServerInterceptor) (any, error) {
 		s.calls.Add(1)
 		defer s.calls.Add(-1)
 		return handle(srv, ctx, func(in any) error {
-			var wait h2.Wait
-			wait.Begin(ctx)
-			defer wait.End()
-			return decode(in)
+			return receive(ctx, decode, in)
 		}, interceptor)
 	}
+}
+
+// receive reads the message of a call, which is waited for no longer than others' (package h2).
+func receive(ctx context.Context, read func(any) error, in any) error {
+	if _, ok := grpcend.Of(ctx); !ok {
+		return grpcend.Serve(ctx, func(ctx context.Context) error { return receive(ctx, read, in) })
+	}
+	var wait h2.Wait
+	wait.Begin(ctx)
+	defer wait.End()
+	return read(in)
 }
 
 // Calls is how many gRPC calls are served just now, PublishStreams left out.

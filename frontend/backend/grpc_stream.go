@@ -12,6 +12,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"ramen/frontend/auth"
+	"ramen/frontend/grpcend"
 	"ramen/protocol"
 	"ramen/protocol/grpcstatus"
 )
@@ -70,9 +71,7 @@ func remote(ctx context.Context) string {
 
 // endUnread ends a stream whose client does not read, from outside of its goroutines.
 func endUnread(stream grpc.ServerStream) {
-	if s, ok := grpc.ServerTransportStreamFromContext(stream.Context()).(interface{ WriteStatus(*status.Status) error }); ok {
-		s.WriteStatus(status.New(codes.ResourceExhausted, "the answers are not read: read them while you send; what is not answered may be sent again, with the same ids"))
-	}
+	grpcend.End(stream.Context(), status.New(codes.ResourceExhausted, "the answers are not read: read them while you send; what is not answered may be sent again, with the same ids"))
 }
 
 // watch ends a stream that takes no answer for answersTaken. It is to be stopped.

@@ -101,12 +101,8 @@ func listHandler[In any](c call, request func() In, list func(*service, context.
 		g.server.calls.Add(1)
 		defer g.server.calls.Add(-1)
 		in := request()
-		var wait h2.Wait
-		wait.Begin(ctx)
-		received := stream.RecvMsg(in)
-		wait.End()
-		if received != nil {
-			return received
+		if err := receive(ctx, stream.RecvMsg, in); err != nil {
+			return err
 		}
 		bytes, answer, err := list(g, ctx, in)
 		if err != nil {

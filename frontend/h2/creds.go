@@ -8,6 +8,8 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
+
+	"ramen/frontend/grpcend"
 )
 
 // ServerOptions are what a grpc.Server needs to serve connections of Listener: TLS as t says (nil: cleartext), and the look at each
@@ -17,7 +19,7 @@ func (g *Guard) ServerOptions(t *tls.Config) []grpc.ServerOption {
 	if t != nil {
 		h.tls = credentials.NewTLS(t)
 	}
-	return []grpc.ServerOption{grpc.Creds(h), grpc.InTapHandle(g.tap), grpc.MaxConcurrentStreams(uint32(g.port.Calls))}
+	return []grpc.ServerOption{grpc.Creds(h), grpc.InTapHandle(g.tap), grpc.MaxConcurrentStreams(uint32(g.port.Calls)), grpcend.Interceptor()}
 }
 
 // handshake is where grpc asks for TLS: what it follows is the plain text within.

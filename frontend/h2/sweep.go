@@ -4,6 +4,9 @@ import (
 	"time"
 
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"ramen/frontend/grpcend"
 )
 
 // run ends messages that come too slowly, and calls that send none. Their age is counted in sweeps: a process that was stopped for a while has not seen what
@@ -38,7 +41,7 @@ func (g *Guard) sweep() {
 	}
 	for _, call := range g.waits.sweep() {
 		g.metrics.waits[late].Inc()
-		finish(call, codes.InvalidArgument, "no message arrived in time: send it with the headers")
+		grpcend.End(call, status.New(codes.InvalidArgument, "no message arrived in time: send it with the headers"))
 	}
 }
 

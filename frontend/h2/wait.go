@@ -4,9 +4,10 @@ import (
 	"context"
 	"sync"
 
-	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+
+	"ramen/frontend/grpcend"
 )
 
 // Wait is a handler's wait for the first message of its call. It costs a goroutine and some KiB, whether anything comes or not, so
@@ -31,7 +32,7 @@ func (w *Wait) Begin(ctx context.Context) {
 		w.ctx = ctx
 		if old := c.guard.waits.add(w); old != nil {
 			c.guard.metrics.waits[dropped].Inc()
-			finish(old, codes.Unavailable, "too many calls wait for their first message, and this one has waited the longest: send it with the headers")
+			grpcend.End(old, status.New(codes.Unavailable, "too many calls wait for their first message, and this one has waited the longest: send it with the headers"))
 		}
 	}
 }
@@ -41,17 +42,6 @@ func (w *Wait) End() {
 	if w.ctx != nil {
 		w.waits.remove(w)
 		w.ctx = nil
-	}
-}
-
-// finisher is grpc's own streams, which can be ended while their handler reads.
-type finisher interface {
-	WriteStatus(st *status.Status) error
-}
-
-func finish(ctx context.Context, code codes.Code, text string) {
-	if s, ok := grpc.ServerTransportStreamFromContext(ctx).(finisher); ok {
-		s.WriteStatus(status.New(code, text))
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"google.golang.org/grpc/mem"
 	"google.golang.org/grpc/status"
 
+	"ramen/frontend/grpcend"
 	"ramen/frontend/sock"
 )
 
@@ -20,7 +21,7 @@ import (
 type conn struct {
 	// immutable
 	rpc grpc.ServerStream
-	end finisher
+	end grpcend.Ender
 	h   sock.Handler
 
 	mu       sync.Mutex

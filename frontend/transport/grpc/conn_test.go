@@ -10,7 +10,7 @@ import (
 	"ramen/frontend/sock"
 )
 
-// finishing is a finisher.
+// finishing is a grpcend.Ender.
 type finishing func()
 
 func (f finishing) WriteStatus(*status.Status) error {

@@ -14,6 +14,7 @@ import (
 
 	"ramen/frontend/admission"
 	"ramen/frontend/auth"
+	"ramen/frontend/grpcend"
 	"ramen/frontend/h2"
 	"ramen/frontend/stream"
 	"ramen/frontend/transport"
@@ -22,17 +23,11 @@ import (
 	"ramen/protocol/ramenpb"
 )
 
-// finisher ends a stream from the server's side while its handler is in RecvMsg, which then returns: the status goes out behind
-// what was sent. grpc's own streams have it; without it, each stream would need a goroutine more, which costs kilobytes.
-type finisher interface {
-	WriteStatus(st *status.Status) error
-}
-
 // Stream serves one device.
 func (s *Server) Stream(rpc ramenpb.Devices_StreamServer) error {
-	end, ok := grpc.ServerTransportStreamFromContext(rpc.Context()).(finisher)
+	end, ok := grpcend.Of(rpc.Context())
 	if !ok {
-		return status.Error(codes.Internal, "this transport's streams cannot be ended by the server")
+		return status.Error(codes.Internal, "the server was made without GRPCOptions: its streams cannot be ended")
 	}
 	remote := ""
 	p, _ := peer.FromContext(rpc.Context())
