@@ -7,8 +7,11 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"runtime"
+	"sync/atomic"
 	"syscall"
 	"testing"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -253,4 +256,93 @@ func BenchmarkSync(b *testing.B) {
 			}
 		})
 	}
+}
+
+// BenchmarkBusyProcessor is a write of 4 KiB that is on the disk, beside a goroutine that always has work: cpu-µs/op is what a
+// write costs the process beyond that work. aio is Write; the others block: past the kernel's cache, and through it.
+func BenchmarkBusyProcessor(b *testing.B) {
+	s := newSyncer(b)
+	f, direct := newDirect(b, 256*Block)
+	page := aligned(Block, 7)
+	blocking := func(fd int) func(at int64) error {
+		return func(at int64) error {
+			_, err := unix.Pwritev2(fd, [][]byte{page}, at, unix.RWF_DSYNC)
+			return err
+		}
+	}
+	for _, c := range []struct {
+		name  string
+		write func(at int64) error
+	}{
+		{"aio", func(at int64) error { return s.Write(direct, page, at) }},
+		{"pwritev2/direct", blocking(int(direct))},
+		{"pwritev2/cached", blocking(int(f.Fd()))},
+	} {
+		b.Run(c.name, func(b *testing.B) {
+			w := startWork(b)
+			began, units := cpuTime(b), w.units.Load()
+			for i := range b.N {
+				if err := c.write(int64(i%256) * Block); err != nil {
+					b.Fatal(err)
+				}
+			}
+			spent := cpuTime(b) - began - time.Duration(float64(w.units.Load()-units)*w.unit)
+			w.stop()
+			b.ReportMetric(float64(spent.Microseconds())/float64(b.N), "cpu-µs/op")
+		})
+	}
+}
+
+// work is a goroutine that always has some, in units of a few µs.
+type work struct {
+	unit  float64 // ns of the process, with nothing beside it
+	units atomic.Int64
+	over  atomic.Bool
+	done  chan struct{}
+}
+
+func startWork(b *testing.B) *work {
+	w := &work{done: make(chan struct{})}
+	measured := make(chan struct{})
+	go func() {
+		defer close(w.done)
+		const trial = 50_000
+		for range trial {
+			w.do()
+		}
+		began := cpuTime(b)
+		for range trial {
+			w.do()
+		}
+		w.unit = float64(cpuTime(b)-began) / trial
+		close(measured)
+		for !w.over.Load() {
+			w.do()
+		}
+	}()
+	<-measured
+	return w
+}
+
+func (w *work) do() {
+	n := int64(1)
+	for i := range int64(10_000) {
+		n = n*31 + i
+	}
+	w.units.Add(n&1 | 1) // n is used
+	runtime.Gosched()
+}
+
+func (w *work) stop() {
+	w.over.Store(true)
+	<-w.done
+}
+
+// cpuTime is the user and system time of the process.
+func cpuTime(b *testing.B) time.Duration {
+	var r unix.Rusage
+	if err := unix.Getrusage(unix.RUSAGE_SELF, &r); err != nil {
+		b.Error(err)
+	}
+	return time.Duration(r.Utime.Nano() + r.Stime.Nano())
 }
