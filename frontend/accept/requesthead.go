@@ -11,7 +11,6 @@ type RequestHead struct {
 	Authorization string
 	LastEventID   string
 	Upgrade       Upgrade
-	Chunked       bool // the answer is to be in chunked coding: the request is of HTTP/1.1, and its connection is taken over
 }
 
 // Upgrade is what a request says of an upgrade to WebSocket, a value of each header. RFC 6455 4.1.
@@ -66,7 +65,7 @@ func (h *RequestHead) read(p prefixes, head string) bool {
 	if !ok || !allOf(line, &queryBytes) {
 		return false
 	}
-	h.Path, h.Query, h.Chunked = path, line, true
+	h.Path, h.Query = path, line
 	seen := uint32(0)
 	for rest != "\r\n" {
 		var found bool

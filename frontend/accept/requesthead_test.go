@@ -28,7 +28,7 @@ func FuzzRequestHead(f *testing.F) {
 		}
 		want := RequestHead{
 			Path: r.URL.Path, Query: r.URL.RawQuery, Host: r.Host, Origin: r.Header.Get("Origin"),
-			Authorization: r.Header.Get("Authorization"), LastEventID: r.Header.Get("Last-Event-ID"), Chunked: true,
+			Authorization: r.Header.Get("Authorization"), LastEventID: r.Header.Get("Last-Event-ID"),
 			Upgrade: Upgrade{
 				Connection: r.Header.Get("Connection"), Upgrade: r.Header.Get("Upgrade"), Version: r.Header.Get("Sec-Websocket-Version"),
 				Key: r.Header.Get("Sec-Websocket-Key"), Protocols: r.Header.Get("Sec-Websocket-Protocol"), Extensions: r.Header.Get("Sec-Websocket-Extensions"),
