@@ -63,7 +63,7 @@ func newCluster(t *testing.T) *cluster {
 
 // take makes node i the owner of all.
 func (c *cluster) take(i int) {
-	if err := c.nodes[i].Take(context.Background(), c.All(), c.View().Shards[0].Epoch+1); err != nil {
+	if err := c.nodes[i].Take(context.Background(), c.All(), c.View().Shards[0].Epoch+1, time.Time{}); err != nil {
 		c.t.Error(err)
 	}
 	c.owner = i

@@ -44,7 +44,7 @@ func benchWorld(b *testing.B) *world {
 		b.Fatal(err)
 	}
 	w.g = g
-	if err := g.Take(context.Background(), []protocol.ShardID{0, 1, 2, 3}, 1); err != nil {
+	if err := g.Take(context.Background(), []protocol.ShardID{0, 1, 2, 3}, 1, time.Time{}); err != nil {
 		b.Fatal(err)
 	}
 	b.Cleanup(func() { _ = g.Close(context.Background()) })

@@ -1,7 +1,6 @@
 package gateway
 
 import (
-	"math"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -33,6 +32,16 @@ type box struct {
 }
 
 func (b *box) lock() { b.mu.Lock() }
+
+// enter is lock for who touches the mailbox: it locks, and answers nil, while the shard is served.
+func (b *box) enter() error {
+	b.mu.Lock()
+	if err := b.gate(); err != nil {
+		b.mu.Unlock()
+		return err
+	}
+	return nil
+}
 
 // unlock acts on what has changed in the mailbox, and gives the lock back.
 func (b *box) unlock() {
@@ -66,13 +75,15 @@ func (b *box) sweepAgain(ms int64) {
 	b.publishDue()
 }
 
+// live reports whether what was under way may still change b: it was not taken out of memory. With b.mu held.
+func (b *box) live() bool { return b.Filled() && !b.over() }
+
 // fill makes a mailbox of what the store has.
 func (b *box) fill(kept store.Mailbox) error {
-	b.lock()
-	defer b.unlock()
-	if b.over.Load() {
-		return errMoved
+	if err := b.enter(); err != nil {
+		return err
 	}
+	defer b.unlock()
 	nowMS := b.g.nowMS()
 	b.Fill(kept, nowMS)
 	b.ForgetUnseen(b.g.unseenBefore())
@@ -87,8 +98,10 @@ const sweepPortion = 256
 // sweepAll expires what is over at nowMS, in portions. What is over by then and still there comes under the caller's own lock.
 func (b *box) sweepAll(nowMS int64) {
 	for more := true; more; {
-		b.lock()
-		more = b.ExpiresBy(nowMS) && !b.over.Load() && b.SweepSome(nowMS, sweepPortion)
+		if b.enter() != nil {
+			return
+		}
+		more = b.ExpiresBy(nowMS) && b.SweepSome(nowMS, sweepPortion)
 		b.unlock()
 		if more {
 			runtime.Gosched()
@@ -134,21 +147,22 @@ func deliverTo(all *[]*stream) {
 
 var streamsPool = sync.Pool{New: func() any { return new([]*stream) }}
 
-// disown ends b for whoever still holds it: nothing in it changes any more, and no count. Its streams are lost. Its ownership is
-// over already.
-func (b *box) disown() {
+// disown ends b for whoever still holds it: nothing in it changes any more, and no count. Its streams are lost. What is to be saved of
+// it is answered, if anything is.
+func (b *box) disown() (unsaved write) {
 	all := streamsPool.Get().(*[]*stream)
 	b.lock()
 	for s := b.streams; s != nil; s = b.streams {
 		s.lose()
 		*all = append(*all, s)
 	}
+	unsaved.box = b
+	unsaved.dirty, unsaved.records = b.TakeDirty(nil, b.g.nowMS())
+	b.ClearNotices() // nobody sweeps or saves it from now on
 	if b.Unload() {
 		b.g.release(b)
 	}
 	b.unlock()
 	deliverTo(all)
+	return unsaved
 }
-
-// never is the time of what is not to come.
-const never = int64(math.MaxInt64)

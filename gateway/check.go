@@ -43,7 +43,7 @@ func (b *box) recount(n *mailbox.Counts) error {
 	for more := true; more; runtime.Gosched() {
 		var err error
 		b.lock()
-		if more = !b.over.Load(); more {
+		if more = b.live(); more {
 			more, err = c.Portion(n)
 		}
 		b.unlock()

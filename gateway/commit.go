@@ -204,7 +204,7 @@ func (j *job) append() {
 	g, a := j.g, j.spares.call(j)
 	for _, s := range j.steps {
 		s.sent = true
-		if s.IsEmpty() {
+		if s.isEmpty() {
 			j.ready = append(j.ready, s)
 			continue
 		}

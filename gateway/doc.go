@@ -5,9 +5,11 @@
 //
 //  1. Nothing is answered accepted, or put in a lane, before the store has it durably.
 //  2. A device has at most one stream, the one with the highest number.
-//  3. A mailbox belongs to one ownership of its shard. Once that is over nothing in it changes: what is under way is answered
-//     ErrNotOwner or ErrLost.
+//  3. A mailbox belongs to one ownership of its shard, and is touched only while the shard is served and the lease holds: all comes
+//     through ownership.gate. Once the ownership is over nothing in it changes: what is under way is answered ErrNotOwner or ErrLost.
 //  4. Whoever touches a mailbox holds a pin on it, and only a mailbox without pins leaves memory.
+//  5. One function, shard.move, changes the state of a shard, and tells it (life.go). A release waits for the writes of its own shards
+//     alone (beginWrite, endWrite).
 //
 // Locks: a shard's mu guards its map of boxes and their pins; a box's mu guards its mailbox, with devices and windows, and its streams.
 // Order: box.mu, then any of shard.mu, ackDeadlines.mu, writeBehind.mu; again.mu and a job's mu by themselves; no two of one kind at

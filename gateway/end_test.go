@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -329,27 +328,5 @@ func TestRecallIsDurable(t *testing.T) {
 			t.Fatalf("recall of what has expired: %v, %v", ok, err)
 		}
 		d.ended(protocol.ReasonNone)
-	})
-}
-
-func TestLeaseThatEndedMeanwhileIsUnknown(t *testing.T) {
-	bubble(t, nil, func(t *testing.T, w *world) {
-		d := w.open("d")
-		var holds atomic.Bool
-		holds.Store(true)
-		w.g.lease = holds.Load
-		w.store.Script(func(_ context.Context, op memory.Op) memory.Fault {
-			if op.Kind == memory.OpAppend {
-				holds.Store(false)
-			}
-			return memory.Fault{}
-		})
-		w.refuse(protocol.CodeUnavailable, "m1", medium)
-		d.got()
-		w.check()
-		w.store.Script(nil)
-		holds.Store(true)
-		w.sleep(2 * time.Second)
-		d.got("m1")
 	})
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
-	"fmt"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -26,7 +25,7 @@ type Gateway struct {
 	store   store.Store
 	common  mailbox.Common
 	owner   string
-	lease   func() bool
+	onShard func(Event)
 	shards  []shard
 	metrics *metrics
 	admitOf [protocol.Lanes]func() error // admitMemory of each lane
@@ -39,6 +38,7 @@ type Gateway struct {
 	underWay       struct{ bytes, jobs atomic.Int64 }
 	appendDeadline atomic.Pointer[appendDeadline]
 	loads          chan struct{} // one for each load under way
+	lost           chan struct{} // of capacity 1: a shard is lost, and the sweeper is to clear it away
 	streams        atomic.Int64
 
 	closeMu sync.RWMutex // guards closed, and commits against an Add behind its Wait
@@ -55,8 +55,10 @@ type Deps struct {
 	Store      store.Store
 	Log        *slog.Logger
 	Registerer prometheus.Registerer
-	Owner      string      // the name of this process in the store's claims, which no other process has; empty: drawn at random
-	Lease      func() bool // reports whether this process still owns its shards; nil: always, where there is no other process
+	Owner      string // the name of this process in the store's claims, which no other process has; empty: drawn at random
+	// OnShard is told of every transition in the life of a shard, in their order; nil: nobody is. It is called with the shard locked: it
+	// must neither block nor call the gateway.
+	OnShard func(Event)
 }
 
 // New makes a gateway that owns nothing yet, and starts its goroutines. Close ends them.
@@ -65,15 +67,12 @@ func New(cfg Config, deps Deps) (*Gateway, error) {
 		return nil, err
 	}
 	g := &Gateway{
-		cfg: cfg, log: deps.Log, store: deps.Store, owner: deps.Owner, lease: deps.Lease,
-		shards: make([]shard, cfg.ShardCount), started: time.Now(),
+		cfg: cfg, log: deps.Log, store: deps.Store, owner: deps.Owner, onShard: deps.OnShard,
+		shards: make([]shard, cfg.ShardCount), started: time.Now(), lost: make(chan struct{}, 1),
 	}
 	g.loads = make(chan struct{}, min(mostLoads, max(2, cfg.MemoryBytes/cfg.MailboxBytes)))
 	if g.owner == "" {
 		g.owner = rand.Text()
-	}
-	if g.lease == nil {
-		g.lease = func() bool { return true }
 	}
 	id := deps.Store.Identity()
 	g.common.Limits = cfg.limits()
@@ -98,51 +97,6 @@ func New(cfg Config, deps Deps) (*Gateway, error) {
 	return g, nil
 }
 
-// Take owns shards from now on, at an epoch that the store has not seen for them: users are served once it has returned. Of
-// those that the store refuses the error tells; the others are owned.
-func (g *Gateway) Take(ctx context.Context, shards []protocol.ShardID, epoch protocol.Epoch) error {
-	for _, id := range shards {
-		if int(id) >= len(g.shards) || epoch == 0 {
-			return fmt.Errorf("gateway: take shard %d at epoch %d: there are %d shards, and epochs begin with 1", id, epoch, len(g.shards))
-		}
-	}
-	if g.giveUpAll(shards, protocol.ReasonRebalance) { // what an earlier ownership left in memory is stale
-		if err := g.writeBehind.flush(ctx, false); err != nil {
-			g.log.Warn("what was acked at an earlier epoch is not saved", "error", err)
-		}
-	}
-	errs := g.store.Claim(ctx, shards, epoch, g.owner)
-	for i, id := range shards {
-		if errs != nil && errs[i] != nil {
-			continue
-		}
-		s := &g.shards[id]
-		s.mu.Lock()
-		s.own.Store(&ownership{Scope: mailbox.Scope{Common: &g.common, Owner: store.Owner{Shard: id, Epoch: epoch}}, g: g, shard: s})
-		s.mu.Unlock()
-	}
-	if err := errors.Join(errs...); err != nil {
-		return fmt.Errorf("gateway: take %d shards at epoch %d: %w", len(shards), epoch, err)
-	}
-	return nil
-}
-
-// Release gives shards up, so that another gateway may take them: streams are told to open at the new owner, and what was
-// saved lazily is durable when it returns.
-func (g *Gateway) Release(ctx context.Context, shards []protocol.ShardID) error {
-	g.giveUpAll(shards, protocol.ReasonRebalance)
-	return g.writeBehind.flush(ctx, true)
-}
-
-// giveUpAll reports whether any of them was owned.
-func (g *Gateway) giveUpAll(shards []protocol.ShardID, reason protocol.Reason) (owned bool) {
-	for _, id := range shards {
-		owned = g.shards[id].own.Load() != nil || owned
-		g.giveUp(&g.shards[id], reason)
-	}
-	return owned
-}
-
 // Close gives up every shard, writes what was saved lazily, and ends the goroutines. Streams are told to open elsewhere;
 // publishes under way are answered first.
 func (g *Gateway) Close(ctx context.Context) error {
@@ -156,39 +110,30 @@ func (g *Gateway) Close(ctx context.Context) error {
 	g.commits.Wait()
 	g.stop()
 	g.loops.Wait()
-	for i := range g.shards {
-		g.giveUp(&g.shards[i], protocol.ReasonDrain)
+	g.clearLost()
+	all := make([]protocol.ShardID, len(g.shards))
+	for i := range all {
+		all[i] = protocol.ShardID(i)
 	}
-	return g.writeBehind.flush(ctx, true)
+	return g.releaseShards(ctx, all, protocol.ReasonDrain, true)
 }
 
 // storeError turns a store's answer into what the caller is told, and acts on a fence: somebody else owns the shard.
-func (g *Gateway) storeError(o store.Owner, verb string, err error) error {
-	if errors.Is(err, store.ErrFenced) {
-		g.fenced(o)
-		return link.ErrNotOwner
+func (o *ownership) storeError(verb string, err error) error {
+	if !errors.Is(err, store.ErrFenced) {
+		o.g.log.Warn("store failed", "verb", verb, "shard", o.Owner.Shard, "error", err)
 	}
-	g.log.Warn("store failed", "verb", verb, "shard", o.Shard, "error", err)
-	return g.storeAnswer(o, verb, err)
+	return o.storeAnswer(verb, err)
 }
 
 // storeAnswer is storeError without a line in the log, for many answers of one call.
-func (g *Gateway) storeAnswer(o store.Owner, verb string, err error) error {
+func (o *ownership) storeAnswer(verb string, err error) error {
 	if errors.Is(err, store.ErrFenced) {
-		g.fenced(o)
-		return link.ErrNotOwner
+		o.fenced(err)
+		return o.refusal()
 	}
-	g.metrics.storeErrors.Inc()
+	o.g.metrics.storeErrors.Inc()
 	return protocol.Errorf(protocol.CodeUnavailable, "the store did not answer in time or failed (%s); try again with the same id", verb)
-}
-
-// fenced notes that somebody else owns the shard. The sweeper clears it away: no lock may be needed here.
-func (g *Gateway) fenced(o store.Owner) {
-	s := &g.shards[o.Shard]
-	if own := s.own.Load(); own != nil && own.Owner == o && s.own.CompareAndSwap(own, nil) {
-		s.passed(o.Epoch)
-		g.log.Warn("shard was taken by another owner", "shard", o.Shard, "epoch", o.Epoch)
-	}
 }
 
 // admit refuses by priority where memory or the store runs short: low first. SPEC 9.
@@ -230,8 +175,6 @@ var memoryShare = [protocol.Lanes]int64{100, 90, 80}
 // userShare is the same for who comes without a publish: devices come, and make room, when no message of medium priority is taken
 // any more; and what they take is not that of high priority.
 const userShare = 95
-
-func (g *Gateway) holdsLease() bool { return g.lease() }
 
 func (g *Gateway) nowMS() int64 { return time.Now().UnixMilli() }
 func (g *Gateway) nowUS() int64 { return time.Now().UnixMicro() }

@@ -75,7 +75,7 @@ func (w *world) take(epoch protocol.Epoch) {
 	for i := range shards {
 		shards[i] = protocol.ShardID(i)
 	}
-	if err := w.g.Take(context.Background(), shards, epoch); err != nil {
+	if err := w.g.Take(context.Background(), shards, epoch, time.Time{}); err != nil {
 		w.t.Fatal(err)
 	}
 	w.epoch = epoch

@@ -150,7 +150,7 @@ func heapWorld(t *testing.T) *world {
 		t.Fatal(err)
 	}
 	w.g = g
-	if err := g.Take(context.Background(), []protocol.ShardID{0, 1, 2, 3}, 1); err != nil {
+	if err := g.Take(context.Background(), []protocol.ShardID{0, 1, 2, 3}, 1, time.Time{}); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = g.Close(context.Background()) })

@@ -16,7 +16,10 @@ func (g *Gateway) Devices(ctx context.Context, at link.Route, user protocol.User
 		return nil, err
 	}
 	defer g.release(b)
-	known := b.knownDevices()
+	known, err := b.knownDevices()
+	if err != nil {
+		return nil, err
+	}
 	list := make([]link.Device, 0, len(known))
 	for _, d := range known { // one at a time: publishes to the user wait for what is held here
 		if l, ok := b.describe(d); ok {
@@ -27,11 +30,13 @@ func (g *Gateway) Devices(ctx context.Context, at link.Route, user protocol.User
 }
 
 // knownDevices is the devices, once what is over has left.
-func (b *box) knownDevices() []*mailbox.Device {
+func (b *box) knownDevices() ([]*mailbox.Device, error) {
 	b.sweepAll(b.g.nowMS())
-	b.lock()
+	if err := b.enter(); err != nil {
+		return nil, err
+	}
 	defer b.unlock()
-	return b.Devices()
+	return b.Devices(), nil
 }
 
 // describe is d as a list shows it, unless it was forgotten meanwhile.
@@ -58,7 +63,9 @@ func (g *Gateway) Messages(ctx context.Context, at link.Route, user protocol.Use
 		return link.MessagePage{}, err
 	}
 	defer g.release(b)
-	b.lock()
+	if err := b.enter(); err != nil {
+		return link.MessagePage{}, err
+	}
 	defer b.unlock()
 	list, next := b.Mailbox.Messages(store.Ref(p.After), mailbox.Bounds{Messages: p.Limit, Bytes: link.PageBytes}, g.nowMS())
 	return link.MessagePage{Messages: list, Next: link.Ref(next)}, nil
@@ -75,7 +82,9 @@ func (g *Gateway) Disconnect(ctx context.Context, at link.Route, user protocol.U
 		detail = "a backend ended the stream"
 	}
 	var ended []*stream
-	b.lock()
+	if err := b.enter(); err != nil {
+		return 0, err
+	}
 	for s := b.streams; s != nil; {
 		next := s.next
 		if device == "" || s.Device().ID() == device {

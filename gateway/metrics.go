@@ -14,6 +14,8 @@ type metrics struct {
 	storeErrors    prometheus.Counter
 	refused        [protocol.Lanes]prometheus.Counter
 	turned         prometheus.Counter
+	shards         [states]prometheus.Gauge
+	transitions    [states]prometheus.Counter
 }
 
 func newMetrics(r prometheus.Registerer, g *Gateway) *metrics {
@@ -42,7 +44,17 @@ func newMetrics(r prometheus.Registerer, g *Gateway) *metrics {
 			ConstLabels: prometheus.Labels{"priority": protocol.LanePriority(i).String()},
 		}, func() float64 { return float64(g.common.Ledger.Waiting[i].Load()) })
 	}
-	all := []prometheus.Collector{m.append, m.appendMessages, m.storeErrors, m.turned, refused}
+	shards := prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		Name: "ramen_gateway_shards", Help: "Shards, by where they stand in their life in this gateway.",
+	}, []string{"state"})
+	transitions := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "ramen_gateway_shard_transitions_total", Help: "Transitions in the lives of shards, by the state that they led to.",
+	}, []string{"state"})
+	for i := range states {
+		m.shards[i], m.transitions[i] = shards.WithLabelValues(i.String()), transitions.WithLabelValues(i.String())
+	}
+	m.shards[StateNone].Set(float64(len(g.shards)))
+	all := []prometheus.Collector{m.append, m.appendMessages, m.storeErrors, m.turned, refused, shards, transitions}
 	for i := range m.refused {
 		m.refused[i] = refused.WithLabelValues(protocol.LanePriority(i).String())
 		all = append(all, waiting(i))

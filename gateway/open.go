@@ -72,11 +72,10 @@ func (b *box) registerDevice(ctx context.Context, o *mailbox.Open) (*mailbox.Dev
 }
 
 func (b *box) findOrAdd(o *mailbox.Open) (d *mailbox.Device, durable bool, err error) {
-	b.lock()
-	defer b.unlock()
-	if b.over.Load() {
-		return nil, false, errMoved
+	if err := b.enter(); err != nil {
+		return nil, false, err
 	}
+	defer b.unlock()
 	if !o.Reopen { // a re-open is nothing that a device did
 		if wait, ok := b.TakeOpen(b.g.nowUS()); !ok {
 			return nil, false, &protocol.Error{Code: protocol.CodeResourceExhausted, RetryAfter: wait,
@@ -96,11 +95,10 @@ func (b *box) findOrAdd(o *mailbox.Open) (d *mailbox.Device, durable bool, err e
 
 // attach puts a new stream on d. The older one is returned for its goaway.
 func (b *box) attach(d *mailbox.Device, o *mailbox.Open, r link.Receiver, g link.Generation) (s, old *stream, opened link.Opened, err error) {
-	b.lock()
-	defer b.unlock()
-	if b.over.Load() {
-		return nil, nil, opened, errMoved
+	if err := b.enter(); err != nil {
+		return nil, nil, opened, err
 	}
+	defer b.unlock()
 	if !d.Known() {
 		return nil, nil, opened, protocol.Errorf(protocol.CodeUnavailable, "the device was forgotten while it was opening a stream; open it again")
 	}
@@ -144,11 +142,10 @@ func (g *Gateway) Ack(ctx context.Context, a link.Ack) error {
 
 // ackBeside answers the live stream whose window has moved, if one has.
 func (b *box) ackBeside(a link.Ack) (*stream, error) {
-	b.lock()
-	defer b.unlock()
-	if b.over.Load() {
-		return nil, errMoved
+	if err := b.enter(); err != nil {
+		return nil, err
 	}
+	defer b.unlock()
 	d, moved, err := b.AckBeside(mailbox.Ack{Device: a.Device, Cursor: a.Cursor, Seq: a.Seq, Name: a.Name}, b.g.nowMS())
 	if err != nil || !moved {
 		return nil, err

@@ -65,7 +65,10 @@ func (g *Gateway) admitPublish(ctx context.Context, p *link.Publish) (*box, erro
 	if err != nil {
 		return nil, err
 	}
-	b.lock()
+	if err := b.enter(); err != nil {
+		g.release(b)
+		return nil, err
+	}
 	wait, ok := b.TakePublish(g.nowUS())
 	b.unlock()
 	if !ok {

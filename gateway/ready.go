@@ -14,7 +14,7 @@ var ErrNotServing = errors.New("gateway: this process owns no users")
 // Serving answers nil while the gateway owns users, whatever their publishes are answered.
 func (g *Gateway) Serving() error {
 	for i := range g.shards {
-		if g.shards[i].own.Load() != nil {
+		if own := g.shards[i].own.Load(); own != nil && own.gate() == nil {
 			return nil
 		}
 	}

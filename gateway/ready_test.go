@@ -46,7 +46,7 @@ func TestFix21ReadyWhileHighIsTaken(t *testing.T) {
 			t.Errorf("streams are not served: %v", err)
 		}
 		for i := range w.g.shards {
-			w.g.giveUp(&w.g.shards[i], protocol.ReasonRebalance)
+			w.g.Lose(protocol.ShardID(i), 0)
 		}
 		ready("owns no users")
 		if err := w.g.Serving(); !errors.Is(err, ErrNotServing) {

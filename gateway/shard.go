@@ -13,12 +13,12 @@ import (
 type shard struct {
 	g     *Gateway
 	id    protocol.ShardID
-	own   atomic.Pointer[ownership] // nil: not owned; set under mu, but by a fence
-	below atomic.Uint64             // nobody serves it at an epoch below; 0: none is known
+	own   atomic.Pointer[ownership] // nil: the state is none; move sets it, under mu
 	dueMS atomic.Int64              // no mailbox of it needs the sweeper before; the sweeper alone raises it
 
 	mu sync.Mutex
 	// guarded by mu
+	below   protocol.Epoch // nobody serves it at an epoch below; 0: none is known
 	boxes   map[protocol.UserID]*box
 	loading map[*box]*loading // those of boxes that are on their way from the store
 }
@@ -53,8 +53,12 @@ func (g *Gateway) acquireIf(ctx context.Context, at link.Route, user protocol.Us
 	s.mu.Lock()
 	own := s.own.Load()
 	if own == nil || own.Owner.Epoch != at.Epoch {
+		defer s.mu.Unlock()
+		return nil, s.notOwnerLocked()
+	}
+	if err := own.gate(); err != nil {
 		s.mu.Unlock()
-		return nil, s.notOwner()
+		return nil, err
 	}
 	if b := s.boxes[user]; b != nil {
 		b.pins++
@@ -134,7 +138,7 @@ func (g *Gateway) loadFrom(ctx context.Context, b *box) error {
 	}
 	kept, err := g.store.Load(ctx, b.Owner, b.User())
 	if err != nil {
-		return g.storeError(b.Owner, "load", err)
+		return b.storeError("load", err)
 	}
 	return b.fill(kept)
 }
@@ -178,63 +182,10 @@ func (s *shard) unloadLocked(b *box) {
 	b.Unload() // without b.mu: nobody can hold what has no pin
 }
 
-// giveUp stops owning a shard: its mailboxes leave memory whoever holds them, and their streams are told to open at the
-// new owner. What is to be saved lazily stays with the write-behind.
-func (g *Gateway) giveUp(s *shard, reason protocol.Reason) {
+// stateNow is where s stands in its life.
+func (s *shard) stateNow() State {
 	if own := s.own.Load(); own != nil {
-		s.passed(own.Owner.Epoch)
+		return own.stateNow()
 	}
-	endBoxes(s.empty(false, reason))
-}
-
-// passed notes that nobody serves the shard at epoch any more.
-func (s *shard) passed(epoch protocol.Epoch) {
-	for next := uint64(epoch) + 1; ; {
-		below := s.below.Load()
-		if below >= next || s.below.CompareAndSwap(below, next) {
-			return
-		}
-	}
-}
-
-// notOwner is the answer to a call at an epoch that the shard is not served at here.
-func (s *shard) notOwner() error {
-	below := protocol.Epoch(s.below.Load())
-	if own := s.own.Load(); own != nil {
-		below = max(below, own.Owner.Epoch)
-	}
-	if below == 0 {
-		return link.ErrNotOwner
-	}
-	return &link.NotOwnerError{Reason: protocol.ReasonRebalance, Below: below}
-}
-
-// giveUpFenced clears away a shard of which the store said that somebody else owns it, unless it was taken again.
-func (g *Gateway) giveUpFenced(s *shard) { endBoxes(s.empty(true, protocol.ReasonRebalance)) }
-
-// empty disowns s and takes its mailboxes; with fenced nothing where it is owned.
-func (s *shard) empty(fenced bool, reason protocol.Reason) map[protocol.UserID]*box {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	own := s.own.Load()
-	if fenced && own != nil {
-		return nil
-	}
-	if own != nil {
-		own.end(reason)
-		s.own.Store(nil)
-	}
-	boxes := s.boxes
-	s.boxes = nil
-	for _, b := range boxes {
-		b.end(reason)
-		break // they have one ownership
-	}
-	return boxes
-}
-
-func endBoxes(boxes map[protocol.UserID]*box) {
-	for _, b := range boxes {
-		b.disown()
-	}
+	return StateNone
 }

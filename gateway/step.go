@@ -3,7 +3,6 @@ package gateway
 import (
 	"context"
 	"errors"
-	"fmt"
 
 	"ramen/gateway/mailbox"
 	"ramen/link"
@@ -16,11 +15,12 @@ type step struct {
 	box *box
 
 	// owned by who runs the job
-	job   *job // that makes and writes it
-	asked []*op
-	sent  bool        // it is the store's
-	call  *appendCall // nil: there is nothing to write
-	err   error       // the store's answer
+	job     *job // that makes and writes it
+	asked   []*op
+	sent    bool        // it is the store's
+	call    *appendCall // nil: there is nothing to write
+	err     error       // the store's answer
+	refused error       // why the shard takes no write; set with box.mu held
 
 	waiting []*op // for the next step of the mailbox; guarded by box.mu
 }
@@ -28,16 +28,21 @@ type step struct {
 // begin makes s the step of b that j makes. With b.mu held.
 func (s *step) begin(b *box, j *job) {
 	s.box, s.job = b, j
-	s.Begin(&b.Mailbox)
+	if s.refused = b.beginWrite(); s.refused == nil {
+		s.Begin(&b.Mailbox)
+	}
 }
+
+// isEmpty reports that there is nothing to write.
+func (s *step) isEmpty() bool { return s.refused != nil || s.IsEmpty() }
 
 // add takes one op into the step, or answers it at once. With s.box.mu held.
 func (s *step) add(o *op, now mailbox.Instant) {
 	s.asked = append(s.asked, o)
 	g := s.box.g
 	switch {
-	case s.box.over.Load():
-		o.Reject(errMoved)
+	case s.refused != nil:
+		o.Reject(s.refused)
 	case o.Message != nil:
 		if !s.IsNew(&o.Op, now.MS) {
 			return
@@ -56,8 +61,8 @@ func (s *step) add(o *op, now mailbox.Instant) {
 // something to push are added to all; next is the mailbox's next step, for its job to make, where something waits for it.
 func (s *step) finish(all *[]*stream) (next *step) {
 	b := s.box
-	if s.err == nil && !b.g.holdsLease() {
-		s.err = fmt.Errorf("%w: the lease ended while the store was writing", store.ErrUnknown)
+	if s.refused == nil {
+		defer b.endWrite() // once b is unlocked
 	}
 	b.lock()
 	defer b.unlock()
@@ -74,15 +79,19 @@ func (s *step) finish(all *[]*stream) (next *step) {
 	return next
 }
 
-// settle is the outcome of the step, with s.box.mu held.
+// settle is the outcome of the step, with s.box.mu held. What the store has of a step whose shard was lost meanwhile is the next owner's
+// to see.
 func (s *step) settle(err error) {
 	b := s.box
+	var told error
+	if err != nil {
+		told = b.storeAnswer("append", err)
+	}
 	switch {
-	case s.IsEmpty():
-	case b.over.Load():
-		told := link.ErrLost
-		if errors.Is(err, store.ErrFenced) {
-			told = link.ErrNotOwner
+	case s.isEmpty():
+	case !b.holds():
+		if !errors.Is(err, store.ErrFenced) {
+			told = link.ErrLost
 		}
 		s.Abandon(told)
 	case err == nil:
@@ -91,7 +100,7 @@ func (s *step) settle(err error) {
 			b.g.release(b)
 		}
 	case unknown(err):
-		if s.KeepInDoubt(b.g.storeAnswer(b.Owner, "append", err)) {
+		if s.KeepInDoubt(told) {
 			b.g.pin(b)
 		}
 		if b.InDoubt() {
@@ -99,7 +108,7 @@ func (s *step) settle(err error) {
 			b.sweepAgain(b.g.nowMS() + 1000)
 		}
 	default:
-		s.Undo(b.g.storeAnswer(b.Owner, "append", err))
+		s.Undo(told)
 	}
 }
 

@@ -55,7 +55,9 @@ var _ link.Stream = (*stream)(nil)
 
 // Credit allows that many more bytes of pushes.
 func (s *stream) Credit(bytes int) {
-	s.box.lock()
+	if s.box.enter() != nil {
+		return
+	}
 	idle := !s.AddCredit(bytes) || s.detached()
 	s.box.unlock()
 	if !idle {
@@ -65,11 +67,12 @@ func (s *stream) Credit(bytes int) {
 
 // Ack moves the device's cursor, and pushes what the window has room for then.
 func (s *stream) Ack(seq protocol.Seq, cursor string) {
-	s.box.lock()
-	if !s.detached() {
-		s.ack(seq, cursor)
+	if s.box.enter() == nil { // else the frontend opens the stream again with it
+		if !s.detached() {
+			s.ack(seq, cursor)
+		}
+		s.box.unlock()
 	}
-	s.box.unlock()
 	s.deliver()
 }
 
@@ -109,7 +112,9 @@ func (s *stream) timeAcks() {
 
 // Refresh replaces the context of the device. What where has matched stands.
 func (s *stream) Refresh(c *protocol.DeviceContext) {
-	s.box.lock()
+	if s.box.enter() != nil {
+		return
+	}
 	defer s.box.unlock()
 	if !s.detached() {
 		s.Window.Refresh(c, s.box.g.nowMS())
@@ -220,7 +225,7 @@ func (c *call) make(s *stream, r link.Receiver) {
 		e := r.(*closing)
 		e.Receiver.Closed(s.generation, e.reason, e.detail)
 	case callLost:
-		r.Lost(s.generation, s.box.loss())
+		r.Lost(s.generation, s.box.loss)
 	}
 }
 
@@ -239,6 +244,9 @@ func (s *stream) nextCall() call {
 	if s.ackedBeside {
 		s.ackedBeside = false
 		return call{kind: callAcked, seq: s.Device().AckedSeq()}
+	}
+	if s.box.gate() != nil {
+		return call{}
 	}
 	batch, more := s.Next(s.box.g.nowMS())
 	s.timeAcks()

@@ -31,6 +31,9 @@ func (g *Gateway) sweep(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
+		case <-g.lost:
+			g.clearLost()
+			continue
 		case <-timer.C:
 		}
 		for range n {
@@ -39,8 +42,28 @@ func (g *Gateway) sweep(ctx context.Context) {
 		}
 		g.endStalled()
 		n = g.stepsToDue(next)
-		timer.Reset(time.Duration(n) * every)
+		timer.Reset(min(time.Duration(n)*every, g.endLeases()))
 	}
+}
+
+// endLeases gives up the shards whose lease has ended, and says how long it is until the next may end.
+func (g *Gateway) endLeases() time.Duration {
+	next := int64(forever)
+	for i := range g.shards {
+		own := g.shards[i].own.Load()
+		if own == nil || own.stateNow() == StateLost {
+			continue
+		}
+		if own.leaseEnded() {
+			own.lose(leaseLoss(own.Owner.Epoch), errLeaseEnded)
+			continue
+		}
+		next = min(next, own.lease.Load())
+	}
+	if next == forever {
+		return forever
+	}
+	return time.Duration(max(next-g.sinceStart(), 0))
 }
 
 // stepsToDue is how many steps from next on it is to the first with something due, that one included.
@@ -49,7 +72,7 @@ func (g *Gateway) stepsToDue(next int) int {
 	for n := 1; n < sleepSteps; n++ {
 		atMS := nowMS + int64(n)*1000/sweepSteps
 		for i := (next + n - 1) % sweepSteps; i < len(g.shards); i += sweepSteps {
-			if s := &g.shards[i]; s.own.Load() != nil && s.dueMS.Load() <= atMS {
+			if s := &g.shards[i]; s.stateNow() == StateServing && s.dueMS.Load() <= atMS {
 				return n
 			}
 		}
@@ -60,10 +83,8 @@ func (g *Gateway) stepsToDue(next int) int {
 // sweepStep visits a portion of the shards.
 func (g *Gateway) sweepStep(step int) {
 	for i := step; i < len(g.shards); i += sweepSteps {
-		if s := &g.shards[i]; s.own.Load() != nil {
+		if s := &g.shards[i]; s.stateNow() == StateServing {
 			g.sweepShard(s)
-		} else {
-			g.giveUpFenced(s)
 		}
 	}
 }
@@ -124,11 +145,10 @@ func (s *shard) dueNow(nowMS, idleMS int64) (visit []*box) {
 // something up.
 func (b *box) sweep(nowMS int64) (inDoubt, woken bool) {
 	b.sweepAll(nowMS)
-	b.lock()
-	defer b.unlock()
-	if b.over.Load() {
+	if b.enter() != nil {
 		return false, false
 	}
+	defer b.unlock()
 	b.Sweep(nowMS)
 	woken = b.TakeWoken()
 	if b.InDoubt() {
@@ -157,7 +177,7 @@ func (g *Gateway) lapse(ctx context.Context, l store.ExpiryScanner) {
 			return
 		case <-tick.C:
 		}
-		if s := &g.shards[i]; s.own.Load() != nil {
+		if s := &g.shards[i]; s.stateNow() == StateServing {
 			if err := g.lapseShard(ctx, l, s); err != nil && ctx.Err() == nil {
 				g.log.Warn("store did not name users with lapsed messages", "shard", s.id, "error", err)
 			}
@@ -177,7 +197,7 @@ func (g *Gateway) lapseShard(ctx context.Context, l store.ExpiryScanner, s *shar
 		users, err := l.ScanExpired(call, at, after, g.nowMS(), g.unseenBefore(), lapseBatch)
 		cancel()
 		if errors.Is(err, store.ErrFenced) {
-			g.fenced(at)
+			own.fenced(err)
 		}
 		if err != nil {
 			return err

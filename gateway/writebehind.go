@@ -137,20 +137,21 @@ func (v *writeBehind) flushOldest(ctx context.Context, n int, durable bool) (err
 func (v *writeBehind) flushSome(ctx context.Context, n int, durable bool) (done, failed int, err error) {
 	v.order.Lock()
 	defer v.order.Unlock()
-	all := v.take(n)
+	all, n := v.take(n)
 	v.write(ctx, all, durable)
 	for i := range all {
 		w := &all[i]
 		if errors.Is(w.err, store.ErrFenced) {
-			v.g.fenced(w.box.Owner)
+			w.box.fenced(w.err)
 		} else if w.err != nil {
 			w.putBack()
 			failed++
 			err = w.err
 		}
+		w.box.endWrite()
 		v.g.release(w.box)
 	}
-	return len(all), failed, err
+	return n, failed, err
 }
 
 // write is what is to be written of one mailbox.
@@ -161,8 +162,9 @@ type write struct {
 	err     error              // why it is not written
 }
 
-// take takes up to n mailboxes from the queue.
-func (v *writeBehind) take(n int) []write {
+// take takes up to n mailboxes from the queue, and answers how many, with what is to be written of them: nothing of those whose shard
+// is not served. A release writes its own, and what is lost is lost.
+func (v *writeBehind) take(n int) ([]write, int) {
 	v.mu.Lock()
 	boxes := v.queue[:min(len(v.queue), n)]
 	v.taken += uint64(len(boxes))
@@ -170,12 +172,18 @@ func (v *writeBehind) take(n int) []write {
 		v.queue = nil
 	}
 	v.mu.Unlock()
-	all := make([]write, len(boxes))
+	all := make([]write, 0, len(boxes))
 	records := make([]store.DeviceSave, 0, len(boxes)) // of all: small pieces would leave holes among what stays
-	for i, b := range boxes {
-		all[i], records = b.takeDirty(records)
+	for _, b := range boxes {
+		if b.beginWrite() != nil {
+			v.g.release(b)
+			continue
+		}
+		var w write
+		w, records = b.takeDirty(records)
+		all = append(all, w)
 	}
-	return all
+	return all, len(boxes)
 }
 
 // takeDirty takes what is to be written of b. Its records are appended to records.
@@ -191,7 +199,7 @@ func (b *box) takeDirty(records []store.DeviceSave) (write, []store.DeviceSave) 
 func (w *write) putBack() {
 	w.box.lock()
 	defer w.box.unlock()
-	if !w.box.over.Load() {
+	if w.box.live() {
 		w.box.PutBack(w.dirty)
 	}
 }
@@ -200,7 +208,7 @@ func (w *write) putBack() {
 func (w *write) forgotten() {
 	w.box.lock()
 	defer w.box.unlock()
-	if !w.box.over.Load() {
+	if w.box.live() {
 		w.box.Forgotten(w.dirty)
 	}
 }
@@ -215,7 +223,9 @@ func (v *writeBehind) write(ctx context.Context, all []write, durable bool) {
 	n := 0
 	for i := range all {
 		w := &all[i]
-		if refs := w.dirty.Forgets(); len(refs) > 0 {
+		if !w.box.mayWrite() {
+			w.err = w.box.refusal()
+		} else if refs := w.dirty.Forgets(); len(refs) > 0 {
 			forgets, of = append(forgets, w.forget()), append(of, w)
 			n += len(refs)
 		}
@@ -229,6 +239,9 @@ func (v *writeBehind) write(ctx context.Context, all []write, durable bool) {
 	of = nil
 	for i := range all {
 		w := &all[i]
+		if w.err == nil && !w.box.mayWrite() {
+			w.err = w.box.refusal()
+		}
 		if w.err == nil { // else what its records count is not forgotten yet
 			records = append(records, w.records...)
 			of = append(of, slices.Repeat([]*write{w}, len(w.records))...)
@@ -268,12 +281,34 @@ func (u *write) forget() store.Forget {
 	return store.Forget{Owner: u.box.Owner, User: u.box.User(), Refs: u.dirty.Forgets()}
 }
 
+// writeReleased writes what shards that are released leave to save, of which nothing else is being written.
+func (v *writeBehind) writeReleased(ctx context.Context, all []write, durable bool) (err error) {
+	for len(all) > 0 {
+		n := min(len(all), savePortion)
+		v.write(ctx, all[:n], durable)
+		for i := range n {
+			switch w := &all[i]; {
+			case errors.Is(w.err, store.ErrFenced):
+				w.box.fenced(w.err)
+			case w.err != nil:
+				err = w.err
+			}
+		}
+		all = all[n:]
+	}
+	return err
+}
+
 // saveNow writes d's record durably before it returns, behind the forgets that its count of losses goes with.
 func (v *writeBehind) saveNow(ctx context.Context, b *box, d *mailbox.Device) error {
 	v.order.RLock()
 	defer v.order.RUnlock()
 	b.saving.Lock()
 	defer b.saving.Unlock()
+	if err := b.beginWrite(); err != nil {
+		return err
+	}
+	defer b.endWrite()
 	b.lock()
 	save := d.Save(v.g.nowMS())
 	now := write{box: b, dirty: b.TakeForgets()} // the rest stays queued
@@ -283,12 +318,15 @@ func (v *writeBehind) saveNow(ctx context.Context, b *box, d *mailbox.Device) er
 	if now.dirty != nil {
 		if err := errors.Join(v.g.store.Forget(ctx, []store.Forget{now.forget()})...); err != nil {
 			now.putBack()
-			return v.g.storeError(b.Owner, "forget", err)
+			return b.storeError("forget", err)
 		}
 		now.forgotten()
+		if !b.mayWrite() {
+			return b.refusal()
+		}
 	}
 	if err := errors.Join(v.g.store.SaveDevices(ctx, []store.DeviceSave{save}, true)...); err != nil {
-		return v.g.storeError(b.Owner, "save device", err)
+		return b.storeError("save device", err)
 	}
 	return nil
 }

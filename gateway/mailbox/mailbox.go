@@ -58,6 +58,9 @@ func (b *Mailbox) ClearNotices() { b.notices = 0 }
 // Waiting is how many messages wait, those that are being appended included.
 func (b *Mailbox) Waiting() int { return int(b.count) }
 
+// Filled reports whether it is in memory: between Fill and Unload.
+func (b *Mailbox) Filled() bool { return b.filled }
+
 // TakeWoken reports whether messages expired since the last call that may have held up others.
 func (b *Mailbox) TakeWoken() bool {
 	woken := b.wake

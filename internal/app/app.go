@@ -169,7 +169,7 @@ func (a *App) takeAll(kept store.Store) (protocol.Epoch, error) {
 	for i := range shards {
 		shards[i] = protocol.ShardID(i)
 	}
-	return last + 1, a.gateway.Take(ctx, shards, last+1)
+	return last + 1, a.gateway.Take(ctx, shards, last+1, time.Time{})
 }
 
 // inProcess is the way to the only member of a topology.

@@ -1,0 +1,238 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"ramen/gateway/mailbox"
+	"ramen/link"
+	"ramen/protocol"
+	"ramen/store"
+)
+
+// Take owns shards from now on, at an epoch that they were not served at before: users are served once it has returned. Of those that
+// it could not take the error tells; the others are owned. lease is until when the owner may act, and Renew has it go on; zero: there
+// is none, where there is no other process. Of the shards that are owned already the earlier ownership ends.
+func (g *Gateway) Take(ctx context.Context, shards []protocol.ShardID, epoch protocol.Epoch, lease time.Time) error {
+	for _, id := range shards {
+		if int(id) >= len(g.shards) || epoch == 0 {
+			return fmt.Errorf("gateway: take shard %d at epoch %d: there are %d shards, and epochs begin with 1", id, epoch, len(g.shards))
+		}
+	}
+	g.clearLost()
+	if err := g.releaseShards(ctx, shards, protocol.ReasonRebalance, false); err != nil {
+		g.log.Warn("what was acked at an earlier epoch is not saved", "error", err)
+	}
+	var taken []protocol.ShardID
+	var owns []*ownership
+	var errs []error
+	for _, id := range shards {
+		own, err := g.beginTake(id, epoch, lease)
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		taken, owns = append(taken, id), append(owns, own)
+	}
+	if len(taken) > 0 {
+		claims := g.store.Claim(ctx, taken, epoch, g.owner)
+		for i, own := range owns {
+			var err error
+			if claims != nil {
+				err = claims[i]
+			}
+			if err = own.claimed(err); err != nil {
+				errs = append(errs, err)
+			}
+		}
+	}
+	if len(errs) > 0 {
+		return fmt.Errorf("gateway: take %d shards at epoch %d: %w", len(shards), epoch, errors.Join(errs...))
+	}
+	return nil
+}
+
+// beginTake begins to take one shard.
+func (g *Gateway) beginTake(id protocol.ShardID, epoch protocol.Epoch, lease time.Time) (*ownership, error) {
+	s := &g.shards[id]
+	own := &ownership{
+		Scope: mailbox.Scope{Common: &g.common, Owner: store.Owner{Shard: id, Epoch: epoch}},
+		g:     g, shard: s, noWrite: make(chan struct{}, 1),
+	}
+	own.lease.Store(g.leaseEnd(lease))
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if epoch < s.below {
+		return nil, fmt.Errorf("shard %d was served at an epoch up to %d", id, s.below-1)
+	}
+	if !s.moveLocked(own, change{to: StateTaking}) {
+		return nil, fmt.Errorf("shard %d is %s", id, s.stateNow())
+	}
+	return own, nil
+}
+
+// claimed goes on with the answer to the claim.
+func (o *ownership) claimed(err error) error {
+	switch {
+	case err == nil && o.leaseEnded():
+		err = errLeaseEnded
+		o.lose(leaseLoss(o.Owner.Epoch), err)
+	case err == nil:
+		if !o.shard.move(o, change{to: StateServing}) {
+			err = o.refusal()
+		}
+	case errors.Is(err, store.ErrFenced):
+		o.fenced(err)
+	default:
+		o.shard.move(o, change{to: StateNone, cause: err})
+	}
+	if o.stateNow() == StateLost {
+		o.clear()
+	}
+	return err
+}
+
+// Release gives shards up, so that another gateway may take them. New calls are answered that the shard moves; appends and saves
+// under way are waited for; then streams are told to open at the new owner, and what was saved lazily is durable when it returns.
+// It waits for writes of these shards alone, whatever else the process holds. Where ctx ends before they have, the shards are lost.
+func (g *Gateway) Release(ctx context.Context, shards []protocol.ShardID) error {
+	return g.releaseShards(ctx, shards, protocol.ReasonRebalance, true)
+}
+
+func (g *Gateway) releaseShards(ctx context.Context, shards []protocol.ShardID, reason protocol.Reason, durable bool) error {
+	var owns []*ownership
+	for _, id := range shards {
+		s := &g.shards[id]
+		if own := s.own.Load(); own != nil && s.move(own, change{to: StateReleasing, loss: link.Loss{Reason: reason}}) {
+			owns = append(owns, own)
+		}
+	}
+	var errs []error
+	var all []write
+	for _, own := range owns {
+		if err := own.awaitWrites(ctx); err != nil {
+			own.lose(own.loss, err)
+			errs = append(errs, fmt.Errorf("gateway: release shard %d: wait for its writes: %w", own.Owner.Shard, err))
+		}
+		all = append(all, own.disownAll()...)
+	}
+	errs = append(errs, g.writeBehind.writeReleased(ctx, all, durable))
+	for _, own := range owns {
+		own.shard.move(own, change{to: StateNone})
+	}
+	return errors.Join(errs...)
+}
+
+// Lose gives a shard up at once, without a write: another gateway owns it. below is the epoch below which nobody serves it; 0: none is
+// known beyond that of its ownership here.
+func (g *Gateway) Lose(id protocol.ShardID, below protocol.Epoch) {
+	if int(id) >= len(g.shards) {
+		return
+	}
+	if own := g.shards[id].own.Load(); own != nil {
+		own.lose(link.Loss{Reason: protocol.ReasonRebalance, Below: below}, nil)
+		own.clear()
+	}
+}
+
+// Renew has the leases of all shards last until then. A lease that has ended meanwhile is not renewed: its shard is lost.
+func (g *Gateway) Renew(until time.Time) {
+	end := g.leaseEnd(until)
+	for i := range g.shards {
+		if own := g.shards[i].own.Load(); own != nil && !own.renew(end) {
+			own.lose(leaseLoss(own.Owner.Epoch), errLeaseEnded)
+		}
+	}
+}
+
+// leaseEnd is a lease as an ownership has it.
+func (g *Gateway) leaseEnd(t time.Time) int64 {
+	if t.IsZero() {
+		return forever
+	}
+	return int64(t.Sub(g.started))
+}
+
+// fenced acts on a fence: somebody else owns the shard.
+func (o *ownership) fenced(err error) {
+	l := link.Loss{Reason: protocol.ReasonRebalance}
+	var e *store.FencedError
+	if errors.As(err, &e) {
+		l.Below = e.Epoch
+	}
+	o.lose(l, err)
+}
+
+// clearLost clears away the shards that are lost.
+func (g *Gateway) clearLost() {
+	for i := range g.shards {
+		if own := g.shards[i].own.Load(); own != nil && own.stateNow() == StateLost {
+			own.clear()
+		}
+	}
+}
+
+// clear takes the mailboxes of a lost shard out of memory. Nothing of them is saved.
+func (o *ownership) clear() {
+	if o.stateNow() != StateLost {
+		return
+	}
+	o.disownAll()
+	o.shard.move(o, change{to: StateNone})
+}
+
+// disownAll takes the mailboxes out of memory whoever holds them, tells their streams, and answers what is to be saved of them.
+// The shard is releasing or lost: no mailbox comes in meanwhile.
+func (o *ownership) disownAll() (all []write) {
+	s := o.shard
+	s.mu.Lock()
+	boxes := s.boxes
+	if s.own.Load() != o {
+		boxes = nil // another ownership has begun: o's are gone
+	} else {
+		s.boxes = nil
+	}
+	s.mu.Unlock()
+	for _, b := range boxes {
+		if w := b.disown(); w.dirty != nil {
+			all = append(all, w)
+		}
+	}
+	if o.stateNow() == StateLost {
+		return nil
+	}
+	return all
+}
+
+// Shard is where one shard stands.
+type Shard struct {
+	ID        protocol.ShardID
+	State     State
+	Epoch     protocol.Epoch // of the ownership; 0: there is none
+	Below     protocol.Epoch // nobody serves it at an epoch below, as far as is known here
+	Mailboxes int            // in memory
+	Writes    int            // appends and saves under way
+}
+
+// Shards says where the shards stand, those left out that were never owned here.
+func (g *Gateway) Shards() []Shard {
+	var list []Shard
+	for i := range g.shards {
+		if s := g.shards[i].describe(); s.State != StateNone || s.Below != 0 {
+			list = append(list, s)
+		}
+	}
+	return list
+}
+
+func (s *shard) describe() Shard {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	d := Shard{ID: s.id, Below: s.below, Mailboxes: len(s.boxes)}
+	if own := s.own.Load(); own != nil {
+		d.State, d.Epoch, d.Writes = own.stateNow(), own.Owner.Epoch, int(own.writes.Load())
+	}
+	return d
+}
