@@ -23,7 +23,7 @@ func (s *Server) newAcceptor(l net.Listener) *accept.Acceptor {
 // Open implements accept.Frontend: it opens a stream of events or a WebSocket.
 func (s *Server) Open(r *accept.Request) bool {
 	h := &r.Head
-	if s.strangeHost(h.Host) {
+	if s.untrustedHost(h.Host) {
 		return false
 	}
 	head := heads.Get().(*request.Head)
@@ -33,7 +33,7 @@ func (s *Server) Open(r *accept.Request) bool {
 		heads.Put(head)
 	}()
 	if h.Path == eventsPath {
-		s.lookAtPage(h.Origin, h.Host, h.Path)
+		s.countUnreadable(h.Origin, h.Host, h.Path)
 		s.events.ServeRaw(s.ctx, r, r, head, r.Remote)
 		return true
 	}

@@ -28,44 +28,44 @@ func (o *origins) allowsSocket(from, host string) bool {
 	return origin.Own(from, host) && (!o.loopback || origin.LocalOrigin(from))
 }
 
-// The ways in which pages are kept out: the closed set of the label reason.
+// The ways in which pages are refused: the closed set of the label reason.
 const (
-	keptFromAnswer = "cors"      // served without the headers that let a page read it
-	keptFromSocket = "websocket" // 403
-	keptByHost     = "host"      // 403: the page's own name may be anybody's
+	pageCORS      = "cors"      // served without the headers that let a page read it
+	pageWebSocket = "websocket" // 403
+	pageHost      = "host"      // 403: the page's own name may be anybody's
 )
 
-var keptReasons = [...]string{keptFromAnswer, keptFromSocket, keptByHost}
+var pageReasons = [...]string{pageCORS, pageWebSocket, pageHost}
 
-// refusedPage counts a page that was kept out, and tells those who look for the reason.
-func (s *Server) refusedPage(reason, from, host, path string) {
+// countRefusedPage counts a page that was refused, and logs it for those who look for the reason.
+func (s *Server) countRefusedPage(reason, from, host, path string) {
 	s.metrics.pages[reason].Inc()
 	if s.debug() {
-		s.log.LogAttrs(s.ctx, slog.LevelDebug, "frontend: a page was kept out; frontend.origins has the origins that are let in",
+		s.log.LogAttrs(s.ctx, slog.LevelDebug, "frontend: page refused; add its origin to frontend.origins to admit it",
 			slog.String("reason", reason), slog.String("origin", from), slog.String("host", host), slog.String("path", path))
 	}
 }
 
 // refusedSocket counts a page that may not open a WebSocket.
 func (s *Server) refusedSocket(r *http.Request) {
-	s.refusedPage(keptFromSocket, r.Header.Get("Origin"), r.Host, r.URL.Path)
+	s.countRefusedPage(pageWebSocket, r.Header.Get("Origin"), r.Host, r.URL.Path)
 }
 
-// lookAtPage counts a page that will not be able to read its answer.
-func (s *Server) lookAtPage(from, host, path string) {
+// countUnreadable counts a page that will not be able to read its answer.
+func (s *Server) countUnreadable(from, host, path string) {
 	if from != "" && !s.origins.Allows(from) && !origin.Own(from, host) {
-		s.refusedPage(keptFromAnswer, from, host, path)
+		s.countRefusedPage(pageCORS, from, host, path)
 	}
 }
 
-// strangeHost reports a Host that may not be this server's: where there is no authentication, a page on a name that its owner lets
+// untrustedHost reports a Host that may not be this server's: where there is no authentication, a page on a name that its owner lets
 // point here would be every user (DNS rebinding). Its requests are of its own origin, and those by GET have no Origin. gRPC is left
 // out: browsers cannot speak it in cleartext, and over TLS the certificate is for none of their names.
-func (s *Server) strangeHost(host string) bool {
+func (s *Server) untrustedHost(host string) bool {
 	return s.Requests.Tokens == nil && host != "" && !origin.Local(host)
 }
 
-var errStrangeHost = protocol.Errorf(protocol.CodePermissionDenied,
+var errUntrustedHost = protocol.Errorf(protocol.CodePermissionDenied,
 	"authentication is off, and the Host is a name that others could let point here: use localhost or an address, or turn authentication on")
 
 // The headers of CORS. No credentials: tokens are no cookies.

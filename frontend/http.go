@@ -47,14 +47,14 @@ func (s *Server) receive(w http.ResponseWriter, r *http.Request) {
 // ServeHTTP implements http.Handler: SPEC 4 and 5.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	from := r.Header.Get("Origin")
-	if s.strangeHost(r.Host) {
-		s.refusedPage(keptByHost, from, r.Host, r.URL.Path)
-		s.Refusals.WriteError(w, errStrangeHost)
+	if s.untrustedHost(r.Host) {
+		s.countRefusedPage(pageHost, from, r.Host, r.URL.Path)
+		s.Refusals.WriteError(w, errUntrustedHost)
 		return
 	}
 	s.origins.answer(w.Header(), from)
 	if r.URL.Path != socketPath {
-		s.lookAtPage(from, r.Host, r.URL.Path)
+		s.countUnreadable(from, r.Host, r.URL.Path)
 	}
 	if r.ContentLength != 0 && r.ProtoMajor == 1 { // nothing here reads a body, but net/http reads it before it goes on
 		http.NewResponseController(w).SetReadDeadline(time.Now().Add(s.cfg.ReadHeaderTimeout))

@@ -80,11 +80,11 @@ func TestFix13PagesThatAreKeptOutAreCountedAndTold(t *testing.T) {
 		name, request, reason string
 		tokens                bool
 	}{
-		{"a stream", "GET /ramen/receive?user=u&device=d HTTP/1.1\r\nHost: localhost\r\nOrigin: https://page.example\r\n\r\n", keptFromAnswer, false},
-		{"a poll", "GET /ramen/poll?user=u&device=d&wait=0 HTTP/1.1\r\nHost: localhost\r\nOrigin: https://page.example\r\n\r\n", keptFromAnswer, false},
-		{"a preflight", "OPTIONS /ramen/ack HTTP/1.1\r\nHost: localhost\r\nOrigin: https://page.example\r\n\r\n", keptFromAnswer, false},
-		{"a WebSocket", "GET /ramen/ws?user=u&device=d HTTP/1.1\r\nHost: localhost\r\nOrigin: https://page.example\r\n" + handshake + "\r\n", keptFromSocket, false},
-		{"a name", "GET /ramen/poll?user=u&device=d&wait=0 HTTP/1.1\r\nHost: evil.example\r\nOrigin: http://evil.example\r\n\r\n", keptByHost, false},
+		{"a stream", "GET /ramen/receive?user=u&device=d HTTP/1.1\r\nHost: localhost\r\nOrigin: https://page.example\r\n\r\n", pageCORS, false},
+		{"a poll", "GET /ramen/poll?user=u&device=d&wait=0 HTTP/1.1\r\nHost: localhost\r\nOrigin: https://page.example\r\n\r\n", pageCORS, false},
+		{"a preflight", "OPTIONS /ramen/ack HTTP/1.1\r\nHost: localhost\r\nOrigin: https://page.example\r\n\r\n", pageCORS, false},
+		{"a WebSocket", "GET /ramen/ws?user=u&device=d HTTP/1.1\r\nHost: localhost\r\nOrigin: https://page.example\r\n" + handshake + "\r\n", pageWebSocket, false},
+		{"a name", "GET /ramen/poll?user=u&device=d&wait=0 HTTP/1.1\r\nHost: evil.example\r\nOrigin: http://evil.example\r\n\r\n", pageHost, false},
 		{"no page", "GET /ramen/poll?user=u&device=d&wait=0 HTTP/1.1\r\nHost: localhost\r\n\r\n", "", false},
 		{"its own", "GET /ramen/poll?token=u&device=d&wait=0 HTTP/1.1\r\nHost: push.example\r\nOrigin: https://push.example\r\n\r\n", "", true},
 		{"one that is let in", "GET /ramen/receive?user=u&device=d HTTP/1.1\r\nHost: localhost\r\nOrigin: https://app.example\r\n\r\n", "", false},
@@ -99,7 +99,7 @@ func TestFix13PagesThatAreKeptOutAreCountedAndTold(t *testing.T) {
 			}
 		})
 		b.rawStatus(t, c.request)
-		for _, reason := range keptReasons {
+		for _, reason := range pageReasons {
 			want := 0.0
 			if reason == c.reason {
 				want = 1

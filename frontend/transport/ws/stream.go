@@ -13,13 +13,13 @@ import (
 
 // deviceStream is one stream over a WebSocket.
 type deviceStream struct {
-	stream  stream.Stream
-	conn    transport.ByteConn
-	reader  ws.Reader  // owned by Read
-	reading sync.Mutex // guards reader; held until what came with the handshake has been read
-	code    int16      // guarded by the stream's mutex; the close code, if not the reason's: see noCode
-	proto   bool
-	partly  bool // guarded by reading: it holds a part of a message
+	stream    stream.Stream
+	conn      transport.ByteConn
+	reader    ws.Reader  // owned by Read
+	reading   sync.Mutex // guards reader; held until what came with the handshake has been read
+	code      int16      // guarded by the stream's mutex; the close code, if not the reason's: see noCode
+	proto     bool
+	holdsPart bool // guarded by reading: it holds a part of a message
 
 	unfinished *unfinished // of all WebSockets
 }

@@ -116,10 +116,10 @@ func (u *unfinished) check() error {
 // the caller does by endUnfinished once it does not hold x.reading.
 func (x *deviceStream) account() (over []*deviceStream) {
 	bytes := x.reader.Held()
-	if bytes == 0 && !x.partly {
+	if bytes == 0 && !x.holdsPart {
 		return nil
 	}
-	x.partly = bytes > 0
+	x.holdsPart = bytes > 0
 	now := x.stream.NowMS()
 	beganMS, over := x.unfinished.set(x, bytes, now)
 	if bytes > 0 && now-beganMS-x.stream.PausedMS(beganMS) >= messageTime {

@@ -6,8 +6,6 @@ import (
 	"strconv"
 	"time"
 
-	"ramen/frontend/admission"
-	"ramen/frontend/request"
 	"ramen/frontend/stream"
 	"ramen/frontend/transport"
 	"ramen/protocol"
@@ -33,6 +31,7 @@ func newStream(mostBytes int) *deviceStream {
 	return &deviceStream{mostBytes: mostBytes, some: make(chan struct{}), ready: make(chan struct{})}
 }
 
+// WritePushes implements stream.FrameWriter.
 func (p *deviceStream) WritePushes(batch []protocol.Push, more bool) stream.WriteResult {
 	n := 0
 	for i := range batch {
@@ -48,73 +47,30 @@ func (p *deviceStream) WritePushes(batch []protocol.Push, more bool) stream.Writ
 	if !more || p.cost >= p.mostBytes {
 		p.signal()
 	}
-	return stream.WriteResult{N: n, Buffered: p.cost} // kept until it is answered, so that no credit goes back
+	return stream.WriteResult{N: n, Buffered: p.cost} // buffered until it is answered, so that no credit is returned
 }
 
-// goaway is answered at once, and alone: what was collected stays unacked, and goes to the next stream.
+// WriteGoAway implements stream.FrameWriter: goaway is answered at once, and alone. What was collected stays unacked, and goes to the next stream.
 func (p *deviceStream) WriteGoAway(g *protocol.GoAway) stream.WriteResult {
 	p.answer.Messages, p.answer.GoAway = nil, g
 	p.signal()
 	return stream.WriteResult{}
 }
 
+// WriteHeartbeat implements stream.FrameWriter.
 func (p *deviceStream) WriteHeartbeat(int64) stream.WriteResult { return stream.WriteResult{} }
-func (p *deviceStream) End(protocol.Reason, string)             { p.signal() }
-func (p *deviceStream) Abort(protocol.Reason, string)           { p.signal() }
+
+// End implements stream.FrameWriter.
+func (p *deviceStream) End(protocol.Reason, string) { p.signal() }
+
+// Abort implements stream.FrameWriter.
+func (p *deviceStream) Abort(protocol.Reason, string) { p.signal() }
 
 func (p *deviceStream) signal() {
 	if !p.done {
 		p.done = true
 		close(p.ready)
 	}
-}
-
-// pendingTime is how long what a gateway said is pending may take at most: it may be on another machine, or have been lost.
-const pendingTime = time.Second
-
-// Server serves GET /ramen/poll.
-type Server struct {
-	*transport.Services
-	mostBytes int // of an answer
-}
-
-// New makes a Server. mostBytes is how many bytes of pushes an answer may have: stream.Config.PollBytes.
-func New(s *transport.Services, mostBytes int) *Server { return &Server{s, mostBytes} }
-
-// Serve answers a poll.
-func (s *Server) Serve(w http.ResponseWriter, r *http.Request, h *request.Head) {
-	permit, refused := s.Admission.Admit(r.RemoteAddr)
-	defer permit.Close() // once the answer is written
-	if refused != nil {
-		s.Refusals.WriteError(w, refused.Err)
-		return
-	}
-	q, err := s.Requests.Stream(h)
-	if err != nil {
-		s.Refusals.WriteError(w, err)
-		return
-	}
-	p := newStream(s.mostBytes)
-	p.stream.Init(s.Streams, &q.Request, protocol.TransportPoll, p)
-	opened, err := p.stream.Open(r.Context(), &q.Request)
-	if err != nil {
-		s.Refusals.WriteError(w, err)
-		return
-	}
-	p.stream.Start(opened, admission.Permit{}, func(h *protocol.Hello) (stream.WriteResult, error) {
-		p.answer = protocol.PollAnswer{Resumed: h.Resumed, Stream: h.Stream, Expired: h.Expired, Cursor: opened.Cursor}
-		return stream.WriteResult{}, nil
-	})
-	wait := time.Duration(q.WaitS) * time.Second
-	if opened.Pending {
-		wait = max(wait, pendingTime)
-	}
-	if !p.wait(r.Context(), wait) {
-		p.stream.OnGone()
-		return
-	}
-	p.stream.Finish(protocol.ReasonNone, "")
-	p.write(w)
 }
 
 // wait returns when it is time to answer; false where nobody waits for that any more.
