@@ -3,11 +3,11 @@ package backend
 import (
 	"net/http"
 	"net/url"
-	"strconv"
 	"strings"
 	"time"
 
 	"ramen/frontend/auth"
+	"ramen/frontend/httpconn"
 	"ramen/protocol"
 )
 
@@ -132,36 +132,11 @@ func clip(s string) string {
 	return s[:most] + "…"
 }
 
-var (
-	typeJSON = []string{"application/json"}
-	noStore  = []string{"no-store"} // what waits for users, and who they are, is no matter of caches
-)
-
-func writeJSON(w http.ResponseWriter, status int, body []byte) {
-	body = append(body, '\n') // for people and their terminals
-	h := w.Header()
-	h["Content-Type"], h["Cache-Control"] = typeJSON, noStore
-	h["Content-Length"] = []string{strconv.Itoa(len(body))}
-	w.WriteHeader(status)
-	w.Write(body) // a client that went away is told nothing
-}
-
-// writeError writes e in the shape of SPEC 4.
+// writeError writes e in the shape of SPEC 4. A handler that has set Allow refuses the method.
 func writeError(w http.ResponseWriter, e *protocol.Error) {
-	h := w.Header()
 	status := e.Code.HTTPStatus()
-	switch {
-	case status == http.StatusUnauthorized:
-		h["Www-Authenticate"] = []string{"Bearer"}
-	case status == http.StatusTooManyRequests || status == http.StatusServiceUnavailable:
-		h["Retry-After"] = []string{strconv.FormatInt(retryAfter(e), 10)}
-	case h.Get("Allow") != "":
+	if status == http.StatusBadRequest && w.Header().Get("Allow") != "" {
 		status = http.StatusMethodNotAllowed
 	}
-	writeJSON(w, status, protocol.AppendErrorJSON(nil, e))
-}
-
-// retryAfter is in whole seconds, 1 at least.
-func retryAfter(e *protocol.Error) int64 {
-	return max(1, int64((e.RetryAfter+time.Second-1)/time.Second))
+	httpconn.WriteError(w, status, e)
 }

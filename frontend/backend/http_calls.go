@@ -3,6 +3,7 @@ package backend
 import (
 	"net/http"
 
+	"ramen/frontend/httpconn"
 	"ramen/protocol"
 )
 
@@ -26,7 +27,7 @@ func (s *Server) servePublish(w http.ResponseWriter, r *http.Request, _, _ strin
 	out := s.buffer()
 	defer s.release(out)
 	answer := protocol.AppendPublishResults(out.AvailableBuffer(), b.results)
-	writeJSON(w, http.StatusOK, answer)
+	httpconn.WriteJSON(w, http.StatusOK, answer)
 	out.Write(answer) // keeps the room, if it grew
 	return nil
 }
@@ -56,7 +57,7 @@ func (s *Server) serveDevices(w http.ResponseWriter, r *http.Request, user, _ st
 		return err
 	}
 	defer release()
-	s.withDeadline(w, bytes, func() { writeJSON(w, http.StatusOK, appendDevices(nil, devices)) })
+	s.withDeadline(w, bytes, func() { httpconn.WriteJSON(w, http.StatusOK, appendDevices(nil, devices)) })
 	return nil
 }
 
@@ -77,7 +78,7 @@ func (s *Server) serveMessages(w http.ResponseWriter, r *http.Request, user, _ s
 }
 
 func (s *Server) writeMessages(w http.ResponseWriter, messages []*protocol.Message) {
-	w.Header()["Content-Type"], w.Header()["Cache-Control"] = typeJSON, noStore
+	httpconn.JSONHeader(w.Header())
 	b := append(make([]byte, 0, listPiece), `{"messages":[`...)
 	for rest := messages; len(rest) > 0; b = b[:0] {
 		s.encode(func() {
@@ -124,6 +125,6 @@ func (s *Server) serveDisconnect(w http.ResponseWriter, r *http.Request, user, _
 	if err != nil {
 		return err
 	}
-	writeJSON(w, http.StatusOK, appendStreams(nil, n))
+	httpconn.WriteJSON(w, http.StatusOK, appendStreams(nil, n))
 	return nil
 }

@@ -3,9 +3,8 @@ package transport
 import (
 	"errors"
 	"net/http"
-	"strconv"
-	"time"
 
+	"ramen/frontend/httpconn"
 	"ramen/frontend/stream"
 	"ramen/protocol"
 )
@@ -32,22 +31,5 @@ func (r Refusals) WriteError(w http.ResponseWriter, err error) {
 // WriteErrorAs is WriteError with a status that is not the code's.
 func (r Refusals) WriteErrorAs(w http.ResponseWriter, status int, e *protocol.Error) {
 	r.Count(e.Code)
-	h := w.Header()
-	h.Set("Content-Type", "application/json")
-	h.Set("Cache-Control", "no-store")
-	switch status {
-	case http.StatusUnauthorized:
-		h.Set("WWW-Authenticate", "Bearer")
-	case http.StatusTooManyRequests, http.StatusServiceUnavailable:
-		h.Set("Retry-After", strconv.Itoa(retryAfter(e)))
-	}
-	body := append(protocol.AppendErrorJSON(nil, e), '\n')
-	h.Set("Content-Length", strconv.Itoa(len(body)))
-	w.WriteHeader(status)
-	w.Write(body)
-}
-
-// retryAfter is e's in whole seconds, 1 at least.
-func retryAfter(e *protocol.Error) int {
-	return max(1, int((e.RetryAfter+time.Second-1)/time.Second))
+	httpconn.WriteError(w, status, e)
 }

@@ -16,6 +16,7 @@ import (
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 
 	"ramen/frontend/console"
+	"ramen/frontend/httpconn"
 	"ramen/protocol"
 )
 
@@ -144,20 +145,14 @@ func reading(h http.Handler) http.Handler {
 			return
 		}
 		w.Header().Set("Allow", "GET, HEAD")
-		refuse(w, http.StatusMethodNotAllowed, protocol.Invalidf("method not allowed: use GET or HEAD"))
+		httpconn.WriteError(w, http.StatusMethodNotAllowed, protocol.Invalidf("method not allowed: use GET or HEAD"))
 	})
 }
 
 // nothingHere is the answer to what nobody serves. SPEC 4
 func nothingHere(w http.ResponseWriter, _ *http.Request) {
-	refuse(w, http.StatusNotFound, protocol.Errorf(protocol.CodeNotFound,
+	httpconn.WriteError(w, http.StatusNotFound, protocol.Errorf(protocol.CodeNotFound,
 		"there is nothing at this path: backends use /v1/publish and /v1/users/, operators GET /, /healthz, /readyz and /metrics"))
-}
-
-func refuse(w http.ResponseWriter, status int, e *protocol.Error) {
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(status)
-	_, _ = w.Write(append(protocol.AppendErrorJSON(nil, e), '\n'))
 }
 
 func asks(state func() error) http.Handler {

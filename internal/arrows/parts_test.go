@@ -49,7 +49,7 @@ var parts = []part{
 		why: "who accepts a connection knows neither streams nor transports"},
 	{path: "frontend/admission", may: []string{"protocol", "frontend/sock", "internal/tool/ratelimit"}, why: "limits count streams: they do not know what is in them"},
 	{path: "frontend/route", may: []string{"link", "topology", "protocol"}, why: "it finds owners, whoever wants them"},
-	{path: "frontend/backend", may: []string{"link", "protocol", "protocol/ramenpb", "protocol/grpcstatus", "frontend/auth", "frontend/grpcend", "frontend/h2", "frontend/origin"},
+	{path: "frontend/backend", may: []string{"link", "protocol", "protocol/ramenpb", "protocol/grpcstatus", "frontend/auth", "frontend/grpcend", "frontend/h2", "frontend/httpconn", "frontend/origin"},
 		why: "the backends' side knows nothing of devices' streams"},
 	{path: "frontend/auth", may: []string{"protocol"}, why: "who somebody is does not depend on what they ask for"},
 	{path: "frontend/httpconn", may: []string{"protocol"}, why: "it serves HTTP, whatever is asked for"},

@@ -2,7 +2,6 @@ package wire
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -65,18 +64,13 @@ func cut(err error) *EndError {
 func ReadError(resp *http.Response) *EndError {
 	body, _ := io.ReadAll(io.LimitReader(resp.Body, maxErrorBody))
 	e := &EndError{RetryAfter: retryAfter(resp.Header)}
-	var b struct {
-		Error struct {
-			Code    protocol.Code `json:"code"`
-			Message string        `json:"message"`
-		} `json:"error"`
-	}
-	if json.Unmarshal(body, &b) == nil && b.Error.Code != "" {
-		e.Detail = b.Error.Message
-		if b.Error.Code != protocol.CodeNotFound { // a server without this transport: another one may do
-			e.Reason = protocol.ReasonOf(b.Error.Code)
+	if said, ok := protocol.DecodeErrorJSON(body); ok && said.Code != "" {
+		e.Detail = said.Message
+		if said.Code != protocol.CodeNotFound { // a server without this transport: another one may do
+			e.Reason = protocol.ReasonOf(said.Code)
 		}
-		e.Err = &protocol.Error{Code: b.Error.Code, Message: b.Error.Message, RetryAfter: e.RetryAfter}
+		said.RetryAfter = e.RetryAfter
+		e.Err = said
 		return e
 	}
 	if resp.StatusCode == http.StatusUnauthorized {
