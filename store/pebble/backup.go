@@ -75,9 +75,9 @@ func (s *Store) snapshot(ctx context.Context, scratch string) error {
 		return err
 	}
 	defer s.reads.end()
-	s.keeper.turning.Lock()
-	defer s.keeper.turning.Unlock()
-	defer s.keeper.poke() // it may have been waited for
+	s.checkpointer.running.Lock()
+	defer s.checkpointer.running.Unlock()
+	defer s.checkpointer.wake() // it may have been waited for
 	if err := s.checkpointAll(); err != nil {
 		return err
 	}
@@ -87,7 +87,7 @@ func (s *Store) snapshot(ctx context.Context, scratch string) error {
 	if err := s.db.Checkpoint(scratch); err != nil {
 		return fmt.Errorf("link the tables: %w", err)
 	}
-	if err := s.keeper.barrier(); err != nil { // what is saved lazily
+	if err := s.checkpointer.barrier(); err != nil { // what is saved lazily
 		return err
 	}
 	if _, err := s.journal.Copy(scratch); err != nil {
@@ -99,7 +99,7 @@ func (s *Store) snapshot(ctx context.Context, scratch string) error {
 // checkpointAll brings what the journal has into the tables, so that little of it is to be copied. Where there is no room for
 // that, there is more to copy.
 func (s *Store) checkpointAll() error {
-	k := s.keeper
+	k := s.checkpointer
 	err := s.journal.Prepare(nil)
 	if s.room.prepared(err); err != nil && !errors.Is(err, journal.ErrBehind) && !errors.Is(err, journal.ErrNoRoom) {
 		return err

@@ -30,7 +30,7 @@ func TestCheckpointKeepsWhatIsReplacedMeanwhile(t *testing.T) {
 		}
 	}
 	save(1, true)
-	s.keeper.turning.Lock()
+	s.checkpointer.running.Lock()
 	if err := s.journal.Prepare(nil); err != nil {
 		t.Fatal(err)
 	}
@@ -40,11 +40,11 @@ func TestCheckpointKeepsWhatIsReplacedMeanwhile(t *testing.T) {
 		once.Do(func() { save(2, false) })
 		return nil
 	}
-	err := s.keeper.barrier()
+	err := s.checkpointer.barrier()
 	if err == nil {
-		err = s.checkpoint(s.journal.Current()-1, s.keeper.barrier, pause)
+		err = s.checkpoint(s.journal.Current()-1, s.checkpointer.barrier, pause)
 	}
-	s.keeper.turning.Unlock()
+	s.checkpointer.running.Unlock()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -68,7 +68,7 @@ func TestCheckpointKeepsTheOrderOfLazySaves(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	s.keeper.turning.Lock()
+	s.checkpointer.running.Lock()
 	save("z") // the first, and in the last portion
 	for n := range portion {
 		save(protocol.UserID(fmt.Sprint("m", n)))
@@ -85,8 +85,8 @@ func TestCheckpointKeepsTheOrderOfLazySaves(t *testing.T) {
 		left = append(left, fs.CrashClone(vfs.CrashCloneCfg{}))
 		return err
 	}
-	err := s.checkpoint(s.journal.Current()-1, s.keeper.barrier, pause)
-	s.keeper.turning.Unlock()
+	err := s.checkpoint(s.journal.Current()-1, s.checkpointer.barrier, pause)
+	s.checkpointer.running.Unlock()
 	if err != nil || len(left) < 3 {
 		t.Fatalf("%d pauses, %v", len(left), err)
 	}

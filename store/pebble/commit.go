@@ -56,23 +56,23 @@ const (
 // committer is the one who writes. Callers add to the open group, and wait for it or give up.
 type committer struct {
 	// immutable
-	journal  *journal.Journal
-	recent   *recent
-	room     *room
-	keeper   *keeper
-	metrics  *metrics
-	wrote    func(bytes int)
-	nowMS    func() int64
-	fatal    func(error) // does not return
-	slow     func(took time.Duration)
-	lazySync time.Duration
-	linger   time.Duration
-	maxBytes int
-	maxCalls int
-	wake     chan struct{} // 1: there is an open group
-	hurry    chan struct{} // 1: the open group must not linger any more
-	stop     chan struct{}
-	ended    chan struct{}
+	journal      *journal.Journal
+	recent       *recent
+	room         *room
+	checkpointer *checkpointer
+	metrics      *metrics
+	wrote        func(bytes int)
+	nowMS        func() int64
+	fatal        func(error) // does not return
+	slow         func(took time.Duration)
+	lazySync     time.Duration
+	linger       time.Duration
+	maxBytes     int
+	maxCalls     int
+	wake         chan struct{} // 1: there is an open group
+	hurry        chan struct{} // 1: the open group must not linger any more
+	stop         chan struct{}
+	ended        chan struct{}
 
 	rotate  atomic.Bool  // the next group goes into the next segment
 	started time.Time    // immutable: the origin of writing
@@ -96,7 +96,7 @@ type committer struct {
 
 func newCommitter(s *Store) *committer {
 	return &committer{
-		journal: s.journal, recent: s.recent, room: &s.room, keeper: s.keeper, metrics: s.metrics,
+		journal: s.journal, recent: s.recent, room: &s.room, checkpointer: s.checkpointer, metrics: s.metrics,
 		wrote: s.space.wrote, nowMS: s.nowMS, fatal: s.fatal, slow: s.slowWrite,
 		lazySync: s.cfg.LazySync,
 		linger:   s.cfg.Linger,
@@ -146,7 +146,7 @@ func (c *committer) tryJoin(how urgency, add func(*ops) bool) (full <-chan struc
 }
 
 // barrier joins the open group with nothing to write: once that is done, all before it is in the journal. It is the
-// keeper's, and goes through where calls are held.
+// checkpointer's, and goes through where calls are held.
 func (c *committer) barrier() (*group, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

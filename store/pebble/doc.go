@@ -31,9 +31,9 @@
 //     may have been: no cursor that is out covers what is accepted from then on.
 //  11. A row or record that cannot be read is an error that names it; it is never skipped, and never a panic.
 //
-// Goroutines: the committer; the keeper, who makes segments and checkpoints; one for each read under way, at most
-// Config.MaxReads; and the engine's own. Lock order: committer.mu, then any of epochs.mu, room.mu; keeper.turning,
-// then recent.mu, then buckets.mu. No lock is held across I/O, but turning, for which nobody else waits.
+// Goroutines: the committer; the checkpointer, who makes segments and checkpoints; one for each read under way, at most
+// Config.MaxReads; and the engine's own. Lock order: committer.mu, then any of epochs.mu, room.mu; checkpointer.running,
+// then recent.mu, then buckets.mu. No lock is held across I/O, but running, for which nobody else waits.
 //
 // Rows (numbers big-endian, so that keys sort; a user ends with a zero byte, which no user contains):
 //

@@ -54,7 +54,7 @@ func (s *Store) open(log *slog.Logger) error {
 		}
 		return errors.Join(err, lock.close())
 	}
-	s.keeper = newKeeper(s, log)
+	s.checkpointer = newCheckpointer(s, log)
 	s.commits = newCommitter(s)
 	return nil
 }

@@ -77,14 +77,14 @@ func appendOne(ctx context.Context, s *Store, user protocol.UserID, e store.Entr
 // checkpoint gives the engine all that the journal has.
 func checkpoint(t testing.TB, s *Store) {
 	t.Helper()
-	s.keeper.turning.Lock()
-	defer s.keeper.turning.Unlock()
+	s.checkpointer.running.Lock()
+	defer s.checkpointer.running.Unlock()
 	upTo := func(last uint64) {
 		t.Helper()
 		if last == 0 {
 			return
 		}
-		if err := s.checkpoint(last, s.keeper.barrier, s.keeper.pause); err != nil {
+		if err := s.checkpoint(last, s.checkpointer.barrier, s.checkpointer.pause); err != nil {
 			t.Fatal(err)
 		}
 		s.journal.Release(last)
@@ -95,7 +95,7 @@ func checkpoint(t testing.TB, s *Store) {
 		t.Fatal(err)
 	}
 	s.commits.rotate.Store(true)
-	if err := s.keeper.barrier(); err != nil {
+	if err := s.checkpointer.barrier(); err != nil {
 		t.Fatal(err)
 	}
 	if oldest, _ = s.journal.Oldest(); oldest > 0 {

@@ -76,10 +76,10 @@ func TestLazySavesLeaveRoomForACheckpoint(t *testing.T) {
 		t.Fatal("none was saved")
 	}
 	for range 3 { // what is full, what is left of it, and what came meanwhile
-		s.keeper.turning.Lock()
-		s.keeper.tried = time.Time{}
-		s.keeper.turning.Unlock()
-		if err := s.keeper.turn(); err != nil {
+		s.checkpointer.running.Lock()
+		s.checkpointer.tried = time.Time{}
+		s.checkpointer.running.Unlock()
+		if err := s.checkpointer.runOnce(); err != nil {
 			t.Fatalf("after %d saves: %v", saved, err)
 		}
 	}

@@ -19,25 +19,25 @@ import (
 // Store keeps mailboxes in a directory. Make one with Open.
 type Store struct {
 	// immutable
-	cfg      Config
-	db       *engine.DB
-	lock     *dirLock
-	identity store.Identity
-	metrics  *metrics
-	registry prometheus.Registerer
-	commits  *committer
-	space    *space
-	opened   time.Time
-	maxScan  int
-	creating bool // the directory is new
-	renewing bool // it was set back
-	secret   uint32
-	format   byte  // that the directory was found with
-	memTable int64 // bytes
-	journal  *journal.Journal
-	recent   *recent
-	keeper   *keeper
-	log      *slog.Logger
+	cfg          Config
+	db           *engine.DB
+	lock         *dirLock
+	identity     store.Identity
+	metrics      *metrics
+	registry     prometheus.Registerer
+	commits      *committer
+	space        *space
+	opened       time.Time
+	maxScan      int
+	creating     bool // the directory is new
+	renewing     bool // it was set back
+	secret       uint32
+	format       byte  // that the directory was found with
+	memTable     int64 // bytes
+	journal      *journal.Journal
+	recent       *recent
+	checkpointer *checkpointer
+	log          *slog.Logger
 
 	// each under its own lock
 	epochs  epochs
@@ -68,7 +68,7 @@ func Open(cfg Config, log *slog.Logger, reg prometheus.Registerer) (*Store, erro
 		return nil, fmt.Errorf("store/pebble: open %s: %w", cfg.Dir, err)
 	}
 	go s.commits.run()
-	go s.keeper.run()
+	go s.checkpointer.run()
 	return s, nil
 }
 
@@ -110,7 +110,7 @@ func (s *Store) Close() error {
 		return nil
 	}
 	s.metrics.unregister(s.registry)
-	close(s.keeper.stop)
+	close(s.checkpointer.stop)
 	if err := s.commits.close(s.cfg.CloseTimeout); err != nil {
 		return fmt.Errorf("store/pebble: close %s: %w", s.cfg.Dir, err)
 	}
@@ -128,7 +128,7 @@ func (s *Store) Close() error {
 func (s *Store) closeFiles(over <-chan time.Time) error {
 	ended := make(chan error, 1)
 	go func() { // outlives Close where the disk hangs
-		<-s.keeper.ended
+		<-s.checkpointer.ended
 		ended <- errors.Join(s.commits.left, s.journal.Close(), s.db.Close(), s.lock.close())
 	}()
 	select {

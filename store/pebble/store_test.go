@@ -42,7 +42,7 @@ func TestCorruptRowIsAnErrorThatNamesIt(t *testing.T) {
 				t.Errorf("load: %v", err)
 			}
 			if users, err := s.ScanExpired(t.Context(), owner, "", 0, 0, 10); err != nil || !slices.Equal(users, []protocol.UserID{"u"}) {
-				t.Errorf("lapsed: %q, %v", users, err)
+				t.Errorf("expired: %q, %v", users, err)
 			}
 		})
 	}
@@ -158,13 +158,13 @@ func TestCloseIsBoundedOnAStuckDisk(t *testing.T) {
 	}
 	release()
 	<-s.commits.ended
-	<-s.keeper.ended
+	<-s.checkpointer.ended
 	if err := errors.Join(s.journal.Close(), s.db.Close(), s.lock.close()); err != nil {
 		t.Fatal(err)
 	}
 }
 
-func TestLapsedIsBoundedAndGoesOn(t *testing.T) {
+func TestExpiryScanIsBoundedAndGoesOn(t *testing.T) {
 	s := open(t, testConfig(t, nil))
 	s.maxScan = 10
 	for i := range 100 {

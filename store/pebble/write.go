@@ -141,7 +141,7 @@ func (c *committer) write(ops []byte) (number uint64, err error) {
 		c.slow(took)
 	}
 	if errors.Is(err, journal.ErrNoRoom) {
-		c.keeper.poke()
+		c.checkpointer.wake()
 		return 0, fmt.Errorf("%w: %v", ErrFull, err)
 	}
 	if err != nil {
@@ -150,7 +150,7 @@ func (c *committer) write(ops []byte) (number uint64, err error) {
 	clear(parts)
 	c.buffer, c.bufferBytes = parts[:0], 0
 	if c.journal.Wanting() {
-		c.keeper.poke()
+		c.checkpointer.wake()
 	}
 	return number, nil
 }

@@ -26,7 +26,7 @@ const category vfs.DiskWriteCategory = "ramen-journal"
 
 var zeros [fillWrite]byte
 
-// segment is one file. Its number, name and file belong to who has it: the writer the current one, the keeper the others.
+// segment is one file. Its number, name and file belong to who has it: the writer the current one, the checkpointer the others.
 type segment struct {
 	number uint64
 	name   string

@@ -69,7 +69,7 @@ func (s *Store) ScanExpired(ctx context.Context, at store.Owner, after protocol.
 }
 
 func (s *Store) scan(shard protocol.ShardID, after protocol.UserID, beforeMS, unseenMS int64, limit int) ([]protocol.UserID, error) {
-	recent := s.recent.lapsed(shard, after, beforeMS, unseenMS) // first: what leaves it meanwhile is in the rows then
+	recent := s.recent.expired(shard, after, beforeMS, unseenMS) // first: what leaves it meanwhile is in the rows then
 	lower := appendShardPrefix(nil, shard)
 	upper := prefixEnd(nil, lower)
 	start := s.scans.resume(shard, after)
@@ -91,8 +91,8 @@ func (s *Store) scan(shard protocol.ShardID, after protocol.UserID, beforeMS, un
 			next = bytes.Clone(it.Key())
 			break
 		}
-		user, isLapsed := s.lapsed(it, shard, beforeMS, unseenMS)
-		if !isLapsed {
+		user, isExpired := s.expired(it, shard, beforeMS, unseenMS)
+		if !isExpired {
 			ok = it.Next()
 			continue
 		}
@@ -127,8 +127,8 @@ func userOf(key []byte) []byte {
 	return user
 }
 
-// lapsed names the users of the shard behind after of whom something recent is lapsed.
-func (r *recent) lapsed(shard protocol.ShardID, after protocol.UserID, beforeMS, unseenMS int64) (users []protocol.UserID) {
+// expired names the users of the shard behind after of whom something recent is expired.
+func (r *recent) expired(shard protocol.ShardID, after protocol.UserID, beforeMS, unseenMS int64) (users []protocol.UserID) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	n := 0
@@ -138,14 +138,14 @@ func (r *recent) lapsed(shard protocol.ShardID, after protocol.UserID, beforeMS,
 			runtime.Gosched()
 			r.mu.Lock()
 		}
-		if b.user > after && b.lapsed(beforeMS, unseenMS) {
+		if b.user > after && b.expired(beforeMS, unseenMS) {
 			users = append(users, b.user)
 		}
 	}
 	return users
 }
 
-func (b *recentBox) lapsed(beforeMS, unseenMS int64) bool {
+func (b *recentBox) expired(beforeMS, unseenMS int64) bool {
 	for i := b.first; i < len(b.entries); i++ {
 		if ms, ok := entryExpiry(b.entries[i].value); !ok || ms < beforeMS {
 			return true
@@ -167,8 +167,8 @@ func (r *recent) hides(shard protocol.ShardID, row *userRow) bool {
 	return b != nil && b.hides(row)
 }
 
-// lapsed reads the time of the row that it is at. One that is hidden is not: what counts instead was looked at.
-func (s *Store) lapsed(it *engine.Iterator, shard protocol.ShardID, beforeMS, unseenMS int64) (user []byte, yes bool) {
+// expired reads the time of the row that it is at. One that is hidden is not: what counts instead was looked at.
+func (s *Store) expired(it *engine.Iterator, shard protocol.ShardID, beforeMS, unseenMS int64) (user []byte, yes bool) {
 	row, err := parseUserRow(it.Key())
 	if err != nil {
 		key := it.Key()[1+shardSize:]

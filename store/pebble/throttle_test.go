@@ -20,7 +20,7 @@ func TestBackgroundWorkTakesAFifthOfTheTime(t *testing.T) {
 		"many small turns": {worked: leastWork, want: pauseShare * leastWork},
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			p := pacer{stop: make(chan struct{})}
+			p := throttle{stop: make(chan struct{})}
 			p.begin()
 			time.Sleep(c.worked)
 			before := time.Now()
@@ -35,7 +35,7 @@ func TestBackgroundWorkTakesAFifthOfTheTime(t *testing.T) {
 // TestSmallPortionsAddUp: portions that are too small for a pause each have one together.
 func TestSmallPortionsAddUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p := pacer{stop: make(chan struct{})}
+		p := throttle{stop: make(chan struct{})}
 		p.begin()
 		began := time.Now()
 		for range 100 {
@@ -51,7 +51,7 @@ func TestSmallPortionsAddUp(t *testing.T) {
 func TestPauseEndsWithTheStore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		stop := make(chan struct{})
-		p := pacer{stop: stop}
+		p := throttle{stop: stop}
 		p.begin()
 		time.Sleep(time.Second)
 		close(stop)

@@ -5,10 +5,10 @@ import (
 	"time"
 )
 
-// pacer keeps what a background job takes to a fifth of the time: on one processor everything else waits for its portions, and
+// throttle keeps what a background job takes to a fifth of the time: on one processor everything else waits for its portions, and
 // for its I/O on any. A gateway of 10,000 messages a second was held up for 12 to 20 ms by each checkpoint, and by each segment
 // that was made, in one piece. It is for one goroutine.
-type pacer struct {
+type throttle struct {
 	stop <-chan struct{}
 	from time.Time // when the job went on
 }
@@ -23,10 +23,10 @@ const (
 )
 
 // begin begins a job.
-func (p *pacer) begin() { p.from = time.Now() }
+func (p *throttle) begin() { p.from = time.Now() }
 
 // pause lets others go first; in a hurry, only those that are ready now.
-func (p *pacer) pause(hurry bool) {
+func (p *throttle) pause(hurry bool) {
 	worked := time.Since(p.from)
 	if hurry || worked < leastWork {
 		runtime.Gosched()

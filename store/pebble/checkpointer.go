@@ -9,50 +9,50 @@ import (
 	"ramen/store/pebble/journal"
 )
 
-// keeperEvery is how often the keeper looks on its own.
-const keeperEvery = 500 * time.Millisecond
+// checkpointerEvery is how often the checkpointer looks on its own.
+const checkpointerEvery = 500 * time.Millisecond
 
-// keeper makes the journal's next segment, checkpoints its old ones, and drops ids that time has ended.
-type keeper struct {
-	s       *Store
-	log     *slog.Logger
-	nudge   chan struct{} // 1: something is to be done now
-	stop    chan struct{}
-	ended   chan struct{}
-	turning sync.Mutex // one turn at a time, a test's among them
-	spoken  sparse
-	began   time.Time // the current segment, as far as this keeper knows
-	segment uint64
-	swept   time.Time
-	tried   time.Time // to make a segment
-	pacer   pacer
+// checkpointer makes the journal's next segment, checkpoints its old ones, and drops ids that time has ended.
+type checkpointer struct {
+	s        *Store
+	log      *slog.Logger
+	woken    chan struct{} // 1: something is to be done now
+	stop     chan struct{}
+	ended    chan struct{}
+	running  sync.Mutex // one runOnce at a time, a test's among them
+	spoken   sparse
+	began    time.Time // the current segment, as far as this checkpointer knows
+	segment  uint64
+	swept    time.Time
+	tried    time.Time // to make a segment
+	throttle throttle
 }
 
-func newKeeper(s *Store, log *slog.Logger) *keeper {
+func newCheckpointer(s *Store, log *slog.Logger) *checkpointer {
 	stop := make(chan struct{})
-	return &keeper{s: s, log: log, nudge: make(chan struct{}, 1), stop: stop, ended: make(chan struct{}), swept: time.Now(), pacer: pacer{stop: stop}}
+	return &checkpointer{s: s, log: log, woken: make(chan struct{}, 1), stop: stop, ended: make(chan struct{}), swept: time.Now(), throttle: throttle{stop: stop}}
 }
 
-// poke has the keeper look now.
-func (k *keeper) poke() {
+// wake has the checkpointer look now.
+func (k *checkpointer) wake() {
 	select {
-	case k.nudge <- struct{}{}:
+	case k.woken <- struct{}{}:
 	default:
 	}
 }
 
-func (k *keeper) run() {
+func (k *checkpointer) run() {
 	defer close(k.ended)
-	tick := time.NewTicker(keeperEvery)
+	tick := time.NewTicker(checkpointerEvery)
 	defer tick.Stop()
 	for {
 		select {
 		case <-k.stop:
 			return
-		case <-k.nudge:
+		case <-k.woken:
 		case <-tick.C:
 		}
-		if err := k.turn(); err != nil && !errors.Is(err, errStopped) {
+		if err := k.runOnce(); err != nil && !errors.Is(err, errStopped) {
 			k.s.metrics.backgroundErrors.Inc()
 			if n, ok := k.spoken.next(); ok {
 				k.log.Error("store: a checkpoint of the journal failed; it is tried again", "error", err.Error(), "failures", n)
@@ -61,9 +61,9 @@ func (k *keeper) run() {
 	}
 }
 
-func (k *keeper) turn() error {
-	k.turning.Lock()
-	defer k.turning.Unlock()
+func (k *checkpointer) runOnce() error {
+	k.running.Lock()
+	defer k.running.Unlock()
 	k.prepare()
 	if err := k.rotate(); err != nil {
 		return err
@@ -74,7 +74,7 @@ func (k *keeper) turn() error {
 			break
 		}
 		began := time.Now()
-		k.pacer.begin()
+		k.throttle.begin()
 		if err := k.s.checkpoint(number, k.barrier, k.pause); err != nil {
 			return err
 		}
@@ -90,17 +90,17 @@ func (k *keeper) turn() error {
 }
 
 // prepare makes the next segment once the current one fills or ages, and says whether writes have to be held.
-func (k *keeper) prepare() {
+func (k *checkpointer) prepare() {
 	j := k.s.journal
 	if !j.Wanting() && !k.aged(k.s.cfg.CheckpointEvery/2) {
 		return
 	}
-	if k.s.room.isStarved() && time.Since(k.tried) < keeperEvery {
+	if k.s.room.isStarved() && time.Since(k.tried) < checkpointerEvery {
 		return // every write asks
 	}
 	k.tried = time.Now()
-	k.pacer.begin()
-	err := j.Prepare(func() { k.pacer.pause(k.hurried()) })
+	k.throttle.begin()
+	err := j.Prepare(func() { k.throttle.pause(k.hurried()) })
 	if err != nil && !errors.Is(err, journal.ErrBehind) {
 		if n, ok := k.spoken.next(); ok {
 			k.log.Warn("store: the journal cannot go on in a new segment; it is tried again", "error", err.Error(), "times", n)
@@ -110,7 +110,7 @@ func (k *keeper) prepare() {
 }
 
 // aged reports that the current segment has had something for so long.
-func (k *keeper) aged(age time.Duration) bool {
+func (k *checkpointer) aged(age time.Duration) bool {
 	number := k.s.journal.Current()
 	if number != k.segment || !k.s.recent.has(number) {
 		k.segment, k.began = number, time.Now()
@@ -120,7 +120,7 @@ func (k *keeper) aged(age time.Duration) bool {
 }
 
 // rotate goes on in the next segment once the current one is old.
-func (k *keeper) rotate() error {
+func (k *checkpointer) rotate() error {
 	if !k.aged(k.s.cfg.CheckpointEvery) || !k.s.journal.Ready() {
 		return nil
 	}
@@ -129,7 +129,7 @@ func (k *keeper) rotate() error {
 }
 
 // barrier waits until everything handed over so far is in the journal.
-func (k *keeper) barrier() error {
+func (k *checkpointer) barrier() error {
 	g, err := k.s.commits.barrier()
 	if err != nil {
 		return err
@@ -143,7 +143,7 @@ func (k *keeper) barrier() error {
 }
 
 // pause lets others have the core, and keeps the journal going meanwhile.
-func (k *keeper) pause() error {
+func (k *checkpointer) pause() error {
 	select {
 	case <-k.stop:
 		return errStopped
@@ -152,9 +152,9 @@ func (k *keeper) pause() error {
 	if k.s.journal.Wanting() {
 		k.prepare()
 	}
-	k.pacer.pause(k.hurried())
+	k.throttle.pause(k.hurried())
 	return nil
 }
 
-// hurried reports that writes may soon have to wait for the keeper.
-func (k *keeper) hurried() bool { return k.s.room.pressed() || k.s.journal.Pressing() }
+// hurried reports that writes may soon have to wait for the checkpointer.
+func (k *checkpointer) hurried() bool { return k.s.room.pressed() || k.s.journal.Pressing() }
