@@ -26,6 +26,7 @@ import (
 	"ramen/frontend/transport/sse"
 	"ramen/frontend/transport/ws"
 	"ramen/link"
+	"ramen/topology"
 )
 
 // Router asks the owner of a user: route.Router.
@@ -40,6 +41,7 @@ type Verifier = stream.Verifier
 // Deps is what a Server works with.
 type Deps struct {
 	Router  Router
+	Owners  topology.Topology     // that the router follows; nil: owners never change
 	Tokens  Verifier              // nil: authentication is off, and the parameter user is taken at its word
 	Ready   func() error          // for /readyz; nil: always ready
 	Logger  *slog.Logger          // nil: none
@@ -99,7 +101,7 @@ func New(cfg Config, d Deps) (*Server, error) {
 		devices.Close()
 		return nil, fmt.Errorf("frontend: start socket loop: %w", err)
 	}
-	services.Streams, err = stream.NewSet(cfg.Config, stream.Deps{Opener: d.Router, Tokens: d.Tokens, Logger: d.Logger, Metrics: d.Metrics, Pollers: loop.Pollers()})
+	services.Streams, err = stream.NewSet(cfg.Config, stream.Deps{Opener: d.Router, Owners: d.Owners, Tokens: d.Tokens, Logger: d.Logger, Metrics: d.Metrics, Pollers: loop.Pollers()})
 	if err != nil {
 		devices.Close()
 		return nil, errors.Join(err, loop.Close())

@@ -274,7 +274,7 @@ func TestSeveredLinksLoseAndRepeatNothing(t *testing.T) {
 				}
 			})
 			c := newCluster(t)
-			b := newBench(t, func(_ *Config, d *Deps) { d.Router = c.router })
+			b := newBench(t, func(_ *Config, d *Deps) { d.Router, d.Owners = c.router, c })
 			r := &received{t: t, b: b, ids: map[protocol.MessageID]bool{}}
 			rng := rand.New(rand.NewPCG(seed, 0))
 			ctx, calm := context.WithCancel(t.Context())

@@ -43,6 +43,7 @@ func (s *Stream) Start(o Opened, permit admission.Permit, connect func(h *protoc
 		slack *= 4 // the first timer finds each stream its own place in the interval
 	}
 	early, lost := s.closedEarly, s.lost
+	stale := !s.shard().attach(s, o.Epoch)
 	s.lost = false
 	s.mu.Unlock()
 
@@ -55,9 +56,12 @@ func (s *Stream) Start(o Opened, permit admission.Permit, connect func(h *protoc
 	case early != protocol.ReasonNone:
 		s.dropLink()
 		s.Finish(early, "the stream was ended while it was opened")
-	case lost:
+	case lost || stale:
 		s.mu.Lock()
 		s.loseLocked()
+		if !lost { // a newer view came while it was opened, and its gateway has not said so
+			o.Link.Close(protocol.ReasonNone)
+		}
 	case give > 0:
 		o.Link.Credit(give)
 	}
@@ -85,7 +89,10 @@ const (
 )
 
 // Lost implements link.Receiver: the gateway is gone. The connection stays, and the owner is looked for.
-func (s *Stream) Lost(g link.Generation, _ link.Loss) {
+func (s *Stream) Lost(g link.Generation, l link.Loss) {
+	if l.Below != 0 {
+		s.shard().raise(l.Below)
+	}
 	s.mu.Lock()
 	if !s.currentLocked(g) {
 		s.mu.Unlock()
@@ -102,14 +109,42 @@ func (s *Stream) loseLocked() {
 	case detached: // while its re-open was under way, which will see it
 		s.lost = true
 	case live:
-		s.link, s.state = nil, detached
-		s.opens++
-		s.ensureReconnectLocked().lostMS = s.set.clock.now()
-		s.mu.Unlock()
-		s.set.reopener.add(s)
+		s.shard().leave(s)
+		s.detachLocked()
 		return
 	}
 	s.mu.Unlock()
+}
+
+// detachStale detaches a stream that is live at an epoch which is over, as a newer view says: its gateway has not said so.
+func (s *Stream) detachStale(h *shard) {
+	s.mu.Lock()
+	if s.state != live || !h.takeStale(s) {
+		s.mu.Unlock()
+		return
+	}
+	lk := s.link
+	s.detachLocked()
+	lk.Close(protocol.ReasonNone)
+}
+
+// detachLocked makes a live stream look for its owner, and unlocks it. It is out of its shard.
+func (s *Stream) detachLocked() {
+	s.link, s.state = nil, detached
+	s.opens++
+	s.ensureReconnectLocked().lostMS = s.set.clock.now()
+	s.findOwnerLocked()
+}
+
+// findOwnerLocked queues a detached stream for its re-open, once there is somebody to ask, and unlocks it.
+func (s *Stream) findOwnerLocked() {
+	if s.shard().await(s) {
+		s.timers().reschedule(s, s.abandonLocked())
+		s.mu.Unlock()
+		return
+	}
+	s.mu.Unlock()
+	s.set.reopener.add(s)
 }
 
 // asked is what the owner was told with a re-open. What the device says while that is under way is told after it.
@@ -127,8 +162,13 @@ func (s *Stream) reattach(lk link.Stream, o link.Opened, told asked) {
 		return
 	}
 	if s.lost {
-		s.mu.Unlock()
-		s.set.reopener.add(s)
+		s.findOwnerLocked()
+		return
+	}
+	if !s.shard().attach(s, o.Epoch) { // a newer view came meanwhile
+		s.opens++
+		s.findOwnerLocked()
+		lk.Close(protocol.ReasonNone)
 		return
 	}
 	s.link, s.state, s.number = lk, live, o.Number
@@ -234,6 +274,7 @@ func (s *Stream) finish(reason protocol.Reason, detail string, mode closeMode) {
 	}
 	s.ring.free()
 	s.ring = nil
+	s.shard().leave(s)
 	s.releaseReconnectLocked()
 	pushes := s.pushes
 	s.mu.Unlock()

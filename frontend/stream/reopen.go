@@ -44,6 +44,12 @@ func (s *Stream) retryDueLocked(now int64) bool {
 	return true
 }
 
+// abandonLocked is when a detached stream has looked for an owner for too long.
+func (s *Stream) abandonLocked() int64 {
+	lost := s.reconnect.lostMS
+	return lost + s.set.cfg.DetachedTime.Milliseconds() + s.PausedMS(lost)
+}
+
 // reopener finds the new owner for streams that lost theirs: a bounded number at once, in the order in which they were lost.
 // Goroutines: up to limit while there is work, none otherwise.
 type reopener struct {
@@ -57,7 +63,7 @@ type reopener struct {
 	queue   []*Stream
 }
 
-// add queues s. A stream is queued once at a time: by whoever made it detached, or found its retry due.
+// add queues s. A stream is queued once at a time: by whoever made it detached, found its retry due, or has an owner for it.
 func (r *reopener) add(s *Stream) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -107,6 +113,7 @@ func (s *Stream) reopen(ctx context.Context) {
 	s.lost = false
 	o := link.Open{
 		Generation: link.Generation(s.opens), User: s.User(), Device: s.Device(), Transport: s.transport, Context: s.context, Window: int(s.window),
+		Route:  link.Route{Epoch: s.shard().least()}, // the Opener asks nobody below
 		Number: s.number, Seq: s.sent, Acked: s.acked, Sent: s.ring.sent(s.ackedLocked()),
 	}
 	told := asked{acked: s.ackedLocked(), context: s.context}
@@ -136,10 +143,10 @@ func (s *Stream) reopenFailed(ctx context.Context, err error) {
 	retry := int64(0)
 	s.mu.Lock()
 	if s.state == detached && reason == protocol.ReasonUnavailable {
-		now, r := s.set.clock.now(), s.reconnect
-		if now-r.lostMS-s.PausedMS(r.lostMS) < s.set.cfg.DetachedTime.Milliseconds() {
+		now := s.set.clock.now()
+		if now < s.abandonLocked() {
 			retry = now + reopenPauseMS + rand.Int64N(reopenJitterMS)
-			r.retryMS = retry
+			s.reconnect.retryMS = retry
 		}
 	}
 	s.mu.Unlock()

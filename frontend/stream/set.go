@@ -16,6 +16,7 @@ import (
 	"ramen/frontend/auth"
 	"ramen/link"
 	"ramen/protocol"
+	"ramen/topology"
 )
 
 // Opener opens a stream at the owner of its user: route.Router.
@@ -31,7 +32,8 @@ type Verifier interface {
 // Deps is what a Set works with.
 type Deps struct {
 	Opener  Opener
-	Tokens  Verifier // nil: authentication is off
+	Owners  topology.Topology // whose newer views move streams; nil: owners never change
+	Tokens  Verifier          // nil: authentication is off
 	Logger  *slog.Logger
 	Metrics prometheus.Registerer
 	Pollers int // of the connections
@@ -48,6 +50,7 @@ type Set struct {
 	clock    clock
 	wheels   []*wheel // that of streams without a poller, then one for each poller
 	reopener *reopener
+	shards   *shards
 	ctx      context.Context // over when the set is closed
 	cancel   context.CancelFunc
 	running  sync.WaitGroup // the wheels
@@ -68,6 +71,11 @@ func NewSet(cfg Config, d Deps) (*Set, error) {
 		s.wheels = append(s.wheels, newWheel(s.clock, (*Stream).onTimer))
 	}
 	s.reopener = &reopener{ctx: s.ctx, limit: cfg.Reopens}
+	if d.Owners == nil {
+		d.Owners = topology.NewStatic("owner", 0, 1)
+	}
+	s.shards = newShards(d.Owners, s.reopener)
+	s.running.Go(func() { s.shards.run(s.ctx) })
 	for _, w := range s.wheels {
 		s.running.Go(func() { w.run(s.ctx) })
 	}
@@ -170,7 +178,7 @@ func (s *Set) Len() (n int) {
 
 // Check recounts.
 func (s *Set) Check() error {
-	var errs []error
+	errs := []error{s.shards.check()}
 	for _, w := range s.wheels {
 		errs = append(errs, w.check())
 	}

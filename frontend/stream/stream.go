@@ -6,6 +6,7 @@ import (
 	"ramen/frontend/admission"
 	"ramen/link"
 	"ramen/protocol"
+	"ramen/topology"
 )
 
 // Stream is one device's stream. A transport embeds it in its own, calls Init, Open and Start, and then tells it what its
@@ -114,6 +115,12 @@ func (s *Stream) timers() *wheel { return s.set.wheels[s.wheel] }
 
 // ackedLocked is the seq up to which all is acked.
 func (s *Stream) ackedLocked() protocol.Seq { return s.sent - protocol.Seq(s.ring.len()) }
+
+// shard is that of the user, with its streams.
+func (s *Stream) shard() *shard {
+	all := s.set.shards.of
+	return &all[topology.ShardOf(s.User(), len(all))]
+}
 
 // currentLocked reports whether g is the latest generation. Nobody is 65,536 opens late.
 func (s *Stream) currentLocked(g link.Generation) bool { return uint16(g) == s.opens }

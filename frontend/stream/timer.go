@@ -26,10 +26,10 @@ func (s *Stream) onTimer(now int64) (next, slack int64) {
 	retry := s.retryDueLocked(now)
 	s.releaseBackpressureLocked()
 	next, slack = s.nextTimerLocked(now)
-	s.mu.Unlock()
-
 	if retry {
-		s.set.reopener.add(s)
+		s.findOwnerLocked()
+	} else {
+		s.mu.Unlock()
 	}
 	return next, slack
 }
@@ -49,6 +49,8 @@ func (s *Stream) overdueLocked(now int64) protocol.Reason {
 		return protocol.ReasonTooSlow
 	case s.transport.TwoWay() && s.buffered == 0 && now >= s.silentLocked():
 		return protocol.ReasonAckTimeout
+	case s.state == detached && now >= s.abandonLocked():
+		return protocol.ReasonUnavailable
 	}
 	return protocol.ReasonNone
 }
@@ -72,6 +74,8 @@ func (s *Stream) overdueDetail(r protocol.Reason) string {
 		return fmt.Sprintf("the connection took nothing for %v", s.set.cfg.TooSlow)
 	case protocol.ReasonAckTimeout:
 		return fmt.Sprintf("nothing was heard for %d intervals of %d ms: heartbeats want an echo", maxMissedHeartbeats, s.intervalMS)
+	case protocol.ReasonUnavailable:
+		return "no owner of the user was found in time"
 	case protocol.ReasonDrain:
 		return "the server goes away"
 	}
@@ -157,8 +161,11 @@ func (s *Stream) nextTimerLocked(now int64) (next, slack int64) {
 	if s.moveMS != 0 {
 		by(s.moveMS)
 	}
-	if s.reconnect != nil && s.reconnect.retryMS != 0 {
-		by(s.reconnect.retryMS)
+	if s.state == detached {
+		by(s.abandonLocked())
+		if s.reconnect.retryMS != 0 {
+			by(s.reconnect.retryMS)
+		}
 	}
 	return next, slack
 }

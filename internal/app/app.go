@@ -100,12 +100,13 @@ func (a *App) start() error {
 	if err != nil {
 		return err
 	}
-	router := route.New(cfg.Route, topology.NewStatic(self, epoch, cfg.Shards), inProcess{a.gateway})
+	owners := topology.NewStatic(self, epoch, cfg.Shards)
+	router := route.New(cfg.Route, owners, inProcess{a.gateway})
 	if err := router.Register(a.registry); err != nil {
 		return err
 	}
 
-	a.frontend, err = frontend.New(cfg.Frontend, frontend.Deps{Router: router, Tokens: tokens, Ready: a.devicesReady, Logger: log, Metrics: a.registry})
+	a.frontend, err = frontend.New(cfg.Frontend, frontend.Deps{Router: router, Owners: owners, Tokens: tokens, Ready: a.devicesReady, Logger: log, Metrics: a.registry})
 	if err != nil {
 		return err
 	}

@@ -33,7 +33,7 @@ var parts = []part{
 	// The two sides of the link.
 	{path: "gateway/mailbox", may: []string{"store", "protocol", "internal/tool/ratelimit"}, why: "a mailbox is pure: no link, no shards, no store that works; of package store it has the words"},
 	{path: "gateway", may: []string{"gateway/mailbox", "link", "store", "topology", "protocol"}, why: "a gateway lives without a frontend in its process, and on any store"},
-	{path: "frontend", may: []string{"link", "protocol", "protocol/ramenpb", "protocol/grpcstatus",
+	{path: "frontend", may: []string{"link", "topology", "protocol", "protocol/ramenpb", "protocol/grpcstatus",
 		"frontend/accept", "frontend/admission", "frontend/request", "frontend/stream", "frontend/transport/...",
 		"frontend/auth", "frontend/grpcend", "frontend/h2", "frontend/httpconn", "frontend/origin", "frontend/sock", "frontend/ws"},
 		why: "a frontend is stateless: what it wants of a gateway it asks over the link"},
@@ -43,7 +43,7 @@ var parts = []part{
 		why: "a transport writes frames for streams: it knows neither the server nor how connections come in"},
 	{path: "frontend/request", may: []string{"link", "protocol", "frontend/auth", "frontend/stream"},
 		why: "what a device asks for does not depend on how it is answered"},
-	{path: "frontend/stream", may: []string{"link", "protocol", "frontend/admission", "frontend/auth", "frontend/sock"},
+	{path: "frontend/stream", may: []string{"link", "topology", "protocol", "frontend/admission", "frontend/auth", "frontend/sock"},
 		why: "a stream is the same over every transport"},
 	{path: "frontend/accept", may: []string{"protocol", "frontend/admission", "frontend/httpconn", "frontend/sock"},
 		why: "who accepts a connection knows neither streams nor transports"},
