@@ -17,24 +17,24 @@ import (
 // Config is how the device side of a frontend behaves.
 type Config struct {
 	// SPEC 3.
-	Origins         []string `yaml:"origins" doc:"Origins of web pages that may read answers and open WebSockets, as a browser names them: https://app.example.com; https://*.example.com for all names under one. Empty: none but the gateway's own. \"*\": any."`
-	LoopbackOrigins bool     `yaml:"loopback_origins" doc:"Adds the origins on localhost and loopback addresses, any port, and null (pages from files). For development; dev sets it."`
+	Origins         []string `yaml:"origins" doc:"Origins of web pages that may read answers and open WebSockets, written as a browser sends them: https://app.example.com, or https://*.example.com for all subdomains. \"*\" allows any. Empty: only the gateway's own."`
+	LoopbackOrigins bool     `yaml:"loopback_origins" doc:"Also allow origins on localhost and loopback addresses, with any port, and null (pages opened from files). For development; dev sets it."`
 
 	stream.Config `yaml:",inline"`
 
-	UnfinishedBytes int `yaml:"unfinished_bytes" unit:"bytes" doc:"Most bytes that the WebSockets of all devices hold of messages whose end has not come; beyond it those that hold the most are ended. At least 256KiB."`
+	UnfinishedBytes int `yaml:"unfinished_bytes" unit:"bytes" doc:"The most bytes that incomplete WebSocket messages of all devices may hold together. Beyond it the streams that hold the most are ended. At least 256KiB."`
 
 	admission.Limits `yaml:",inline"`
 
-	GRPCStreams int       `yaml:"grpc_streams" doc:"Most streams of one gRPC connection, 1 or more; further ones wait in the client. A proxy of many devices opens more connections."`
-	GRPC        h2.Config `yaml:"grpc" doc:"What the peers of the gRPC port may ask for."`
+	GRPCStreams int       `yaml:"grpc_streams" doc:"The most streams of one gRPC connection, 1 or more. Further ones wait in the client. A proxy with more devices opens more connections."`
+	GRPC        h2.Config `yaml:"grpc" doc:"Limits on gRPC connections."`
 
-	ReadHeaderTimeout time.Duration `yaml:"read_header_timeout" doc:"How long a request's head may take."`
-	IdleTimeout       time.Duration `yaml:"idle_timeout" doc:"How long a connection without a request stays open. Above the wait of any poll, 60s."`
-	MaxHeaderBytes    int           `yaml:"max_header_bytes" doc:"Most bytes of a request's head, from 4KiB; tokens are up to 8 KiB."`
+	ReadHeaderTimeout time.Duration `yaml:"read_header_timeout" doc:"The longest time to receive a request's head."`
+	IdleTimeout       time.Duration `yaml:"idle_timeout" doc:"How long a connection without a request stays open. Must be above 60s, the longest wait of a poll."`
+	MaxHeaderBytes    int           `yaml:"max_header_bytes" doc:"The most bytes of a request's head, from 4KiB. A token can have 8 KiB."`
 
 	Sock sock.Config `yaml:"sock" doc:"Connections of SSE and WebSocket streams."`
-	WS   ws.Config   `yaml:"ws" doc:"How WebSockets are negotiated."`
+	WS   ws.Config   `yaml:"ws" doc:"WebSocket compression."`
 }
 
 // Default is the configuration that a zero file means.

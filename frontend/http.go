@@ -61,7 +61,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	e, ok := s.paths[r.URL.Path]
 	if !ok {
-		s.Refusals.WriteError(w, protocol.Errorf(protocol.CodeNotFound, "there is nothing at this path: devices use /ramen/receive, /ramen/ws, /ramen/poll and /ramen/ack"))
+		s.Refusals.WriteError(w, protocol.Errorf(protocol.CodeNotFound, "unknown path: devices use /ramen/receive, /ramen/ws, /ramen/poll and /ramen/ack"))
 		return
 	}
 	if slices.Contains(e.methods, r.Method) {
@@ -74,7 +74,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	w.Header().Set("Allow", allowed)
-	s.Refusals.WriteErrorAs(w, http.StatusMethodNotAllowed, protocol.Invalidf("the method is not one of this path: use %s", allowed))
+	s.Refusals.WriteErrorAs(w, http.StatusMethodNotAllowed, protocol.Invalidf("method not allowed: use %s", allowed))
 }
 
 func (s *Server) healthz(w http.ResponseWriter, _ *http.Request) { plain(w, http.StatusOK, "ok") }
@@ -94,7 +94,7 @@ func (s *Server) Ready() error {
 	case s.Streams.Draining():
 		return errors.New("draining")
 	case s.Admission.Full():
-		return errors.New("as many streams are open as frontend.max_streams allows")
+		return errors.New("the limit of streams is reached (frontend.max_streams)")
 	case s.ready != nil:
 		return s.ready()
 	}

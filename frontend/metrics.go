@@ -10,7 +10,7 @@ type metrics struct {
 }
 
 func newMetrics(r prometheus.Registerer) (*metrics, error) {
-	pages := prometheus.NewCounterVec(prometheus.CounterOpts{Name: "ramen_frontend_page_refusals_total", Help: "Requests of web pages that were kept out, by how: cors (served, but the page cannot read it), websocket and host (403)."}, []string{"reason"})
+	pages := prometheus.NewCounterVec(prometheus.CounterOpts{Name: "ramen_frontend_page_refusals_total", Help: "Requests of web pages refused, by reason: cors (served, but the page cannot read the answer), websocket and host (403)."}, []string{"reason"})
 	m := &metrics{pages: map[string]prometheus.Counter{}}
 	for _, reason := range pageReasons {
 		m.pages[reason] = pages.WithLabelValues(reason)

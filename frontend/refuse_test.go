@@ -286,7 +286,7 @@ func TestFix21DevicesReadyWhileStreamsAreServed(t *testing.T) {
 	why = nil
 	d := dialSSE(b, asking("u", "d"))
 	want(t, d, protocol.ServerHello)
-	ready("as many streams")
+	ready("the limit of streams is reached")
 	d.close()
 	b.until("streams have ended", func() bool { return b.s.Admission.Len() == 0 })
 	ready("ok")

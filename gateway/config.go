@@ -10,28 +10,28 @@ import (
 
 // Config is what an operator may set of a gateway. Default gives the values of SPEC.
 type Config struct {
-	MailboxMessages int   `yaml:"mailbox_messages" doc:"Most messages that wait for one user; then publishes to that user are resource_exhausted."`
-	MailboxBytes    int64 `yaml:"mailbox_bytes" doc:"Most bytes of payloads, headers and where that wait for one user; then the same. At least 1MiB. With ids, types, keys and overhead, as memory_bytes counts, it is at most a quarter of that."`
-	MemoryBytes     int64 `yaml:"memory_bytes" doc:"Most bytes of memory for users: waiting messages with all that belongs to them, remembered ids, devices, streams (1KiB each, over gRPC 32KiB). Then publishes are unavailable, low priority from 80 % on, medium from 90 %; and so is who is not in memory yet. Where the process may not use so much (a cgroup, GOMEMLIMIT, the machine), it is less in effect: the log says it at the start."`
+	MailboxMessages int   `yaml:"mailbox_messages" doc:"The most messages that wait for one user. Beyond it publishes to that user are resource_exhausted."`
+	MailboxBytes    int64 `yaml:"mailbox_bytes" doc:"The most bytes of payloads, headers and where that wait for one user. Beyond it publishes to that user are resource_exhausted. At least 1MiB. One user's messages, with overhead as memory_bytes counts it, take at most a quarter of memory_bytes."`
+	MemoryBytes     int64 `yaml:"memory_bytes" doc:"The most bytes of memory for users: waiting messages with their overhead, remembered ids, devices, and streams (1 KiB each; 32 KiB over gRPC). When it is full, publishes are unavailable (low priority from 80 %, medium from 90 %), and so are calls for users that are not in memory. If the process may not use as much (cgroup, GOMEMLIMIT, the machine's memory), a smaller value is used and logged at the start."`
 
-	DevicesPerUser int           `yaml:"devices_per_user" doc:"Most known devices of one user; for a new one the longest unseen without a stream is forgotten. 1 to 1024."`
-	DeviceUnseen   time.Duration `yaml:"device_unseen" doc:"A device not seen for so long is forgotten."`
+	DevicesPerUser int           `yaml:"devices_per_user" doc:"The most known devices of one user, from 1 to 1024. For a new one, the device that was unseen the longest and has no stream is forgotten."`
+	DeviceUnseen   time.Duration `yaml:"device_unseen" doc:"A device that was not seen for this long is forgotten."`
 
-	OpensPerSecond     float64       `yaml:"opens_per_second" doc:"Streams and polls that one user may open a second. 0: no limit."`
-	OpensBurst         int           `yaml:"opens_burst" doc:"Streams and polls that one user may open at once."`
-	PublishesPerSecond float64       `yaml:"publishes_per_second" doc:"Messages that may be published to one user a second. 0: no limit."`
-	PublishesBurst     int           `yaml:"publishes_burst" doc:"Messages that may be published to one user at once."`
-	IDRetention        time.Duration `yaml:"id_retention" doc:"How long a message id is remembered from its acceptance, so that a second publish of it is a duplicate. 1s to 24h; longer takes about 60 bytes a message on the disk."`
-	MailboxIdle        time.Duration `yaml:"mailbox_idle" doc:"A user without streams and publishes for so long leaves memory; the store keeps what waits."`
-	SaveInterval       time.Duration `yaml:"save_interval" doc:"How often acks are saved. A crash repeats at most what was acked within it, to devices that come without their cursor. At most half of mailbox_idle."`
-	LapseInterval      time.Duration `yaml:"lapse_interval" doc:"How often the store is asked for users with something that time has ended."`
-	AckTimeoutOneWay   time.Duration `yaml:"ack_timeout_one_way" doc:"SSE: a full window with nothing acked for so long ends the stream; the device reconnects, which acks."`
-	AckTimeoutTwoWay   time.Duration `yaml:"ack_timeout_two_way" doc:"WebSocket and gRPC: a full window with nothing acked for so long ends the stream."`
-	AppendTimeout      time.Duration `yaml:"append_timeout" doc:"Deadline of one write to the store; then the publish is unavailable."`
-	LoadTimeout        time.Duration `yaml:"load_timeout" doc:"Deadline of reading one user from the store; then what needed it is unavailable."`
-	Committers         int           `yaml:"committers" doc:"Multiplies commit_queue, and does nothing else any more. 1 to 256."`
-	CommitMessages     int           `yaml:"commit_messages" doc:"Most messages to one user in one write, of what was published while another write of the user was under way."`
-	CommitQueue        int           `yaml:"commit_queue" doc:"Most publish calls that are under way at once; more are unavailable."`
+	OpensPerSecond     float64       `yaml:"opens_per_second" doc:"How many streams and polls one user may open per second. 0: no limit."`
+	OpensBurst         int           `yaml:"opens_burst" doc:"How many streams and polls one user may open at once."`
+	PublishesPerSecond float64       `yaml:"publishes_per_second" doc:"How many messages may be published to one user per second. 0: no limit."`
+	PublishesBurst     int           `yaml:"publishes_burst" doc:"How many messages may be published to one user at once."`
+	IDRetention        time.Duration `yaml:"id_retention" doc:"How long a message id is remembered after its message was accepted; a second publish of it is a duplicate. From 1s to 24h. A longer time takes about 60 bytes of disk per message."`
+	MailboxIdle        time.Duration `yaml:"mailbox_idle" doc:"A user without streams and publishes for this long is removed from memory. The store keeps what waits."`
+	SaveInterval       time.Duration `yaml:"save_interval" doc:"How often acks are saved. After a crash, messages acked within this time can be pushed again to devices that come without a cursor. At most half of mailbox_idle."`
+	LapseInterval      time.Duration `yaml:"lapse_interval" doc:"How often the store is scanned for expired messages and unseen devices."`
+	AckTimeoutOneWay   time.Duration `yaml:"ack_timeout_one_way" doc:"SSE: a stream whose window is full ends if nothing is acked for this long. The device reconnects, which acks."`
+	AckTimeoutTwoWay   time.Duration `yaml:"ack_timeout_two_way" doc:"WebSocket and gRPC: a stream whose window is full ends if nothing is acked for this long."`
+	AppendTimeout      time.Duration `yaml:"append_timeout" doc:"Deadline of one write to the store. After it the publish is unavailable."`
+	LoadTimeout        time.Duration `yaml:"load_timeout" doc:"Deadline of loading one user from the store. After it the call that needed the user is unavailable."`
+	Committers         int           `yaml:"committers" doc:"How many writes to the store run at the same time, each for a part of the shards. From 1 to 256."`
+	CommitMessages     int           `yaml:"commit_messages" doc:"The most messages in one write to the store."`
+	CommitQueue        int           `yaml:"commit_queue" doc:"The most publish calls that wait for one committer. Beyond it publishes are unavailable."`
 	ShardCount         int           `yaml:"-"` // as the topology has it
 }
 

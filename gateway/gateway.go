@@ -133,7 +133,7 @@ func (o *ownership) storeAnswer(verb string, err error) error {
 		return o.refusal()
 	}
 	o.g.metrics.storeErrors.Inc()
-	return protocol.Errorf(protocol.CodeUnavailable, "the store did not answer in time or failed (%s); try again with the same id", verb)
+	return protocol.Errorf(protocol.CodeUnavailable, "the store failed or did not answer in time (%s); try again with the same id", verb)
 }
 
 // admit refuses by priority where memory or the store runs short: low first. SPEC 9.
@@ -144,7 +144,7 @@ func (g *Gateway) admit(p protocol.Priority) error {
 	if a, ok := g.store.(store.Admitter); ok {
 		if err := a.Admit(p); err != nil {
 			g.metrics.refused[p.Lane()].Inc()
-			return protocol.Errorf(protocol.CodeUnavailable, "the store takes no %s priority now: %v; retry with backoff", p, err)
+			return protocol.Errorf(protocol.CodeUnavailable, "the store accepts no %s priority messages now: %v; retry with backoff", p, err)
 		}
 	}
 	return nil
@@ -156,7 +156,7 @@ func (g *Gateway) admitMemory(p protocol.Priority) error {
 		return nil
 	}
 	g.metrics.refused[p.Lane()].Inc()
-	return protocol.Errorf(protocol.CodeUnavailable, "the gateway's memory for waiting messages is nearly full (%d of %d bytes) and takes no %s priority now; retry with backoff", used, g.cfg.MemoryBytes, p)
+	return protocol.Errorf(protocol.CodeUnavailable, "the gateway's memory for waiting messages is nearly full (%d of %d bytes): no %s priority messages are accepted now; retry with backoff", used, g.cfg.MemoryBytes, p)
 }
 
 // admitUser refuses to take anybody into memory while it is full: a mailbox of the store's, or a device that is not known yet. Who
@@ -164,7 +164,7 @@ func (g *Gateway) admitMemory(p protocol.Priority) error {
 func (g *Gateway) admitUser() error {
 	if used := g.common.Ledger.Memory.Load(); used > g.cfg.MemoryBytes*userShare/100 {
 		g.metrics.turned.Inc()
-		return protocol.Errorf(protocol.CodeUnavailable, "the gateway's memory is nearly full (%d of %d bytes) and takes no more users or devices now; retry with backoff", used, g.cfg.MemoryBytes)
+		return protocol.Errorf(protocol.CodeUnavailable, "the gateway's memory is nearly full (%d of %d bytes): no more users or devices are accepted now; retry with backoff", used, g.cfg.MemoryBytes)
 	}
 	return nil
 }

@@ -29,14 +29,14 @@ func newMetrics(r prometheus.Registerer, g *Gateway) *metrics {
 			Buckets: prometheus.ExponentialBuckets(1, 4, 7),
 		}),
 		storeErrors: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "ramen_gateway_store_errors_total", Help: "Calls of the store that failed.",
+			Name: "ramen_gateway_store_errors_total", Help: "Store calls that failed.",
 		}),
 		turned: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "ramen_gateway_users_refused_total", Help: "Calls refused because memory is full and their user or device is not in it.",
+			Name: "ramen_gateway_users_refused_total", Help: "Calls refused because memory is full and their user or device is not in memory.",
 		}),
 	}
 	refused := prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: "ramen_gateway_refused_total", Help: "Publishes refused because memory or the store runs short.",
+		Name: "ramen_gateway_refused_total", Help: "Publishes refused because memory or the store's disk is nearly full.",
 	}, []string{"priority"})
 	waiting := func(i int) prometheus.Collector {
 		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{
@@ -77,10 +77,10 @@ func (g *Gateway) collectors() []prometheus.Collector {
 	return []prometheus.Collector{
 		counter("messages_accepted_total", "Messages accepted: durable in the store.", l.Accepted.Load),
 		counter("messages_loaded_total", "Messages that came back into memory from the store.", l.Loaded.Load),
-		counter("messages_acked_total", "Messages that every known device they were for has acked.", l.Ended[mailbox.Acked].Load),
-		counter("messages_expired_total", "Messages whose time was over.", l.Ended[mailbox.Expired].Load),
-		counter("messages_collapsed_total", "Messages that a newer one of their collapse key replaced.", l.Ended[mailbox.Collapsed].Load),
-		counter("messages_recalled_total", "Messages that their publisher took back.", l.Ended[mailbox.Recalled].Load),
+		counter("messages_acked_total", "Messages acked by every known device that they were for.", l.Ended[mailbox.Acked].Load),
+		counter("messages_expired_total", "Messages that expired.", l.Ended[mailbox.Expired].Load),
+		counter("messages_collapsed_total", "Messages replaced by a newer one with their collapse key.", l.Ended[mailbox.Collapsed].Load),
+		counter("messages_recalled_total", "Messages recalled by their publisher.", l.Ended[mailbox.Recalled].Load),
 		counter("messages_unloaded_total", "Messages that left memory and wait in the store.", l.Unloaded.Load),
 		gauge("messages_waiting", "Messages waiting in memory.", func() (n int64) {
 			for i := range l.Waiting {
@@ -91,7 +91,7 @@ func (g *Gateway) collectors() []prometheus.Collector {
 		gauge("mailboxes", "Users in memory.", l.Mailboxes.Load),
 		gauge("devices", "Known devices of the users in memory.", l.Devices.Load),
 		gauge("streams", "Devices with a stream.", g.streams.Load),
-		gauge("waiting_bytes", "Memory of users, their waiting messages, remembered ids, devices and streams, in bytes, overhead included: what gateway.memory_bytes bounds.", l.Memory.Load),
-		gauge("memory_limit_bytes", "What gateway.memory_bytes is in effect.", func() int64 { return g.cfg.MemoryBytes }),
+		gauge("waiting_bytes", "Memory in bytes of users, waiting messages, remembered ids, devices and streams, with overhead; limited by gateway.memory_bytes.", l.Memory.Load),
+		gauge("memory_limit_bytes", "The limit that is used for gateway.memory_bytes.", func() int64 { return g.cfg.MemoryBytes }),
 	}
 }

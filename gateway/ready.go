@@ -28,7 +28,7 @@ func (g *Gateway) Ready() error {
 	}
 	high := protocol.PriorityHigh
 	if used, most := g.common.Ledger.Memory.Load(), g.cfg.MemoryBytes*memoryShare[high.Lane()]/100; used > most {
-		return fmt.Errorf("gateway: the memory for waiting messages is full: %d of %d bytes", used, most)
+		return fmt.Errorf("gateway: memory for waiting messages is full: %d of %d bytes", used, most)
 	}
 	switch s := g.store.(type) {
 	case store.Readier:

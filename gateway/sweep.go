@@ -179,7 +179,7 @@ func (g *Gateway) lapse(ctx context.Context, l store.ExpiryScanner) {
 		}
 		if s := &g.shards[i]; s.stateNow() == StateServing {
 			if err := g.lapseShard(ctx, l, s); err != nil && ctx.Err() == nil {
-				g.log.Warn("store did not name users with lapsed messages", "shard", s.id, "error", err)
+				g.log.Warn("scan for expired messages failed", "shard", s.id, "error", err)
 			}
 		}
 	}

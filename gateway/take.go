@@ -23,7 +23,7 @@ func (g *Gateway) Take(ctx context.Context, shards []protocol.ShardID, epoch pro
 	}
 	g.clearLost()
 	if err := g.releaseShards(ctx, shards, protocol.ReasonRebalance, false); err != nil {
-		g.log.Warn("what was acked at an earlier epoch is not saved", "error", err)
+		g.log.Warn("acks of an earlier epoch could not be saved", "error", err)
 	}
 	var taken []protocol.ShardID
 	var owns []*ownership

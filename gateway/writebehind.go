@@ -81,7 +81,7 @@ func (v *writeBehind) run(ctx context.Context) {
 			continue
 		}
 		if err := v.flushOldest(ctx, v.due(step), false); err != nil && ctx.Err() == nil {
-			v.g.log.Warn("what was acked is not saved yet, and will be", "error", err)
+			v.g.log.Warn("acks could not be saved; retrying", "error", err)
 		}
 	}
 }

@@ -55,7 +55,7 @@ var verdicts = []verdict{
 
 	{"data is a file", "dev: true\ndata: DIR/secret\n", "DIR/secret"},
 	{"data under a file", "dev: true\ndata: DIR/secret/data\n", "DIR/secret"},
-	{"another number of shards", "dev: true\ndata: DIR/used\nshards: 7\n", "kept under"},
+	{"another number of shards", "dev: true\ndata: DIR/used\nshards: 7\n", "stored in"},
 
 	{"no secret", "auth: {tokens: {secret_file: DIR/nothing}, keys: {file: DIR/keys.yaml}}\ndata: DIR/data\n", "DIR/nothing"},
 	{"a folder for a secret", "auth: {tokens: {secret_file: DIR}, keys: {file: DIR/keys.yaml}}\ndata: DIR/data\n", "not a regular file"},

@@ -107,7 +107,7 @@ func (c *Control) AdmitFrom(remote netip.Addr) (Permit, *Refusal) {
 	case c.draining:
 		return Permit{}, refuse(protocol.ReasonDrain, protocol.CodeUnavailable, "this server goes away: come back a little later, to another")
 	case c.streams >= c.most:
-		return Permit{}, refuse(protocol.ReasonUnavailable, protocol.CodeUnavailable, "this server has as many streams as it serves: come back a little later")
+		return Permit{}, refuse(protocol.ReasonUnavailable, protocol.CodeUnavailable, "this server has reached its limit of streams: try again later")
 	}
 	from, refused := c.sourceLocked(remote, now, 1)
 	if refused != nil {
@@ -150,10 +150,10 @@ func (c *Control) sourceLocked(remote netip.Addr, now int64, more int) (*source,
 	}
 	from := c.findLocked(remote, now)
 	if most := c.limits.MaxStreamsPerSource; most > 0 && from.streams+more > most {
-		return nil, refuse(protocol.ReasonResourceExhausted, protocol.CodeResourceExhausted, "your address has %d streams open: no more are served to one", most)
+		return nil, refuse(protocol.ReasonResourceExhausted, protocol.CodeResourceExhausted, "your address has %d streams open, which is the limit for one address", most)
 	}
 	if rate := c.limits.OpensPerSecondPerSource; !take(&from.opens, now, rate) {
-		return nil, refuse(protocol.ReasonResourceExhausted, protocol.CodeResourceExhausted, "your address asks more than %d times a second: slow down", rate)
+		return nil, refuse(protocol.ReasonResourceExhausted, protocol.CodeResourceExhausted, "your address sends more than %d requests per second: slow down", rate)
 	}
 	return from, nil
 }

@@ -22,11 +22,11 @@ func (r *Reader) Ack(rawQuery, authorization string) (link.Ack, error) {
 	case q.cursor != "": // counts where both are given. SPEC 2.4
 		a.Cursor = strings.Clone(q.cursor)
 	case q.hasSeq && q.stream == "":
-		return a, protocol.Invalidf("seq needs the stream that it was counted on: give the stream of hello, or a cursor")
+		return a, protocol.Invalidf("seq needs the stream of the hello that it was counted from: give stream, or a cursor")
 	case q.hasSeq:
 		a.Seq, a.Name = protocol.Seq(q.seq), strings.Clone(q.stream)
 	default:
-		return a, protocol.Invalidf("there is nothing to ack: give cursor, or seq and stream")
+		return a, protocol.Invalidf("nothing to ack: give cursor, or seq and stream")
 	}
 	return a, nil
 }

@@ -22,27 +22,27 @@ func (r *Reader) identify(authorization, token, user, device string) (identity, 
 	}
 	if bearer, ok := auth.Bearer(authorization); ok {
 		if bearer == "" {
-			return identity{}, protocol.Errorf(protocol.CodeUnauthenticated, "Authorization is Bearer without a token: send Authorization: Bearer TOKEN")
+			return identity{}, protocol.Errorf(protocol.CodeUnauthenticated, "Authorization has Bearer but no token: send Authorization: Bearer TOKEN")
 		}
 		token = bearer
 	}
 	switch {
 	case token != "":
 	case authorization != "":
-		return identity{}, protocol.Errorf(protocol.CodeUnauthenticated, "Authorization is not Bearer and a token: send Authorization: Bearer TOKEN, or the parameter token")
+		return identity{}, protocol.Errorf(protocol.CodeUnauthenticated, "Authorization is not Bearer TOKEN: send Authorization: Bearer TOKEN, or the parameter token")
 	default:
-		return identity{}, protocol.Errorf(protocol.CodeUnauthenticated, "there is no token: send Authorization: Bearer TOKEN, or the parameter token")
+		return identity{}, protocol.Errorf(protocol.CodeUnauthenticated, "token is missing: send Authorization: Bearer TOKEN, or the parameter token")
 	}
 	c, err := r.Tokens.Verify(token)
 	if err != nil {
 		return identity{}, err
 	}
 	if user != "" && user != string(c.User) {
-		return identity{}, protocol.Errorf(protocol.CodePermissionDenied, "user is not the token's: leave it out")
+		return identity{}, protocol.Errorf(protocol.CodePermissionDenied, "user differs from the token's user: omit it")
 	}
 	if c.Device != "" {
 		if device != "" && device != string(c.Device) {
-			return identity{}, protocol.Errorf(protocol.CodePermissionDenied, "device is not the one that the token names: leave it out")
+			return identity{}, protocol.Errorf(protocol.CodePermissionDenied, "device differs from the token's device: omit it")
 		}
 		device = string(c.Device)
 	}

@@ -95,7 +95,7 @@ func unescape(s string) (string, error) {
 	}
 	u, err := url.QueryUnescape(s)
 	if err != nil {
-		return "", protocol.Invalidf("query has a bad percent escape: write %% as %%25, and others as %% and two hexadecimal digits")
+		return "", protocol.Invalidf("the query has a bad percent escape: write %% as %%25, and other bytes as %% and two hexadecimal digits")
 	}
 	return u, nil
 }
@@ -120,7 +120,7 @@ func (q *query) label(name, value string) error {
 		return protocol.Invalidf("parameter label.%s is given more than once: give it once", name)
 	}
 	if len(c.Labels) == protocol.MaxLabels {
-		return protocol.Invalidf("there are more than %d labels: give fewer", protocol.MaxLabels)
+		return protocol.Invalidf("more than %d labels: give fewer", protocol.MaxLabels)
 	}
 	if c.Labels == nil {
 		c.Labels = make(map[string]string, 1)
@@ -132,7 +132,7 @@ func (q *query) label(name, value string) error {
 // checkCursor is nil where v is empty, which is none, or has the shape of a cursor. SPEC 2.4.
 func checkCursor(what, v string) error {
 	if v != "" && !protocol.ValidCursor(v) {
-		return protocol.Invalidf("%s is no cursor: it is that of a push, up to %d bytes of A-Z a-z 0-9 . _ -", what, protocol.MaxCursor)
+		return protocol.Invalidf("%s is not a cursor: use one that a push carried, up to %d bytes of A-Z a-z 0-9 . _ -", what, protocol.MaxCursor)
 	}
 	return nil
 }
@@ -145,7 +145,7 @@ func setCursor(q *query, v string) error {
 func setSeq(q *query, v string) error {
 	n, err := strconv.ParseUint(v, 10, 64)
 	if err != nil {
-		return protocol.Invalidf("parameter seq is no number: it is the seq of a push, 0 or more")
+		return protocol.Invalidf("parameter seq is not a number: use the seq of a push, 0 or more")
 	}
 	q.seq, q.hasSeq = n, true
 	return nil
@@ -158,7 +158,7 @@ func setStream(q *query, v string) error {
 
 func checkStream(what, v string) error {
 	if v != "" && (len(v) > protocol.MaxStreamName || !protocol.ValidCursor(v)) {
-		return protocol.Invalidf("%s is no name of a stream: it is that of hello, up to %d bytes of A-Z a-z 0-9 . _ -", what, protocol.MaxStreamName)
+		return protocol.Invalidf("%s is not a stream name: use the stream of hello, up to %d bytes of A-Z a-z 0-9 . _ -", what, protocol.MaxStreamName)
 	}
 	return nil
 }
@@ -166,10 +166,10 @@ func checkStream(what, v string) error {
 func setWindow(q *query, v string) error {
 	n, err := strconv.ParseUint(v, 10, 31)
 	if err != nil && !errors.Is(err, strconv.ErrRange) { // more is cut to the most
-		return protocol.Invalidf("parameter window is no number: it is how many pushes may be unacked, 1 or more")
+		return protocol.Invalidf("parameter window is not a number: give the most unacked pushes, 1 or more")
 	}
 	if n == 0 {
-		return protocol.Invalidf("parameter window is 0: it is 1 or more, or left out")
+		return protocol.Invalidf("parameter window is 0: use 1 or more, or omit it")
 	}
 	q.window = int(n)
 	return nil
@@ -186,7 +186,7 @@ func setHeartbeat(q *query, v string) error {
 
 func checkHeartbeat(what string, ms uint32) error {
 	if ms < uint32(stream.MinHeartbeat.Milliseconds()) || ms > uint32(stream.MaxHeartbeat.Milliseconds()) {
-		return protocol.Invalidf("%s is out of range: it is a number of milliseconds from %d to %d", what, stream.MinHeartbeat.Milliseconds(), stream.MaxHeartbeat.Milliseconds())
+		return protocol.Invalidf("%s is out of range: use milliseconds from %d to %d", what, stream.MinHeartbeat.Milliseconds(), stream.MaxHeartbeat.Milliseconds())
 	}
 	return nil
 }
@@ -202,7 +202,7 @@ func setHeartbeatEvents(q *query, v string) error {
 func setWait(q *query, v string) error {
 	n, err := strconv.ParseUint(v, 10, 31)
 	if err != nil || n > maxWait {
-		return protocol.Invalidf("parameter wait is out of range: it is a number of seconds from 0 to %d", maxWait)
+		return protocol.Invalidf("parameter wait is out of range: use seconds from 0 to %d", maxWait)
 	}
 	q.waitS = int(n)
 	return nil

@@ -8,16 +8,16 @@ import (
 
 // Config is how streams behave.
 type Config struct {
-	Heartbeat    time.Duration `yaml:"heartbeat" doc:"Interval of the heartbeats of streams whose device asked for none, from 1s to 60s. Longer saves batteries and finds dead connections later: devices give up after 7/4 of it."`
-	MaxAge       time.Duration `yaml:"max_age" doc:"Age at which a stream is asked to move on (less a random tenth), so that load evens out. 0: never."`
-	DrainTime    time.Duration `yaml:"drain_time" doc:"How long a stream goes on after a goaway for drain or rebalance. Devices come back within 4/5 of it: raise it where a shutdown's wave of connects is too steep."`
-	TooSlow      time.Duration `yaml:"too_slow" doc:"How long bytes may wait for a socket that takes none of them before its stream ends. At least 1s. On plain TCP, sock.user_timeout ends it before, if shorter (counted as gone)."`
-	OpenTimeout  time.Duration `yaml:"open_timeout" doc:"How long an opening may take: the first frame of gRPC, and the owner's answer."`
+	Heartbeat    time.Duration `yaml:"heartbeat" doc:"Interval of heartbeats where the device asks for none, from 1s to 60s. A longer one saves batteries, but dead connections are found later: a device gives up after 7/4 of it."`
+	MaxAge       time.Duration `yaml:"max_age" doc:"Age at which a stream is told to move (less a random tenth), so that load spreads evenly. 0: never."`
+	DrainTime    time.Duration `yaml:"drain_time" doc:"How long a stream lives after a goaway for drain or rebalance. Devices reconnect within 4/5 of it: raise it if the wave of reconnects at a shutdown is too steep."`
+	TooSlow      time.Duration `yaml:"too_slow" doc:"How long bytes may wait for a socket that accepts none before the stream ends as too_slow. At least 1s. On plain TCP a shorter sock.user_timeout ends the stream first, counted as gone."`
+	OpenTimeout  time.Duration `yaml:"open_timeout" doc:"The longest time to open a stream: until the first gRPC frame, and until the owner's answer."`
 	DetachedTime time.Duration `yaml:"detached_time" doc:"How long a stream whose gateway was lost looks for the new owner before it ends as unavailable."`
-	Reopens      int           `yaml:"reopens" doc:"How many such streams look for their new owner at once; the others wait for their turn."`
+	Reopens      int           `yaml:"reopens" doc:"How many detached streams are opened at their new owner at the same time; the others wait."`
 
-	Credit    int `yaml:"credit" unit:"bytes" doc:"Most bytes of pushes under way to one device and its socket. More fills fat pipes better; a message of high priority waits behind as much."`
-	PollBytes int `yaml:"poll_bytes" unit:"bytes" doc:"Most bytes of pushes in one answer of a long-poll. At least 1KiB; one push always fits."`
+	Credit    int `yaml:"credit" unit:"bytes" doc:"The most bytes of pushes in flight to one device: a high priority message waits behind at most as much. A larger value uses fast links with a long delay better."`
+	PollBytes int `yaml:"poll_bytes" unit:"bytes" doc:"The most bytes of pushes in one long-poll answer. At least 1KiB. One push always fits."`
 }
 
 // The bounds of the interval of heartbeats. SPEC 4.

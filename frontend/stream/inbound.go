@@ -78,9 +78,9 @@ func (s *Stream) renew(token string) bool {
 	case err != nil:
 		s.Finish(EndOf(err))
 	case c.User != s.User():
-		s.Finish(protocol.ReasonPermissionDenied, "the new token is another user's: open a stream of its own with it")
+		s.Finish(protocol.ReasonPermissionDenied, "the new token is another user's: open another stream with it")
 	case c.Device != "" && c.Device != s.Device():
-		s.Finish(protocol.ReasonPermissionDenied, "the new token names another device: open a stream of its own with it")
+		s.Finish(protocol.ReasonPermissionDenied, "the new token is another device's: open another stream with it")
 	default:
 		at := s.set.clock.at(c.Expires)
 		s.mu.Lock()

@@ -182,7 +182,7 @@ func (s *Stream) reattach(lk link.Stream, o link.Opened, told asked) {
 
 	if o.Seq != sent {
 		// Another place than this connection's: the store was wiped, say. Only a new hello can say so.
-		s.Finish(protocol.ReasonUnavailable, "the new owner of the user does not know this stream's place: open another")
+		s.Finish(protocol.ReasonUnavailable, "the new owner of the user cannot resume this stream: open another")
 		return
 	}
 	s.set.metrics.reopens["ok"].Inc()

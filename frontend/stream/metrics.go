@@ -41,22 +41,22 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
 		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels)
 	}
-	opens := counter("ramen_frontend_opens_total", "Streams that were opened.", "transport")
-	resumed := counter("ramen_frontend_resumes_total", "Of the opened streams, those that resumed at the device's cursor.", "transport")
-	ends := counter("ramen_frontend_ends_total", "Streams that ended.", "transport", "reason")
-	pushes := counter("ramen_frontend_pushes_total", "Pushes written to devices, or kept for their sockets.", "transport")
-	bytes := counter("ramen_frontend_pushed_bytes_total", "Bytes of pushes as the transport writes them, before TLS; with a hello that goes out in the same write.", "transport")
-	acks := counter("ramen_frontend_acks_total", "Pushes that were acked.", "transport")
-	heartbeats := counter("ramen_frontend_heartbeats_total", "Heartheartbeats written.", "transport")
-	reopens := counter("ramen_frontend_reopens_total", "Streams that were opened again because their gateway was lost, by what came of it.", "result")
+	opens := counter("ramen_frontend_opens_total", "Streams opened.", "transport")
+	resumed := counter("ramen_frontend_resumes_total", "Streams opened that resumed at the device's cursor.", "transport")
+	ends := counter("ramen_frontend_ends_total", "Streams ended, by reason.", "transport", "reason")
+	pushes := counter("ramen_frontend_pushes_total", "Pushes written to sockets, or buffered for them.", "transport")
+	bytes := counter("ramen_frontend_pushed_bytes_total", "Bytes of pushes as written by the transport, before TLS; includes a hello sent in the same write.", "transport")
+	acks := counter("ramen_frontend_acks_total", "Pushes acked.", "transport")
+	heartbeats := counter("ramen_frontend_heartbeats_total", "Heartbeats written.", "transport")
+	reopens := counter("ramen_frontend_reopens_total", "Streams reopened because their gateway was lost, by result.", "result")
 	late := prometheus.NewHistogram(prometheus.HistogramOpts{
-		Name: "ramen_frontend_heartbeat_lateness_seconds", Help: "By how much later than its interval a heartbeat was written.", Buckets: latencyBuckets,
+		Name: "ramen_frontend_heartbeat_lateness_seconds", Help: "Delay of a heartbeat beyond its interval.", Buckets: latencyBuckets,
 	})
 	toPush := prometheus.NewHistogramVec(prometheus.HistogramOpts{
-		Name: "ramen_frontend_publish_to_push_seconds", Help: "From the acceptance of a message to its push, waiting for the device included.", Buckets: latencyBuckets,
+		Name: "ramen_frontend_publish_to_push_seconds", Help: "Time from a message's acceptance to its push, including the time it waited for the device.", Buckets: latencyBuckets,
 	}, []string{"priority"})
 	toAck := prometheus.NewHistogramVec(prometheus.HistogramOpts{
-		Name: "ramen_frontend_push_to_ack_seconds", Help: "From a push to its ack.", Buckets: latencyBuckets,
+		Name: "ramen_frontend_push_to_ack_seconds", Help: "Time from a push to its ack.", Buckets: latencyBuckets,
 	}, []string{"priority"})
 
 	m := &metrics{late: late, reopens: map[string]prometheus.Counter{}}

@@ -22,7 +22,7 @@ func (s *Stream) Push(g link.Generation, batch []protocol.Push, more bool) {
 		if p.Seq != s.sent+1 {
 			want := s.sent + 1
 			s.mu.Unlock()
-			s.Finish(protocol.ReasonInternal, fmt.Sprintf("push %d came where %d was next", p.Seq, want))
+			s.Finish(protocol.ReasonInternal, fmt.Sprintf("internal error: got push %d, expected %d", p.Seq, want))
 			return
 		}
 		s.sent = p.Seq

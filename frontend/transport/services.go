@@ -25,7 +25,7 @@ type Refusals map[protocol.Code]prometheus.Counter
 // NewRefusals registers the counters.
 func NewRefusals(r prometheus.Registerer) (Refusals, error) {
 	all := prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: "ramen_frontend_refusals_total", Help: "Streams and acks that were refused, by the code of the error.",
+		Name: "ramen_frontend_refusals_total", Help: "Streams and acks refused, by error code.",
 	}, []string{"code"})
 	counters := Refusals{}
 	for _, c := range []protocol.Code{

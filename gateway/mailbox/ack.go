@@ -34,7 +34,7 @@ func (b *Mailbox) ackOf(d *Device, a Ack) (moved bool, err error) {
 	}
 	c, err := b.verifyCursor(a.Device, a.Cursor)
 	if err != nil || d == nil {
-		return false, protocol.Invalidf("the cursor cannot be honoured: it is not one that this device of this user was pushed")
+		return false, protocol.Invalidf("the cursor cannot be honoured: it was not pushed to this device of this user")
 	}
 	return d.ack(c), nil
 }
@@ -49,7 +49,7 @@ func (d *Device) Ack(seq protocol.Seq, cursor string) (moved bool, err *protocol
 	}
 	c, e := d.box.verifyCursor(d.id, cursor)
 	if e != nil {
-		return false, protocol.Invalidf("the cursor acked cannot be honoured: it is not one that this device was pushed")
+		return false, protocol.Invalidf("the acked cursor cannot be honoured: it was not pushed to this device")
 	}
 	return d.ack(c), nil
 }

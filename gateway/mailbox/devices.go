@@ -96,7 +96,7 @@ func (b *Mailbox) makeRoom() error {
 		}
 	}
 	if oldest == nil {
-		return protocol.Errorf(protocol.CodeResourceExhausted, "the user has %d devices with a stream each, and may have no more; end one of them first", known)
+		return protocol.Errorf(protocol.CodeResourceExhausted, "the user has %d devices, which is the limit, and all have a stream; end one of them first", known)
 	}
 	b.forgetDevice(oldest)
 	return nil

@@ -226,12 +226,12 @@ func (b *Mailbox) reserve(e *entry, freed room, nowMS int64) error {
 	count, bytes := b.wouldBe(e, freed)
 	switch {
 	case count > limits.Messages:
-		return protocol.Errorf(protocol.CodeResourceExhausted, "the user's mailbox is full: %d messages wait, the most is %d; retry when devices have acked or messages have expired", b.count, limits.Messages)
+		return protocol.Errorf(protocol.CodeResourceExhausted, "the user's mailbox is full: %d messages wait, the limit is %d; retry when devices have acked or messages have expired", b.count, limits.Messages)
 	case bytes > limits.Bytes:
-		return protocol.Errorf(protocol.CodeResourceExhausted, "the user's mailbox is full: %d bytes of payload, headers and where wait, this message has %d, the most is %d; retry when devices have acked or messages have expired", b.bytes, e.quota, limits.Bytes)
+		return protocol.Errorf(protocol.CodeResourceExhausted, "the user's mailbox is full: %d bytes of payload, headers and where wait, this message has %d, the limit is %d; retry when devices have acked or messages have expired", b.bytes, e.quota, limits.Bytes)
 	}
 	if held := b.heldByLanes() - freed.held; held > limits.Memory/userParts {
-		return protocol.Errorf(protocol.CodeResourceExhausted, "the user's mailbox is full: what waits takes %d bytes of memory with its headers, where and ids, the most is %d; retry when devices have acked or messages have expired", held, limits.Memory/userParts)
+		return protocol.Errorf(protocol.CodeResourceExhausted, "the user's mailbox is full: waiting messages take %d bytes of memory, the limit is %d; retry when devices have acked or messages have expired", held, limits.Memory/userParts)
 	}
 	b.enter(e)
 	return nil

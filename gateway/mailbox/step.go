@@ -113,7 +113,7 @@ func (s *Step) IsNew(o *Op, nowMS int64) bool {
 		}
 	}
 	if n := len(b.dedup.until); n >= maxIDs {
-		o.Reject(protocol.Errorf(protocol.CodeResourceExhausted, "%d message ids of this user are remembered, the most there may be; publish less often", n))
+		o.Reject(protocol.Errorf(protocol.CodeResourceExhausted, "%d message ids of this user are remembered, which is the limit; publish less often", n))
 		return false
 	}
 	return true

@@ -121,11 +121,11 @@ func (s *Store) checkpointAll() error {
 // makeTarget makes the directory of a backup; one with something in it is refused.
 func makeTarget(data, dir string) error {
 	if !filepath.IsAbs(dir) {
-		return fmt.Errorf("%s is no absolute path", dir)
+		return fmt.Errorf("%s is not an absolute path", dir)
 	}
 	if abs, err := filepath.Abs(data); err == nil {
 		if inside, err := filepath.Rel(abs, dir); err == nil && inside != ".." && !strings.HasPrefix(inside, "../") {
-			return errors.New("the backup would be in the directory of the store: name another one")
+			return errors.New("the backup would be inside the store's directory: use another one")
 		}
 	}
 	if err := os.MkdirAll(dir, 0o750); err != nil {
@@ -133,7 +133,7 @@ func makeTarget(data, dir string) error {
 	}
 	entries, err := os.ReadDir(dir)
 	if err == nil && len(entries) > 0 {
-		err = fmt.Errorf("it is not empty: it has %s; name a directory that is empty, or is to be made", entries[0].Name())
+		err = fmt.Errorf("it is not empty: it has %s; use a directory that is empty or does not exist", entries[0].Name())
 	}
 	return err
 }
@@ -150,7 +150,7 @@ func hasRoom(fs vfs.FS, from string, names []string, dir string, spare uint64) e
 	}
 	usage, err := vfs.Default.GetDiskUsage(dir)
 	if err == nil && usage.AvailBytes < need {
-		return fmt.Errorf("%d MiB are free there, the backup needs %d MiB", usage.AvailBytes/miB, (need+miB-1)/miB)
+		return fmt.Errorf("the backup needs %[2]d MiB, and %[1]d MiB are free", usage.AvailBytes/miB, (need+miB-1)/miB)
 	}
 	return nil // where the file system does not say, it is tried
 }
@@ -239,7 +239,7 @@ func backupStopped(ctx context.Context, data, dir string) (Backed, error) {
 		return Backed{}, err
 	}
 	if l.has[backupName] || l.has[restoredName] || len(l.data()) == 0 {
-		return Backed{}, errors.New("it is no directory of a store that was in use")
+		return Backed{}, errors.New("it is not the directory of a store")
 	}
 	lock, err := lockDir(vfs.Default, data)
 	if err != nil {

@@ -27,10 +27,10 @@ func check(cfg *Config) error {
 	case err != nil:
 		return err
 	case !info.IsDir():
-		return errors.New("it is a file: name a directory")
+		return errors.New("it is a file: use a directory")
 	}
 	if err := access(cfg.Dir); err != nil {
-		return fmt.Errorf("the directory must be this user's to read and to write: %w", err)
+		return fmt.Errorf("this user must be able to read and write the directory: %w", err)
 	}
 	var lock *dirLock
 	if _, err = os.Stat(filepath.Join(cfg.Dir, lockName)); errors.Is(err, os.ErrNotExist) {
@@ -87,7 +87,7 @@ func canBeMade(dir string) error {
 			return fmt.Errorf("make the directory: %s is a file", up)
 		}
 		if err := access(up); err != nil {
-			return fmt.Errorf("make the directory in %s, which must be this user's to write: %w", up, err)
+			return fmt.Errorf("make the directory in %s, which this user must be able to write to: %w", up, err)
 		}
 		return nil
 	}

@@ -34,14 +34,14 @@ func TestFix03CheckRefusesWhatOpenRefuses(t *testing.T) {
 				}
 			}
 		}, "lacks marker."},
-		{"other files", func(t *testing.T, cfg *Config) { touch(t, filepath.Join(cfg.Dir, "letter.txt")) }, "nothing of a store"},
+		{"other files", func(t *testing.T, cfg *Config) { touch(t, filepath.Join(cfg.Dir, "letter.txt")) }, "but no store"},
 		{"without LOCK", func(t *testing.T, cfg *Config) {
 			fillStore(t, *cfg)
 			if err := os.Remove(filepath.Join(cfg.Dir, "LOCK")); err != nil {
 				t.Fatal(err)
 			}
 		}, ""},
-		{"other shards", func(t *testing.T, cfg *Config) { fillStore(t, *cfg); cfg.Shards = 7 }, "kept under"},
+		{"other shards", func(t *testing.T, cfg *Config) { fillStore(t, *cfg); cfg.Shards = 7 }, "stored in 4 shards"},
 		{"a file", func(t *testing.T, cfg *Config) { cfg.Dir = touch(t, filepath.Join(cfg.Dir, "f")) }, "file"},
 		{"under a file", func(t *testing.T, cfg *Config) {
 			cfg.Dir = filepath.Join(touch(t, filepath.Join(cfg.Dir, "f")), "data")

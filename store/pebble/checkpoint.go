@@ -247,7 +247,7 @@ func (s *Store) journalStart() (uint64, error) {
 		return 0, fmt.Errorf("read where the journal starts: %w", err)
 	}
 	if len(v) != 8 || bytes.Equal(v, make([]byte, 8)) {
-		return 0, fmt.Errorf("read where the journal starts: %x is no segment", v)
+		return 0, fmt.Errorf("read where the journal starts: %x is not a segment", v)
 	}
 	return binary.BigEndian.Uint64(v), nil
 }

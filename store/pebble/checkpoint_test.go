@@ -275,7 +275,7 @@ func TestOldFormatIsRefusedInWords(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err := Open(cfg, quiet(), nil)
-	if err == nil || !strings.Contains(err.Error(), "format 01, this program reads formats 02 to 04") {
+	if err == nil || !strings.Contains(err.Error(), "format 01, but this program reads formats 02 to 04") {
 		t.Errorf("open: %v", err)
 	}
 }

@@ -55,7 +55,7 @@ func (k *checkpointer) run() {
 		if err := k.runOnce(); err != nil && !errors.Is(err, errStopped) {
 			k.s.metrics.backgroundErrors.Inc()
 			if n, ok := k.spoken.next(); ok {
-				k.log.Error("store: a checkpoint of the journal failed; it is tried again", "error", err.Error(), "failures", n)
+				k.log.Error("store: checkpoint failed; retrying", "error", err.Error(), "failures", n)
 			}
 		}
 	}
@@ -103,7 +103,7 @@ func (k *checkpointer) prepare() {
 	err := j.Prepare(func() { k.throttle.pause(k.hurried()) })
 	if err != nil && !errors.Is(err, journal.ErrBehind) {
 		if n, ok := k.spoken.next(); ok {
-			k.log.Warn("store: the journal cannot go on in a new segment; it is tried again", "error", err.Error(), "times", n)
+			k.log.Warn("store: cannot start a new journal segment; retrying", "error", err.Error(), "times", n)
 		}
 	}
 	k.s.room.prepared(err)

@@ -134,7 +134,7 @@ func (c *committer) tryJoin(how urgency, add func(*ops) bool) (full <-chan struc
 		return nil, nil, store.ErrClosed
 	}
 	if c.overdue >= c.maxCalls {
-		return nil, nil, fmt.Errorf("%w: %d writes that nobody waits for any more are before this one", ErrStalled, c.overdue)
+		return nil, nil, fmt.Errorf("%w: %d abandoned writes are ahead of this one", ErrStalled, c.overdue)
 	}
 	if c.open != nil && len(c.ops.b) >= c.maxBytes {
 		return c.open.done, nil, nil

@@ -67,7 +67,7 @@ func decodeDevice(id, value []byte) (store.Device, error) {
 	d := store.Device{ID: protocol.DeviceID(id)}
 	seen, ok := deviceSeen(value)
 	if !ok {
-		return d, fmt.Errorf("value of %d bytes is no device of version %d", len(value), deviceVersion)
+		return d, fmt.Errorf("value of %d bytes is not a device of version %d", len(value), deviceVersion)
 	}
 	d.LastSeenMS = seen
 	v := values{s: string(value[deviceFixed:])}

@@ -94,7 +94,7 @@ func (s *Store) prepareDir() (fresh bool, err error) {
 	}
 	if l.has[scratchName] {
 		if err := fs.RemoveAll(fs.PathJoin(dir, scratchName)); err != nil {
-			return false, fmt.Errorf("remove what is left of a backup: %w", err)
+			return false, fmt.Errorf("remove the rest of an unfinished backup: %w", err)
 		}
 	}
 	if err := s.takeBackup(&l); err != nil {
@@ -119,11 +119,11 @@ func (s *Store) prepareDir() (fresh bool, err error) {
 func (l *listing) complete(dir string) error {
 	data := l.data()
 	if len(data) == 0 && len(l.foreign) > 0 {
-		return fmt.Errorf("the directory has %s, and nothing of a store: name the store's directory, or an empty one", some(l.foreign))
+		return fmt.Errorf("the directory has %s, but no store: use the store's directory, or an empty one", some(l.foreign))
 	}
 	if missing := l.missing(); len(data) > 0 && len(missing) > 0 {
-		return fmt.Errorf("the directory has data (%s), and lacks %s, without which nobody knows what of it counts: "+
-			"restore a backup, or see what can be saved: ramen store verify --repair %s", some(data), strings.Join(missing, " and "), dir)
+		return fmt.Errorf("the directory has data (%s), and lacks %s, without which the data cannot be read: "+
+			"restore a backup, or save what can be read: ramen store verify --repair %s", some(data), strings.Join(missing, " and "), dir)
 	}
 	return nil
 }
@@ -147,7 +147,7 @@ func (s *Store) beginCreating() error {
 func (s *Store) clearHalfMade(l *listing) error {
 	fs, dir := s.cfg.fs(), s.cfg.Dir
 	if len(l.tables) > 0 {
-		return fmt.Errorf("the directory has %s, though the file %s says that its making was cut off before there could be any: move %s elsewhere",
+		return fmt.Errorf("the directory has %s, but the file %s says that its creation was interrupted before there could be any: move %s away",
 			some(l.tables), creatingName, creatingName)
 	}
 	if err := s.journalIsBlank(l); err != nil {
@@ -155,7 +155,7 @@ func (s *Store) clearHalfMade(l *listing) error {
 	}
 	for _, name := range l.data() {
 		if err := fs.Remove(fs.PathJoin(dir, name)); err != nil {
-			return fmt.Errorf("remove what is left of a store that was never made: %w", err)
+			return fmt.Errorf("remove the rest of an unfinished store: %w", err)
 		}
 	}
 	return syncDir(fs, dir)
@@ -179,7 +179,7 @@ func (s *Store) journalIsBlank(l *listing) error {
 			for i, x := range buf[:n] {
 				if x != 0 && at+int64(i) >= blankHead {
 					_ = f.Close()
-					return fmt.Errorf("the directory has no store, but %s with records of one: restore a backup of the whole directory, or move the file elsewhere", name)
+					return fmt.Errorf("the directory has no store, but %s has records of one: restore a backup of the whole directory, or move the file away", name)
 				}
 			}
 			at += int64(n)

@@ -47,7 +47,7 @@ func entryExpiry(value []byte) (ms int64, ok bool) {
 // entryID reads the id, and when it was accepted, alone. id aliases value.
 func entryID(value []byte) (id []byte, acceptedMS int64, err error) {
 	if _, ok := entryExpiry(value); !ok {
-		return nil, 0, fmt.Errorf("value of %d bytes is no entry of version %d", len(value), entryVersion)
+		return nil, 0, fmt.Errorf("value of %d bytes is not an entry of version %d", len(value), entryVersion)
 	}
 	r := opReader{b: value[entryFixed:]}
 	r.b = r.bytes()
@@ -63,7 +63,7 @@ func decodeEntry(r store.Ref, value []byte) (store.Entry, error) {
 	e := store.Entry{Position: r.Position}
 	expires, ok := entryExpiry(value)
 	if !ok {
-		return e, fmt.Errorf("value of %d bytes is no entry of version %d", len(value), entryVersion)
+		return e, fmt.Errorf("value of %d bytes is not an entry of version %d", len(value), entryVersion)
 	}
 	rest := value[entryFixed:]
 	n, size := binary.Uvarint(rest)

@@ -13,7 +13,7 @@ import (
 )
 
 // ErrInUse is the answer where another process has the directory.
-var ErrInUse = errors.New("the directory is in use by another ramen process: end that one, or give each process its own directory")
+var ErrInUse = errors.New("the directory is in use by another ramen process: stop that one, or give each process its own directory")
 
 // dirLock keeps other processes out of a directory.
 type dirLock struct {

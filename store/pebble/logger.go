@@ -29,7 +29,7 @@ func (l engineLog) Errorf(format string, args ...any) {
 // Fatalf is called where the engine cannot write its log or manifest. Going on would mean to answer for what is not
 // on the disk; after a start it reads what is.
 func (l engineLog) Fatalf(format string, args ...any) {
-	l.log.Error("store/pebble: the disk failed under the store; ending the process, nothing that was accepted is lost",
+	l.log.Error("store/pebble: the disk failed; the process ends. No accepted message is lost",
 		"cause", fmt.Sprintf(format, args...))
 	l.exit(1)
 	select {} // exit must not return: whoever called us must not go on
@@ -51,7 +51,7 @@ func listener(log *slog.Logger, space *space) *engine.EventListener {
 		BackgroundError: func(err error) {
 			m.backgroundErrors.Inc()
 			if n, ok := background.next(); ok {
-				log.Error("store: a flush or compaction failed; it is tried again", "error", err.Error(), "failures", n)
+				log.Error("store: a flush or compaction failed; retrying", "error", err.Error(), "failures", n)
 			}
 		},
 		// Fatal by default. A block that cannot be read fails the loads that need it, and those alone.

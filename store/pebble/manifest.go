@@ -77,18 +77,18 @@ func (m *manifest) check(fs vfs.FS, dir string, l *listing) error {
 		case err != nil:
 			errs = append(errs, fmt.Errorf("%s: %w", f.Name, err))
 		case n != f.Bytes:
-			errs = append(errs, fmt.Errorf("%s has %d bytes, and had %d", f.Name, n, f.Bytes))
+			errs = append(errs, fmt.Errorf("%s has %d bytes, but had %d", f.Name, n, f.Bytes))
 		case sum != f.SHA256:
-			errs = append(errs, fmt.Errorf("%s has other content than it had", f.Name))
+			errs = append(errs, fmt.Errorf("%s has changed", f.Name))
 		}
 	}
 	for _, name := range l.data() {
 		if !listed[name] {
-			errs = append(errs, fmt.Errorf("%s is not of the backup: a backup is restored to an empty directory", name))
+			errs = append(errs, fmt.Errorf("%s is not part of the backup: restore a backup to an empty directory", name))
 		}
 	}
 	if len(errs) > 0 {
-		return fmt.Errorf("the backup of %s is not whole: %w", m.Made.Format(time.RFC3339), errors.Join(errs...))
+		return fmt.Errorf("the backup of %s is incomplete: %w", m.Made.Format(time.RFC3339), errors.Join(errs...))
 	}
 	return nil
 }
@@ -125,7 +125,7 @@ func (s *Store) takeBackup(l *listing) error {
 		return fmt.Errorf("%w; copy it here again, and see: ramen store verify %s", err, dir)
 	}
 	s.renewing = true
-	s.log.Info("store: a backup was restored; devices get what waits as if they had no cursor", "made", m.Made)
+	s.log.Info("store: a backup was restored; devices get all waiting messages, as if they had no cursor", "made", m.Made)
 	return nil
 }
 

@@ -40,7 +40,7 @@ func newMetrics(reg prometheus.Registerer, ask gauges) (*metrics, error) {
 		Buckets: prometheus.ExponentialBuckets(1, 2, 12),
 	})
 	m.checkpoint = prometheus.NewHistogram(prometheus.HistogramOpts{
-		Name: "ramen_store_checkpoint_seconds", Help: "Time of a checkpoint of the journal: what is left of a segment is put into tables.",
+		Name: "ramen_store_checkpoint_seconds", Help: "Time of a checkpoint, which writes the live part of a journal segment to tables.",
 		Buckets: prometheus.ExponentialBuckets(1e-3, 2, 16),
 	})
 	counter := func(name, help string) prometheus.Counter {
@@ -48,27 +48,27 @@ func newMetrics(reg prometheus.Registerer, ask gauges) (*metrics, error) {
 		m.all = append(m.all, c)
 		return c
 	}
-	m.overdue = counter("ramen_store_unknown_total", "Calls that were answered at their deadline while their write went on.")
-	m.backgroundErrors = counter("ramen_store_background_errors_total", "Flushes and compactions that failed, and damaged files found.")
-	m.diskSlow = counter("ramen_store_disk_slow_total", "Operations on files that took over 5 s.")
+	m.overdue = counter("ramen_store_unknown_total", "Calls that reached their deadline while their write continued, so that its outcome was unknown.")
+	m.backgroundErrors = counter("ramen_store_background_errors_total", "Failed flushes and compactions, and damaged files found.")
+	m.diskSlow = counter("ramen_store_disk_slow_total", "File operations that took over 5 s.")
 	m.stalls = counter("ramen_store_stalls_total", "Times that a checkpoint waited for a flush or compaction.")
 	refused := prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: "ramen_store_refused_total", Help: "Messages that were refused because the disk is nearly full.",
+		Name: "ramen_store_refused_total", Help: "Messages refused because the disk is nearly full.",
 	}, []string{"priority"})
 	for i := range m.refused {
 		m.refused[i] = refused.WithLabelValues(protocol.LanePriority(i).String())
 	}
 	m.free = prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-		Name: "ramen_store_free_bytes", Help: "Free space of the store's disk, as seen at the last check.",
+		Name: "ramen_store_free_bytes", Help: "Free space of the store's disk at the last check.",
 	}, ask.free)
 	m.disk = prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-		Name: "ramen_store_disk_bytes", Help: "Space that the store's files take.",
+		Name: "ramen_store_disk_bytes", Help: "Size of the store's files.",
 	}, ask.disk)
 	m.journal = prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-		Name: "ramen_store_journal_bytes", Help: "Space that the files of the journal take, the unused ones included.",
+		Name: "ramen_store_journal_bytes", Help: "Size of the journal's files, including unused ones.",
 	}, ask.journal)
 	m.recent = prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-		Name: "ramen_store_recent_bytes", Help: "Memory of what is in the journal and not yet in tables.",
+		Name: "ramen_store_recent_bytes", Help: "Memory of data that is in the journal and not yet in tables.",
 	}, ask.recent)
 	m.all = append(m.all, m.commit, m.groupCalls, m.checkpoint, refused, m.free, m.disk, m.journal, m.recent)
 	return m, m.register(reg)

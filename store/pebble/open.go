@@ -81,7 +81,7 @@ func (s *Store) openEngine(log *slog.Logger, lock *engine.Lock, fresh bool) erro
 	o.Lock, o.ErrorIfNotExists = lock, !fresh
 	if s.db, err = engine.Open(s.cfg.Dir, o); err != nil {
 		m.unregister(s.registry)
-		return fmt.Errorf("open the tables: %w; where a file is missing or damaged, restore a backup (ramen store verify %s says what is wrong)", err, s.cfg.Dir)
+		return fmt.Errorf("open the tables: %w; if a file is missing or damaged, restore a backup (ramen store verify %s reports what is wrong)", err, s.cfg.Dir)
 	}
 	return nil
 }
@@ -131,7 +131,7 @@ func (s *Store) readFormat() error {
 		return fmt.Errorf("read format: %w", err)
 	}
 	if len(v) != 1 || v[0] < oldestFormat || v[0] > formatVersion {
-		return fmt.Errorf("the store is of format %x, this program reads formats %02x to %02x: start it with the release that wrote it, "+
+		return fmt.Errorf("the store has format %x, but this program reads formats %02x to %02x: use the release that wrote it, "+
 			"or name an empty directory", v, oldestFormat, formatVersion)
 	}
 	s.format = v[0]
@@ -220,7 +220,7 @@ func (s *Store) readShards() error {
 		return fmt.Errorf("read the number of shards: %w", err)
 	}
 	if len(v) != 4 || binary.BigEndian.Uint32(v) != uint32(s.cfg.Shards) {
-		return fmt.Errorf("the users in it are kept under %d shards, and shards is %d: set it to what it was, or name another directory",
+		return fmt.Errorf("its users are stored in %d shards, but shards is %d: set it to the old value, or use another directory",
 			binary.BigEndian.Uint32(append(v, 0, 0, 0, 0)), s.cfg.Shards)
 	}
 	return nil

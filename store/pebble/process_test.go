@@ -154,7 +154,7 @@ func TestLogFailureEndsTheProcess(t *testing.T) {
 	if !errors.As(err, &exit) || exit.ExitCode() != 1 {
 		t.Fatalf("child: %v\n%s\n%s", err, out, &stderr)
 	}
-	if !strings.Contains(stderr.String(), "level=ERROR msg=\"store/pebble: the disk failed under the store; ending the process") ||
+	if !strings.Contains(stderr.String(), "level=ERROR msg=\"store/pebble: the disk failed; the process ends") ||
 		!strings.Contains(stderr.String(), unix.EIO.Error()) {
 		t.Errorf("log:\n%s", &stderr)
 	}

@@ -46,7 +46,7 @@ func (r *Repaired) repair(cfg Config, log *slog.Logger) error {
 		return err
 	}
 	if l.has[backupName] {
-		return errors.New("it is a backup: copy it to where the data is to be, and repair the copy, should it need it")
+		return errors.New("it is a backup: copy it to the data folder, and repair the copy if needed")
 	}
 	lock, err := lockDir(vfs.Default, cfg.Dir)
 	if err != nil {
@@ -92,7 +92,7 @@ func (r *Repaired) prepare(cfg Config, l *listing) (err error) {
 		if err := writeSynced(vfs.Default, cfg.Dir, name, []byte(markerText)); err != nil {
 			return err
 		}
-		r.Did = append(r.Did, "made "+name+" anew: other files say what it was")
+		r.Did = append(r.Did, "restored "+name+" from other files")
 	}
 	var tables []string
 	if len(markers) > 0 {
@@ -178,7 +178,7 @@ func lostMarkers(dir string, l *listing) (names []string, err error) {
 	}
 	if !l.marked(manifestMarker) {
 		if manifests == 0 || manifests > 1 && options < manifest {
-			return nil, fmt.Errorf("%s* is missing, and of %d MANIFEST files nobody knows which counts: restore a backup", manifestMarker, manifests)
+			return nil, fmt.Errorf("%s* is missing, and there are %d MANIFEST files, any of which may be the current one: restore a backup", manifestMarker, manifests)
 		}
 		names = append(names, fmt.Sprintf("%s000001.MANIFEST-%06d", manifestMarker, manifest))
 	}
@@ -251,7 +251,7 @@ func namesAll(db *engine.DB, tables []string) error {
 	}
 	for _, name := range tables {
 		if !known[name] {
-			return fmt.Errorf("the MANIFEST that seems to count does not name the table %s, so it may not be the one that counted: restore a backup, or put the missing files back", name)
+			return fmt.Errorf("the MANIFEST that seems to be current does not list the table %s, so it may be an old one: restore a backup, or put the missing files back", name)
 		}
 	}
 	return nil

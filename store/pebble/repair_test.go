@@ -22,7 +22,7 @@ func TestFix19RepairKeepsTablesThatNothingNames(t *testing.T) {
 	text := readFile(t, markers[0])
 	removeAll(t, cfg.Dir, "marker.manifest*")
 	for range 2 { // also by a second try in the same second
-		if r, err := Repair(cfg.Dir, quiet()); err == nil || !strings.Contains(err.Error(), "does not name the table 999999.sst") {
+		if r, err := Repair(cfg.Dir, quiet()); err == nil || !strings.Contains(err.Error(), "does not list the table 999999.sst") {
 			t.Fatalf("%+v, %v", r, err)
 		}
 		if left, _ := filepath.Glob(filepath.Join(cfg.Dir, "marker.manifest*")); len(left) > 0 {

@@ -24,13 +24,13 @@ func (s *Store) openJournal(first uint64) error {
 		Lenient: s.format < sizedFormat, Warn: s.told, Salvage: s.cfg.salvage != nil,
 	}, first, s.replayRecord)
 	if errors.Is(err, journal.ErrDamaged) {
-		err = fmt.Errorf("%w; restore a backup, or see what can be saved: ramen store verify --repair %s", err, s.cfg.Dir)
+		err = fmt.Errorf("%w; restore a backup, or save what can be read: ramen store verify --repair %s", err, s.cfg.Dir)
 	}
 	if err != nil {
 		return err
 	}
 	if found := j.Found(); found.Segments > 0 && !found.Ended && s.format >= sizedFormat {
-		s.log.Info("store: the last process did not stop in order; what it accepted was read from the journal", "records", found.Records, "segments", found.Segments)
+		s.log.Info("store: the last process did not shut down cleanly; the accepted messages were read from the journal", "records", found.Records, "segments", found.Segments)
 	}
 	s.journal = j
 	s.room.journal.Store(j)
@@ -77,7 +77,7 @@ func (s *Store) replay() error {
 		if err := s.setFormat(); err != nil {
 			return err
 		}
-		s.log.Info("store: the directory is of a newer format from now on; older releases refuse it", "was", s.format, "is", formatVersion)
+		s.log.Info("store: the directory was upgraded to a newer format; older releases cannot open it", "was", s.format, "is", formatVersion)
 	}
 	if s.renewing {
 		if err := s.renew(); err != nil {

@@ -97,7 +97,7 @@ func (s *Store) LastEpoch(context.Context) (protocol.Epoch, error) { return s.ep
 // Admit implements store.Admitter.
 func (s *Store) Admit(p protocol.Priority) error {
 	if !validPriority(p) {
-		return fmt.Errorf("store/pebble: admit: priority %d is none of high, medium and low", p)
+		return fmt.Errorf("store/pebble: admit: unknown priority %d", p)
 	}
 	return s.space.admit(p, 0)
 }

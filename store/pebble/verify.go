@@ -82,10 +82,10 @@ func verify(cfg Config) (r Report, err error) {
 		return r, err
 	}
 	if l.has[creatingName] {
-		return r, errors.New("the making of the store was cut off: it has nothing in it yet, and the next start makes it anew")
+		return r, errors.New("the creation of the store was interrupted: it is empty, and the next start creates it again")
 	}
 	if len(l.data()) == 0 {
-		return r, errors.New("there is no store in it")
+		return r, errors.New("it has no store")
 	}
 	if l.has[backupName] {
 		m, err := readManifest(vfs.Default, cfg.Dir)
@@ -126,11 +126,11 @@ func (s *Store) verify(r *Report) error {
 	v, err := get(s.db, keyFormat)
 	switch {
 	case errors.Is(err, engine.ErrNotFound):
-		return errors.New("the tables are not of a store of this program, or its making was cut off")
+		return errors.New("the tables are not a RAMEN store's, or its creation was interrupted")
 	case err != nil:
 		return fmt.Errorf("read format: %w", err)
 	case len(v) != 1 || v[0] < oldestFormat || v[0] > formatVersion:
-		return fmt.Errorf("it is of format %x, this program reads formats %02x to %02x", v, oldestFormat, formatVersion)
+		return fmt.Errorf("it has format %x, but this program reads formats %02x to %02x", v, oldestFormat, formatVersion)
 	}
 	s.format = v[0]
 	if err := errors.Join(s.readIdentity(), s.epochs.load(s.db), s.readRenewed()); err != nil {

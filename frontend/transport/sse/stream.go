@@ -22,7 +22,7 @@ const maxIgnored = 64 << 10
 // Read implements sock.Handler: there is nothing that a device could say here.
 func (x *deviceStream) Read(b []byte) {
 	if x.ignored += len(b); x.ignored > maxIgnored {
-		x.stream.Finish(protocol.ReasonGone, "the device sent bytes that no one asked for")
+		x.stream.Finish(protocol.ReasonGone, "the device sent bytes that are not expected on an SSE stream")
 	}
 }
 

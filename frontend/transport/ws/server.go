@@ -41,7 +41,7 @@ type Server struct {
 // New makes a Server.
 func New(cfg Config, s *transport.Services, r prometheus.Registerer) (*Server, error) {
 	bytes := prometheus.NewGauge(prometheus.GaugeOpts{
-		Name: "ramen_frontend_unfinished_bytes", Help: "Bytes held of devices' WebSocket messages whose end has not come.",
+		Name: "ramen_frontend_unfinished_bytes", Help: "Bytes of incomplete WebSocket messages of devices.",
 	})
 	if err := r.Register(bytes); err != nil {
 		return nil, fmt.Errorf("frontend/transport/ws: register metrics: %w", err)

@@ -134,7 +134,7 @@ func endUnfinished(over []*deviceStream) {
 		x.reading.Lock()
 		x.drop()
 		x.reading.Unlock()
-		x.stream.Finish(protocol.ReasonResourceExhausted, "a message of the device's is unfinished and holds up others: send messages in one piece, none for longer than a minute")
+		x.stream.Finish(protocol.ReasonResourceExhausted, "an incomplete message of this device uses memory that others need: send each message at once, within a minute")
 	}
 }
 

@@ -90,11 +90,11 @@ func (s *Server) handler(b Backuper, log *slog.Logger) http.Handler {
 		dir, began := r.FormValue("dir"), time.Now()
 		done, err := b.Backup(r.Context(), dir)
 		if err != nil {
-			log.Warn("store: a backup failed", "dir", dir, "error", err.Error())
+			log.Warn("store: backup failed", "dir", dir, "error", err.Error())
 			http.Error(w, err.Error(), http.StatusInternalServerError)
 			return
 		}
-		log.Info("store: backed up", "dir", dir, "files", done.Files, "bytes", done.Bytes, "took", time.Since(began).Round(time.Millisecond))
+		log.Info("store: backup done", "dir", dir, "files", done.Files, "bytes", done.Bytes, "took", time.Since(began).Round(time.Millisecond))
 		w.Header().Set("Content-Type", "application/json")
 		_ = json.NewEncoder(w).Encode(done) // a client that went away is told nothing
 	})

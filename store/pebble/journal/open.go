@@ -124,7 +124,7 @@ func (o *opener) find(readOnly bool) error {
 		number, ok := parseName(name)
 		if !ok {
 			if strings.HasPrefix(name, namePrefix) {
-				return fmt.Errorf("journal: %s is no name of a segment: move it elsewhere", o.cfg.FS.PathJoin(o.cfg.Dir, name))
+				return fmt.Errorf("journal: %s is not a segment: move it away", o.cfg.FS.PathJoin(o.cfg.Dir, name))
 			}
 			continue
 		}
@@ -193,8 +193,8 @@ func (o *opener) read(first uint64) error {
 	return nil
 }
 
-const leftOut = "what lies here is no whole record, and was left out: a write that a kill or a loss of power cut off, and that nobody " +
-	"was told of; or the last write, damaged since"
+const leftOut = "an incomplete record was dropped: a write that a kill or a loss of power interrupted before it was answered, " +
+	"or the last write, damaged later"
 
 // unused reports a segment in which nothing was written but its head.
 func (r *scanned) unused() bool { return r.records == 0 || r.records == 1 && r.head.version == 2 }
