@@ -100,7 +100,7 @@ func (c *cluster) Dial(m *topology.Member) (link.Gateway, bool) {
 // take makes to the owner of shards, whatever the owner before knows of it.
 func (c *cluster) take(to topology.MemberID, shards ...protocol.ShardID) {
 	for _, id := range shards {
-		if err := c.nodes[to].Take(context.Background(), []protocol.ShardID{id}, c.View().Shards[id].Epoch+1); err != nil {
+		if err := c.nodes[to].Take(context.Background(), []protocol.ShardID{id}, c.View().Shards[id].Epoch+1, time.Time{}); err != nil {
 			c.t.Fatal(err)
 		}
 	}
