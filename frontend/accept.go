@@ -46,7 +46,7 @@ var heads = sync.Pool{New: func() any { return new(request.Head) }}
 // ResponseHeader implements accept.Frontend.
 func (s *Server) ResponseHeader(r *accept.RequestHead) http.Header {
 	h := make(http.Header, 8)
-	s.origins.answer(h, r.Origin)
+	s.origins.Answer(h, r.Origin)
 	return h
 }
 

@@ -8,26 +8,6 @@ import (
 	"ramen/protocol"
 )
 
-// origins says which pages may read answers. SPEC 3.
-type origins struct {
-	origin.Policy
-	loopback bool
-}
-
-func newOrigins(cfg *Config) origins {
-	return origins{origin.New(cfg.Origins, cfg.LoopbackOrigins), cfg.LoopbackOrigins}
-}
-
-// allowsSocket reports whether a page of an origin may open a WebSocket on host: browsers do not hold these to CORS, so the server
-// has to. Programs send no origin, and the gateway's own pages are its own.
-func (o *origins) allowsSocket(from, host string) bool {
-	if from == "" || o.Allows(from) {
-		return true
-	}
-	// In development a page of any name could be the gateway's own, once it lets that name point here (DNS rebinding).
-	return origin.Own(from, host) && (!o.loopback || origin.LocalOrigin(from))
-}
-
 // The ways in which pages are refused: the closed set of the label reason.
 const (
 	pageCORS      = "cors"      // served without the headers that let a page read it
@@ -62,47 +42,8 @@ func (s *Server) countUnreadable(from, host, path string) {
 // point here would be every user (DNS rebinding). Its requests are of its own origin, and those by GET have no Origin. gRPC is left
 // out: browsers cannot speak it in cleartext, and over TLS the certificate is for none of their names.
 func (s *Server) untrustedHost(host string) bool {
-	return s.Requests.Tokens == nil && host != "" && !origin.Local(host)
+	return s.Requests.Tokens == nil && origin.UntrustedHost(host)
 }
 
 var errUntrustedHost = protocol.Errorf(protocol.CodePermissionDenied,
 	"authentication is off, and the Host is a name that others could let point here: use localhost or an address, or turn authentication on")
-
-// The headers of CORS. No credentials: tokens are no cookies.
-const (
-	allowOrigin   = "Access-Control-Allow-Origin"
-	allowHeaders  = "Authorization, Content-Type, Last-Event-ID"
-	exposeHeaders = "Retry-After"
-	preflightAge  = "600" // s
-)
-
-// appendHeaders appends the header fields without which a page of origin cannot read an answer.
-func (o *origins) appendHeaders(b []byte, origin string) []byte {
-	if !o.Allows(origin) {
-		return b
-	}
-	b = append(b, allowOrigin+": "...)
-	b = append(b, origin...)
-	return append(b, "\r\nAccess-Control-Expose-Headers: "+exposeHeaders+"\r\n"...)
-}
-
-// answer gives an answer the headers that a page of origin needs.
-func (o *origins) answer(h http.Header, origin string) {
-	h.Add("Vary", "Origin")
-	if o.Allows(origin) {
-		h.Set(allowOrigin, origin)
-		h.Set("Access-Control-Expose-Headers", exposeHeaders)
-	}
-}
-
-// preflight answers OPTIONS: what may be asked, and by whom.
-func (o *origins) preflight(w http.ResponseWriter, r *http.Request, methods string) {
-	h := w.Header()
-	h.Set("Allow", methods)
-	if o.Allows(r.Header.Get("Origin")) {
-		h.Set("Access-Control-Allow-Methods", methods)
-		h.Set("Access-Control-Allow-Headers", allowHeaders)
-		h.Set("Access-Control-Max-Age", preflightAge)
-	}
-	w.WriteHeader(http.StatusNoContent)
-}

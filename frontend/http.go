@@ -52,7 +52,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.Refusals.WriteError(w, errUntrustedHost)
 		return
 	}
-	s.origins.answer(w.Header(), from)
+	s.origins.Answer(w.Header(), from)
 	if r.URL.Path != socketPath {
 		s.countUnreadable(from, r.Host, r.URL.Path)
 	}
@@ -70,7 +70,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	allowed := strings.Join(e.methods, ", ") + ", OPTIONS"
 	if r.Method == http.MethodOptions {
-		s.origins.preflight(w, r, allowed)
+		s.origins.Preflight(w, r, allowed)
 		return
 	}
 	w.Header().Set("Allow", allowed)

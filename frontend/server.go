@@ -17,6 +17,7 @@ import (
 	"ramen/frontend/accept"
 	"ramen/frontend/admission"
 	"ramen/frontend/httpconn"
+	"ramen/frontend/origin"
 	"ramen/frontend/request"
 	"ramen/frontend/sock"
 	"ramen/frontend/stream"
@@ -57,7 +58,7 @@ type Server struct {
 	ready   func() error
 	log     *slog.Logger
 	metrics *metrics
-	origins origins
+	origins origin.Policy
 	paths   map[string]endpoint
 	loop    *sock.Loop
 	events  *sse.Server
@@ -107,13 +108,13 @@ func New(cfg Config, d Deps) (*Server, error) {
 		return nil, errors.Join(err, loop.Close())
 	}
 	s := &Server{Services: services, cfg: cfg, router: d.Router, ready: d.Ready, log: d.Logger, metrics: m, loop: loop, grpc: devices}
-	s.origins = newOrigins(&s.cfg)
-	s.events = sse.New(services, s.origins.appendHeaders)
+	s.origins = origin.New(s.cfg.Origins, s.cfg.LoopbackOrigins)
+	s.events = sse.New(services, s.origins.AppendHeaders)
 	s.polls = poll.New(services, cfg.PollBytes)
 	s.paths = s.endpoints()
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.sockets, err = ws.New(ws.Config{
-		Handshake: cfg.WS, UnfinishedBytes: cfg.UnfinishedBytes, AllowsPage: s.origins.allowsSocket, RefusedPage: s.refusedSocket,
+		Handshake: cfg.WS, UnfinishedBytes: cfg.UnfinishedBytes, AllowsPage: s.origins.AllowsSocket, RefusedPage: s.refusedSocket,
 		FromConn: func(c net.Conn) transport.ConnSource { return accept.FromConn(loop, c) },
 	}, services, d.Metrics)
 	if err != nil {

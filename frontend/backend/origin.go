@@ -17,7 +17,7 @@ var refusedReasons = [...]string{refusedOrigin, refusedHost}
 
 // checkPage refuses what a page of another origin sent, so that none can publish through an operator's browser. SPEC 3.
 func (s *Server) checkPage(r *http.Request) *protocol.Error {
-	reason, err := s.judgePage(r)
+	reason, err := s.refusePage(r)
 	if err == nil {
 		return nil
 	}
@@ -28,15 +28,11 @@ func (s *Server) checkPage(r *http.Request) *protocol.Error {
 	return err
 }
 
-func (s *Server) judgePage(r *http.Request) (reason string, _ *protocol.Error) {
-	// With authentication off, a key is no second line: a page can make its own name resolve to this address (DNS
-	// rebinding), and is then of the "same" origin; what it asks for by GET bears none. A name that nobody else can give
-	// out it cannot have.
-	if s.keys == nil && r.Host != "" && !origin.Local(r.Host) {
+func (s *Server) refusePage(r *http.Request) (reason string, _ *protocol.Error) {
+	if s.keys == nil && origin.UntrustedHost(r.Host) {
 		return refusedHost, protocol.Errorf(protocol.CodePermissionDenied, "the Host %q is a name, and authentication is off: use localhost or an IP address, since a foreign name could point here, or turn on authentication", clip(r.Host))
 	}
-	// What bears no Origin comes from no page, or reads from its own.
-	if all := r.Header["Origin"]; len(all) > 1 || len(all) == 1 && !origin.Own(all[0], r.Host) {
+	if all := r.Header["Origin"]; !origin.OwnOrNone(all, r.Host) {
 		return refusedOrigin, protocol.Errorf(protocol.CodePermissionDenied, "the Origin %q is not this server's own: this port does not serve pages of other origins; backends should send no Origin", clip(all[0]))
 	}
 	return "", nil

@@ -1,7 +1,6 @@
-package frontend
+package origin
 
 import (
-	"net/http"
 	"testing"
 )
 
@@ -23,12 +22,8 @@ func TestOwnOriginOfASocket(t *testing.T) {
 		{true, "null", "127.0.0.1:8080", true},
 		{true, "", "127.0.0.1:8080", true},
 	} {
-		o := newOrigins(&Config{LoopbackOrigins: c.development})
-		r := &http.Request{Host: c.host, Header: http.Header{}}
-		if c.origin != "" {
-			r.Header.Set("Origin", c.origin)
-		}
-		if got := o.allowsSocket(r.Header.Get("Origin"), r.Host); got != c.want {
+		o := New(nil, c.development)
+		if got := o.AllowsSocket(c.origin, c.host); got != c.want {
 			t.Errorf("development %v, origin %q at %q: allowed %v, want %v", c.development, c.origin, c.host, got, c.want)
 		}
 	}

@@ -1,0 +1,42 @@
+package origin
+
+import "net/http"
+
+// The headers of CORS, and their values. No credentials: tokens are no cookies.
+const (
+	allowOrigin   = "Access-Control-Allow-Origin"
+	allowHeaders  = "Authorization, Content-Type, Last-Event-ID"
+	exposeHeaders = "Retry-After"
+	preflightAge  = "600" // s
+)
+
+// AppendHeaders appends the headers that a page of origin needs to read an answer, each with its line's end.
+func (p *Policy) AppendHeaders(b []byte, origin string) []byte {
+	if !p.Allows(origin) {
+		return b
+	}
+	b = append(b, allowOrigin+": "...)
+	b = append(b, origin...)
+	return append(b, "\r\nAccess-Control-Expose-Headers: "+exposeHeaders+"\r\n"...)
+}
+
+// Answer gives an answer the headers that a page of origin needs to read it.
+func (p *Policy) Answer(h http.Header, origin string) {
+	h.Add("Vary", "Origin")
+	if p.Allows(origin) {
+		h.Set(allowOrigin, origin)
+		h.Set("Access-Control-Expose-Headers", exposeHeaders)
+	}
+}
+
+// Preflight answers OPTIONS: what may be asked, and by whom.
+func (p *Policy) Preflight(w http.ResponseWriter, r *http.Request, methods string) {
+	h := w.Header()
+	h.Set("Allow", methods)
+	if p.Allows(r.Header.Get("Origin")) {
+		h.Set("Access-Control-Allow-Methods", methods)
+		h.Set("Access-Control-Allow-Headers", allowHeaders)
+		h.Set("Access-Control-Max-Age", preflightAge)
+	}
+	w.WriteHeader(http.StatusNoContent)
+}
