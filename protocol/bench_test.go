@@ -2,7 +2,12 @@ package protocol
 
 import (
 	"bytes"
+	"strings"
 	"testing"
+
+	"google.golang.org/protobuf/proto"
+
+	"ramen/protocol/ramenpb"
 )
 
 func benchPush() *Push {
@@ -170,4 +175,42 @@ func BenchmarkCompactJSON(b *testing.B) {
 			}
 		})
 	}
+}
+
+// BenchmarkDecodePublish reads a request of 20 messages, as publishers send them.
+func BenchmarkDecodePublish(b *testing.B) {
+	messages := make([]Publish, 20)
+	for i := range messages {
+		messages[i] = Publish{User: "user-123456", ID: "0123456789abcdef01234567", Type: "chat", Priority: PriorityHigh, TTLMS: 60_000,
+			Payload: []byte(`{"text":"` + strings.Repeat("hello ", 40) + `"}`), Headers: map[string]string{"trace": "abc"}}
+	}
+	limits := DefaultPublishLimits()
+	var request ramenpb.PublishRequest
+	for i := range messages {
+		request.Messages = append(request.Messages, publishToProto(&messages[i]))
+	}
+	wire, err := proto.Marshal(&request)
+	if err != nil {
+		b.Fatal(err)
+	}
+	text := AppendPublishBatchJSON(nil, messages)
+	var dst []Publish
+	b.Run("json", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			var err error
+			if dst, _, err = DecodePublishJSON(dst[:0], text, &limits); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	b.Run("proto", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			var err error
+			if dst, err = DecodePublishProto(dst[:0], wire, &limits); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
 }

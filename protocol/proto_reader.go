@@ -3,6 +3,8 @@ package protocol
 import (
 	"unicode/utf8"
 
+	"ramen/protocol/protowalk"
+
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
@@ -10,27 +12,26 @@ import (
 // stricter in one thing: a field that they know must have its type. Unknown fields are ignored; fields that stand twice
 // are merged as protobuf has it. Errors are *FrameError.
 func protoFields(what string, b []byte, field func(protoField) error) error {
-	for len(b) > 0 {
-		number, kind, n := protowire.ConsumeTag(b)
-		if n < 0 || number > protowire.MaxValidNumber {
-			return frameErrorf("%s is not protobuf: a field's tag is malformed", what)
-		}
-		size := protowire.ConsumeFieldValue(number, kind, b[n:])
-		if size < 0 {
-			return frameErrorf("%s is not protobuf: field %d is malformed or cut off", what, number)
-		}
-		if err := field(protoField{number, kind, b[n : n+size], what}); err != nil {
+	w := protowalk.Of(b)
+	for w.Next() {
+		if err := field(protoField{w.Number, w.Type, w.Varint, w.Bytes, what}); err != nil {
 			return err
 		}
-		b = b[n+size:]
 	}
-	return nil
+	switch {
+	case !w.Bad:
+		return nil
+	case w.Number == 0:
+		return frameErrorf("%s is not protobuf: a field's tag is malformed", what)
+	}
+	return frameErrorf("%s is not protobuf: field %d is malformed or cut off", what, w.Number)
 }
 
 // protoField is one field, whose value is well formed for its kind.
 type protoField struct {
 	number protowire.Number
 	kind   protowire.Type
+	varint uint64
 	value  []byte
 	of     string // the message
 }
@@ -39,7 +40,7 @@ func (f protoField) uint(v *uint64) error {
 	if f.kind != protowire.VarintType {
 		return f.wrongType("a varint")
 	}
-	*v, _ = protowire.ConsumeVarint(f.value)
+	*v = f.varint
 	return nil
 }
 
@@ -69,7 +70,7 @@ func (f protoField) bytes(v *[]byte) error {
 	if f.kind != protowire.BytesType {
 		return f.wrongType("length-delimited")
 	}
-	*v, _ = protowire.ConsumeBytes(f.value)
+	*v = f.value
 	return nil
 }
 

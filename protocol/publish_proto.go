@@ -2,6 +2,8 @@ package protocol
 
 import (
 	"google.golang.org/protobuf/encoding/protowire"
+
+	"ramen/protocol/protowalk"
 )
 
 // The field numbers of SPEC 7 that stand in a PublishRequest, a Publish, a PublishResponse and a PublishResult.
@@ -37,12 +39,12 @@ const (
 // refuse, message by message. SPEC 7.
 func DecodePublishProto(dst []Publish, b []byte, l *PublishLimits) ([]Publish, error) {
 	from, count := len(dst), 0
-	r := protoWalk{b: b}
-	for r.next() {
-		if r.field != requestMessages {
+	r := protowalk.Of(b)
+	for r.Next() {
+		if r.Number != requestMessages {
 			continue
 		}
-		if r.kind != protowire.BytesType {
+		if r.Type != protowire.BytesType {
 			return nil, errNoProto()
 		}
 		if count >= l.MaxBatch {
@@ -50,14 +52,14 @@ func DecodePublishProto(dst []Publish, b []byte, l *PublishLimits) ([]Publish, e
 		}
 		dst = append(dst, Publish{})
 		p := &dst[len(dst)-1]
-		if err := p.decodeProto(r.bytes, l); err != nil {
+		if err := p.decodeProto(r.Bytes, l); err != nil {
 			return nil, err
 		}
 		if count += p.Count(); count > l.MaxBatch {
 			return nil, errTooMany(l)
 		}
 	}
-	if r.bad {
+	if r.Bad {
 		return nil, errNoProto()
 	}
 	if len(dst) == from {
@@ -71,58 +73,58 @@ func errNoProto() *Error {
 }
 
 func (p *Publish) decodeProto(b []byte, l *PublishLimits) error {
-	r := protoWalk{b: b}
-	for r.next() {
+	r := protowalk.Of(b)
+	for r.Next() {
 		want := protowire.BytesType
-		if r.field == publishPriority || r.field == publishTTLMS {
+		if r.Number == publishPriority || r.Number == publishTTLMS {
 			want = protowire.VarintType
 		}
 		switch {
-		case r.field > publishUsers:
-		case r.kind != want:
-			return Invalidf("field %d of Publish has wire type %d: it must be %d", r.field, r.kind, want)
-		case r.field == publishPriority:
-			p.Priority = Priority(min(uint64(uint32(r.number)), 255)) // an enum beyond what fits is unknown either way
-		case r.field == publishTTLMS:
-			p.TTLMS = int64(uint32(r.number))
+		case r.Number > publishUsers:
+		case r.Type != want:
+			return Invalidf("field %d of Publish has wire type %d: it must be %d", r.Number, r.Type, want)
+		case r.Number == publishPriority:
+			p.Priority = Priority(min(uint64(uint32(r.Varint)), 255)) // an enum beyond what fits is unknown either way
+		case r.Number == publishTTLMS:
+			p.TTLMS = int64(uint32(r.Varint))
 		default:
 			if err := p.decodeProtoBytes(&r, l); err != nil {
 				return err
 			}
 		}
 	}
-	if r.bad {
+	if r.Bad {
 		return errNoProto()
 	}
 	return nil
 }
 
-func (p *Publish) decodeProtoBytes(r *protoWalk, l *PublishLimits) error {
+func (p *Publish) decodeProtoBytes(r *protowalk.Walk, l *PublishLimits) error {
 	ok := true
-	switch r.field {
+	switch r.Number {
 	case publishUser:
-		p.User = string(r.bytes)
+		p.User = string(r.Bytes)
 	case publishDevice:
-		p.Device = string(r.bytes)
+		p.Device = string(r.Bytes)
 	case publishID:
-		p.ID = string(r.bytes)
+		p.ID = string(r.Bytes)
 	case publishType:
-		p.Type = string(r.bytes)
+		p.Type = string(r.Bytes)
 	case publishPayload:
-		p.Payload = r.bytes
+		p.Payload = r.Bytes
 	case publishContentType:
-		p.ContentType = contentType(r.bytes)
+		p.ContentType = contentType(r.Bytes)
 	case publishCollapseKey:
-		p.CollapseKey = string(r.bytes)
+		p.CollapseKey = string(r.Bytes)
 	case publishHeaders:
-		p.Headers, ok = protoEntry(p.Headers, r.bytes)
+		p.Headers, ok = protoEntry(p.Headers, r.Bytes)
 	case publishWhere:
-		p.Where, ok = protoEntry(p.Where, r.bytes)
+		p.Where, ok = protoEntry(p.Where, r.Bytes)
 	case publishUsers:
 		if len(p.Users) == l.MaxBatch {
 			return errTooMany(l)
 		}
-		p.Users = append(p.Users, string(r.bytes))
+		p.Users = append(p.Users, string(r.Bytes))
 	}
 	if !ok {
 		return errNoProto()
@@ -133,56 +135,20 @@ func (p *Publish) decodeProtoBytes(r *protoWalk, l *PublishLimits) error {
 // protoEntry adds an entry of a map field to m; false where b is none.
 func protoEntry(m map[string]string, b []byte) (map[string]string, bool) {
 	var k, v string
-	r := protoWalk{b: b}
-	for r.next() {
+	r := protowalk.Of(b)
+	for r.Next() {
 		switch {
-		case r.kind == protowire.BytesType && r.field == entryKey:
-			k = string(r.bytes)
-		case r.kind == protowire.BytesType && r.field == entryValue:
-			v = string(r.bytes)
+		case r.Type == protowire.BytesType && r.Number == entryKey:
+			k = string(r.Bytes)
+		case r.Type == protowire.BytesType && r.Number == entryValue:
+			v = string(r.Bytes)
 		}
 	}
 	if m == nil {
 		m = make(map[string]string)
 	}
 	m[k] = v
-	return m, !r.bad
-}
-
-// protoWalk reads one message field by field, without a closure or an allocation: it is on the way of every publish.
-type protoWalk struct {
-	b      []byte
-	field  protowire.Number
-	kind   protowire.Type
-	number uint64 // where kind is VarintType
-	bytes  []byte // where kind is BytesType; aliases b
-	bad    bool
-}
-
-func (r *protoWalk) next() bool {
-	if len(r.b) == 0 {
-		return false
-	}
-	field, kind, n := protowire.ConsumeTag(r.b)
-	if n < 0 {
-		r.bad = true
-		return false
-	}
-	r.field, r.kind, r.b = field, kind, r.b[n:]
-	switch kind {
-	case protowire.VarintType:
-		r.number, n = protowire.ConsumeVarint(r.b)
-	case protowire.BytesType:
-		r.bytes, n = protowire.ConsumeBytes(r.b)
-	default:
-		n = protowire.ConsumeFieldValue(field, kind, r.b)
-	}
-	if n < 0 {
-		r.bad = true
-		return false
-	}
-	r.b = r.b[n:]
-	return true
+	return m, !r.Bad
 }
 
 // AppendPublishResultsProto appends a PublishResponse.

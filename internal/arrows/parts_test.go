@@ -12,8 +12,9 @@ type part struct {
 // parts are all of the module, from the words up to the binary. The first that matches counts.
 var parts = []part{
 	// The words.
-	{path: "protocol", never: []string{"google.golang.org/grpc/...", "net/http"},
+	{path: "protocol", may: []string{"protocol/protowalk"}, never: []string{"google.golang.org/grpc/...", "net/http"},
 		why: "protocol is the words that all share: it knows nobody, and no transport"},
+	{path: "protocol/protowalk", why: "it walks over bytes: it does not know what the fields mean"},
 	{path: "protocol/ramenpb", why: "it is generated"},
 	{path: "protocol/grpcstatus", may: []string{"protocol"}, why: "it says the words of protocol in gRPC's"},
 
@@ -68,7 +69,7 @@ var parts = []part{
 
 	// The load tester knows a server by its wire alone.
 	{path: "loadtest/ledger/judge", may: []string{"protocol"}, why: "it judges what happened, whoever made it happen"},
-	{path: "loadtest/...", may: []string{"loadtest/...", "clients/go/wire", "protocol", "protocol/ramenpb", "internal/ports", "internal/testcert"},
+	{path: "loadtest/...", may: []string{"loadtest/...", "clients/go/wire", "protocol", "protocol/protowalk", "protocol/ramenpb", "internal/ports", "internal/testcert"},
 		why: "a load test knows a server by its wire contract alone"},
 
 	// Tools, which know no part.

@@ -7,10 +7,21 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 
 	"ramen/protocol"
+	"ramen/protocol/protowalk"
 )
 
 // mostTime is the default TTL of a RAMEN server, for expires_ms. Nothing expires here.
 const mostTime = 30 * time.Minute
+
+// The fields of PublishRequest and Publish that the baseline reads. SPEC 7.
+const (
+	requestMessages = 1
+	publishUser     = 1
+	publishID       = 3
+	publishType     = 4
+	publishPriority = 5
+	publishPayload  = 6
+)
 
 // publishes handles the complete requests in b, and returns how many bytes they were.
 func (s *server) publishes(c *conn, b []byte) (taken int) {
@@ -38,16 +49,12 @@ func (s *server) publishes(c *conn, b []byte) (taken int) {
 // publish pushes each message of a PublishRequest to its user, and writes a PublishResponse. False: the request is malformed.
 func (s *server) publish(c *conn, b []byte) bool {
 	var results []protocol.PublishResult
-	for len(b) > 0 {
-		number, kind, n := protowire.ConsumeTag(b)
-		if n < 0 || number != 1 || kind != protowire.BytesType {
+	w := protowalk.Of(b)
+	for w.Next() {
+		if w.Number != requestMessages || w.Type != protowire.BytesType {
 			return false
 		}
-		one, size := protowire.ConsumeBytes(b[n:])
-		if size < 0 {
-			return false
-		}
-		b = b[n+size:]
+		one := w.Bytes
 		name, id, ok := whose(one)
 		if !ok {
 			return false
@@ -65,6 +72,9 @@ func (s *server) publish(c *conn, b []byte) bool {
 			s.write(u.conn, s.out)
 		}
 	}
+	if w.Bad {
+		return false
+	}
 	answer := protocol.AppendPublishResultsProto(make([]byte, 4, 4+48*len(results)), results)
 	binary.BigEndian.PutUint32(answer, uint32(len(answer)-4))
 	s.write(c, answer)
@@ -73,33 +83,34 @@ func (s *server) publish(c *conn, b []byte) bool {
 
 // whose returns the user and the id of a Publish.
 func whose(b []byte) (user, id []byte, ok bool) {
-	ok = fields(b, func(number protowire.Number, _ uint64, text []byte) {
-		switch number {
-		case 1:
-			user = text
-		case 3:
-			id = text
+	w := protowalk.Of(b)
+	for w.Next() {
+		switch w.Number {
+		case publishUser:
+			user = w.Bytes
+		case publishID:
+			id = w.Bytes
 		}
-	})
-	return user, id, ok && len(user) > 0
+	}
+	return user, id, !w.Bad && len(user) > 0
 }
 
 // appendPush appends the push of a Publish in the encoding of c; the user's count of pushes is its seq.
 func (s *server) appendPush(b []byte, c *conn, publish []byte) []byte {
 	now := time.Now().UnixMilli()
 	m := protocol.Message{ContentType: protocol.ContentTypeJSON, CreatedMS: now, ExpiresMS: now + mostTime.Milliseconds()}
-	fields(publish, func(number protowire.Number, v uint64, text []byte) {
-		switch number {
-		case 3:
-			m.ID = protocol.MessageID(text)
-		case 4:
-			m.Type = string(text)
-		case 5:
-			m.Priority = protocol.LanePriority(int(v) - 1)
-		case 6:
-			m.Payload = text
+	for w := protowalk.Of(publish); w.Next(); {
+		switch w.Number {
+		case publishID:
+			m.ID = protocol.MessageID(w.Bytes)
+		case publishType:
+			m.Type = string(w.Bytes)
+		case publishPriority:
+			m.Priority = protocol.LanePriority(int(w.Varint) - 1)
+		case publishPayload:
+			m.Payload = w.Bytes
 		}
-	})
+	}
 	p := protocol.Push{Seq: protocol.Seq(c.user.n), Cursor: cursorOf(c.user.n), Message: &m}
 	switch c.state {
 	case sse:
@@ -111,28 +122,4 @@ func (s *server) appendPush(b []byte, c *conn, publish []byte) []byte {
 	}
 	s.body = protocol.AppendProtoPush(s.body[:0], &p)
 	return appendFrame(b, opBinary, s.body)
-}
-
-// fields walks over a message's fields. False: it is malformed.
-func fields(b []byte, each func(number protowire.Number, v uint64, text []byte)) bool {
-	for len(b) > 0 {
-		number, kind, n := protowire.ConsumeTag(b)
-		if n < 0 {
-			return false
-		}
-		size := protowire.ConsumeFieldValue(number, kind, b[n:])
-		if size < 0 {
-			return false
-		}
-		switch kind {
-		case protowire.VarintType:
-			v, _ := protowire.ConsumeVarint(b[n:])
-			each(number, v, nil)
-		case protowire.BytesType:
-			text, _ := protowire.ConsumeBytes(b[n:])
-			each(number, 0, text)
-		}
-		b = b[n+size:]
-	}
-	return true
 }

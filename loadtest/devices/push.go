@@ -7,6 +7,7 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 
 	"ramen/protocol"
+	"ramen/protocol/protowalk"
 )
 
 // push is the part of a push that a device looks at. It aliases the read buffer.
@@ -33,65 +34,56 @@ func sentAt(payload []byte) int64 {
 	return t
 }
 
-// protoPush reads a protobuf frame if it is a push. False: it is another frame or malformed, and package protocol decides which.
+// The fields of ServerFrame, Push and Message that a device reads. SPEC 7.
+const (
+	framePush       = 2
+	pushSeq         = 1
+	pushMessage     = 2
+	pushCursor      = 3
+	pushRedelivered = 4
+	messageID       = 1
+	messagePayload  = 4
+)
+
+// protoPush reads a protobuf frame that is one push. False: it is another frame or malformed, and package protocol decides which.
 func protoPush(b []byte, p *push) bool {
-	number, kind, n := protowire.ConsumeTag(b)
-	if n < 0 || number != 2 || kind != protowire.BytesType {
+	frame := protowalk.Of(b)
+	if !frame.Next() || frame.Number != framePush || frame.Type != protowire.BytesType {
 		return false
 	}
-	body, size := protowire.ConsumeBytes(b[n:])
-	if size < 0 || n+size != len(b) {
+	body := protowalk.Of(frame.Bytes)
+	if frame.Next() || frame.Bad {
 		return false
 	}
 	*p = push{}
-	return fields(body, func(number protowire.Number, v uint64, text []byte) bool {
-		switch number {
-		case 1:
-			p.seq = v
-		case 2:
-			return fields(text, func(number protowire.Number, _ uint64, text []byte) bool {
-				switch number {
-				case 1:
-					p.id = text
-				case 4:
-					p.payload = text
-				}
-				return true
-			})
-		case 3:
-			p.cursor = text
-		case 4:
-			p.redelivered = v != 0
+	for body.Next() {
+		switch body.Number {
+		case pushSeq:
+			p.seq = body.Varint
+		case pushMessage:
+			if !p.readMessage(body.Bytes) {
+				return false
+			}
+		case pushCursor:
+			p.cursor = body.Bytes
+		case pushRedelivered:
+			p.redelivered = body.Varint != 0
 		}
-		return true
-	})
+	}
+	return !body.Bad
 }
 
-// fields walks over a message's fields; only varints and length-delimited fields have a value here.
-func fields(b []byte, each func(protowire.Number, uint64, []byte) bool) bool {
-	for len(b) > 0 {
-		number, kind, n := protowire.ConsumeTag(b)
-		if n < 0 {
-			return false
+func (p *push) readMessage(b []byte) bool {
+	m := protowalk.Of(b)
+	for m.Next() {
+		switch m.Number {
+		case messageID:
+			p.id = m.Bytes
+		case messagePayload:
+			p.payload = m.Bytes
 		}
-		size := protowire.ConsumeFieldValue(number, kind, b[n:])
-		if size < 0 {
-			return false
-		}
-		var v uint64
-		var text []byte
-		switch kind {
-		case protowire.VarintType:
-			v, _ = protowire.ConsumeVarint(b[n:])
-		case protowire.BytesType:
-			text, _ = protowire.ConsumeBytes(b[n:])
-		}
-		if !each(number, v, text) {
-			return false
-		}
-		b = b[n+size:]
 	}
-	return true
+	return !m.Bad
 }
 
 // jsonPush reads the members of a push that a device needs. It assumes names and ids without escapes, as those of package

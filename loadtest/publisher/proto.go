@@ -6,6 +6,7 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 
 	"ramen/loadtest/expect"
+	"ramen/protocol/protowalk"
 )
 
 // What is sent as protobuf, written by hand: PublishRequest, Publish, PublishResponse of SPEC 7.
@@ -37,17 +38,31 @@ func field(b []byte, number protowire.Number, v []byte) []byte {
 
 var errResponse = errors.New("publisher: the answer to a publish is malformed")
 
+// The fields of PublishResponse, PublishResult and Error. SPEC 7.
+const (
+	responseResults = 1
+	resultStatus    = 2
+	resultError     = 3
+	errorCode       = 1
+)
+
 func readResponse(b []byte) ([]result, error) {
 	var all []result
-	err := walk(b, func(number protowire.Number, _ uint64, one []byte) error {
-		if number != 1 {
-			return nil
+	w := protowalk.Of(b)
+	for w.Next() {
+		if w.Number != responseResults {
+			continue
 		}
-		r, err := readResult(one)
+		r, ok := readResult(w.Bytes)
+		if !ok {
+			return all, errResponse
+		}
 		all = append(all, r)
-		return err
-	})
-	return all, err
+	}
+	if w.Bad {
+		return all, errResponse
+	}
+	return all, nil
 }
 
 // The statuses of PublishResult.
@@ -56,54 +71,39 @@ const (
 	statusDuplicate = 2
 )
 
-func readResult(b []byte) (result, error) {
+// readResult reads a PublishResult. False: it is malformed.
+func readResult(b []byte) (_ result, ok bool) {
 	var status uint64
 	var code string
-	err := walk(b, func(number protowire.Number, v uint64, text []byte) error {
-		switch number {
-		case 2:
-			status = v
-		case 3:
-			return walk(text, func(number protowire.Number, _ uint64, text []byte) error {
-				if number == 1 {
-					code = string(text)
-				}
-				return nil
-			})
+	w := protowalk.Of(b)
+	for w.Next() {
+		switch w.Number {
+		case resultStatus:
+			status = w.Varint
+		case resultError:
+			if code, ok = readCode(w.Bytes); !ok {
+				return result{}, false
+			}
 		}
-		return nil
-	})
-	if status == statusAccepted || status == statusDuplicate {
-		return result{}, err
 	}
-	if code == "" {
+	switch {
+	case w.Bad:
+		return result{}, false
+	case status == statusAccepted || status == statusDuplicate:
+		return result{}, true
+	case code == "":
 		code = "rejected"
 	}
-	return result{code}, err
+	return result{code}, true
 }
 
-func walk(b []byte, each func(protowire.Number, uint64, []byte) error) error {
-	for len(b) > 0 {
-		number, kind, n := protowire.ConsumeTag(b)
-		if n < 0 {
-			return errResponse
+// readCode reads the code of an Error. False: it is malformed.
+func readCode(b []byte) (code string, ok bool) {
+	w := protowalk.Of(b)
+	for w.Next() {
+		if w.Number == errorCode {
+			code = string(w.Bytes)
 		}
-		size := protowire.ConsumeFieldValue(number, kind, b[n:])
-		if size < 0 {
-			return errResponse
-		}
-		var v uint64
-		var text []byte
-		switch kind {
-		case protowire.VarintType:
-			v, _ = protowire.ConsumeVarint(b[n:])
-		case protowire.BytesType:
-			text, _ = protowire.ConsumeBytes(b[n:])
-		}
-		if err := each(number, v, text); err != nil {
-			return err
-		}
-		b = b[n+size:]
 	}
-	return nil
+	return code, !w.Bad
 }
