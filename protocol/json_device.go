@@ -2,7 +2,6 @@ package protocol
 
 import (
 	"strconv"
-	"unicode/utf8"
 )
 
 // The text frames of devices. SPEC 6.
@@ -80,21 +79,24 @@ func DecodeJSONDeviceFrame(b []byte, f *DeviceFrame) error {
 	if decodeAck(b, f) {
 		return nil
 	}
-	if !utf8.Valid(b) {
-		return frameErrorf("not UTF-8 at byte %d", invalidUTF8(b))
-	}
-	r := newJSONReader(b)
+	w := newJSONFrameWalk(b)
 	hasSeq := false
-	err := r.document(func(name string) error {
-		switch name {
+	w.open('{')
+	for name, ok := w.member(); ok; name, ok = w.member() {
+		switch string(name) {
 		case "ack":
-			return r.frame(f, FrameAck, func() (err error) { hasSeq, err = r.ack(f); return err })
+			if w.become(f, FrameAck) {
+				hasSeq = w.ack(f)
+			}
 		case "refresh":
-			return r.frame(f, FrameRefresh, func() error { return r.refresh(f) })
+			if w.become(f, FrameRefresh) {
+				w.refresh(f)
+			}
+		default:
+			w.value()
 		}
-		return r.skip()
-	})
-	if err != nil {
+	}
+	if err := w.end(); err != nil {
 		return err
 	}
 	return checkDeviceFrame(f, hasSeq)

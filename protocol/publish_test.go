@@ -2,6 +2,7 @@ package protocol
 
 import (
 	"bytes"
+	"encoding/json"
 	"fmt"
 	"maps"
 	"reflect"
@@ -393,6 +394,9 @@ func FuzzDecodePublishJSON(f *testing.F) {
 				t.Fatalf("%q: %v with %d messages", body, err, len(got))
 			}
 			return
+		}
+		if !json.Valid(body) {
+			t.Fatalf("%q is read, and is not JSON", body)
 		}
 		if len(got) == 0 || !batch && len(got) != 1 {
 			t.Fatalf("%q: %d messages, batch %v", body, len(got), batch)

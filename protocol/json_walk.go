@@ -12,12 +12,14 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// jsonWalk reads one JSON text, field by field, without reflection. What it hands out as bytes aliases the text. Its
+// jsonWalk reads one JSON text of a publisher or a device, field by field, without reflection. What it hands out as bytes aliases the text. Its
 // first error, an *Error that names the field, the byte and what would be right, stays: after it nothing more is read.
 type jsonWalk struct {
-	d   *jsontext.Decoder
-	at  int64 // where the value or name that was read last begins
-	err error
+	d     *jsontext.Decoder
+	what  string // the text, in errors
+	frame bool   // of a device: errors are *FrameError
+	at    int64  // where the value or name that was read last begins
+	err   error
 }
 
 // The text as a whole is checked to be UTF-8 before it is walked; an escape that is half a surrogate pair is then only
@@ -26,11 +28,23 @@ type jsonWalk struct {
 var walkOptions = []jsontext.Options{jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true)}
 
 func newJSONWalk(text []byte) *jsonWalk {
-	w := &jsonWalk{d: jsontext.NewDecoder(bytes.NewBuffer(text), walkOptions...)}
-	if !utf8.Valid(text) {
-		w.fail(Invalidf("body is not UTF-8 at byte %d", invalidUTF8(text)))
-	}
+	w := &jsonWalk{d: jsontext.NewDecoder(bytes.NewBuffer(text), walkOptions...), what: "body"}
+	w.checkUTF8(text)
 	return w
+}
+
+// newJSONFrameWalk reads a device's text frame. No name may stand twice in it, and an escape that is half a surrogate pair reads as
+// U+FFFD, as in other readers of JSON.
+func newJSONFrameWalk(text []byte) *jsonWalk {
+	w := &jsonWalk{d: jsontext.NewDecoder(bytes.NewBuffer(text), jsontext.AllowInvalidUTF8(true)), what: "frame", frame: true}
+	w.checkUTF8(text)
+	return w
+}
+
+func (w *jsonWalk) checkUTF8(text []byte) {
+	if !utf8.Valid(text) {
+		w.fail(Invalidf("%s is not UTF-8 at byte %d", w.what, invalidUTF8(text)))
+	}
 }
 
 func (w *jsonWalk) fail(err error) {
@@ -60,6 +74,16 @@ func (w *jsonWalk) field() ([]byte, bool) {
 	}
 	name := w.unquote(w.value())
 	return name, w.err == nil
+}
+
+// member is field for objects in which a null is as good as absent: it passes over those. SPEC 8.
+func (w *jsonWalk) member() ([]byte, bool) {
+	for {
+		name, ok := w.field()
+		if !ok || !w.null() {
+			return name, ok && w.err == nil
+		}
+	}
 }
 
 // more reports whether another element comes before the end of the object ('}') or array (']').
@@ -125,6 +149,24 @@ func (w *jsonWalk) integer() int64 {
 	return int64(min(n, math.MaxInt64))
 }
 
+// unsigned is the next value, which must be a whole number from 0 to 2^64-1.
+func (w *jsonWalk) unsigned() uint64 {
+	v := w.value()
+	if w.err != nil {
+		return 0
+	}
+	if jsontext.Value(v).Kind() != '0' {
+		w.wrong(v, "a whole number")
+		return 0
+	}
+	negative, n, over, ok := wholeNumber(v)
+	if !ok || over || negative && n != 0 {
+		w.fail(Invalidf("%s at byte %d is %s: it must be a whole number from 0 to 2^64-1", w.path(), w.at, clip(string(v))))
+		return 0
+	}
+	return n
+}
+
 // null reports whether the next value is null, and passes over it. A field of that value is as good as absent. SPEC 8.
 func (w *jsonWalk) null() bool {
 	if w.err != nil || w.d.PeekKind() != 'n' {
@@ -163,10 +205,13 @@ func (w *jsonWalk) texts() map[string]string {
 func (w *jsonWalk) end() error {
 	if w.err == nil {
 		if _, err := w.d.ReadToken(); err == nil {
-			w.fail(Invalidf("body has more data at byte %d, after its JSON value: send one object", w.d.InputOffset()-1))
+			w.fail(Invalidf("%s has more data at byte %d, after its JSON value: send one object", w.what, w.d.InputOffset()-1))
 		} else if err != io.EOF {
 			w.syntax(err)
 		}
+	}
+	if e, ok := w.err.(*Error); ok && w.frame {
+		return &FrameError{Message: e.Message}
 	}
 	return w.err
 }
@@ -179,7 +224,7 @@ func (w *jsonWalk) unquote(v []byte) []byte {
 		return v[1 : len(v)-1]
 	}
 	s, err := jsontext.AppendUnquote(make([]byte, 0, len(v)), v)
-	if err != nil {
+	if err != nil && !w.frame {
 		w.fail(Invalidf("%s at byte %d has an escape of half a surrogate pair, which is not a character", w.path(), w.at))
 	}
 	return s
@@ -201,17 +246,17 @@ func (w *jsonWalk) syntax(err error) {
 	var s *jsontext.SyntacticError
 	switch {
 	case errors.Is(err, io.EOF):
-		w.fail(Invalidf("body is empty: send a JSON object"))
+		w.fail(Invalidf("%s is empty: send a JSON object", w.what))
 	case errors.Is(err, io.ErrUnexpectedEOF):
-		w.fail(Invalidf("body is not JSON: it ends too early, at byte %d", w.d.InputOffset()+int64(len(w.d.UnreadBuffer()))))
+		w.fail(Invalidf("%s is not JSON: it ends too early, at byte %d", w.what, w.d.InputOffset()+int64(len(w.d.UnreadBuffer()))))
 	case errors.As(err, &s):
-		w.fail(Invalidf("body is not JSON at byte %d: %v", s.ByteOffset, s.Err))
+		w.fail(Invalidf("%s is not JSON at byte %d: %v", w.what, s.ByteOffset, s.Err))
 	default:
-		w.fail(Invalidf("body is not JSON: %v", err))
+		w.fail(Invalidf("%s is not JSON: %v", w.what, err))
 	}
 }
 
-// path names where the walk stands, as in messages[3].headers.k; body at the top.
+// path names where the walk stands, as in messages[3].headers.k; the text itself at the top.
 func (w *jsonWalk) path() string {
 	var b strings.Builder
 	for token := range w.d.StackPointer().Tokens() {
@@ -225,7 +270,7 @@ func (w *jsonWalk) path() string {
 		b.WriteString(clip(token))
 	}
 	if b.Len() == 0 {
-		return "body"
+		return w.what
 	}
 	return b.String()
 }
