@@ -29,9 +29,9 @@ type Config struct {
 	AckTimeoutTwoWay   time.Duration `yaml:"ack_timeout_two_way" doc:"WebSocket and gRPC: a stream whose window is full ends if nothing is acked for this long."`
 	AppendTimeout      time.Duration `yaml:"append_timeout" doc:"Deadline of one write to the store. After it the publish is unavailable."`
 	LoadTimeout        time.Duration `yaml:"load_timeout" doc:"Deadline of loading one user from the store. After it the call that needed the user is unavailable."`
-	Committers         int           `yaml:"committers" doc:"How many writes to the store run at the same time, each for a part of the shards. From 1 to 256."`
-	CommitMessages     int           `yaml:"commit_messages" doc:"The most messages in one write to the store."`
-	CommitQueue        int           `yaml:"commit_queue" doc:"The most publish calls that wait for one committer. Beyond it publishes are unavailable."`
+	Committers         int           `yaml:"committers" doc:"Multiplies commit_queue, and does nothing else: publishers write to the store themselves. From 1 to 256."`
+	CommitMessages     int           `yaml:"commit_messages" doc:"The most messages in one write for one user."`
+	CommitQueue        int           `yaml:"commit_queue" doc:"The most publish calls under way at once, times committers. Beyond it publishes are unavailable."`
 	ShardCount         int           `yaml:"-"` // as the topology has it
 }
 
