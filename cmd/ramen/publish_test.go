@@ -31,7 +31,7 @@ func TestPublishOne(t *testing.T) {
 	bad(t, "", []string{"publish", "--user", "alice", "--as", "json", "1"}, "--file")
 	bad(t, "", []string{"publish", "--user", "alice", "--file", "-", "1"}, "which each line has itself")
 	bad(t, "", []string{"publish", "--user", "alice", "--users", "bob", "1"}, "user", "users")
-	bad(t, "", []string{"publish", "--url", "http://" + at.Devices, "--user", "alice", "1"}, "there is nothing at this path")
+	bad(t, "", []string{"publish", "--url", "http://" + at.Devices, "--user", "alice", "1"}, "unknown path", "/ramen/receive")
 }
 
 // TestPublishSaysWhyItGivesUp: "deadline exceeded" helps nobody.

@@ -119,7 +119,7 @@ func TestFix07StoreCommandsSayWhatIsWrong(t *testing.T) {
 	at, stop := keeping(t, data)
 	publishIDs(t, at, "one")
 	bad(t, "", []string{"store", "verify", data}, "in use", "ramen store backup")
-	bad(t, "", []string{"store", "backup", "--data", data, data}, "in the directory of the store")
+	bad(t, "", []string{"store", "backup", "--data", data, data}, "inside the store's directory")
 	stop()
 	backup := filepath.Join(t.TempDir(), "backup")
 	if out := good(t, "", "store", "backup", "--data", data, backup); !strings.Contains(out, "from the stopped directory") {
@@ -136,9 +136,9 @@ func TestFix07StoreCommandsSayWhatIsWrong(t *testing.T) {
 		}
 	}
 	bad(t, "", []string{"store", "verify", data}, "marker.manifest.*", "ramen store verify --repair "+data)
-	if out := good(t, "", "store", "verify", "--repair", data); !strings.Contains(out, "made marker.manifest.") || !strings.Contains(out, "1 messages wait") {
+	if out := good(t, "", "store", "verify", "--repair", data); !strings.Contains(out, "restored marker.manifest.") || !strings.Contains(out, "1 messages wait") {
 		t.Errorf("repair: %s", out)
 	}
-	bad(t, "", []string{"store", "verify", t.TempDir()}, "there is no store in it")
+	bad(t, "", []string{"store", "verify", t.TempDir()}, "it has no store")
 	bad(t, "", []string{"store", "verify", "--repair", backup}, "it is a backup")
 }
