@@ -21,7 +21,7 @@ type order struct {
 }
 
 // attackerEnd is how long after its time an attacker may take to end.
-const attackerEnd = 10 * time.Second
+const attackerEnd = 60 * time.Second
 
 // runAttacker starts this program again as an attacker, and answers what it did, and the CPU time that it took.
 func runAttacker(ctx context.Context, c config, a attack, t *target) (did string, used time.Duration, err error) {
