@@ -144,6 +144,11 @@ func (j *job) run() {
 	for i := range j.ops {
 		j.prepare(&j.ops[i], now)
 	}
+	j.write()
+}
+
+// write appends what is prepared, and goes on until every op has its outcome.
+func (j *job) write() {
 	for {
 		j.append()
 		if !j.await() {
@@ -156,7 +161,7 @@ func (j *job) run() {
 	}
 }
 
-// prepare adds o to its mailbox's step, or has it wait for the next where one is under way.
+// prepare adds o to its mailbox's step, or has it wait for the next where one is under way, or waits for its turn to be made.
 func (j *job) prepare(o *op, now mailbox.Instant) {
 	b := o.box
 	b.lock()
@@ -168,7 +173,7 @@ func (j *job) prepare(o *op, now mailbox.Instant) {
 		b.step = s
 		j.steps = append(j.steps, s)
 		s.add(o, now)
-	case s.job == j && !s.sent:
+	case s.job == j && s.making:
 		s.add(o, now)
 	default:
 		s.waiting = append(s.waiting, o)
@@ -203,7 +208,7 @@ func (j *job) append() {
 	}
 	g, a := j.g, j.spares.call(j)
 	for _, s := range j.steps {
-		s.sent = true
+		s.making = false
 		if s.isEmpty() {
 			j.ready = append(j.ready, s)
 			continue

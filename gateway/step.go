@@ -17,7 +17,7 @@ type step struct {
 	// owned by who runs the job
 	job     *job // that makes and writes it
 	asked   []*op
-	sent    bool        // it is the store's
+	making  bool        // it has begun, and is not the store's yet
 	call    *appendCall // nil: there is nothing to write
 	err     error       // the store's answer
 	refused error       // why the shard takes no write; set with box.mu held
@@ -27,7 +27,7 @@ type step struct {
 
 // begin makes s the step of b that j makes. With b.mu held.
 func (s *step) begin(b *box, j *job) {
-	s.box, s.job = b, j
+	s.box, s.job, s.making = b, j, true
 	if s.refused = b.beginWrite(); s.refused == nil {
 		s.Begin(&b.Mailbox)
 	}
@@ -43,6 +43,8 @@ func (s *step) add(o *op, now mailbox.Instant) {
 	switch {
 	case s.refused != nil:
 		o.Reject(s.refused)
+	case !s.box.live(): // given up since the step began
+		o.Reject(s.box.refusal())
 	case o.Message != nil:
 		if !s.IsNew(&o.Op, now.MS) {
 			return
