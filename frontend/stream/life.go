@@ -119,7 +119,7 @@ func (s *Stream) loseLocked() {
 // detachStale detaches a stream that is live at an epoch which is over, as a newer view says: its gateway has not said so.
 func (s *Stream) detachStale(h *shard) {
 	s.mu.Lock()
-	if s.state != live || !h.takeStale(s) {
+	if s.state != live || s.link == nil || !h.takeStale(s) { // without a link it is about to end: its gateway has ended it
 		s.mu.Unlock()
 		return
 	}

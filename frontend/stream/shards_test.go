@@ -160,3 +160,24 @@ func TestAViewThatComesDuringAnOpenMovesTheStream(t *testing.T) {
 		x.Finish(protocol.ReasonGone, "")
 	})
 }
+
+// A newer view may come between a gateway's word that a stream has ended and the stream's end.
+func TestANewerViewWhileTheGatewayEndsAStream(t *testing.T) {
+	inShards(t, nil, func(o *ownerOf, open func(protocol.UserID) (*Stream, *tape)) {
+		x, out := open("u")
+		x.mu.Lock()
+		x.link = nil // as Closed leaves it
+		x.mu.Unlock()
+		o.Move("b", o.All()...)
+		pass(0)
+		x.Finish(protocol.ReasonDisconnected, "")
+		x.locked(func() {
+			if x.state != closed || out.ended != protocol.ReasonDisconnected {
+				t.Errorf("state %d, ended with %v", x.state, out.ended)
+			}
+		})
+		if n := len(o.opens); n != 1 {
+			t.Errorf("opened %d times: a stream that has ended needs no owner", n)
+		}
+	})
+}
