@@ -58,6 +58,10 @@ func (s *Stream) Start(o Opened, permit admission.Permit, connect func(h *protoc
 		s.Finish(early, "the stream was ended while it was opened")
 	case lost || stale:
 		s.mu.Lock()
+		if !s.currentLocked(0) { // a newer view has detached it already: what is under way now is its re-open
+			s.mu.Unlock()
+			return
+		}
 		s.loseLocked()
 		if !lost { // a newer view came while it was opened, and its gateway has not said so
 			o.Link.Close(protocol.ReasonNone)

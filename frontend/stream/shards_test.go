@@ -181,3 +181,53 @@ func TestANewerViewWhileTheGatewayEndsAStream(t *testing.T) {
 		}
 	})
 }
+
+// hook is called with a line of the log.
+type hook struct {
+	slog.Handler
+	line string
+	call func()
+}
+
+func (h hook) Enabled(context.Context, slog.Level) bool { return true }
+func (h hook) Handle(_ context.Context, r slog.Record) error {
+	if r.Message == h.line {
+		h.call()
+	}
+	return nil
+}
+
+// A stream whose gateway was lost while it was opened is detached by a newer view before Start comes to that: the loss is an old one,
+// and the re-open that is under way counts.
+func TestAnEarlyLossIsNotThatOfTheReopen(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := &ownerOf{Settable: topologytest.NewSettable(2, "a", "b")}
+		o.Move("a", o.All()...)
+		log := slog.New(hook{slog.DiscardHandler, "frontend: stream opened", func() {
+			o.Move("b", o.All()...)
+			synctest.Wait()
+		}})
+		set, err := NewSet(Default(), Deps{Opener: o, Owners: o, Logger: log})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer set.Close()
+		permit, _ := admission.New(admission.Limits{}).Admit("")
+		x, r := &Stream{}, &Request{User: "u", Device: "d", HeartbeatMS: 4000}
+		x.Init(set, r, protocol.TransportSSE, &tape{clock: set.clock})
+		opened, err := x.Open(context.Background(), r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		o.before = func() { time.Sleep(time.Second) }
+		x.Lost(0, link.Loss{Reason: protocol.ReasonRebalance})
+		x.Start(opened, permit, func(*protocol.Hello) (WriteResult, error) { return WriteResult{10, 0}, nil })
+		pass(5 * time.Second)
+		x.locked(func() {
+			if x.state != live || len(o.opens) != 2 {
+				t.Errorf("state %d after %d opens; a link that nobody closed is left behind", x.state, len(o.opens))
+			}
+		})
+		x.OnGone()
+	})
+}
