@@ -115,10 +115,15 @@ func (s *Server) serve(ctx context.Context, c transport.ConnSource, h *request.H
 		return
 	}
 	x.reading.Lock()
-	x.stream.Start(opened, permit.Move(), func(h *protocol.Hello) (stream.WriteResult, error) { return x.connect(c, n.Head, h, opened.Pending) })
+	gone := false // before it began: no Closed will let go of what is read
+	x.stream.Start(opened, permit.Move(), func(h *protocol.Hello) (stream.WriteResult, error) {
+		w, err := x.connect(c, n.Head, h, opened.Pending)
+		gone = err != nil
+		return w, err
+	})
 	x.stream.Flush(x.conn.Flush)
 	var over []*deviceStream
-	if len(n.Early) > 0 {
+	if len(n.Early) > 0 && !gone {
 		over = x.read(n.Early)
 	}
 	x.reading.Unlock()

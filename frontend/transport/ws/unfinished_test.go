@@ -14,6 +14,7 @@ import (
 	"go.uber.org/goleak"
 
 	"ramen/frontend/admission"
+	"ramen/frontend/request"
 	"ramen/frontend/sock"
 	"ramen/frontend/stream"
 	"ramen/frontend/transport"
@@ -149,5 +150,37 @@ func TestHeartbeatAllocatesNothing(t *testing.T) {
 		if n := testing.AllocsPerRun(100, func() { c.WriteHeartbeat(1234567890123) }); n > 0 {
 			t.Errorf("proto %v: %v allocations a heartbeat", proto, n)
 		}
+	}
+}
+
+// anyOwner opens everything.
+type anyOwner struct{}
+
+func (anyOwner) Open(context.Context, link.Open, link.Receiver) (link.Stream, link.Opened, error) {
+	return noLink{}, link.Opened{}, nil
+}
+
+// noConn is a connection that the socket loop cannot take.
+type noConn struct{}
+
+func (noConn) Attach(sock.Handler) (sock.Conn, error) { return nil, sock.ErrClosed }
+
+// Nobody hears of the end of a connection that was gone before its stream began: what came behind its handshake is not held.
+func TestNothingIsHeldForAConnectionThatWasGone(t *testing.T) {
+	set, err := stream.NewSet(stream.Default(), stream.Deps{Opener: anyOwner{}, Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer set.Close()
+	admit := admission.New(admission.Limits{})
+	s, err := New(Config{Handshake: ws.Config{}, UnfinishedBytes: 1 << 20}, &transport.Services{Streams: set, Admission: admit, Requests: &request.Reader{}}, prometheus.NewRegistry())
+	if err != nil {
+		t.Fatal(err)
+	}
+	permit, _ := admit.Admit("")
+	n := &ws.Negotiated{Subprotocol: ws.SubprotocolJSON, Early: clientFrame(true, 1000, []byte(`{"ack"`))}
+	s.serve(t.Context(), noConn{}, &request.Head{Query: "user=u&device=d"}, n, &permit, nil)
+	if held, open := s.UnfinishedBytes(), admit.Len(); held != 0 || open != 0 {
+		t.Errorf("%d bytes are held, and %d streams counted, for a connection that is gone", held, open)
 	}
 }
