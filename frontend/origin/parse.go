@@ -78,7 +78,7 @@ func parse(value string) (parts, error) {
 	}
 	p.host, err = canonicalHost(p.host)
 	if err == nil && p.wild && isAddress(p.host) {
-		err = errors.New("an IP address has no subdomains: remove *.")
+		err = errors.New("an IP address has no subdomains: remove the *")
 	}
 	return p, err
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -85,18 +84,5 @@ func TestLazySavesLeaveRoomForACheckpoint(t *testing.T) {
 	}
 	if err := save(1000); err != nil {
 		t.Fatal(err)
-	}
-}
-
-// awaitGroup waits until the open group, or how many there were, is as it should be.
-func (s *Store) awaitGroup(is func(open *group, made uint64) bool) {
-	for {
-		s.commits.mu.Lock()
-		yes := is(s.commits.open, s.commits.groups)
-		s.commits.mu.Unlock()
-		if yes {
-			return
-		}
-		runtime.Gosched()
 	}
 }
