@@ -77,7 +77,7 @@ func (s *shard) moveLocked(own *ownership, c change) bool {
 	if c.to == StateReleasing || c.to == StateLost {
 		c.loss.Below = max(c.loss.Below, own.Owner.Epoch+1)
 		s.below = max(s.below, c.loss.Below)
-		own.loss = c.loss // before the state: who sees that reads this
+		own.loss.Store(&c.loss) // before the state: who sees that reads this
 	}
 	own.state.Store(uint32(c.to))
 	if c.to == StateNone {
@@ -85,7 +85,7 @@ func (s *shard) moveLocked(own *ownership, c change) bool {
 	} else {
 		s.own.Store(own)
 	}
-	s.g.tell(Event{Shard: s.id, Epoch: own.Owner.Epoch, From: from, To: c.to, Loss: own.loss, Cause: c.cause})
+	s.g.tell(Event{Shard: s.id, Epoch: own.Owner.Epoch, From: from, To: c.to, Loss: own.lossNow(), Cause: c.cause})
 	return true
 }
 

@@ -18,9 +18,9 @@ type ownership struct {
 	g     *Gateway
 	shard *shard
 
-	state atomic.Uint32 // a State; shard.move sets it
-	loss  link.Loss     // set before the state is releasing or lost
-	lease atomic.Int64  // until when the owner may act, as Gateway.sinceStart; forever: there is none
+	state atomic.Uint32             // a State; shard.move sets it
+	loss  atomic.Pointer[link.Loss] // set before the state is releasing or lost; a release may yet be lost
+	lease atomic.Int64              // until when the owner may act, as Gateway.sinceStart; forever: there is none
 
 	writes  atomic.Int64  // appends and saves under way
 	noWrite chan struct{} // of capacity 1: gets a token when the last of them ends while it is not served
@@ -33,6 +33,14 @@ const forever = math.MaxInt64
 var errLeaseEnded = errors.New("gateway: the lease has ended")
 
 func (o *ownership) stateNow() State { return State(o.state.Load()) }
+
+// lossNow is what streams and callers are told, from releasing and lost on.
+func (o *ownership) lossNow() link.Loss {
+	if l := o.loss.Load(); l != nil {
+		return *l
+	}
+	return link.Loss{}
+}
 
 // gate answers nil while the mailboxes of the shard may be touched: it is served, and the lease holds. All that opens, acks, pushes,
 // saves or writes comes through here: on acquire, on box.enter, on beginWrite, and where a stream takes its next pushes.
@@ -51,7 +59,7 @@ func (o *ownership) refusal() error {
 	case StateServing: // its lease has ended, and nobody has noticed yet
 		return notOwner(leaseLoss(o.Owner.Epoch))
 	}
-	return notOwner(o.loss)
+	return notOwner(o.lossNow())
 }
 
 // leaseLoss is what is told where the lease has ended.

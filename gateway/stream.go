@@ -225,7 +225,7 @@ func (c *call) make(s *stream, r link.Receiver) {
 		e := r.(*closing)
 		e.Receiver.Closed(s.generation, e.reason, e.detail)
 	case callLost:
-		r.Lost(s.generation, s.box.loss)
+		r.Lost(s.generation, s.box.lossNow())
 	}
 }
 

@@ -113,7 +113,7 @@ func (g *Gateway) releaseShards(ctx context.Context, shards []protocol.ShardID, 
 	var all []write
 	for _, own := range owns {
 		if err := own.awaitWrites(ctx); err != nil {
-			own.lose(own.loss, err)
+			own.lose(own.lossNow(), err)
 			errs = append(errs, fmt.Errorf("gateway: release shard %d: wait for its writes: %w", own.Owner.Shard, err))
 		}
 		all = append(all, own.disownAll()...)
