@@ -188,11 +188,12 @@ func (j *job) takeTurns() {
 		j.steps = append(j.steps, s)
 		s.box.lock()
 		s.begin(s.box, j)
-		n, bytes := 0, int64(0)
-		for ; n < len(s.waiting) && n < j.g.cfg.CommitMessages && bytes < commitBytes; n++ {
-			o := s.waiting[n]
-			s.add(o, now)
-			bytes += o.bytes()
+		n, taken, bytes := 0, 0, int64(0)
+		for ; n < len(s.waiting) && taken < j.g.cfg.CommitMessages && bytes < commitBytes; n++ {
+			if o := s.waiting[n]; s.add(o, now) { // else it must not cost those behind it another write
+				taken++
+				bytes += o.bytes()
+			}
 		}
 		s.waiting = s.waiting[:copy(s.waiting, s.waiting[n:])]
 		clear(s.waiting[len(s.waiting):cap(s.waiting)])

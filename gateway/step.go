@@ -36,8 +36,8 @@ func (s *step) begin(b *box, j *job) {
 // isEmpty reports that there is nothing to write.
 func (s *step) isEmpty() bool { return s.refused != nil || s.IsEmpty() }
 
-// add takes one op into the step, or answers it at once. With s.box.mu held.
-func (s *step) add(o *op, now mailbox.Instant) {
+// add takes one op into the step, or answers it without, and reports whether it is to be written. With s.box.mu held.
+func (s *step) add(o *op, now mailbox.Instant) (taken bool) {
 	s.asked = append(s.asked, o)
 	g := s.box.g
 	switch {
@@ -47,16 +47,19 @@ func (s *step) add(o *op, now mailbox.Instant) {
 		o.Reject(s.box.refusal())
 	case o.Message != nil:
 		if !s.IsNew(&o.Op, now.MS) {
-			return
+			return false
 		}
 		if err := g.admit(o.Message.Priority); err != nil {
 			o.Reject(err)
-			return
+			return false
 		}
 		s.Publish(&o.Op, now)
+		return o.Err == nil
 	case o.Recall != "":
 		s.Recall(&o.Op, now.MS)
+		return true
 	}
+	return false
 }
 
 // finish puts the step into effect once the store has answered, or takes it back, or keeps it in doubt. The streams that may have
