@@ -115,6 +115,7 @@ func (g *Gateway) Close(ctx context.Context) error {
 	for i := range all {
 		all[i] = protocol.ShardID(i)
 	}
+	g.endTaking(all)
 	return g.releaseShards(ctx, all, protocol.ReasonDrain, true)
 }
 

@@ -15,7 +15,7 @@ import (
 //	           └──▶ lost ◀─┴────────────┘
 //	                 └───▶ none
 //
-// Taking also goes back to none, where the store refuses for another reason than a fence.
+// Taking also goes back to none, where the store refuses for another reason than a fence, and where the shard is released meanwhile.
 type State uint8
 
 // The states, in the order of a life. In serving alone mailboxes are opened, acked, pushed, saved and written. While releasing what

@@ -98,7 +98,20 @@ func (o *ownership) claimed(err error) error {
 // under way are waited for; then streams are told to open at the new owner, and what was saved lazily is durable when it returns.
 // It waits for writes of these shards alone, whatever else the process holds. Where ctx ends before they have, the shards are lost.
 func (g *Gateway) Release(ctx context.Context, shards []protocol.ShardID) error {
+	g.endTaking(shards)
 	return g.releaseShards(ctx, shards, protocol.ReasonRebalance, true)
+}
+
+// endTaking has shards that are being taken not be served once the store has answered: the Take of them answers link.ErrNotOwner.
+func (g *Gateway) endTaking(shards []protocol.ShardID) {
+	for _, id := range shards {
+		s := &g.shards[id]
+		s.mu.Lock()
+		if own := s.own.Load(); own != nil && own.stateNow() == StateTaking && s.moveLocked(own, change{to: StateNone}) {
+			s.below = max(s.below, own.Owner.Epoch+1) // as that of one that was served
+		}
+		s.mu.Unlock()
+	}
 }
 
 func (g *Gateway) releaseShards(ctx context.Context, shards []protocol.ShardID, reason protocol.Reason, durable bool) error {
