@@ -124,13 +124,17 @@ func TestAWaitingStreamEndsInItsTime(t *testing.T) {
 		pass(time.Second)
 		gone.OnGone()
 		pass(28 * time.Second)
-		if x.state != detached {
-			t.Errorf("it is in state %d before its time", x.state)
-		}
+		x.locked(func() {
+			if x.state != detached {
+				t.Errorf("it is in state %d before its time", x.state)
+			}
+		})
 		pass(2 * time.Second)
-		if x.state != closed || out.ended != protocol.ReasonUnavailable || len(out.away) != 1 {
-			t.Errorf("state %d, ended by %q, goaways %v", x.state, out.ended, out.away)
-		}
+		x.locked(func() {
+			if x.state != closed || out.ended != protocol.ReasonUnavailable || len(out.away) != 1 {
+				t.Errorf("state %d, ended by %q, goaways %v", x.state, out.ended, out.away)
+			}
+		})
 		for i := range x.set.shards.of {
 			if n := len(x.set.shards.of[i].waiting); n != 0 {
 				t.Errorf("%d streams that have ended wait in shard %d", n, i)

@@ -1,6 +1,7 @@
 package grpc
 
 import (
+	"context"
 	"errors"
 	"io"
 	"time"
@@ -76,9 +77,20 @@ func (s *Server) open(rpc ramenpb.Devices_StreamServer, g *deviceStream, permit 
 	}
 	h2.Known(rpc.Context())
 	g.stream.Init(s.Streams, q, protocol.TransportGRPC, frameWriter{g})
-	opened, err := g.stream.Open(rpc.Context(), q)
-	if err != nil {
+	// The handler's goroutine lives as long as the stream. What opens it needs a deep stack, which would stay: 8 KiB more a stream.
+	done := make(chan error, 1)
+	go func() { done <- g.start(rpc.Context(), q, permit) }()
+	if err := <-done; err != nil {
 		return s.refuseError(rpc, err)
+	}
+	return nil
+}
+
+// start opens the stream at its owner and makes it live.
+func (g *deviceStream) start(ctx context.Context, q *stream.Request, permit *admission.Permit) error {
+	opened, err := g.stream.Open(ctx, q)
+	if err != nil {
+		return err
 	}
 	g.stream.Start(opened, permit.Move(), func(h *protocol.Hello) (stream.WriteResult, error) {
 		return g.out.WriteHello(transport.Buffer(), h, false), nil
