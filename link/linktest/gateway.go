@@ -212,14 +212,15 @@ func closedIsLast(t *testing.T, g Owned) {
 	second.close(s2)
 }
 
-func nothingUnderFire(t *testing.T, g Owned) {
-	stop := make(chan struct{})
+// underFire publishes to u from two goroutines until stop is called.
+func (g Owned) underFire() (stop func()) {
+	over := make(chan struct{})
 	var firing sync.WaitGroup
 	for p := range 2 {
 		firing.Go(func() {
 			for i := 0; ; i++ {
 				select {
-				case <-stop:
+				case <-over:
 					return
 				default:
 					g.Publish(background, []link.Publish{g.message("u", fmt.Sprintf("%d.%d", p, i))})
@@ -227,6 +228,14 @@ func nothingUnderFire(t *testing.T, g Owned) {
 			}
 		})
 	}
+	return func() {
+		close(over)
+		firing.Wait()
+	}
+}
+
+func nothingUnderFire(t *testing.T, g Owned) {
+	defer g.underFire()()
 	cursor := ""
 	for range 50 {
 		r := newRecorder(t)
@@ -243,8 +252,6 @@ func nothingUnderFire(t *testing.T, g Owned) {
 		cursor = r.pushes[len(r.pushes)-1].Cursor
 		r.mu.Unlock()
 	}
-	close(stop)
-	firing.Wait()
 }
 
 func olderStream(t *testing.T, g Owned) {
