@@ -46,6 +46,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"ramen/protocol"
 )
@@ -143,6 +144,36 @@ type Readier interface {
 	Ready() error
 }
 
+// Shared is a store that several processes may open at once. Without a topology its claims are their lease: an owner says that it is
+// there and reads its claims again every 0.8 s, and stops serving where another one has claimed, or where it could not read for 2.4 s.
+type Shared interface {
+	// Renew says that owner is there, for so long from now; 0: that it has gone.
+	Renew(ctx context.Context, owner string, ttl time.Duration) error
+	// Claims reads the claims of shards, in order, as a Claim would find them.
+	Claims(ctx context.Context, shards []protocol.ShardID) ([]Claimed, error)
+	// Fences reports whether Append, SaveDevices and Forget of an older epoch are refused. Where they are not, who takes a shard waits
+	// until the lease of the one before must have ended, and loads then.
+	Fences() bool
+}
+
+// Claimed is the claim of one shard.
+type Claimed struct {
+	Epoch   protocol.Epoch // at which it was claimed last; 0: never, or the store has lost it
+	Owner   string         // who claimed it; empty: not known
+	Present bool           // Owner has said by Renew that it is there, and that time has not passed
+	// History names the copy of the shard's data that has answered; empty: the store cannot lose what it has answered. Where it
+	// changes (a replica was promoted, a server lost its memory), what was answered nil before may be gone. Then the owner claims
+	// the shard again at its epoch, and probes each mailbox in memory by an Append that has Last and nothing else.
+	History string
+}
+
+// Replacer is a store that may lose what it has answered nil for, and takes it again from its owner.
+type Replacer interface {
+	// Replace makes m all that the store has of the user, where last is the position that the store has as its last; what is not in
+	// m goes. It is answered as one element of an Append is. Doing it again is fine.
+	Replace(ctx context.Context, at Owner, user protocol.UserID, last protocol.Position, m Mailbox) error
+}
+
 // Ref names an entry of a mailbox.
 type Ref struct {
 	Priority protocol.Priority
@@ -157,7 +188,8 @@ type Entry struct {
 	Where    map[string]string
 }
 
-// Append is a step of one user's log: everything in it happens, or nothing. It may have kills alone.
+// Append is a step of one user's log: everything in it happens, or nothing. It may have kills alone, or only Last: then it asks
+// whether that is what the store has.
 type Append struct {
 	Owner
 	User protocol.UserID
