@@ -25,6 +25,7 @@ var parts = []part{
 	{path: "topology", may: []string{"protocol"}, why: "who owns what is a question apart from how it is asked or kept"},
 	{path: "store", may: []string{"protocol"}, why: "a store keeps mailboxes, whoever asks"},
 	{path: "store/storetest", may: []string{"store", "protocol"}, why: "a suite knows the contract, not who keeps it"},
+	{path: "store/driver", may: []string{"store"}, why: "a driver is how a store is opened, whatever it is"},
 	{path: "store/memory", may: []string{"store", "protocol"}, why: "a store keeps mailboxes, whoever asks"},
 	{path: "store/pebble", may: []string{"store", "protocol", "store/pebble/journal"}, why: "a store keeps mailboxes, whoever asks"},
 	{path: "store/pebble/control", may: []string{"store/pebble"}, why: "it carries commands to a running store, and nothing else"},

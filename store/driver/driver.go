@@ -1,0 +1,57 @@
+// Package driver says what a kind of store offers to those that open, check and prepare stores by their URL, and know none by its type.
+//
+// A URL names all settings of a store: where it is, and the rest as parameters of its query. A driver refuses a parameter that it does
+// not know.
+package driver
+
+import (
+	"context"
+	"log/slog"
+	"net/url"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"ramen/store"
+)
+
+// Params is what a store is opened with.
+type Params struct {
+	URL         *url.URL
+	Password    string        // of the user in the URL, from a file or the environment; empty: that of the URL, if there is one
+	Dir         string        // folder for what is kept on this machine
+	Shards      int           // of users; a store with another number is refused
+	IDRetention time.Duration // how long ids of accepted messages are remembered
+	Log         *slog.Logger
+	Registerer  prometheus.Registerer
+}
+
+// Driver is one kind of store.
+type Driver struct {
+	Schemes []string // of its URLs, the usual one first
+	// Open opens the store, and creates it where there is none, but for what Init makes. It fails where the store is not reached
+	// before ctx ends, in words that say what to do.
+	Open func(ctx context.Context, p Params) (store.Store, error)
+	// Check looks at a store without changing it.
+	Check func(ctx context.Context, p Params) (Report, error)
+	// Schema is what Init would create, in the store's own language; nil: the store needs no preparation.
+	Schema func(p Params) (string, error)
+	// Init creates what Open needs, or brings what an older version created up to date, and says line by line what it has done; nil
+	// as Schema is.
+	Init func(ctx context.Context, p Params) ([]string, error)
+}
+
+// Report is what Check has found.
+type Report struct {
+	Servers    []Server
+	Durability string   // what an accepted message survives with these settings, in one sentence
+	Problems   []string // what is wrong, each with what would be right
+}
+
+// Server is one server that was reached, or not.
+type Server struct {
+	Address string // host:port
+	Version string // with the product's name; empty: it was not reached
+	Role    string // master, replica, sentinel, node; empty where there is only one
+	Err     error  // why it was not reached
+}
