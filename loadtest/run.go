@@ -24,6 +24,7 @@ type Config struct {
 	Auth      bool              `yaml:"auth"`       // with authentication: devices show tokens, backends a key
 	Dir       string            `yaml:"dir"`        // where its data goes; empty: here
 	Args      []string          `yaml:"args"`       // more flags of ramen serve
+	Unbound   bool              `yaml:"unbound"`    // server and load share all processors, as they do in production
 	Scenarios []scenario.Params `yaml:"scenarios"`
 
 	Floors bool `yaml:"floors"` // before each scenario that the baseline server can play, play it against that server
@@ -103,7 +104,7 @@ func (c *Config) scenarios() (scenario.Config, error) {
 	if machine.InMemory(run.Serve.Dir) {
 		return run, fmt.Errorf("loadtest: start a server: %s is in memory, where an fsync costs nothing: give a folder on a disk with --dir", run.Serve.Dir)
 	}
-	if on := machine.Processors(); len(on) > 1 {
+	if on := machine.Processors(); len(on) > 1 && !c.Unbound {
 		run.Serve.Processors, run.LoadOn = on[:1], on[1:]
 	}
 	return run, nil

@@ -100,6 +100,7 @@ func (f *loadFlags) bind(fl *pflag.FlagSet) {
 	fl.BoolVar(&f.cfg.Serve, "serve", false, "start a server for each scenario, on its own processor")
 	fl.BoolVar(&f.cfg.Auth, "auth", false, "with --serve: devices use tokens, backends an API key")
 	fl.StringVar(&f.cfg.Dir, "dir", "", "with --serve: `folder` on a disk, for the server's data while it runs (default: here)")
+	fl.BoolVar(&f.cfg.Unbound, "unbound", false, "with --serve: let server and load share all processors, in place of one for the server and the others for the load")
 	fl.StringArrayVar(&f.cfg.Args, "server-flag", nil, "with --serve: another flag for ramen serve, such as --server-flag=--frontend.heartbeat=10s")
 	fl.StringVar(&t.Devices, "url", fromEnv("RAMEN_DEVICES_URL", "http://127.0.0.1:8080"), "devices' HTTP port; several, separated by commas, are used in turn by each device; RAMEN_DEVICES_URL in the environment")
 	fl.StringVar(&t.DevicesGRPC, "grpc", fromEnv("RAMEN_DEVICES_GRPC", "127.0.0.1:8081"), "devices' gRPC port, host:port; several as with --url; RAMEN_DEVICES_GRPC in the environment")

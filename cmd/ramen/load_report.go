@@ -50,6 +50,7 @@ func (f *loadFlags) alone(p scenario.Params) string {
 		}
 	}
 	add(f.cfg.Serve, "--serve")
+	add(f.cfg.Unbound, "--unbound")
 	add((f.cfg.Auth || p.Auth) && !p.Floor, "--auth")
 	add(f.cfg.Target.TLS || p.TLS, "--tls")
 	add(f.cfg.Dir != "", "--dir "+f.cfg.Dir)
