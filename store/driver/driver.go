@@ -17,13 +17,14 @@ import (
 
 // Params is what a store is opened with.
 type Params struct {
-	URL         *url.URL
-	Password    string        // of the user in the URL, from a file or the environment; empty: that of the URL, if there is one
+	URL         *url.URL      // as ParseURL reads it, without the password; several hosts stand in its Host, with commas: see Hosts
+	Password    string        // of the user in the URL, or of the server where no user is named; empty: there is none
 	Dir         string        // folder for what is kept on this machine
 	Shards      int           // of users; a store with another number is refused
 	IDRetention time.Duration // how long ids of accepted messages are remembered
+	MemoryBytes int64         // what the store should take in memory at most; 0: there is plenty
 	Log         *slog.Logger
-	Registerer  prometheus.Registerer
+	Registerer  prometheus.Registerer // nil: nowhere
 }
 
 // Driver is one kind of store.
@@ -39,6 +40,12 @@ type Driver struct {
 	// Init creates what Open needs, or brings what an older version created up to date, and says line by line what it has done; nil
 	// as Schema is.
 	Init func(ctx context.Context, p Params) ([]string, error)
+	// Memory is what the store takes in memory at worst, in bytes, and how many of them are not of Go's heap; nil: little.
+	Memory func(p Params) (all, outside int64)
+	// Remote: the store is reached over a network. Its calls are measured at the contract.
+	Remote bool
+	// Volatile: what is stored is lost when the process ends.
+	Volatile bool
 }
 
 // Report is what Check has found.
@@ -46,11 +53,12 @@ type Report struct {
 	Servers    []Server
 	Durability string   // what an accepted message survives with these settings, in one sentence
 	Problems   []string // what is wrong, each with what would be right
+	InUse      bool     // a process serves from it now, as far as the store can tell
 }
 
 // Server is one server that was reached, or not.
 type Server struct {
-	Address string // host:port
+	Address string // host:port; of a store on this machine, its folder
 	Version string // with the product's name; empty: it was not reached
 	Role    string // master, replica, sentinel, node; empty where there is only one
 	Err     error  // why it was not reached
