@@ -11,8 +11,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"ramen/store/control"
 	"ramen/store/pebble"
-	"ramen/store/pebble/control"
 )
 
 func storeCommand() *cobra.Command {

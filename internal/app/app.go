@@ -21,9 +21,9 @@ import (
 	"ramen/link"
 	"ramen/protocol"
 	"ramen/store"
+	"ramen/store/control"
 	"ramen/store/memory"
 	"ramen/store/pebble"
-	"ramen/store/pebble/control"
 	"ramen/topology"
 )
 

@@ -28,7 +28,7 @@ var parts = []part{
 	{path: "store/driver", may: []string{"store"}, why: "a driver is how a store is opened, whatever it is"},
 	{path: "store/memory", may: []string{"store", "protocol"}, why: "a store keeps mailboxes, whoever asks"},
 	{path: "store/pebble", may: []string{"store", "protocol", "store/pebble/journal"}, why: "a store keeps mailboxes, whoever asks"},
-	{path: "store/pebble/control", may: []string{"store/pebble"}, why: "it carries commands to a running store, and nothing else"},
+	{path: "store/control", may: []string{"store/pebble"}, why: "it carries commands to a running store, and nothing else"},
 	{path: "store/pebble/journal", may: []string{"store/pebble/datasync"}, why: "a journal holds bytes: it does not know of what"},
 	{path: "store/pebble/datasync", why: "it writes to files"},
 
@@ -92,6 +92,6 @@ var parts = []part{
 	{path: "internal/app", may: []string{"frontend/...", "gateway", "link", "topology", "store/...", "protocol", "internal/tool/config", "internal/tool/memlimit"},
 		why: "it is the wiring of a server: it needs no client, no load test and no command"},
 	{path: "cmd/ramen", may: []string{"internal/app", "internal/tool/collector", "internal/tool/config", "clients/...", "loadtest/...", "protocol",
-		"frontend/auth", "store/pebble", "store/pebble/control"},
+		"frontend/auth", "store/pebble", "store/control"},
 		why: "a command starts the app, or is about one thing alone"},
 }
