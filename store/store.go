@@ -174,6 +174,20 @@ type Replacer interface {
 	Replace(ctx context.Context, at Owner, user protocol.UserID, last protocol.Position, m Mailbox) error
 }
 
+// Backuper is a store in a folder of this machine that can be copied while it is in use.
+type Backuper interface {
+	// Dir is the store's folder, which nobody else writes to.
+	Dir() string
+	// Backup copies the store to dir, which is made, or is empty, with all that was accepted before the call.
+	Backup(ctx context.Context, dir string) (Backup, error)
+}
+
+// Backup is what a backup has taken.
+type Backup struct {
+	Files int   `json:"files"`
+	Bytes int64 `json:"bytes"`
+}
+
 // Ref names an entry of a mailbox.
 type Ref struct {
 	Priority protocol.Priority

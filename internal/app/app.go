@@ -146,11 +146,11 @@ func (a *App) openStore() (store.Store, error) {
 
 // answerCommands lets ramen store reach the store. Without it the process serves all the same.
 func (a *App) answerCommands(kept store.Store) {
-	s, ok := kept.(control.Backuper)
+	s, ok := kept.(store.Backuper)
 	if !ok {
 		return
 	}
-	c, err := control.Listen(a.cfg.Data, s, a.log)
+	c, err := control.Listen(s, a.log)
 	if err != nil {
 		a.log.Warn("backups are not possible while this process runs", "cause", err.Error())
 		return

@@ -28,7 +28,7 @@ var parts = []part{
 	{path: "store/driver", may: []string{"store"}, why: "a driver is how a store is opened, whatever it is"},
 	{path: "store/memory", may: []string{"store", "protocol"}, why: "a store keeps mailboxes, whoever asks"},
 	{path: "store/pebble", may: []string{"store", "protocol", "store/pebble/journal"}, why: "a store keeps mailboxes, whoever asks"},
-	{path: "store/control", may: []string{"store/pebble"}, why: "it carries commands to a running store, and nothing else"},
+	{path: "store/control", may: []string{"store"}, why: "it carries commands to a running store, whichever it is, and nothing else"},
 	{path: "store/pebble/journal", may: []string{"store/pebble/datasync"}, why: "a journal holds bytes: it does not know of what"},
 	{path: "store/pebble/datasync", why: "it writes to files"},
 

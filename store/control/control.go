@@ -23,7 +23,7 @@ import (
 	"syscall"
 	"time"
 
-	"ramen/store/pebble"
+	"ramen/store"
 )
 
 // Name is the socket's, in the directory.
@@ -37,11 +37,6 @@ const (
 	maxAnswer  = 64 << 10
 )
 
-// Backuper is a store that can be copied while it is in use.
-type Backuper interface {
-	Backup(ctx context.Context, dir string) (pebble.Backed, error)
-}
-
 // Server answers commands.
 type Server struct {
 	http    http.Server
@@ -50,8 +45,9 @@ type Server struct {
 	calls   sync.WaitGroup
 }
 
-// Listen answers for the store in dir, which this process must have locked, until Close.
-func Listen(dir string, b Backuper, log *slog.Logger) (*Server, error) {
+// Listen answers for a store in its folder, until Close.
+func Listen(b store.Backuper, log *slog.Logger) (*Server, error) {
+	dir := b.Dir()
 	s := &Server{path: filepath.Join(dir, Name)}
 	if err := os.Remove(s.path); err != nil && !errors.Is(err, fs.ErrNotExist) { // of a process that was killed
 		return nil, fmt.Errorf("control: %w", err)
@@ -82,7 +78,7 @@ func (s *Server) Close() error {
 	return errors.Join(err, os.Remove(s.path))
 }
 
-func (s *Server) handler(b Backuper, log *slog.Logger) http.Handler {
+func (s *Server) handler(b store.Backuper, log *slog.Logger) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST "+callBackup, func(w http.ResponseWriter, r *http.Request) {
 		s.calls.Add(1)
@@ -102,8 +98,8 @@ func (s *Server) handler(b Backuper, log *slog.Logger) http.Handler {
 }
 
 // Backup has the server of the store in data copy it to dir, an absolute path as the server sees it.
-func Backup(ctx context.Context, data, dir string) (pebble.Backed, error) {
-	var done pebble.Backed
+func Backup(ctx context.Context, data, dir string) (store.Backup, error) {
+	var done store.Backup
 	t := &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return dial(ctx, data) }}
 	defer t.CloseIdleConnections()
 	r, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://store"+callBackup+"?"+url.Values{"dir": {dir}}.Encode(), nil)

@@ -11,19 +11,26 @@ import (
 
 	"go.uber.org/goleak"
 
-	"ramen/store/pebble"
+	"ramen/store"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // fake answers each backup with what its function says.
-type fake func(ctx context.Context, dir string) (pebble.Backed, error)
+type fake struct {
+	dir    string
+	backup func(ctx context.Context, dir string) (store.Backup, error)
+}
 
-func (f fake) Backup(ctx context.Context, dir string) (pebble.Backed, error) { return f(ctx, dir) }
+func (f fake) Dir() string { return f.dir }
 
-func listen(t *testing.T, dir string, f fake) {
+func (f fake) Backup(ctx context.Context, dir string) (store.Backup, error) {
+	return f.backup(ctx, dir)
+}
+
+func listen(t *testing.T, dir string, backup func(context.Context, string) (store.Backup, error)) {
 	t.Helper()
-	s, err := Listen(dir, f, slog.New(slog.DiscardHandler))
+	s, err := Listen(fake{dir, backup}, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -49,11 +56,11 @@ func TestFix07CommandReachesTheServer(t *testing.T) {
 		if _, err := Backup(t.Context(), dir, "/b"); !errors.Is(err, ErrNotRunning) {
 			t.Errorf("where one was killed: %v", err)
 		}
-		listen(t, dir, func(_ context.Context, target string) (pebble.Backed, error) {
+		listen(t, dir, func(_ context.Context, target string) (store.Backup, error) {
 			if target != "/a & b" {
-				return pebble.Backed{}, errors.New("disk on fire: " + target)
+				return store.Backup{}, errors.New("disk on fire: " + target)
 			}
-			return pebble.Backed{Files: 3, Bytes: 4}, nil
+			return store.Backup{Files: 3, Bytes: 4}, nil
 		})
 		if done, err := Backup(t.Context(), dir, "/a & b"); err != nil || done.Files != 3 || done.Bytes != 4 {
 			t.Errorf("%+v, %v", done, err)
@@ -71,11 +78,11 @@ func TestFix07CommandReachesTheServer(t *testing.T) {
 func TestFix07BackupEndsWithItsCaller(t *testing.T) {
 	dir := t.TempDir()
 	begun := make(chan struct{}, 1)
-	s, err := Listen(dir, fake(func(ctx context.Context, _ string) (pebble.Backed, error) {
+	s, err := Listen(fake{dir, func(ctx context.Context, _ string) (store.Backup, error) {
 		begun <- struct{}{}
 		<-ctx.Done()
-		return pebble.Backed{}, ctx.Err()
-	}), slog.New(slog.DiscardHandler))
+		return store.Backup{}, ctx.Err()
+	}}, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -15,22 +15,20 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"ramen/protocol"
+	"ramen/store"
 	"ramen/store/pebble/journal"
 )
 
 // ErrBackupUnderWay is the answer to a second backup at one time.
 var ErrBackupUnderWay = errors.New("store/pebble: another backup is under way")
 
-// Backed is what a backup took.
-type Backed struct {
-	Files int   `json:"files"`
-	Bytes int64 `json:"bytes"`
-}
+// Dir implements store.Backuper.
+func (s *Store) Dir() string { return s.cfg.Dir }
 
-// Backup copies the store to dir, which is made, or is empty, and is on a file system of the operating system's. It has all that
-// was accepted before the call, and is whole once it returns nil; what it leaves otherwise has no file BACKUP. Calls go on
-// meanwhile; checkpoints wait for its first part, which links files and copies little.
-func (s *Store) Backup(ctx context.Context, dir string) (Backed, error) {
+// Backup implements store.Backuper. dir is on a file system of the operating system's. The copy is whole once Backup returns nil;
+// what it leaves otherwise has no file BACKUP. Calls go on meanwhile; checkpoints wait for its first part, which links files and
+// copies little.
+func (s *Store) Backup(ctx context.Context, dir string) (store.Backup, error) {
 	b, err := s.backup(ctx, dir)
 	if err != nil {
 		return b, fmt.Errorf("store/pebble: back up %s to %s: %w", s.cfg.Dir, dir, err)
@@ -38,33 +36,33 @@ func (s *Store) Backup(ctx context.Context, dir string) (Backed, error) {
 	return b, nil
 }
 
-func (s *Store) backup(ctx context.Context, dir string) (Backed, error) {
+func (s *Store) backup(ctx context.Context, dir string) (store.Backup, error) {
 	if !s.backups.TryLock() {
-		return Backed{}, ErrBackupUnderWay
+		return store.Backup{}, ErrBackupUnderWay
 	}
 	defer s.backups.Unlock()
 	if err := makeTarget(s.cfg.Dir, dir); err != nil {
-		return Backed{}, err
+		return store.Backup{}, err
 	}
 	fs := s.cfg.fs()
 	scratch := fs.PathJoin(s.cfg.Dir, scratchName)
 	if err := fs.RemoveAll(scratch); err != nil {
-		return Backed{}, err
+		return store.Backup{}, err
 	}
 	defer func() { _ = fs.RemoveAll(scratch) }() // else the next Open does
 	if err := s.snapshot(ctx, scratch); err != nil {
-		return Backed{}, err
+		return store.Backup{}, err
 	}
 	names, err := fs.List(scratch)
 	if err != nil {
-		return Backed{}, err
+		return store.Backup{}, err
 	}
 	spare := uint64(0)
 	if sameDisk(s.cfg.Dir, dir) {
 		spare = s.space.floors[protocol.PriorityLow.Lane()] // the backup is not to have publishes refused
 	}
 	if err := hasRoom(fs, scratch, names, dir, spare); err != nil {
-		return Backed{}, err
+		return store.Backup{}, err
 	}
 	return copyBackup(ctx, fs, scratch, names, dir, manifestNow(s.cfg))
 }
@@ -159,7 +157,7 @@ func hasRoom(fs vfs.FS, from string, names []string, dir string, spare uint64) e
 func manifestNow(cfg Config) manifest { return newManifest(nil, cfg.Now()) }
 
 // copyBackup copies files from one directory to another, and lists them there once they are on the disk.
-func copyBackup(ctx context.Context, fs vfs.FS, from string, names []string, dir string, m manifest) (b Backed, err error) {
+func copyBackup(ctx context.Context, fs vfs.FS, from string, names []string, dir string, m manifest) (b store.Backup, err error) {
 	slices.Sort(names)
 	for _, name := range names {
 		if filepath.Ext(name) == ".log" {
@@ -222,7 +220,7 @@ func (r reader) Read(b []byte) (int, error) {
 }
 
 // BackupStopped copies the store in data, which no process may have open, to dir, as Backup does.
-func BackupStopped(ctx context.Context, data, dir string) (Backed, error) {
+func BackupStopped(ctx context.Context, data, dir string) (store.Backup, error) {
 	b, err := backupStopped(ctx, data, dir)
 	if err != nil {
 		return b, fmt.Errorf("store/pebble: back up %s to %s: %w", data, dir, err)
@@ -230,31 +228,31 @@ func BackupStopped(ctx context.Context, data, dir string) (Backed, error) {
 	return b, nil
 }
 
-func backupStopped(ctx context.Context, data, dir string) (Backed, error) {
+func backupStopped(ctx context.Context, data, dir string) (store.Backup, error) {
 	cfg := Default()
 	cfg.Dir = data
 	cfg.fill()
 	l, err := list(vfs.Default, data)
 	if err != nil {
-		return Backed{}, err
+		return store.Backup{}, err
 	}
 	if l.has[backupName] || l.has[restoredName] || len(l.data()) == 0 {
-		return Backed{}, errors.New("it is not the directory of a store")
+		return store.Backup{}, errors.New("it is not the directory of a store")
 	}
 	lock, err := lockDir(vfs.Default, data)
 	if err != nil {
-		return Backed{}, err
+		return store.Backup{}, err
 	}
 	defer lock.close()
 	report, err := verify(cfg)
 	if err != nil {
-		return Backed{}, fmt.Errorf("it is damaged: %w", err)
+		return store.Backup{}, fmt.Errorf("it is damaged: %w", err)
 	}
 	if l, err = list(vfs.Default, data); err != nil {
-		return Backed{}, err
+		return store.Backup{}, err
 	}
 	if err := makeTarget(data, dir); err != nil {
-		return Backed{}, err
+		return store.Backup{}, err
 	}
 	names := slices.Concat(l.engine, l.tables, l.markers)
 	for _, name := range l.journal {
@@ -263,7 +261,7 @@ func backupStopped(ctx context.Context, data, dir string) (Backed, error) {
 		}
 	}
 	if err := hasRoom(vfs.Default, data, names, dir, 0); err != nil {
-		return Backed{}, err
+		return store.Backup{}, err
 	}
 	return copyBackup(ctx, vfs.Default, data, names, dir, manifestNow(cfg))
 }

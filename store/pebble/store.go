@@ -53,6 +53,7 @@ var (
 	_ store.Store         = (*Store)(nil)
 	_ store.ExpiryScanner = (*Store)(nil)
 	_ store.Admitter      = (*Store)(nil)
+	_ store.Backuper      = (*Store)(nil)
 )
 
 // Open opens the store in cfg.Dir, or makes it there. The directory belongs to this process until Close. A nil registerer
