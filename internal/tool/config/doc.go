@@ -3,7 +3,8 @@
 //
 // Fields are named by their yaml tag; a field without one, or with "-", is not configurable. Further tags: doc:"…" is the
 // comment in what is written; unit:"bytes" makes an integer a size ("64MiB"), as a name in _bytes does; secret:"true"
-// keeps a value out of errors and of what is written. What can be set:
+// keeps a value out of errors and of what is written; secret:"part" keeps it out of errors alone, since its type's MarshalText leaves
+// out what is secret in it; flag:"…" is a second, shorter name of its flag. What can be set:
 //
 //	frontend:                 RAMEN_FRONTEND_ACK_TIMEOUT=5s        --frontend.ack-timeout 5s
 //	  ack_timeout: 5s

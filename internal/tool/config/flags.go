@@ -28,6 +28,9 @@ func BindFlags(flags *pflag.FlagSet, dst any) error {
 		if n.value.Kind() == reflect.Bool && isScalar(n.value.Type()) {
 			f.NoOptDefVal = "true"
 		}
+		if n.short != "" {
+			flags.VarPF(f.Value, n.short, "", "The same as --"+f.Name+".").DefValue = ""
+		}
 	}
 	return nil
 }
@@ -41,8 +44,13 @@ type flagValue struct {
 
 var _ pflag.Value = (*flagValue)(nil)
 
-// Set takes text if it can be read. Lists and maps grow with each use of their flag.
+// Set takes text if it can be read. Lists and maps grow with each use of their flag. Of a secret Load says what is wrong: pflag would
+// repeat it.
 func (f *flagValue) Set(text string) error {
+	if f.of.secret || f.of.partly {
+		f.text, f.set = text, true
+		return nil
+	}
 	if f.set && !isScalar(f.of.value.Type()) {
 		text = f.text + "," + text
 	}

@@ -18,6 +18,8 @@ type node struct {
 	section  bool
 	sized    bool // an integer in bytes
 	secret   bool
+	partly   bool   // a part of it is secret, which its text leaves out
+	short    string // a second name of its flag; empty: there is none
 }
 
 // name is the path as it is written in messages: frontend.ack_timeout.
@@ -58,6 +60,7 @@ func (n *node) grow() error {
 		child := &node{
 			key: key, path: append(n.path[:len(n.path):len(n.path)], key), doc: f.Tag.Get("doc"), value: n.value.Field(i),
 			sized: f.Tag.Get("unit") == "bytes" || strings.HasSuffix(key, "_bytes"), secret: f.Tag.Get("secret") == "true",
+			partly: f.Tag.Get("secret") == "part", short: f.Tag.Get("flag"),
 		}
 		if !f.IsExported() {
 			return fmt.Errorf("config: field %s of %s has a yaml tag but is not exported", f.Name, t)

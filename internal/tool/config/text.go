@@ -166,9 +166,9 @@ func words(line string) []string {
 	return all
 }
 
-// quote is text as a message shows it: not at all where it is a secret.
+// quote is text as a message shows it: not at all where it is a secret, or has one.
 func (n *node) quote(text string) string {
-	if n.secret {
+	if n.secret || n.partly {
 		return "the value"
 	}
 	return fmt.Sprintf("%.80q", text)
