@@ -33,7 +33,8 @@ type Driver struct {
 	// Open opens the store, and creates it where there is none, but for what Init makes. It fails where the store is not reached
 	// before ctx ends, in words that say what to do.
 	Open func(ctx context.Context, p Params) (store.Store, error)
-	// Check looks at a store without changing it.
+	// Check looks at a store without changing it. It fails where Open would; what is wrong otherwise is in the report, which has what
+	// was found out also where it fails.
 	Check func(ctx context.Context, p Params) (Report, error)
 	// Schema is what Init would create, in the store's own language; nil: the store needs no preparation.
 	Schema func(p Params) (string, error)
