@@ -15,10 +15,11 @@ type Mailbox struct {
 	scope *Scope
 	user  protocol.UserID
 
-	nextExpiryMS int64 // nothing here expires before; 0: nothing does
-	count        int32 // entries that wait, and those being appended
-	filled       bool  // its counts are in the ledger
-	wake         bool  // something expired: what it held up may be pushed
+	last         protocol.Position // the last that the store is known to have of it; zero: none
+	nextExpiryMS int64             // nothing here expires before; 0: nothing does
+	count        int32             // entries that wait, and those being appended
+	filled       bool              // its counts are in the ledger
+	wake         bool              // something expired: what it held up may be pushed
 	notices      Notice
 	bytes        int64     // of the entries counted
 	lanes        *lanes    // nil while they are empty: an idle mailbox has none
@@ -68,9 +69,12 @@ func (b *Mailbox) TakeWoken() bool {
 	return woken
 }
 
+// Last is the position that the store is known to have as the mailbox's last: as it was loaded, or appended since. Zero: none.
+func (b *Mailbox) Last() protocol.Position { return b.last }
+
 // Fill makes a mailbox of what the store has: what every device has acked, or time has ended, goes at once.
 func (b *Mailbox) Fill(kept store.Mailbox, nowMS int64) {
-	b.filled = true
+	b.filled, b.last = true, kept.Last
 	b.scope.Ledger.Mailboxes.Add(1)
 	b.scope.Ledger.Memory.Add(b.held())
 	for i := range kept.Devices {

@@ -241,9 +241,10 @@ func (s *Step) countInDoubt() (n int) {
 	return n
 }
 
-// WriteTo makes w the step, and those in doubt before it, for the store. The slices in w are used again.
+// WriteTo makes w the step, and those in doubt before it, for the store. The slices in w are used again. Last is that of before what is
+// in doubt: a store that compares does it once, however often it is written.
 func (s *Step) WriteTo(w *store.Append) {
-	w.Owner, w.User = s.box.scope.Owner, s.box.user
+	w.Owner, w.User, w.Last = s.box.scope.Owner, s.box.user, s.box.last
 	for _, p := range s.prior {
 		p.write(w)
 	}
@@ -298,6 +299,9 @@ func (s *Step) apply() {
 	}
 	for _, x := range s.carried {
 		b.dropLeftover(x)
+	}
+	if n := len(s.added); n > 0 {
+		b.last = s.added[n-1].pos
 	}
 	for _, o := range s.duplicates {
 		o.Found = o.entry != nil && o.entry.removal == Recalled
