@@ -170,7 +170,8 @@ type Claimed struct {
 // Replacer is a store that may lose what it has answered nil for, and takes it again from its owner.
 type Replacer interface {
 	// Replace makes m all that the store has of the user, where last is the position that the store has as its last; what is not in
-	// m goes. It is answered as one element of an Append is. Doing it again is fine.
+	// m goes. Where the store's last is neither last nor m.Last it is refused with a *LastError. It is answered as one element of an
+	// Append is. Doing it again is fine.
 	Replace(ctx context.Context, at Owner, user protocol.UserID, last protocol.Position, m Mailbox) error
 }
 

@@ -17,6 +17,69 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
+// TestSharedConformance is of a disk that several open, and that may lose.
+func TestSharedConformance(t *testing.T) {
+	for _, unfenced := range []bool{false, true} {
+		t.Run(fmt.Sprintf("unfenced=%v", unfenced), func(t *testing.T) {
+			place := func() (*Disk, func() store.Store) {
+				d := NewDisk(Config{CheckLast: true, Unfenced: unfenced})
+				return d, func() store.Store { return d.OpenShared() }
+			}
+			storetest.Run(t, storetest.Config{
+				Retention: 5 * time.Minute, ChecksLast: true, Unfenced: unfenced,
+				Open: func(*testing.T) func() store.Store {
+					_, open := place()
+					return open
+				},
+				Lose: func(*testing.T) (func() store.Store, func() func()) {
+					d, open := place()
+					return open, func() func() {
+						r := d.Replica()
+						return func() { r.Promote() }
+					}
+				},
+			})
+		})
+	}
+}
+
+// TestOneNodeLoses: of the shards that were on it alone what came since is lost.
+func TestOneNodeLoses(t *testing.T) {
+	d := NewDisk(Config{CheckLast: true})
+	s, ctx := d.OpenShared(), t.Context()
+	if err := errors.Join(s.Claim(ctx, []protocol.ShardID{1, 2}, 1, "test")...); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Renew(ctx, "test", time.Minute); err != nil {
+		t.Fatal(err)
+	}
+	before, err := s.Claims(ctx, []protocol.ShardID{1, 2})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := d.Replica()
+	for _, shard := range []protocol.ShardID{1, 2} {
+		a := store.Append{Owner: store.Owner{Shard: shard, Epoch: 1}, User: "u", Entries: []store.Entry{message("a", 1)}}
+		if err := storetest.Append(ctx, s, []store.Append{a})[0]; err != nil {
+			t.Fatal(err)
+		}
+	}
+	r.Promote(2)
+	after, err := s.Claims(ctx, []protocol.ShardID{1, 2})
+	if err != nil || after[0] != before[0] || after[1].History == before[1].History || !after[1].Present {
+		t.Fatalf("claims %+v, and then %+v, %v", before, after, err)
+	}
+	for shard, want := range map[protocol.ShardID]int{1: 1, 2: 0} {
+		if m, err := s.Load(ctx, store.Owner{Shard: shard, Epoch: 1}, "u"); err != nil || len(m.Entries) != want {
+			t.Errorf("shard %d: %+v, %v; want %d entries", shard, m, err, want)
+		}
+	}
+	d.Wipe()
+	if after, err = s.Claims(ctx, []protocol.ShardID{1}); err != nil || after[0].Epoch != 0 || after[0].Present {
+		t.Fatalf("claims of a wiped disk: %+v, %v", after, err)
+	}
+}
+
 func TestConformance(t *testing.T) {
 	for _, checks := range []bool{false, true} {
 		t.Run(fmt.Sprintf("checkLast=%v", checks), func(t *testing.T) {

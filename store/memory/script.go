@@ -20,9 +20,12 @@ const (
 	OpForget
 	OpScanExpired
 	OpAdmit
+	OpRenew  // of a Shared, as those that follow
+	OpClaims // once a call
+	OpReplace
 )
 
-var kindNames = [...]string{"", "claim", "load", "append", "save_devices", "forget", "scan_expired", "admit"}
+var kindNames = [...]string{"", "claim", "load", "append", "save_devices", "forget", "scan_expired", "admit", "renew", "claims", "replace"}
 
 func (k Kind) String() string { return kindNames[k] }
 
@@ -30,7 +33,7 @@ func (k Kind) String() string { return kindNames[k] }
 type Op struct {
 	Kind Kind
 	store.Owner
-	User     protocol.UserID   // of Load, of an Append's, SaveDevices' or Forget's element
+	User     protocol.UserID   // of Load and Replace, of an Append's, SaveDevices' or Forget's element
 	Append   *store.Append     // of OpAppend; not to be kept
 	Durable  bool              // of OpSaveDevices
 	Priority protocol.Priority // of OpAdmit
@@ -43,6 +46,8 @@ type Fault struct {
 	Err error
 	// Lost: the call takes no effect, whatever is answered. Without Err, a lazy save that a crash lost.
 	Lost bool
+	// Answer is called once the call took effect, where it does: while it waits, the answer is on its way.
+	Answer func()
 	// Late, of an append: Err is answered, and the append arrives at the disk at Late.Arrive, behind what was appended since. A loss
 	// of its owner's claim, or a later append, makes it change nothing.
 	Late *Delayed

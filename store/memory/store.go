@@ -208,6 +208,9 @@ func (s *Store) step(ctx context.Context, op Op, do func(*Disk) error) error {
 	if f.Lost || f.Err != nil && !errors.Is(f.Err, store.ErrUnknown) {
 		return f.Err
 	}
+	if f.Answer != nil {
+		defer f.Answer() // once the disk is unlocked
+	}
 	s.disk.mu.Lock()
 	defer s.disk.mu.Unlock()
 	if s.closed.Load() {

@@ -28,6 +28,9 @@ type Config struct {
 	// Crash makes an empty place as Open does, and answers what opens a copy of what a loss of power would leave of it now.
 	// Nil: not tested.
 	Crash func(t *testing.T) (open func() store.Store, crash func() (open func() store.Store))
+	// Lose makes an empty place as Open does, and what copies it as a replica has it at that moment, and then has the copy take its
+	// place: what was stored between is lost. Nil: not tested.
+	Lose func(t *testing.T) (open func() store.Store, replica func() (promote func()))
 	// Retention is how long the stores remember ids; from 10 s, since the suite looks for them right after.
 	Retention time.Duration
 	// Unfenced: the store cannot tell an older epoch.
@@ -73,6 +76,9 @@ func Run(t *testing.T, cfg Config) {
 		{"8-order", testForgetOrder},
 		{"9-killed", testKilled},
 		{"last", testLast},
+		{"shared", testShared},
+		{"replace", testReplace},
+		{"lost", testLost},
 		{"devices", testDevices},
 		{"expiry", testExpiryScan},
 		{"calls", testCalls},

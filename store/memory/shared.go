@@ -1,0 +1,87 @@
+package memory
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"ramen/protocol"
+	"ramen/store"
+)
+
+// Shared is a Store as one that several processes may open, and that may lose what it has answered: whoever has the Disk promotes a
+// Replica of it.
+type Shared struct{ *Store }
+
+var (
+	_ store.Store    = Shared{}
+	_ store.Shared   = Shared{}
+	_ store.Replacer = Shared{}
+)
+
+// OpenShared is a new Shared on d.
+func (d *Disk) OpenShared() Shared { return Shared{d.Open()} }
+
+// Renew implements store.Shared.
+func (s Shared) Renew(ctx context.Context, owner string, ttl time.Duration) error {
+	return wrap("renew", s.step(ctx, Op{Kind: OpRenew}, func(d *Disk) error {
+		d.present[owner] = d.cfg.Now().Add(ttl)
+		return nil
+	}))
+}
+
+// Claims implements store.Shared. The script is asked once.
+func (s Shared) Claims(ctx context.Context, shards []protocol.ShardID) (all []store.Claimed, err error) {
+	err = s.step(ctx, Op{Kind: OpClaims}, func(d *Disk) error {
+		now := d.cfg.Now()
+		all = make([]store.Claimed, len(shards))
+		for i, shard := range shards {
+			at := d.claims[shard]
+			all[i] = store.Claimed{Epoch: at.Epoch, Owner: at.Owner, Present: now.Before(d.present[at.Owner]), History: d.historyLocked(shard)}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, wrap("read claims", err)
+	}
+	return all, nil
+}
+
+func (d *Disk) historyLocked(shard protocol.ShardID) string {
+	return fmt.Sprintf("copy-%d.%d", d.copied, d.copies[shard])
+}
+
+// Fences implements store.Shared.
+func (s Shared) Fences() bool { return !s.disk.cfg.Unfenced }
+
+// Replace implements store.Replacer.
+func (s Shared) Replace(ctx context.Context, at store.Owner, user protocol.UserID, last protocol.Position, m store.Mailbox) error {
+	op := Op{Kind: OpReplace, Owner: at, User: user}
+	return wrap("replace user "+string(user), s.step(ctx, op, func(d *Disk) error {
+		if err := d.checkLocked(at); err != nil {
+			return err
+		}
+		b := d.boxLocked(at.Shard, user)
+		if b.last != last && b.last != m.Last {
+			return &store.LastError{Last: b.last}
+		}
+		d.boxes[boxKey{at.Shard, user}] = restored(&m)
+		return nil
+	}))
+}
+
+// restored is a mailbox that has what m says, and nothing else.
+func restored(m *store.Mailbox) *box {
+	b := newBox()
+	b.last = m.Last
+	for _, id := range m.Seen {
+		b.seen[id.ID] = id.AcceptedMS
+	}
+	for i := range m.Entries {
+		b.put(cloneEntry(&m.Entries[i]))
+	}
+	for i := range m.Devices {
+		b.devices[m.Devices[i].ID] = cloneDevice(&m.Devices[i])
+	}
+	return b
+}
