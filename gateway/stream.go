@@ -128,10 +128,13 @@ func (s *stream) Measured(rttMS uint32) {
 	s.SetRTT(rttMS)
 }
 
-// Close says that the frontend has ended the stream. Its reason changes nothing here.
-func (s *stream) Close(protocol.Reason) {
+// Close says that the frontend has ended the stream, or, with ReasonNone, takes it to another owner. In that case an end that is
+// still to be told is told, so that the stream does not live on there.
+func (s *stream) Close(reason protocol.Reason) {
 	s.box.lock()
-	s.detach(endTold)
+	if reason != protocol.ReasonNone || s.end != endClosed {
+		s.detach(endTold)
+	}
 	s.box.unlock()
 }
 

@@ -6,14 +6,14 @@
 //  2. No call of a Receiver is made while a lock of the gateway is held, and one stream's Receiver is called by one
 //     goroutine at a time. A Receiver never blocks on its device, and may call its Stream from within a call.
 //  3. After Closed or Lost a stream's Receiver is not called again. After Stream.Close it is not called again once the call
-//     that may be under way has returned.
+//     that may be under way has returned; but for Closed, where Close said ReasonNone and the gateway had ended the stream before.
 //  4. Calls that return an error have changed nothing, except where it is ErrLost or a context's: then the outcome is unknown.
 //     The Receiver of an Open that returned one is not called any more.
 //  5. Values handed over are not changed afterwards by either side. The slice of a Push call is the gateway's again once
 //     the call has returned; what its elements point to stays.
 //  6. Each call of a Receiver carries the Generation of the Open that the stream came from. A frontend that hands the same
-//     Receiver to another Open gives that another generation, and drops every call of an earlier one: such a call may still
-//     be under way when the later Open returns.
+//     Receiver to another Open gives that another generation, and drops every call of an earlier one but Closed: such a call
+//     may still be under way when the later Open returns.
 //  7. No Below excludes an owner that serves: it is at most the epoch of the shard's owner.
 package link
 
@@ -186,7 +186,7 @@ type Stream interface {
 	// Measured reports the round trip of the last heartbeat, in ms.
 	Measured(rttMS uint32)
 	// Close says that the frontend has ended the stream: its socket has ended for reason, or, with ReasonNone, goes on at
-	// another owner. The device's place stays.
+	// another owner, and an end that was decided here before is still told. The device's place stays.
 	Close(reason protocol.Reason)
 }
 

@@ -204,11 +204,15 @@ func (s *Stream) reattach(lk link.Stream, o link.Opened, told asked) {
 	}
 }
 
-// Closed implements link.Receiver: the gateway has ended the stream.
+// Closed implements link.Receiver: the gateway has ended the stream. One that a newer view has taken the stream from meanwhile is
+// believed all the same, or a stream that a backend has ended would live on at the next owner. But that one times acks anew.
 func (s *Stream) Closed(g link.Generation, reason protocol.Reason, detail string) {
 	s.mu.Lock()
 	if !s.currentLocked(g) {
 		s.mu.Unlock()
+		if reason != protocol.ReasonAckTimeout {
+			s.Finish(reason, detail)
+		}
 		return
 	}
 	s.link = nil

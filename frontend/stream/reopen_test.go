@@ -170,7 +170,8 @@ func TestTokenThatExpiresWhileDetachedEndsTheStream(t *testing.T) {
 	})
 }
 
-// What an earlier owner still had under way when the stream was detached reaches nobody: not its pushes, acks or end.
+// What an earlier owner still had under way when the stream was detached reaches nobody: not its pushes and acks, nor that the
+// device had not acked in time, which the next owner times anew.
 func TestCallsOfAnEarlierOpenAreDropped(t *testing.T) {
 	s, stop := newFixture(t, nil)
 	defer stop()
@@ -194,7 +195,7 @@ func TestCallsOfAnEarlierOpenAreDropped(t *testing.T) {
 	}
 	push(0, 2)
 	x.Acked(0, 1)
-	x.Closed(0, protocol.ReasonDisconnected, "")
+	x.Closed(0, protocol.ReasonAckTimeout, "")
 	x.Lost(0, link.Loss{})
 	x.locked(func() {
 		if x.state != live || x.sent != 1 || x.ring.len() != 1 || out.ended != protocol.ReasonNone {

@@ -186,6 +186,42 @@ func TestANewerViewWhileTheGatewayEndsAStream(t *testing.T) {
 	})
 }
 
+// What a gateway ended while a newer view took the stream from it has ended: whether its word comes while nobody serves the shard,
+// while the next owner is asked, or after that has answered.
+func TestAnEndThatCrossesANewerViewCounts(t *testing.T) {
+	for _, reason := range []protocol.Reason{protocol.ReasonDisconnected, protocol.ReasonSuperseded, protocol.ReasonInvalidArgument} {
+		for _, when := range []string{"waiting", "asking", "live"} {
+			t.Run(reason.String()+"/"+when, func(t *testing.T) {
+				inShards(t, nil, func(o *ownerOf, open func(protocol.UserID) (*Stream, *tape)) {
+					x, out := open("u")
+					switch when {
+					case "waiting":
+						o.Free(o.All()...)
+					case "asking":
+						o.before = func() { time.Sleep(time.Second) }
+						fallthrough
+					case "live":
+						o.Move("b", o.All()...)
+					}
+					pass(0)
+					x.Closed(0, reason, "because")
+					pass(2 * time.Second)
+					x.locked(func() {
+						if x.state != closed || out.ended != reason || len(out.away) != 1 || out.away[0].Detail != "because" {
+							t.Errorf("state %d, ended by %q, goaways %v", x.state, out.ended, out.away)
+						}
+					})
+					for i, lk := range o.links {
+						if lk.closed != 1 {
+							t.Errorf("link %d of %d was closed %d times", i, len(o.links), lk.closed)
+						}
+					}
+				})
+			})
+		}
+	}
+}
+
 // hook is called with a line of the log.
 type hook struct {
 	slog.Handler

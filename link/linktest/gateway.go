@@ -30,6 +30,7 @@ func RunGateway(t *testing.T, start func(t *testing.T) Owned) {
 		{"ReceiverAcksWithinItsCall", acksWithin},
 		{"ClosedIsTheLastCall", closedIsLast},
 		{"NothingAfterCloseUnderFire", nothingUnderFire},
+		{"EndOutlivesAMove", endOutlivesMove},
 		{"ReopenedReceiverSeesOneStream", reopenedReceiver},
 		{"AnotherEpochIsNotOwned", anotherEpoch},
 		{"ReleasedShardSendsOn", releasedShard},
@@ -251,6 +252,29 @@ func nothingUnderFire(t *testing.T, g Owned) {
 		r.mu.Lock()
 		cursor = r.pushes[len(r.pushes)-1].Cursor
 		r.mu.Unlock()
+	}
+}
+
+// endOutlivesMove: what ended a stream while it was pushed to is told, though the frontend takes the stream to another owner
+// before the push has returned.
+func endOutlivesMove(t *testing.T, g Owned) {
+	pushing, release := make(chan struct{}), make(chan struct{})
+	r := newRecorder(t)
+	r.within = func([]protocol.Push) { close(pushing); <-release }
+	s, _ := g.open(t, "u", "d", r)
+	s.Credit(1 << 20)
+	var publisher sync.WaitGroup
+	publisher.Go(func() { g.Publish(background, []link.Publish{g.message("u", "m1")}) })
+	<-pushing
+	if n, err := g.Disconnect(background, g.Route("u"), "u", "d", "because"); n != 1 || err != nil {
+		t.Errorf("%d streams disconnected, %v", n, err)
+	}
+	s.Close(protocol.ReasonNone)
+	close(release)
+	publisher.Wait()
+	r.wait("the end", func() bool { return r.over })
+	if r.reason != protocol.ReasonDisconnected || r.detail != "because" {
+		t.Errorf("ended by %q, %q", r.reason, r.detail)
 	}
 }
 

@@ -40,6 +40,7 @@ func Run(t *testing.T, wrap func(t *testing.T, gw link.Gateway) link.Gateway) {
 		{"GenerationsStayApart", generationsStayApart},
 		{"AckedKeepsItsPlace", ackedKeepsPlace},
 		{"NothingAfterClose", nothingAfterClose},
+		{"EndComesAfterAMove", endAfterMove},
 		{"StreamsDoNotMix", streamsDoNotMix},
 		{"LargeMessagesPass", largeMessages},
 	} {

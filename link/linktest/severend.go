@@ -22,6 +22,7 @@ type cableEnd struct {
 	opened bool // Open has answered, or is about to
 	cutOff bool // severed before
 	dead   bool // closed or severed: nothing passes any more
+	moved  bool // closed because the socket goes on at another owner: Closed still passes
 	inside bool // a call of the receiver is under way
 	owed   bool // Lost is still to be told
 }
@@ -108,6 +109,14 @@ func (e *cableEnd) Acked(g link.Generation, seq protocol.Seq) {
 }
 
 func (e *cableEnd) Closed(g link.Generation, reason protocol.Reason, detail string) {
+	e.cable.mu.Lock()
+	e.mu.Lock()
+	if e.moved && !e.cable.severed {
+		e.dead = false
+	}
+	e.moved = false
+	e.mu.Unlock()
+	e.cable.mu.Unlock()
 	e.pass(true, func() { e.receiver.Closed(g, reason, detail) })
 	e.leave()
 }
@@ -160,6 +169,7 @@ func (e *cableEnd) Measured(ms uint32) {
 func (e *cableEnd) Close(reason protocol.Reason) {
 	e.mu.Lock()
 	inner, was := e.inner, e.dead
+	e.moved = reason == protocol.ReasonNone && !was
 	e.dead, e.owed = true, false
 	e.mu.Unlock()
 	e.leave()

@@ -263,6 +263,33 @@ func nothingAfterClose(t *testing.T, gw *scripted, l link.Gateway) {
 	}
 }
 
+// endAfterMove: a stream that goes on at another owner is still told of its end, and of nothing else; one that has ended is not.
+func endAfterMove(t *testing.T, gw *scripted, l link.Gateway) {
+	for _, c := range []struct {
+		close protocol.Reason
+		want  int
+	}{{protocol.ReasonNone, 1}, {protocol.ReasonGone, 0}} {
+		r := newShared()
+		s, _, err := l.Open(background, link.Open{Route: route, User: "u", Device: "d"}, r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		e := gw.stream("d")
+		s.Close(c.close)
+		e.wait(t, "close", func() bool { return e.closed == 1 })
+		if c.close == protocol.ReasonNone {
+			e.close(protocol.ReasonDisconnected, "because")
+			r.wait(t, "the end", func() bool { return len(r.calls[0]) > 0 })
+		}
+		s.Close(protocol.ReasonGone)
+		r.mu.Lock()
+		if calls := r.calls[0]; len(calls) != c.want || c.want == 1 && calls[0] != "closed disconnected" {
+			t.Errorf("closed for %q, calls are %v", c.close, calls)
+		}
+		r.mu.Unlock()
+	}
+}
+
 func streamsDoNotMix(t *testing.T, gw *scripted, l link.Gateway) {
 	const streams, each = 40, 100
 	var all sync.WaitGroup
