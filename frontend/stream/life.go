@@ -44,7 +44,7 @@ func (s *Stream) Start(o Opened, permit admission.Permit, connect func(h *protoc
 	}
 	early, lost := s.closedEarly, s.lost
 	stale := !s.shard().attach(s, o.Epoch)
-	s.lost = false
+	s.lost = notDetached
 	s.mu.Unlock()
 
 	s.set.opened(s, o.Resumed)
@@ -56,14 +56,16 @@ func (s *Stream) Start(o Opened, permit admission.Permit, connect func(h *protoc
 	case early != protocol.ReasonNone:
 		s.dropLink()
 		s.Finish(early, "the stream was ended while it was opened")
-	case lost || stale:
+	case lost != notDetached || stale:
 		s.mu.Lock()
 		if !s.currentLocked(0) { // a newer view has detached it already: what is under way now is its re-open
 			s.mu.Unlock()
 			return
 		}
-		s.loseLocked()
-		if !lost { // a newer view came while it was opened, and its gateway has not said so
+		if lost != notDetached {
+			s.loseLocked(lost)
+		} else { // a newer view came while it was opened, and its gateway has not said so
+			s.loseLocked(detachedByView)
 			o.Link.Close(protocol.ReasonNone)
 		}
 	case give > 0:
@@ -102,19 +104,19 @@ func (s *Stream) Lost(g link.Generation, l link.Loss) {
 		s.mu.Unlock()
 		return
 	}
-	s.loseLocked()
+	s.loseLocked(causeOf(l.Reason))
 }
 
 // loseLocked detaches the stream, and unlocks it.
-func (s *Stream) loseLocked() {
+func (s *Stream) loseLocked(c detachCause) {
 	switch s.state {
 	case opening:
-		s.lost = true
+		s.lost = c
 	case detached: // while its re-open was under way, which will see it
-		s.lost = true
+		s.lost = c
 	case live:
 		s.shard().leave(s)
-		s.detachLocked()
+		s.detachLocked(c)
 		return
 	}
 	s.mu.Unlock()
@@ -128,12 +130,13 @@ func (s *Stream) detachStale(h *shard) {
 		return
 	}
 	lk := s.link
-	s.detachLocked()
+	s.detachLocked(detachedByView)
 	lk.Close(protocol.ReasonNone)
 }
 
 // detachLocked makes a live stream look for its owner, and unlocks it. It is out of its shard.
-func (s *Stream) detachLocked() {
+func (s *Stream) detachLocked(c detachCause) {
+	s.set.metrics.detached[c].Inc()
 	s.link, s.state = nil, detached
 	s.opens++
 	s.ensureReconnectLocked().lostMS = s.set.clock.now()
@@ -165,7 +168,7 @@ func (s *Stream) reattach(lk link.Stream, o link.Opened, told asked) {
 		lk.Close(protocol.ReasonGone)
 		return
 	}
-	if s.lost {
+	if s.lost != notDetached {
 		s.findOwnerLocked()
 		return
 	}

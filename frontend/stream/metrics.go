@@ -28,7 +28,13 @@ type metrics struct {
 	late       prometheus.Histogram
 	toPush     [priorityCount]prometheus.Observer
 	toAck      [priorityCount]prometheus.Observer
+	detached   [detachCauses]prometheus.Counter // none at notDetached
 	reopens    map[string]prometheus.Counter
+}
+
+// detachLabels are the reasons of ramen_frontend_detached_total.
+var detachLabels = [detachCauses]string{
+	detachedByView: "view", lostByRebalance: "rebalance", lostByDrain: "drain", lostAsUnreachable: "unavailable", lostUnexplained: "unknown",
 }
 
 var latencyBuckets = []float64{.0005, .001, .002, .005, .01, .02, .05, .1, .2, .5, 1, 2, 5, 10, 30, 60, 300}
@@ -48,6 +54,7 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 	bytes := counter("ramen_frontend_pushed_bytes_total", "Bytes of pushes as written by the transport, before TLS; includes a hello sent in the same write.", "transport")
 	acks := counter("ramen_frontend_acks_total", "Pushes acked.", "transport")
 	heartbeats := counter("ramen_frontend_heartbeats_total", "Heartbeats written.", "transport")
+	detached := counter("ramen_frontend_detached_total", "Live streams that lost their gateway and look for another, by reason.", "reason")
 	reopens := counter("ramen_frontend_reopens_total", "Streams reopened because their gateway was lost, by result.", "result")
 	late := prometheus.NewHistogram(prometheus.HistogramOpts{
 		Name: "ramen_frontend_heartbeat_lateness_seconds", Help: "Delay of a heartbeat beyond its interval.", Buckets: latencyBuckets,
@@ -79,10 +86,13 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 		m.toPush[p] = toPush.WithLabelValues(p.String())
 		m.toAck[p] = toAck.WithLabelValues(p.String())
 	}
+	for cause := detachedByView; cause < detachCauses; cause++ {
+		m.detached[cause] = detached.WithLabelValues(detachLabels[cause])
+	}
 	for _, result := range []string{"ok", "unavailable", "superseded", "refused"} {
 		m.reopens[result] = reopens.WithLabelValues(result)
 	}
-	for _, c := range []prometheus.Collector{streams, opens, resumed, ends, pushes, bytes, acks, heartbeats, reopens, late, toPush, toAck} {
+	for _, c := range []prometheus.Collector{streams, opens, resumed, ends, pushes, bytes, acks, heartbeats, detached, reopens, late, toPush, toAck} {
 		if err := r.Register(c); err != nil {
 			return nil, err
 		}

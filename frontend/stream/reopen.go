@@ -110,7 +110,7 @@ func (s *Stream) reopen(ctx context.Context) {
 		s.mu.Unlock()
 		return
 	}
-	s.lost = false
+	s.lost = notDetached
 	o := link.Open{
 		Generation: link.Generation(s.opens), User: s.User(), Device: s.Device(), Transport: s.transport, Context: s.context, Window: int(s.window),
 		Route:  link.Route{Epoch: s.shard().least()}, // the Opener asks nobody below

@@ -8,6 +8,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	dto "github.com/prometheus/client_model/go"
+
 	"ramen/frontend/admission"
 	"ramen/link"
 	"ramen/protocol"
@@ -220,6 +222,35 @@ func TestAnEndThatCrossesANewerViewCounts(t *testing.T) {
 			})
 		}
 	}
+}
+
+// Each live stream that loses its gateway is counted once, by the reason that is known of it.
+func TestDetachedStreamsAreCountedByReason(t *testing.T) {
+	inShards(t, nil, func(o *ownerOf, open func(protocol.UserID) (*Stream, *tape)) {
+		x, _ := open("u")
+		for _, reason := range []protocol.Reason{protocol.ReasonRebalance, protocol.ReasonDrain, protocol.ReasonUnavailable, protocol.ReasonNone, protocol.ReasonTooBig} {
+			x.Lost(link.Generation(x.opens), link.Loss{Reason: reason})
+			x.Lost(link.Generation(x.opens), link.Loss{Reason: reason}) // while it looks for its owner
+			pass(0)
+		}
+		o.Move("b", o.All()...)
+		pass(0)
+		want := map[string]float64{"rebalance": 1, "drain": 1, "unavailable": 1, "unknown": 2, "view": 1}
+		for cause := detachedByView; cause < detachCauses; cause++ {
+			var m dto.Metric
+			if err := x.set.metrics.detached[cause].Write(&m); err != nil {
+				t.Fatal(err)
+			}
+			label := detachLabels[cause]
+			if n := m.GetCounter().GetValue(); n != want[label] || n == 0 {
+				t.Errorf("%v streams detached for %q; want %v", n, label, want[label])
+			}
+		}
+		if x.state != live {
+			t.Errorf("state %d", x.state)
+		}
+		x.Finish(protocol.ReasonGone, "")
+	})
 }
 
 // hook is called with a line of the log.

@@ -40,7 +40,7 @@ type Stream struct {
 	state            state
 	leaving          protocol.Reason  // ReasonNone: not asked to leave
 	closedEarly      protocol.Reason  // the gateway ended it before hello
-	lost             bool             // Lost came while an open was under way
+	lost             detachCause      // Lost came while an open was under way
 	echoDue          bool             // a heartbeat was written and not answered
 	heartbeatSkipped bool             // bytes were buffered when a heartbeat was due
 	permit           admission.Permit // none where the handler keeps it, which writes the end itself
@@ -78,6 +78,32 @@ const (
 	detached
 	closed
 )
+
+// detachCause says why a live stream lost its gateway.
+type detachCause uint8
+
+const (
+	notDetached       detachCause = iota
+	detachedByView                // a newer view has another owner, or none that can be reached
+	lostByRebalance               // the gateway said that the shard moves
+	lostByDrain                   // that it ends
+	lostAsUnreachable             // that its lease has ended, or the link broke
+	lostUnexplained               // nothing
+	detachCauses
+)
+
+// causeOf is the cause of a loss that a gateway or a link told.
+func causeOf(r protocol.Reason) detachCause {
+	switch r {
+	case protocol.ReasonRebalance:
+		return lostByRebalance
+	case protocol.ReasonDrain:
+		return lostByDrain
+	case protocol.ReasonUnavailable:
+		return lostAsUnreachable
+	}
+	return lostUnexplained
+}
 
 // FrameWriter is how a transport writes frames. All calls are made under the stream's mutex; none blocks or calls back.
 type FrameWriter interface {
