@@ -12,12 +12,36 @@ import (
 )
 
 // TestImportsFollowTheArrows lists what the packages of the module import, tests left out. Each must be of a part, and import what
-// its part may.
+// its part may; and each part must have a package.
 func TestImportsFollowTheArrows(t *testing.T) {
+	var paths []string
 	for _, p := range packages(t) {
 		for _, fault := range faults(p.ImportPath, p.Imports) {
 			t.Error(fault)
 		}
+		paths = append(paths, strings.TrimPrefix(p.ImportPath, module))
+	}
+	for _, fault := range deadRules(parts, paths) {
+		t.Error(fault)
+	}
+}
+
+// TestDeadRulesAreFound shows that a rule for a package that has gone or was renamed is a fault, and one of those that are is not.
+func TestDeadRulesAreFound(t *testing.T) {
+	rules := []part{
+		{path: "a", may: []string{"b/...", "gone", "b/old/..."}},
+		{path: "b/one"},
+		{path: "b/...", may: []string{"a"}},
+		{path: "b/two"}, // the part before it has all of its packages
+		{path: "c"},
+	}
+	got := strings.Join(deadRules(rules, []string{"a", "b/one", "b/two"}), "\n")
+	want := `internal/arrows: a may import gone, which is no package
+internal/arrows: a may import b/old/..., which is no package
+internal/arrows: b/two is no package, or of a part before it
+internal/arrows: c is no package, or of a part before it`
+	if got != want {
+		t.Errorf("%s\nwant\n%s", got, want)
 	}
 }
 
@@ -59,7 +83,7 @@ const module = "ramen/"
 // faults says which imports of a package its part does not declare, and that it is of no part.
 func faults(path string, imports []string) (all []string) {
 	path = strings.TrimPrefix(path, module)
-	p := slices.IndexFunc(parts, func(p part) bool { return matches(p.path, path) })
+	p := partOf(parts, path)
 	if p < 0 {
 		return []string{path + " is of no part: declare in internal/arrows what it may import"}
 	}
@@ -68,6 +92,32 @@ func faults(path string, imports []string) (all []string) {
 		forbidden := slices.ContainsFunc(parts[p].never, func(pattern string) bool { return matches(pattern, imported) })
 		if forbidden || is && !slices.ContainsFunc(parts[p].may, func(pattern string) bool { return matches(pattern, ours) }) {
 			all = append(all, path+" imports "+ours+": "+parts[p].why)
+		}
+	}
+	return all
+}
+
+// partOf is which of rules a package is of, or -1.
+func partOf(rules []part, path string) int {
+	return slices.IndexFunc(rules, func(p part) bool { return matches(p.path, path) })
+}
+
+// deadRules says which rules are about no package of paths.
+func deadRules(rules []part, paths []string) (all []string) {
+	used := make([]bool, len(rules))
+	for _, path := range paths {
+		if i := partOf(rules, path); i >= 0 {
+			used[i] = true
+		}
+	}
+	for i, p := range rules {
+		if !used[i] {
+			all = append(all, "internal/arrows: "+p.path+" is no package, or of a part before it")
+		}
+		for _, pattern := range p.may {
+			if !slices.ContainsFunc(paths, func(path string) bool { return matches(pattern, path) }) {
+				all = append(all, "internal/arrows: "+p.path+" may import "+pattern+", which is no package")
+			}
 		}
 	}
 	return all
