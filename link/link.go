@@ -12,8 +12,8 @@
 //  5. Values handed over are not changed afterwards by either side. The slice of a Push call is the gateway's again once
 //     the call has returned; what its elements point to stays.
 //  6. Each call of a Receiver carries the Generation of the Open that the stream came from. A frontend that hands the same
-//     Receiver to another Open gives that another generation, and drops every call of an earlier one but Closed: such a call
-//     may still be under way when the later Open returns.
+//     Receiver to another Open gives that another generation, and drops every call of an earlier one but a Closed whose
+//     reason is final: such a call may still be under way when the later Open returns.
 //  7. No Below excludes an owner that serves: it is at most the epoch of the shard's owner.
 package link
 

@@ -207,13 +207,13 @@ func (s *Stream) reattach(lk link.Stream, o link.Opened, told asked) {
 	}
 }
 
-// Closed implements link.Receiver: the gateway has ended the stream. One that a newer view has taken the stream from meanwhile is
-// believed all the same, or a stream that a backend has ended would live on at the next owner. But that one times acks anew.
+// Closed implements link.Receiver: the gateway has ended the stream. A final end counts though a newer view has taken the stream from
+// that gateway meanwhile, or a stream that a backend has ended would live on at the next owner. Acks are timed anew there.
 func (s *Stream) Closed(g link.Generation, reason protocol.Reason, detail string) {
 	s.mu.Lock()
 	if !s.currentLocked(g) {
 		s.mu.Unlock()
-		if reason != protocol.ReasonAckTimeout {
+		if reason.Final() {
 			s.Finish(reason, detail)
 		}
 		return

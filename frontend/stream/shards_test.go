@@ -188,7 +188,7 @@ func TestANewerViewWhileTheGatewayEndsAStream(t *testing.T) {
 	})
 }
 
-// What a gateway ended while a newer view took the stream from it has ended: whether its word comes while nobody serves the shard,
+// What a gateway ended for good while a newer view took the stream from it has ended: whether its word comes while nobody serves the shard,
 // while the next owner is asked, or after that has answered.
 func TestAnEndThatCrossesANewerViewCounts(t *testing.T) {
 	for _, reason := range []protocol.Reason{protocol.ReasonDisconnected, protocol.ReasonSuperseded, protocol.ReasonInvalidArgument} {
