@@ -52,17 +52,11 @@ func StreamEnd(reason protocol.Reason, detail string) *status.Status {
 
 // ReadStreamEnd is what the status of a stream says to a device; ReasonNone where grpc-go may have made it.
 func ReadStreamEnd(s *status.Status) (reason protocol.Reason, detail string) {
-	switch s.Code() {
+	switch c := s.Code(); c {
 	case codes.Aborted:
 		reason = protocol.ReasonSuperseded
-	case codes.Unauthenticated:
-		reason = protocol.ReasonUnauthenticated
-	case codes.PermissionDenied:
-		reason = protocol.ReasonPermissionDenied
-	case codes.InvalidArgument:
-		reason = protocol.ReasonInvalidArgument
-	case codes.ResourceExhausted:
-		reason = protocol.ReasonResourceExhausted
+	case codes.InvalidArgument, codes.Unauthenticated, codes.PermissionDenied, codes.ResourceExhausted:
+		reason = protocol.ReasonOf(errorCodes[c])
 	}
 	return reason, strings.TrimPrefix(s.Message(), reason.String()+": ")
 }
