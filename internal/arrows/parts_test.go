@@ -82,6 +82,7 @@ var parts = []part{
 	{path: "internal/testapp", may: []string{"internal/app"}, why: "it is a tool of tests"},
 	{path: "internal/testprocess", why: "it is a tool of tests"},
 	{path: "internal/testcert", why: "it is a tool of tests"},
+	{path: "internal/testserver/...", may: []string{"internal/testserver", "internal/ports", "internal/testcert"}, why: "it is a tool of tests"},
 	{path: "scripts/...", why: "it is a program of the build"},
 	{path: "internal/arrows", why: "it has tests alone"},
 	{path: "internal/process", why: "it has tests alone"},

@@ -1,0 +1,79 @@
+package redistest
+
+import (
+	"fmt"
+	"maps"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"ramen/internal/testcert"
+)
+
+// writeConf writes redis.conf into dir. The server itself writes into it later: users, replication, what sentinels say.
+func writeConf(dir, addr string, o Options, ca *testcert.Certificate) error {
+	host, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		return err
+	}
+	conf := Config{
+		"bind":       host,
+		"port":       port,
+		"dir":        strconv.Quote(dir),
+		"save":       `""`,
+		"appendonly": "no",
+		// What DEBUG does to a server, tests may want to do.
+		"enable-debug-command": "local",
+		// A replica's first copy otherwise waits 5 s for others.
+		"repl-diskless-sync-delay": "0",
+	}
+	if ca != nil {
+		if err := tlsConf(conf, dir, host, ca); err != nil {
+			return err
+		}
+	}
+	users(conf, o)
+	maps.Copy(conf, o.Config)
+	var text strings.Builder
+	for _, key := range slices.Sorted(maps.Keys(conf)) {
+		for _, value := range strings.Split(conf[key], "\n") {
+			fmt.Fprintf(&text, "%s %s\n", key, value)
+		}
+	}
+	return os.WriteFile(filepath.Join(dir, "redis.conf"), []byte(text.String()), 0o600)
+}
+
+// users sets who may do something, and as whom replicas come.
+func users(conf Config, o Options) {
+	switch {
+	case o.User != "":
+		conf["user"] = "default off\n" + o.User + " on >" + o.Password + " ~* &* +@all"
+		conf["masteruser"] = o.User
+		conf["masterauth"] = o.Password
+	case o.Password != "":
+		conf["requirepass"] = o.Password
+		conf["masterauth"] = o.Password
+	}
+}
+
+func tlsConf(conf Config, dir, host string, ca *testcert.Certificate) error {
+	cert, key, err := ca.Issue("redistest", host, "localhost").WriteFiles(dir)
+	if err != nil {
+		return err
+	}
+	authority := filepath.Join(dir, "ca.pem")
+	if err := os.WriteFile(authority, ca.CertPEM, 0o600); err != nil {
+		return err
+	}
+	conf["tls-port"], conf["port"] = conf["port"], "0"
+	conf["tls-cert-file"] = strconv.Quote(cert)
+	conf["tls-key-file"] = strconv.Quote(key)
+	conf["tls-ca-cert-file"] = strconv.Quote(authority)
+	conf["tls-auth-clients"] = "no"
+	conf["tls-replication"] = "yes"
+	conf["tls-cluster"] = "yes"
+	return nil
+}

@@ -1,0 +1,11 @@
+// Package redistest runs Redis and Valkey for tests: a single server, a master with replicas, Sentinel, Cluster.
+//
+// The binaries are redis-server and valkey-server of the PATH, or of the cache that scripts/test.sh fills. A test is skipped where
+// there is none.
+//
+//	s := redistest.Single(t, redistest.Options{Config: redistest.Config{"appendonly": "yes", "appendfsync": "always"}})
+//	store := open(s.URL())
+//	s.Pause(t)
+//
+// Ports and folders are each server's own, and are the same after a restart. Goroutines: those of package testserver.
+package redistest

@@ -1,0 +1,77 @@
+package redistest
+
+import (
+	"bytes"
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+
+	"ramen/internal/testserver"
+)
+
+// Kind is which program serves.
+type Kind string
+
+const (
+	Redis  Kind = "redis-server"
+	Valkey Kind = "valkey-server"
+)
+
+// Kinds are all that tests run against; where one is not installed, its tests are skipped.
+var Kinds = []Kind{Redis, Valkey}
+
+// Config are settings of redis.conf, by their names there.
+type Config map[string]string
+
+// Options are what a server, or each of several, is started with.
+type Options struct {
+	Kind   Kind   // Redis where it is empty
+	Config Config // beside what this package sets: no snapshots, no append-only file
+	// User, where it is not empty, is the one user there is, with Password, and may do everything. Where it is empty, Password is that
+	// of the default user ("requirepass"), and there is none where that is empty, too.
+	User, Password string
+	TLS            bool // for clients, replicas and the cluster's own connections; by a certificate of its own for 127.0.0.1 and localhost
+}
+
+func (o Options) kind() Kind {
+	if o.Kind == "" {
+		return Redis
+	}
+	return o.Kind
+}
+
+// with is o with settings beside those that it has.
+func (o Options) with(c Config) Options {
+	all := maps.Clone(c)
+	maps.Copy(all, o.Config)
+	o.Config = all
+	return o
+}
+
+// binary finds the program, or skips the test where there is none that can do what o asks for.
+func (o Options) binary(t testserver.TB) string {
+	t.Helper()
+	kind := string(o.kind())
+	path, err := exec.LookPath(kind)
+	if err != nil {
+		var dir string
+		if dir, err = testserver.CacheDir(); err == nil {
+			path = filepath.Join(dir, kind)
+			_, err = os.Stat(path)
+		}
+	}
+	if err != nil {
+		t.Skipf("skipped: %s is not installed (scripts/test.sh installs it on Debian, as root)", kind)
+	}
+	if o.TLS && !knowsTLS(path) {
+		t.Skipf("skipped: %s was built without TLS", path)
+	}
+	return path
+}
+
+// knowsTLS starts the program with a certificate that it cannot read, and looks at what it complains of.
+func knowsTLS(path string) bool {
+	said, _ := exec.Command(path, "--port", "0", "--tls-port", "1", "--tls-cert-file", os.DevNull, "--tls-key-file", os.DevNull).CombinedOutput()
+	return bytes.Contains(said, []byte("Failed to configure TLS"))
+}

@@ -1,0 +1,135 @@
+package redistest
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"net"
+	"net/url"
+	"os/exec"
+	"path/filepath"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/maintnotifications"
+
+	"ramen/internal/ports"
+	"ramen/internal/testcert"
+	"ramen/internal/testserver"
+)
+
+// Server is one Redis or Valkey server. Its clients' side is Addr, URL, TLS and Client; what is done to it is of testserver.Server.
+type Server struct {
+	*testserver.Server
+	Addr    string // host:port
+	Options Options
+
+	ca *testcert.Certificate // nil: no TLS
+}
+
+// Single starts a server of its own for a test.
+func Single(t testserver.TB, o Options) *Server {
+	t.Helper()
+	s := prepare(t, o, authority(o))
+	s.Start(t)
+	return s
+}
+
+// authority is who signs the certificates of servers that belong together; nil where they use no TLS.
+func authority(o Options) *testcert.Certificate {
+	if !o.TLS {
+		return nil
+	}
+	return testcert.SelfSigned("redistest")
+}
+
+// prepare is a server that is not started.
+func prepare(t testserver.TB, o Options, ca *testcert.Certificate, args ...string) *Server {
+	t.Helper()
+	binary := o.binary(t)
+	s := &Server{Addr: ports.Free(portsTB{t}), Options: o, ca: ca}
+	inner, err := testserver.New(testserver.Config{
+		Name: string(o.kind()),
+		Command: func(dir string) *exec.Cmd {
+			return exec.Command(binary, append([]string{filepath.Join(dir, "redis.conf")}, args...)...)
+		},
+		Ready: s.ready,
+	})
+	if err != nil {
+		t.Fatalf("redistest: %v", err)
+	}
+	s.Server = inner
+	s.CloseAfter(t)
+	if err := writeConf(s.Dir, s.Addr, o, ca); err != nil {
+		t.Fatalf("redistest: configure a server: %v", err)
+	}
+	return s
+}
+
+// ready reports why the server does not answer: it may still be loading what it has on disk.
+func (s *Server) ready(ctx context.Context) error {
+	// go-redis logs each connection that it does not get.
+	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", s.Addr)
+	if err != nil {
+		return err
+	}
+	conn.Close()
+	c := redis.NewClient(s.ClientOptions())
+	defer c.Close()
+	return c.Ping(ctx).Err()
+}
+
+// URL is the server's address in the form redis://user:password@host:port/0, or rediss:// with TLS.
+func (s *Server) URL() string {
+	u := url.URL{Scheme: "redis", Host: s.Addr, Path: "/0"}
+	if s.ca != nil {
+		u.Scheme = "rediss"
+	}
+	if s.Options.Password != "" {
+		u.User = url.UserPassword(s.Options.User, s.Options.Password)
+	}
+	return u.String()
+}
+
+// CAFile is the certificate, in PEM, by which clients know the server; empty where it uses no TLS.
+func (s *Server) CAFile() string {
+	if s.ca == nil {
+		return ""
+	}
+	return filepath.Join(s.Dir, "ca.pem")
+}
+
+// TLS is how clients know the server; nil where it uses none.
+func (s *Server) TLS() *tls.Config {
+	if s.ca == nil {
+		return nil
+	}
+	return &tls.Config{RootCAs: s.ca.Pool(), MinVersion: tls.VersionTLS12}
+}
+
+// ClientOptions are those of a client that tries nothing twice, for what a test asks or changes by itself.
+func (s *Server) ClientOptions() *redis.Options {
+	return &redis.Options{
+		Addr: s.Addr, Username: s.Options.User, Password: s.Options.Password, TLSConfig: s.TLS(),
+		MaxRetries: -1, DialerRetries: 1, DialTimeout: time.Second, ContextTimeoutEnabled: true, DisableIdentity: true,
+		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
+	}
+}
+
+// Client is a client for the test's own questions, closed at its end.
+func (s *Server) Client(t testserver.TB) *redis.Client {
+	t.Helper()
+	c := redis.NewClient(s.ClientOptions())
+	t.Cleanup(func() {
+		if err := c.Close(); err != nil {
+			t.Errorf("redistest: close a client: %v", err)
+		}
+	})
+	return c
+}
+
+// portsTB is what package ports wants of a test.
+type portsTB struct{ testserver.TB }
+
+func (t portsTB) Fatal(args ...any) { t.Helper(); t.Fatalf("%s", fmt.Sprint(args...)) }
+func (t portsTB) Error(args ...any) { t.Helper(); t.Errorf("%s", fmt.Sprint(args...)) }
