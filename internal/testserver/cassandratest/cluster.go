@@ -1,0 +1,137 @@
+package cassandratest
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+
+	"ramen/internal/testserver"
+)
+
+// maxNodes is how many nodes a cluster has at most.
+const maxNodes = 3
+
+// Datacenter is the one that all nodes are in.
+const Datacenter = "datacenter1"
+
+// Cluster is one node or several. Its clients' side is Hosts, Datacenter, URL, Keyspace and Session.
+type Cluster struct {
+	Hosts []string // addresses that clients begin with
+	Nodes []*Node  // empty where CASSANDRA_HOSTS names nodes of somebody else
+
+	release func() error // the network
+	admin   admin
+}
+
+// Options are what a cluster is started with.
+type Options struct {
+	Nodes int // 1 where it is 0; at most 3
+	// Settings are those of cassandra.yaml, by their names there, beside what this package sets: commitlog_sync is periodic, each second.
+	// One that is nil is left out.
+	Settings map[string]any
+}
+
+// Start starts a cluster of its own for a test.
+func Start(t testserver.TB, o Options) *Cluster {
+	t.Helper()
+	c, err := prepare(find(t), o)
+	if err != nil {
+		t.Fatalf("%v", err)
+	}
+	t.Cleanup(func() {
+		if t.Failed() {
+			for _, n := range c.Nodes {
+				t.Logf("node %s wrote:\n%s", n.Host, n.LogTail())
+			}
+		}
+		if err := c.Close(); err != nil {
+			t.Errorf("%v", err)
+		}
+	})
+	c.start(t)
+	return c
+}
+
+// prepare is a cluster that is not started.
+func prepare(in install, o Options) (*Cluster, error) {
+	count := max(1, o.Nodes)
+	if count > maxNodes {
+		return nil, fmt.Errorf("cassandratest: %d nodes: at most %d", count, maxNodes)
+	}
+	prefix, release, err := reserveNetwork()
+	if err != nil {
+		return nil, err
+	}
+	c := &Cluster{release: release}
+	for i := range count {
+		c.Hosts = append(c.Hosts, prefix+strconv.Itoa(i+1))
+	}
+	for i, host := range c.Hosts {
+		n, err := newNode(in, host, c.settings(i, o))
+		if err != nil {
+			return nil, errors.Join(err, c.Close())
+		}
+		c.Nodes = append(c.Nodes, n)
+	}
+	return c, nil
+}
+
+// settings are those of node i.
+func (c *Cluster) settings(i int, o Options) map[string]any {
+	seeds := []map[string]string{{"seeds": strings.Join(c.Hosts, ",")}}
+	s := map[string]any{
+		"seed_provider": []map[string]any{{"class_name": "org.apache.cassandra.locator.SimpleSeedProvider", "parameters": seeds}},
+		"num_tokens":    tokensPerNode,
+		"initial_token": tokens(i, len(c.Hosts)),
+	}
+	for key, value := range o.Settings {
+		s[key] = value
+	}
+	return s
+}
+
+// tokensPerNode is how many ranges of the ring each node has.
+const tokensPerNode = 4
+
+// tokens cuts the ring into equal ranges that the nodes have in turn, so that nodes can start at once: none looks at what others took.
+func tokens(node, nodes int) string {
+	width := ^uint64(0)/uint64(tokensPerNode*nodes) + 1
+	var all []string
+	for i := range tokensPerNode {
+		all = append(all, strconv.FormatInt(int64(width*uint64(i*nodes+node)+1), 10))
+	}
+	return strings.Join(all, ",")
+}
+
+// start starts all nodes at once.
+func (c *Cluster) start(t testserver.TB) {
+	t.Helper()
+	for _, n := range c.Nodes {
+		n.Launch(t)
+	}
+	for _, n := range c.Nodes {
+		n.AwaitReady(t)
+	}
+}
+
+// Close ends the cluster and removes what it has on disk.
+func (c *Cluster) Close() error {
+	err := c.admin.close()
+	for _, n := range slices.Backward(c.Nodes) {
+		err = errors.Join(err, n.Close())
+	}
+	if c.release != nil {
+		err = errors.Join(err, c.release())
+	}
+	return err
+}
+
+// URL names the cluster and a keyspace in the form cassandra://host,host/keyspace?dc=datacenter1.
+func (c *Cluster) URL(keyspace string) string {
+	u := url.URL{Scheme: "cassandra", Host: strings.Join(c.Hosts, ","), Path: "/" + keyspace}
+	u.RawQuery = url.Values{"dc": {Datacenter}}.Encode()
+	return u.String()
+}
