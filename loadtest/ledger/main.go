@@ -89,7 +89,7 @@ func ledger(ctx context.Context, c config, out io.Writer) (int, error) {
 	}
 	fmt.Fprintf(out, "ledger: seed %d, %s\n", c.Seed, c.Binary)
 	began := time.Now()
-	log, err := observe(ctx, c, dir)
+	log, err := observeRun(ctx, c, dir)
 	if err != nil {
 		return 0, err
 	}

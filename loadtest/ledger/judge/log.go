@@ -59,6 +59,7 @@ func (s Status) String() string { return statusNames[s] }
 type Attempt struct {
 	Sent     Moment // before its first byte
 	Answered Moment // 0: there was no answer
+	Ended    Moment // it was given up, or answered
 	Status   Status
 	Over     string // http, grpc, stream
 }

@@ -1,4 +1,4 @@
-package main
+package observe
 
 import (
 	"bytes"
@@ -20,31 +20,42 @@ import (
 	"ramen/protocol/ramenpb"
 )
 
+// over is what each kind of publisher publishes over.
+var over = [4]string{"http", "grpc", "stream", "http, one"}
+
 // calls are a publisher's connections to the backends' ports.
 type calls struct {
-	at     addresses
 	http   *http.Client
-	conn   *grpc.ClientConn
-	grpc   ramenpb.BackendClient
-	over   [4]string // what each kind of publisher publishes over
-	faults []string  // answers that no kill explains; owned by the publisher
+	conns  map[string]*grpc.ClientConn // by address
+	faults []string                    // answers that no kill explains; owned by the publisher
 }
 
 // callTime bounds a call; a server that is there answers within it.
 const callTime = 20 * time.Second
 
-func newCalls(at addresses) (*calls, error) {
-	conn, err := grpc.NewClient(at.backendsGRPC, grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithConnectParams(grpc.ConnectParams{MinConnectTimeout: time.Second}))
-	if err != nil {
-		return nil, fmt.Errorf("ledger: dial: %w", err)
-	}
-	return &calls{at: at, conn: conn, grpc: ramenpb.NewBackendClient(conn), http: &http.Client{Timeout: callTime, Transport: &http.Transport{}},
-		over: [4]string{"http", "grpc", "stream", "http, one"}}, nil
+func newCalls() *calls {
+	return &calls{conns: make(map[string]*grpc.ClientConn), http: &http.Client{Timeout: callTime, Transport: &http.Transport{}}}
 }
 
 func (c *calls) close() {
 	c.http.CloseIdleConnections()
-	_ = c.conn.Close()
+	for _, conn := range c.conns {
+		_ = conn.Close()
+	}
+}
+
+// backend is the gRPC service at a server.
+func (c *calls) backend(at Addresses) (ramenpb.BackendClient, error) {
+	conn := c.conns[at.BackendsGRPC]
+	if conn == nil {
+		var err error
+		conn, err = grpc.NewClient(at.BackendsGRPC, grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithConnectParams(grpc.ConnectParams{MinConnectTimeout: time.Second}))
+		if err != nil {
+			return nil, fmt.Errorf("observe: dial: %w", err)
+		}
+		c.conns[at.BackendsGRPC] = conn
+	}
+	return ramenpb.NewBackendClient(conn), nil
 }
 
 func (c *calls) fault(format string, args ...any) {
@@ -105,26 +116,26 @@ func jsonMessage(it item) map[string]any {
 }
 
 // post publishes a batch over HTTP.
-func (c *calls) post(ctx context.Context, batch []item) []judge.Status {
+func (c *calls) post(ctx context.Context, at Addresses, batch []item) []judge.Status {
 	var messages []map[string]any
 	for _, it := range batch {
 		messages = append(messages, jsonMessage(it))
 	}
-	return c.postBody(ctx, map[string]any{"messages": messages})
+	return c.postBody(ctx, at, map[string]any{"messages": messages})
 }
 
 // postOne publishes one message over HTTP.
-func (c *calls) postOne(ctx context.Context, batch []item) []judge.Status {
-	return c.postBody(ctx, jsonMessage(batch[0]))
+func (c *calls) postOne(ctx context.Context, at Addresses, batch []item) []judge.Status {
+	return c.postBody(ctx, at, jsonMessage(batch[0]))
 }
 
-func (c *calls) postBody(ctx context.Context, v any) []judge.Status {
+func (c *calls) postBody(ctx context.Context, at Addresses, v any) []judge.Status {
 	body, err := json.Marshal(v)
 	if err != nil {
 		c.fault("%v", err)
 		return nil
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+c.at.backends+"/v1/publish", bytes.NewReader(body))
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+at.Backends+"/v1/publish", bytes.NewReader(body))
 	if err != nil {
 		c.fault("%v", err)
 		return nil
@@ -183,10 +194,15 @@ func (c *calls) request(batch []item) *ramenpb.PublishRequest {
 }
 
 // publish publishes a batch over a unary call.
-func (c *calls) publish(ctx context.Context, batch []item) []judge.Status {
+func (c *calls) publish(ctx context.Context, at Addresses, batch []item) []judge.Status {
 	ctx, cancel := context.WithTimeout(ctx, callTime)
 	defer cancel()
-	answer, err := c.grpc.Publish(ctx, c.request(batch))
+	backend, err := c.backend(at)
+	if err != nil {
+		c.fault("publish: %v", err)
+		return nil
+	}
+	answer, err := backend.Publish(ctx, c.request(batch))
 	if err != nil {
 		c.broken("publish", err)
 		return nil
@@ -219,9 +235,13 @@ func (c *calls) broken(what string, err error) {
 type publishStream = grpc.BidiStreamingClient[ramenpb.PublishRequest, ramenpb.PublishResponse]
 
 // stream opens a PublishStream; done ends it.
-func (c *calls) stream(ctx context.Context) (s publishStream, done func(), err error) {
+func (c *calls) stream(ctx context.Context, at Addresses) (s publishStream, done func(), err error) {
+	backend, err := c.backend(at)
+	if err != nil {
+		return nil, nil, err
+	}
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
-	s, err = c.grpc.PublishStream(ctx)
+	s, err = backend.PublishStream(ctx)
 	if err != nil {
 		cancel()
 		return nil, nil, err
@@ -239,18 +259,23 @@ func (c *calls) receive(s publishStream) ([]judge.Status, error) {
 }
 
 // recall recalls a message, and reports whether it was, where that is known.
-func (c *calls) recall(ctx context.Context, m *judge.Message, overGRPC bool) (recalled, known bool) {
+func (c *calls) recall(ctx context.Context, at Addresses, m *judge.Message, overGRPC bool) (recalled, known bool) {
 	ctx, cancel := context.WithTimeout(ctx, callTime)
 	defer cancel()
 	if overGRPC {
-		answer, err := c.grpc.Recall(ctx, &ramenpb.RecallRequest{User: m.User, Id: m.ID})
+		backend, err := c.backend(at)
+		if err != nil {
+			c.fault("recall: %v", err)
+			return false, false
+		}
+		answer, err := backend.Recall(ctx, &ramenpb.RecallRequest{User: m.User, Id: m.ID})
 		if err != nil {
 			c.broken("recall", err)
 			return false, false
 		}
 		return answer.Recalled, true
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodDelete, "http://"+c.at.backends+"/v1/users/"+url.PathEscape(m.User)+"/messages/"+url.PathEscape(m.ID), nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodDelete, "http://"+at.Backends+"/v1/users/"+url.PathEscape(m.User)+"/messages/"+url.PathEscape(m.ID), nil)
 	if err != nil {
 		return false, false
 	}

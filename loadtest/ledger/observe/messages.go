@@ -1,4 +1,4 @@
-package main
+package observe
 
 import (
 	"encoding/json"
@@ -49,11 +49,11 @@ func hostile(rng *rand.Rand) map[string]string {
 }
 
 // message draws a message to user. Few keys and targets meet again and again.
-func (r *run) message(rng *rand.Rand, user int, id string) *judge.Message {
+func (c *Clients) message(rng *rand.Rand, user int, id string) *judge.Message {
 	m := &judge.Message{User: userName(user), ID: id, Priority: protocol.Priority(1 + rng.IntN(3))}
 	switch n := rng.IntN(20); {
 	case n < 3:
-		m.Target.Device = deviceName(rng.IntN(r.devicesOf(user)))
+		m.Target.Device = deviceName(rng.IntN(devicesOf(user)))
 	case n < 8:
 		m.Target.Where = wheres[rng.IntN(len(wheres))]
 	case n == 8:
@@ -74,7 +74,7 @@ func (r *run) message(rng *rand.Rand, user int, id string) *judge.Message {
 }
 
 // drawUser draws one: the lower their numbers, the busier they are.
-func (r *run) drawUser(rng *rand.Rand) int {
+func (c *Clients) drawUser(rng *rand.Rand) int {
 	f := rng.Float64()
-	return int(f * f * float64(r.cfg.Users))
+	return int(f * f * float64(c.cfg.Users))
 }

@@ -1,4 +1,4 @@
-package main
+package observe
 
 import (
 	"context"
@@ -12,10 +12,10 @@ import (
 
 // publisher publishes batches, and tries again, under the same ids, what was not answered; but for some, which stay unknown.
 type publisher struct {
-	run   *run
-	index int
-	rng   *rand.Rand
-	calls *calls
+	clients *Clients
+	index   int
+	rng     *rand.Rand
+	calls   *calls
 
 	number   int
 	messages []*judge.Message
@@ -36,7 +36,7 @@ type item []*judge.Message
 
 // work publishes until ctx ends, and then until all of it is answered.
 func (p *publisher) work(ctx, life context.Context) {
-	for ctx.Err() == nil && p.run.server.awaitUp(life) {
+	for ctx.Err() == nil {
 		switch p.index % 4 {
 		case 0:
 			p.insist(life, p.batch(mostInBatch), p.calls.post)
@@ -48,7 +48,7 @@ func (p *publisher) work(ctx, life context.Context) {
 			p.insist(life, p.batch(1), p.calls.postOne)
 		}
 		p.recall(life)
-		pause := p.run.cfg.Pause
+		pause := p.clients.cfg.Pause
 		if p.index%4 == 3 {
 			pause /= 8
 		}
@@ -62,13 +62,13 @@ func (p *publisher) batch(most int) []item {
 	for range 1 + p.rng.IntN(most) {
 		p.number++
 		id := fmt.Sprintf("p%d-%d", p.index, p.number)
-		m := p.run.message(p.rng, p.run.drawUser(p.rng), id)
+		m := p.clients.message(p.rng, p.clients.drawUser(p.rng), id)
 		m.Chain, m.Nth = p.index+1, p.number
 		it := item{m}
 		if p.rng.IntN(40) == 0 && m.Target.Device == "" && most > 1 {
 			for range 1 + p.rng.IntN(4) {
 				o := *m
-				o.User = userName(p.run.drawUser(p.rng))
+				o.User = userName(p.clients.drawUser(p.rng))
 				if !slices.ContainsFunc(it, func(x *judge.Message) bool { return x.User == o.User }) {
 					it = append(it, &o)
 				}
@@ -88,7 +88,7 @@ func (p *publisher) batch(most int) []item {
 
 // pick is a message that was accepted not long ago.
 func (p *publisher) pick() *judge.Message {
-	old := p.run.clock.now() - recentFor
+	old := p.clients.cfg.Clock.Now() - recentFor
 	i := 0
 	for i < len(p.recent) && p.recent[i].Attempts[0].Sent < old {
 		i++
@@ -101,10 +101,14 @@ func (p *publisher) pick() *judge.Message {
 }
 
 // insist publishes a batch until every message of it is answered.
-func (p *publisher) insist(ctx context.Context, batch []item, try func(context.Context, []item) []judge.Status) {
-	for len(batch) > 0 && p.run.server.awaitUp(ctx) {
-		sent := p.run.clock.now()
-		batch = p.note(batch, sent, try(ctx, batch))
+func (p *publisher) insist(ctx context.Context, batch []item, try func(context.Context, Addresses, []item) []judge.Status) {
+	for len(batch) > 0 {
+		at, up := p.clients.servers.AwaitUp(ctx)
+		if !up {
+			return
+		}
+		sent := p.clients.cfg.Clock.Now()
+		batch = p.note(batch, sent, try(ctx, at, batch))
 		if len(batch) > 0 {
 			sleep(ctx, retryPause)
 		}
@@ -114,13 +118,13 @@ func (p *publisher) insist(ctx context.Context, batch []item, try func(context.C
 // note writes down what came of a batch and returns what is to be tried again. statuses are one a message and user; those that are
 // not there are unknown.
 func (p *publisher) note(batch []item, sent judge.Moment, statuses []judge.Status) []item {
-	answered := p.run.clock.now()
+	answered := p.clients.cfg.Clock.Now()
 	var again []item
 	at := 0
 	for _, it := range batch {
 		retry := false
 		for _, m := range it {
-			a := judge.Attempt{Sent: sent, Over: p.calls.over[p.index%4]}
+			a := judge.Attempt{Sent: sent, Ended: answered, Over: over[p.index%4]}
 			if at < len(statuses) {
 				a.Status = statuses[at]
 			}
@@ -148,7 +152,7 @@ func (p *publisher) accepted(m *judge.Message) {
 	if p.rng.IntN(10) == 0 {
 		p.recent = append(p.recent, m)
 	}
-	p.run.accepted.Add(1)
+	p.clients.accepted.Add(1)
 }
 
 // recall recalls a message now and then: of the latest, so that it still waits somewhere.
@@ -156,19 +160,27 @@ func (p *publisher) recall(ctx context.Context) {
 	if len(p.recent) == 0 || p.rng.IntN(3) > 0 {
 		return
 	}
+	at, up := p.clients.servers.AwaitUp(ctx)
+	if !up {
+		return
+	}
 	from := max(0, len(p.recent)-4)
 	m := p.recent[from+p.rng.IntN(len(p.recent)-from)]
-	r := judge.Recall{Sent: p.run.clock.now()}
-	recalled, known := p.calls.recall(ctx, m, p.rng.IntN(2) == 0)
+	r := judge.Recall{Sent: p.clients.cfg.Clock.Now()}
+	recalled, known := p.calls.recall(ctx, at, m, p.rng.IntN(2) == 0)
 	if known {
-		r.Answered, r.Confirmed, r.Denied = p.run.clock.now(), recalled, !recalled
+		r.Answered, r.Confirmed, r.Denied = p.clients.cfg.Clock.Now(), recalled, !recalled
 	}
 	m.Recalls = append(m.Recalls, r)
 }
 
 // pipeline publishes over one PublishStream until it breaks or ctx ends, and then insists on what it left open.
 func (p *publisher) pipeline(ctx, life context.Context) {
-	stream, done, err := p.calls.stream(life)
+	at, up := p.clients.servers.AwaitUp(life)
+	if !up {
+		return
+	}
+	stream, done, err := p.calls.stream(life, at)
 	if err != nil {
 		sleep(life, retryPause)
 		return
@@ -178,7 +190,7 @@ func (p *publisher) pipeline(ctx, life context.Context) {
 		var batches [][]item
 		var sent []judge.Moment
 		for range pipelined {
-			batches, sent = append(batches, p.batch(mostInBatch)), append(sent, p.run.clock.now())
+			batches, sent = append(batches, p.batch(mostInBatch)), append(sent, p.clients.cfg.Clock.Now())
 			if err == nil {
 				err = stream.Send(p.calls.request(batches[len(batches)-1]))
 			}
@@ -193,7 +205,7 @@ func (p *publisher) pipeline(ctx, life context.Context) {
 		}
 		p.insist(life, open, p.calls.post)
 		p.recall(life)
-		sleep(life, pipelined*p.run.cfg.Pause)
+		sleep(life, pipelined*p.clients.cfg.Pause)
 	}
 }
 

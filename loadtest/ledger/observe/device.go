@@ -1,4 +1,4 @@
-package main
+package observe
 
 import (
 	"context"
@@ -15,10 +15,10 @@ import (
 // device keeps its cursor, processes pushes a few at a time, acks now and then, and comes back over another transport each time;
 // at times without its cursor, with an old one, after seconds, or while its last stream still stands unread.
 type device struct {
-	run    *run
-	rec    *judge.Device
-	rng    *rand.Rand
-	faults []string
+	clients *Clients
+	rec     *judge.Device
+	rng     *rand.Rand
+	faults  []string
 
 	cursor    string // of the last push processed
 	place     judge.Place
@@ -27,8 +27,8 @@ type device struct {
 	ghost     wire.Conn // a stream that it no longer reads and has not closed
 }
 
-func newDevice(r *run, user string, index int, rng *rand.Rand) *device {
-	return &device{run: r, rng: rng, place: judge.Nowhere, oldPlace: judge.Nowhere,
+func newDevice(c *Clients, user string, index int, rng *rand.Rand) *device {
+	return &device{clients: c, rng: rng, place: judge.Nowhere, oldPlace: judge.Nowhere,
 		rec: &judge.Device{User: user, Name: deviceName(index), Context: contexts[index%len(contexts)]}}
 }
 
@@ -42,7 +42,7 @@ func (d *device) fault(format string, args ...any) {
 func (d *device) work(ctx context.Context, late time.Duration) {
 	defer d.dropGhost()
 	sleep(ctx, late)
-	for d.run.server.awaitUp(ctx) {
+	for ctx.Err() == nil {
 		switch d.rng.IntN(20) {
 		case 0, 1:
 			d.lose()
@@ -64,26 +64,46 @@ func (d *device) work(ctx context.Context, late time.Duration) {
 // lose is a crash of the device: it knows its place no longer.
 func (d *device) lose() { d.cursor, d.place = "", judge.Nowhere }
 
-// open holds one stream, or one poll after another, for life; with drain until nothing has come for so long, all of it acked.
-func (d *device) open(ctx context.Context, life time.Duration, drain bool) {
+// mostDrain bounds how long a device tries to have a stream that lasts until nothing comes any more.
+const mostDrain = 2 * time.Minute
+
+// drain opens streams until nothing has come on one for a while.
+func (d *device) drain(ctx context.Context) {
+	for end := time.Now().Add(mostDrain); !d.open(ctx, d.clients.cfg.Quiet, true); sleep(ctx, retryPause) {
+		if ctx.Err() != nil {
+			return
+		}
+		if time.Now().After(end) {
+			d.fault("for %v no stream lasted until nothing came any more", mostDrain)
+			return
+		}
+	}
+}
+
+// open holds one stream, or one poll after another, for life; with drain until nothing has come for so long, all of it acked. It
+// reports whether that came to pass.
+func (d *device) open(ctx context.Context, life time.Duration, drain bool) bool {
+	at, up := d.clients.servers.AwaitUp(ctx)
+	if !up {
+		return false
+	}
 	t := transports[d.rng.IntN(len(transports))]
 	if t == wire.Poll {
-		d.polls(ctx, life, drain)
-		return
+		return d.polls(ctx, at, life, drain)
 	}
 	frame := d.frame()
-	rec := &judge.Stream{Transport: string(t), Opened: d.run.clock.now(), From: d.place, HasSeq: true}
-	dialer := wire.Dialer{URL: "http://" + d.run.server.at.devices, GRPC: d.run.server.at.devicesGRPC}
+	rec := &judge.Stream{Transport: string(t), Opened: d.clients.cfg.Clock.Now(), From: d.place, HasSeq: true}
+	dialer := wire.Dialer{URL: "http://" + at.Devices, GRPC: at.DevicesGRPC}
 	opening, cancel := context.WithTimeout(ctx, callTime)
 	conn, err := dialer.Dial(opening, t, frame, nil)
 	cancel()
 	if err != nil {
 		d.checkEnd(rec, err)
-		return
+		return false
 	}
 	d.rec.Streams = append(d.rec.Streams, rec)
 	s := &stream{d: d, conn: conn, rec: rec, index: len(d.rec.Streams) - 1, drain: drain, life: life, left: 20 + d.rng.IntN(3000)}
-	s.hold(ctx)
+	return s.hold(ctx)
 }
 
 func (d *device) frame() *protocol.OpenFrame {
@@ -119,7 +139,7 @@ func (d *device) checkReason(rec *judge.Stream, r protocol.Reason, detail string
 
 // received writes a push down.
 func (d *device) received(rec *judge.Stream, p *protocol.Push) {
-	x := judge.Push{At: d.run.clock.now(), ID: string(p.Message.ID), Seq: uint64(p.Seq), ExpiresMS: p.Message.ExpiresMS, Priority: p.Message.Priority}
+	x := judge.Push{At: d.clients.cfg.Clock.Now(), ID: string(p.Message.ID), Seq: uint64(p.Seq), ExpiresMS: p.Message.ExpiresMS, Priority: p.Message.Priority}
 	if want, kind := payload(x.ID); string(want) != string(p.Message.Payload) || kind != p.Message.ContentType {
 		x.Wrong = fmt.Sprintf("its payload is %.100q, %s", p.Message.Payload, p.Message.ContentType)
 	}

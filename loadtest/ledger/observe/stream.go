@@ -1,4 +1,4 @@
-package main
+package observe
 
 import (
 	"context"
@@ -25,8 +25,8 @@ type stream struct {
 	acked int           // with drain: pushes acked
 }
 
-// hold reads until the stream ends, its time is over, or the device has had enough of it.
-func (s *stream) hold(ctx context.Context) {
+// hold reads until the stream ends, its time is over, or the device has had enough of it. It reports whether its time was over.
+func (s *stream) hold(ctx context.Context) bool {
 	ended, cancel := context.WithCancel(ctx)
 	defer cancel()
 	over := time.AfterFunc(s.life, cancel)
@@ -39,7 +39,7 @@ func (s *stream) hold(ctx context.Context) {
 			if ended.Err() == nil {
 				s.d.checkEnd(s.rec, err)
 			}
-			return
+			return ended.Err() != nil && ctx.Err() == nil
 		}
 		if f.Kind == protocol.ServerPush && s.drain {
 			over.Reset(s.life)
@@ -47,11 +47,12 @@ func (s *stream) hold(ctx context.Context) {
 		s.take(ended, &f)
 		s.left--
 	}
+	return false
 }
 
 // leave closes the connection, or forgets it as a phone does that has left the network.
 func (s *stream) leave() {
-	s.rec.Ended = s.d.run.clock.now()
+	s.rec.Ended = s.d.clients.cfg.Clock.Now()
 	s.d.dropGhost()
 	if s.left > 0 || s.drain || s.d.rng.IntN(3) > 0 {
 		_ = s.conn.Close()
@@ -65,7 +66,7 @@ func (s *stream) take(ctx context.Context, f *protocol.ServerFrame) {
 	switch f.Kind {
 	case protocol.ServerHello:
 		h := &f.Hello
-		s.rec.Greeted, s.rec.Resumed, s.rec.Seq, s.rec.ServerMS, s.rec.Expired = d.run.clock.now(), h.Resumed, uint64(h.Seq), h.TimeMS, h.Expired
+		s.rec.Greeted, s.rec.Resumed, s.rec.Seq, s.rec.ServerMS, s.rec.Expired = d.clients.cfg.Clock.Now(), h.Resumed, uint64(h.Seq), h.TimeMS, h.Expired
 		if h.Cursor != "" && d.rng.IntN(2) == 0 { // the place of a device that processes no push on this stream. SPEC 2.2
 			d.processed(h.Cursor, judge.Place{Stream: s.index})
 		}
@@ -107,14 +108,14 @@ func (s *stream) process(ctx context.Context, p *protocol.Push) {
 }
 
 func (s *stream) ack(ctx context.Context, p *protocol.Push) {
-	a := judge.Ack{Sent: s.d.run.clock.now(), Pushes: len(s.rec.Pushes)}
+	a := judge.Ack{Sent: s.d.clients.cfg.Clock.Now(), Pushes: len(s.rec.Pushes)}
 	err := s.conn.Ack(ctx, p.Seq, p.Cursor)
 	var refused *protocol.Error
 	if errors.As(err, &refused) && refused.Code != protocol.CodeUnavailable {
 		s.d.fault("ack of %s over %s: %v", p.Cursor, s.rec.Transport, err)
 	}
 	if err == nil && s.rec.Transport == string(wire.SSE) {
-		a.Confirmed = s.d.run.clock.now()
+		a.Confirmed = s.d.clients.cfg.Clock.Now()
 	}
 	s.rec.Acks = append(s.rec.Acks, a)
 }

@@ -1,4 +1,4 @@
-package main
+package observe
 
 import (
 	"context"
@@ -16,25 +16,25 @@ import (
 const mostOfAnswer = 32 << 20
 
 // polls polls again and again for life; with drain until nothing has come for so long. Each poll is a stream of its own, so it is not
-// package wire's transport, which makes one of them all.
-func (d *device) polls(ctx context.Context, life time.Duration, drain bool) {
+// package wire's transport, which makes one of them all. It reports whether its time was over.
+func (d *device) polls(ctx context.Context, at Addresses, life time.Duration, drain bool) bool {
 	client := &http.Client{Timeout: callTime, Transport: &http.Transport{}}
 	defer client.CloseIdleConnections()
 	for end := time.Now().Add(life); ctx.Err() == nil && time.Now().Before(end); {
-		rec := &judge.Stream{Transport: string(wire.Poll), Opened: d.run.clock.now(), From: d.place}
-		answer := d.poll(ctx, client, rec)
-		rec.Ended = d.run.clock.now()
+		rec := &judge.Stream{Transport: string(wire.Poll), Opened: d.clients.cfg.Clock.Now(), From: d.place}
+		answer := d.poll(ctx, client, at, rec)
+		rec.Ended = d.clients.cfg.Clock.Now()
 		d.dropGhost()
 		if answer == nil {
-			return
+			return false
 		}
 		d.rec.Streams = append(d.rec.Streams, rec)
 		if answer.GoAway != nil {
 			rec.End = answer.GoAway.Reason.String()
 			d.checkReason(rec, answer.GoAway.Reason, answer.GoAway.Detail)
-			return
+			return false
 		}
-		rec.Greeted, rec.Resumed, rec.Expired = d.run.clock.now(), answer.Resumed, answer.Expired
+		rec.Greeted, rec.Resumed, rec.Expired = d.clients.cfg.Clock.Now(), answer.Resumed, answer.Expired
 		for i := range answer.Messages {
 			d.received(rec, &answer.Messages[i])
 		}
@@ -45,13 +45,14 @@ func (d *device) polls(ctx context.Context, life time.Duration, drain bool) {
 			end = time.Now().Add(life)
 		}
 	}
+	return ctx.Err() == nil
 }
 
 // poll makes one request. nil: there was no answer.
-func (d *device) poll(ctx context.Context, client *http.Client, rec *judge.Stream) *protocol.PollAnswer {
+func (d *device) poll(ctx context.Context, client *http.Client, at Addresses, rec *judge.Stream) *protocol.PollAnswer {
 	q := wire.Query(d.frame())
 	q.Set("wait", strconv.Itoa(1+d.rng.IntN(2)))
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+d.run.server.at.devices+"/ramen/poll?"+q.Encode(), nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+at.Devices+"/ramen/poll?"+q.Encode(), nil)
 	if err != nil {
 		d.fault("poll: %v", err)
 		return nil
