@@ -5,7 +5,6 @@ import (
 	"cmp"
 	"errors"
 	"math/rand/v2"
-	"reflect"
 	"testing"
 
 	"ramen/protocol"
@@ -32,45 +31,6 @@ func placeOf(e store.Entry) store.Ref {
 	return store.Ref{Priority: e.Message.Priority, Position: e.Position}
 }
 
-// What is read is what was written, byte by byte: a value has one form only.
-func FuzzDecodeEntry(f *testing.F) {
-	full := fullEntry()
-	for _, e := range []store.Entry{entry("a", protocol.PriorityHigh, 1), full} {
-		v, _ := appendEntry(nil, &e, nil)
-		f.Add(v)
-		f.Add(v[:len(v)/2])
-		f.Add(v[:entryFixed])
-	}
-	f.Add([]byte{})
-	f.Fuzz(func(t *testing.T, value []byte) {
-		e, err := decodeEntry(placeOf(full), value)
-		if err != nil {
-			return
-		}
-		again, _ := appendEntry(nil, &e, nil)
-		if !bytes.Equal(again, value) {
-			t.Fatalf("%x was read as %+v, which is written %x", value, e.Message, again)
-		}
-	})
-}
-
-func FuzzDecodeDevice(f *testing.F) {
-	for _, d := range []store.Device{{}, fullDevice()} {
-		v := appendDevice(nil, &d)
-		f.Add(v)
-		f.Add(v[:len(v)-1])
-	}
-	f.Fuzz(func(t *testing.T, value []byte) {
-		d, err := decodeDevice([]byte("phone"), value)
-		if err != nil {
-			return
-		}
-		if again := appendDevice(nil, &d); !bytes.Equal(again, value) {
-			t.Fatalf("%x was read as %+v, which is written %x", value, d, again)
-		}
-	})
-}
-
 func FuzzParseUserRow(f *testing.F) {
 	f.Add(appendMessageKey(nil, 3, "u", store.Ref{Priority: protocol.PriorityLow, Position: protocol.Position{Epoch: 1, Micros: 2}}))
 	f.Add(appendDeviceKey(nil, 3, "u", "d"))
@@ -88,23 +48,6 @@ func FuzzParseUserRow(f *testing.F) {
 			t.Fatalf("%x was read as %+v, which is written %x", key, r, again)
 		}
 	})
-}
-
-func TestValuesComeBackWhole(t *testing.T) {
-	e := fullEntry()
-	v, _ := appendEntry(nil, &e, nil)
-	if got, err := decodeEntry(placeOf(e), v); err != nil || !reflect.DeepEqual(got, e) {
-		t.Errorf("entry %+v, %v", got, err)
-	}
-	d := fullDevice()
-	if got, err := decodeDevice([]byte(d.ID), appendDevice(nil, &d)); err != nil || !reflect.DeepEqual(got, d) {
-		t.Errorf("device %+v, %v", got, err)
-	}
-	for i := range v {
-		if got, err := decodeEntry(placeOf(e), v[:i]); err == nil && len(got.Message.Payload) == 100 {
-			t.Errorf("entry cut to %d bytes was read", i)
-		}
-	}
 }
 
 func TestKeysSortByUserLaneAndPosition(t *testing.T) {

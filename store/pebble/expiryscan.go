@@ -12,6 +12,7 @@ import (
 
 	"ramen/protocol"
 	"ramen/store"
+	"ramen/store/codec"
 )
 
 // maxScan bounds the rows that one ScanExpired reads, so that a sweep of a large shard is many short calls.
@@ -147,12 +148,12 @@ func (r *recent) expired(shard protocol.ShardID, after protocol.UserID, beforeMS
 
 func (b *recentBox) expired(beforeMS, unseenMS int64) bool {
 	for i := b.first; i < len(b.entries); i++ {
-		if ms, ok := entryExpiry(b.entries[i].value); !ok || ms < beforeMS {
+		if ms, ok := codec.EntryExpiry(b.entries[i].value); !ok || ms < beforeMS {
 			return true
 		}
 	}
 	for i := range b.devices {
-		if ms, ok := deviceSeen(b.devices[i].value); !b.devices[i].removed && (!ok || ms < unseenMS) {
+		if ms, ok := codec.DeviceSeen(b.devices[i].value); !b.devices[i].removed && (!ok || ms < unseenMS) {
 			return true
 		}
 	}
@@ -182,10 +183,10 @@ func (s *Store) expired(it *engine.Iterator, shard protocol.ShardID, beforeMS, u
 		return row.user, true
 	}
 	if row.kind == kindDevice {
-		ms, ok := deviceSeen(value)
+		ms, ok := codec.DeviceSeen(value)
 		yes = !ok || ms < unseenMS
 	} else {
-		ms, ok := entryExpiry(value)
+		ms, ok := codec.EntryExpiry(value)
 		yes = !ok || ms < beforeMS
 	}
 	return row.user, yes && !s.recent.hides(shard, &row)

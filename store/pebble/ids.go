@@ -6,12 +6,13 @@ import (
 
 	"ramen/protocol"
 	"ramen/store"
+	"ramen/store/codec"
 )
 
 // A row of ids has those of one user that were accepted in one segment of the journal: length, id, accepted ms:8, again and again.
 
 func appendID(b, id []byte, acceptedMS int64) []byte {
-	return binary.BigEndian.AppendUint64(appendString(b, id), uint64(acceptedMS))
+	return binary.BigEndian.AppendUint64(codec.AppendString(b, id), uint64(acceptedMS))
 }
 
 var errIDs = errors.New("list of ids ends early")

@@ -10,6 +10,7 @@ import (
 
 	"ramen/protocol"
 	"ramen/store"
+	"ramen/store/codec"
 )
 
 // Load implements store.Store.
@@ -91,11 +92,11 @@ func readRows(it *engine.Iterator, recent *recentBox, box *store.Mailbox) error 
 		}
 		if row.kind == kindDevice {
 			var d store.Device
-			d, err = decodeDevice(row.device, value)
+			d, err = codec.DecodeDevice(row.device, value)
 			box.Devices = append(box.Devices, d)
 		} else {
 			var e store.Entry
-			e, err = decodeEntry(row.ref, value)
+			e, err = codec.DecodeEntry(row.ref, value)
 			box.Entries = append(box.Entries, e)
 		}
 		if err != nil {
@@ -124,14 +125,14 @@ func (b *recentBox) add(box *store.Mailbox, sinceMS int64) error {
 		if d.removed {
 			continue
 		}
-		device, err := decodeDevice([]byte(d.id), d.value)
+		device, err := codec.DecodeDevice([]byte(d.id), d.value)
 		if err != nil {
 			return fmt.Errorf("recent device %q: %w", d.id, err)
 		}
 		box.Devices = append(box.Devices, device)
 	}
 	for i := range b.entries {
-		e, err := decodeEntry(b.entries[i].ref, b.entries[i].value)
+		e, err := codec.DecodeEntry(b.entries[i].ref, b.entries[i].value)
 		if err != nil {
 			return fmt.Errorf("recent entry %+v: %w", b.entries[i].ref, err)
 		}

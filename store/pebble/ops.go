@@ -7,6 +7,7 @@ import (
 
 	"ramen/protocol"
 	"ramen/store"
+	"ramen/store/codec"
 )
 
 // A group is written to the journal as a list of ops, and takes effect by the list being read again: now, and by the next
@@ -53,13 +54,13 @@ func (o *ops) mailbox(shard protocol.ShardID, user protocol.UserID) {
 		return
 	}
 	o.shard, o.user = shard, user
-	o.b = appendString(binary.BigEndian.AppendUint32(append(o.b, opUser), uint32(shard)), user)
+	o.b = codec.AppendString(binary.BigEndian.AppendUint32(append(o.b, opUser), uint32(shard)), user)
 }
 
 func (o *ops) message(e *store.Entry) {
 	o.b = appendPlace(append(o.b, opMessage), store.Ref{Priority: e.Message.Priority, Position: e.Position})
 	o.sized(func(b []byte) []byte {
-		b, o.head = appendEntry(b, e, o.head)
+		b, o.head = codec.AppendEntry(b, e, o.head)
 		return b
 	})
 }
@@ -68,16 +69,16 @@ func (o *ops) drop(ref store.Ref) { o.b = appendPlace(append(o.b, opDrop), ref) 
 
 func (o *ops) device(d *store.DeviceSave) {
 	if d.Remove {
-		o.b = appendString(append(o.b, opRemove), d.Device.ID)
+		o.b = codec.AppendString(append(o.b, opRemove), d.Device.ID)
 		return
 	}
-	o.b = appendString(append(o.b, opDevice), d.Device.ID)
-	o.sized(func(b []byte) []byte { return appendDevice(b, &d.Device) })
+	o.b = codec.AppendString(append(o.b, opDevice), d.Device.ID)
+	o.sized(func(b []byte) []byte { return codec.AppendDevice(b, &d.Device) })
 }
 
 func (o *ops) claim(shards []protocol.ShardID, epoch protocol.Epoch, owner string) {
 	o.b = binary.BigEndian.AppendUint64(append(o.b, opClaim), uint64(epoch))
-	o.b = appendString(o.b, owner)
+	o.b = codec.AppendString(o.b, owner)
 	o.b = binary.AppendUvarint(o.b, uint64(len(shards)))
 	for _, s := range shards {
 		o.b = binary.BigEndian.AppendUint32(o.b, uint32(s))
@@ -125,7 +126,7 @@ func (r *opReader) uint64() uint64 {
 
 func (r *opReader) uvarint() uint64 {
 	v, n := binary.Uvarint(r.b)
-	if n <= 0 || n != uvarintLen(v) {
+	if n <= 0 || n != codec.UvarintLen(v) {
 		r.b, r.err = nil, errOps
 		return 0
 	}
@@ -133,7 +134,7 @@ func (r *opReader) uvarint() uint64 {
 	return v
 }
 
-// bytes reads what appendString wrote.
+// bytes reads what codec.AppendString has written.
 func (r *opReader) bytes() []byte {
 	n := r.uvarint()
 	if n > uint64(len(r.b)) {

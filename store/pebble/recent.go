@@ -7,6 +7,7 @@ import (
 
 	"ramen/protocol"
 	"ramen/store"
+	"ramen/store/codec"
 )
 
 // recent is what is in the journal and not yet for sure in the engine: the newer half of every mailbox. What it has hides
@@ -170,7 +171,7 @@ func (a *applier) touch() {
 }
 
 func (a *applier) message(ref store.Ref, value []byte) error {
-	id, acceptedMS, err := entryID(value)
+	id, acceptedMS, err := codec.EntryID(value)
 	if err != nil {
 		return err
 	}

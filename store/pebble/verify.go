@@ -12,6 +12,7 @@ import (
 
 	"ramen/protocol"
 	"ramen/store"
+	"ramen/store/codec"
 	"ramen/store/pebble/journal"
 )
 
@@ -213,7 +214,7 @@ func (c *counter) row(key, value []byte) error {
 		c.r.Users++
 	}
 	if row.kind == kindDevice {
-		_, err = decodeDevice(row.device, value)
+		_, err = codec.DecodeDevice(row.device, value)
 		c.r.Devices++
 		return err
 	}
@@ -221,7 +222,7 @@ func (c *counter) row(key, value []byte) error {
 }
 
 func (c *counter) message(ref store.Ref, value []byte) error {
-	e, err := decodeEntry(ref, value)
+	e, err := codec.DecodeEntry(ref, value)
 	if err != nil {
 		return err
 	}
@@ -242,7 +243,7 @@ func (c *counter) recent() error {
 				if d := &b.devices[i]; !d.removed {
 					has = true
 					c.r.Devices++
-					if _, err := decodeDevice([]byte(d.id), d.value); err != nil {
+					if _, err := codec.DecodeDevice([]byte(d.id), d.value); err != nil {
 						return fmt.Errorf("device %q of user %q in the journal: %w", d.id, b.user, err)
 					}
 				}

@@ -1,4 +1,4 @@
-package pebble
+package codec
 
 import (
 	"encoding/binary"
@@ -21,7 +21,8 @@ const (
 	flagsKnown  = flagGreeted | flagContext | flagLive
 )
 
-func appendDevice(b []byte, d *store.Device) []byte {
+// AppendDevice appends the value of d to b.
+func AppendDevice(b []byte, d *store.Device) []byte {
 	b = binary.BigEndian.AppendUint64(append(b, deviceVersion), uint64(d.LastSeenMS))
 	flags := byte(0)
 	if d.Greeted {
@@ -38,7 +39,7 @@ func appendDevice(b []byte, d *store.Device) []byte {
 	b = appendCursor(appendCursor(b, &d.Acked), &d.Pushed)
 	if c := d.Context; c != nil {
 		for _, s := range [...]string{c.App, c.AppVersion, c.OS, c.OSVersion, c.Model, c.Locale} {
-			b = appendString(b, s)
+			b = AppendString(b, s)
 		}
 		b = appendMap(b, c.Labels)
 	}
@@ -54,18 +55,18 @@ func appendCursor(b []byte, c *protocol.Cursor) []byte {
 	return b
 }
 
-// deviceSeen reads the time alone.
-func deviceSeen(value []byte) (ms int64, ok bool) {
+// DeviceSeen reads the time alone.
+func DeviceSeen(value []byte) (ms int64, ok bool) {
 	if len(value) < deviceFixed || value[0] != deviceVersion {
 		return 0, false
 	}
 	return int64(binary.BigEndian.Uint64(value[1:])), true
 }
 
-// decodeDevice reads a row; nothing of the answer shares memory with id or value.
-func decodeDevice(id, value []byte) (store.Device, error) {
+// DecodeDevice reads a row; nothing of the answer shares memory with id or value.
+func DecodeDevice(id, value []byte) (store.Device, error) {
 	d := store.Device{ID: protocol.DeviceID(id)}
-	seen, ok := deviceSeen(value)
+	seen, ok := DeviceSeen(value)
 	if !ok {
 		return d, fmt.Errorf("value of %d bytes is not a device of version %d", len(value), deviceVersion)
 	}

@@ -1,4 +1,4 @@
-package pebble
+package codec
 
 import (
 	"encoding/binary"
@@ -11,8 +11,8 @@ import (
 
 var errShort = errors.New("value ends early")
 
-// appendString is the length as a uvarint, then the bytes.
-func appendString[S ~string | ~[]byte](b []byte, s S) []byte {
+// AppendString is the length as a uvarint, then the bytes.
+func AppendString[S ~string | ~[]byte](b []byte, s S) []byte {
 	return append(binary.AppendUvarint(b, uint64(len(s))), s...)
 }
 
@@ -23,7 +23,7 @@ func appendMap(b []byte, m map[string]string) []byte {
 		return b
 	}
 	for _, k := range slices.Sorted(maps.Keys(m)) {
-		b = appendString(appendString(b, k), m[k])
+		b = AppendString(AppendString(b, k), m[k])
 	}
 	return b
 }

@@ -1,4 +1,4 @@
-package pebble
+package codec
 
 import (
 	"encoding/binary"
@@ -16,19 +16,20 @@ const (
 	entryFixed   = 1 + 8
 )
 
-func appendEntry(b []byte, e *store.Entry, scratch []byte) (value, newScratch []byte) {
+// AppendEntry appends the value of e to b. scratch is memory to use, and newScratch what it has become.
+func AppendEntry(b []byte, e *store.Entry, scratch []byte) (value, newScratch []byte) {
 	m := e.Message
 	b = binary.BigEndian.AppendUint64(append(b, entryVersion), uint64(m.ExpiresMS))
 	h := binary.BigEndian.AppendUint64(scratch[:0], uint64(m.CreatedMS))
-	h = appendString(h, m.ID)
-	h = appendString(h, m.Type)
+	h = AppendString(h, m.ID)
+	h = AppendString(h, m.Type)
 	if m.ContentType == protocol.ContentTypeJSON { // nearly always: empty stands for it, and 1, 0 for empty
 		h = append(h, 0)
 	} else {
-		h = appendString(append(h, 1), m.ContentType)
+		h = AppendString(append(h, 1), m.ContentType)
 	}
-	h = appendString(h, m.CollapseKey)
-	h = appendString(h, e.Device)
+	h = AppendString(h, m.CollapseKey)
+	h = AppendString(h, e.Device)
 	h = appendMap(h, m.Headers)
 	h = appendMap(h, e.Where)
 	b = binary.AppendUvarint(b, uint64(len(h)))
@@ -36,41 +37,41 @@ func appendEntry(b []byte, e *store.Entry, scratch []byte) (value, newScratch []
 	return append(b, m.Payload...), h
 }
 
-// entryExpiry reads the expiry alone.
-func entryExpiry(value []byte) (ms int64, ok bool) {
+// EntryExpiry reads the expiry alone.
+func EntryExpiry(value []byte) (ms int64, ok bool) {
 	if len(value) < entryFixed || value[0] != entryVersion {
 		return 0, false
 	}
 	return int64(binary.BigEndian.Uint64(value[1:])), true
 }
 
-// entryID reads the id, and when it was accepted, alone. id aliases value.
-func entryID(value []byte) (id []byte, acceptedMS int64, err error) {
-	if _, ok := entryExpiry(value); !ok {
+// EntryID reads the id, and when it was accepted, alone. id aliases value.
+func EntryID(value []byte) (id []byte, acceptedMS int64, err error) {
+	if _, ok := EntryExpiry(value); !ok {
 		return nil, 0, fmt.Errorf("value of %d bytes is not an entry of version %d", len(value), entryVersion)
 	}
-	r := opReader{b: value[entryFixed:]}
-	r.b = r.bytes()
-	acceptedMS, id = int64(r.uint64()), r.bytes()
-	if r.err != nil {
+	head, _, ok := cutSized(value[entryFixed:])
+	if !ok || len(head) < 8 {
+		return nil, 0, fmt.Errorf("head of entry: %w", errShort)
+	}
+	acceptedMS = int64(binary.BigEndian.Uint64(head))
+	if id, _, ok = cutSized(head[8:]); !ok {
 		return nil, 0, fmt.Errorf("head of entry: %w", errShort)
 	}
 	return id, acceptedMS, nil
 }
 
-// decodeEntry reads a row; nothing of the answer shares memory with value.
-func decodeEntry(r store.Ref, value []byte) (store.Entry, error) {
+// DecodeEntry reads a row; nothing of the answer shares memory with value.
+func DecodeEntry(r store.Ref, value []byte) (store.Entry, error) {
 	e := store.Entry{Position: r.Position}
-	expires, ok := entryExpiry(value)
+	expires, ok := EntryExpiry(value)
 	if !ok {
 		return e, fmt.Errorf("value of %d bytes is not an entry of version %d", len(value), entryVersion)
 	}
-	rest := value[entryFixed:]
-	n, size := binary.Uvarint(rest)
-	if size <= 0 || size != uvarintLen(n) || n > uint64(len(rest)-size) {
+	head, payload, ok := cutSized(value[entryFixed:])
+	if !ok {
 		return e, fmt.Errorf("head of entry: %w", errShort)
 	}
-	head, payload := rest[size:size+int(n)], rest[size+int(n):]
 	v := values{s: string(head)}
 	m := &protocol.Message{Priority: r.Priority, ExpiresMS: expires}
 	m.CreatedMS = int64(v.uint64())
@@ -106,7 +107,17 @@ func contentType(v *values) string {
 	return ""
 }
 
-func uvarintLen(x uint64) int {
+// cutSized reads what AppendString wrote, and answers what is behind it.
+func cutSized(b []byte) (sized, rest []byte, ok bool) {
+	n, size := binary.Uvarint(b)
+	if size <= 0 || size != UvarintLen(n) || n > uint64(len(b)-size) {
+		return nil, nil, false
+	}
+	return b[size : size+int(n)], b[size+int(n):], true
+}
+
+// UvarintLen is how many bytes the shortest form of x takes.
+func UvarintLen(x uint64) int {
 	n := 1
 	for ; x >= 0x80; x >>= 7 {
 		n++
