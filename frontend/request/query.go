@@ -3,6 +3,7 @@ package request
 import (
 	"errors"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -27,32 +28,64 @@ type query struct {
 	context                             *protocol.DeviceContext
 }
 
-// parameters are the known names, each with what its value does. Unknown ones are ignored.
-var parameters = []struct {
-	name string
-	set  func(q *query, v string) error
-}{
-	{"token", func(q *query, v string) error { q.token = v; return nil }},
-	{"user", func(q *query, v string) error { q.user = v; return nil }},
-	{"device", func(q *query, v string) error { q.device = v; return nil }},
-	{"cursor", setCursor},
-	{"seq", setSeq},
-	{"stream", setStream},
-	{"window", setWindow},
-	{"heartbeat_ms", setHeartbeat},
-	{"heartbeat", setHeartbeatEvents},
-	{"wait", setWait},
-	{"app", func(q *query, v string) error { q.ctx().App = v; return nil }},
-	{"app_version", func(q *query, v string) error { q.ctx().AppVersion = v; return nil }},
-	{"os", func(q *query, v string) error { q.ctx().OS = v; return nil }},
-	{"os_version", func(q *query, v string) error { q.ctx().OSVersion = v; return nil }},
-	{"model", func(q *query, v string) error { q.ctx().Model = v; return nil }},
-	{"locale", func(q *query, v string) error { q.ctx().Locale = v; return nil }},
+// parameters are the known names. Unknown ones are ignored.
+var parameters = [...]string{
+	"token", "user", "device", "cursor", "seq", "stream", "window", "heartbeat_ms", "heartbeat", "wait",
+	"app", "app_version", "os", "os_version", "model", "locale",
+}
+
+// set does what the value of a known parameter says.
+func (q *query) set(name, v string) error {
+	switch name {
+	case "token":
+		q.token = v
+	case "user":
+		q.user = v
+	case "device":
+		q.device = v
+	case "cursor":
+		q.cursor = v
+		return checkCursor("parameter cursor", v)
+	case "seq":
+		return q.setSeq(v)
+	case "stream":
+		q.stream = v
+		return checkStream("parameter stream", v)
+	case "window":
+		return q.setWindow(v)
+	case "heartbeat_ms":
+		return q.setHeartbeat(v)
+	case "heartbeat":
+		return q.setHeartbeatEvents(v)
+	case "wait":
+		return q.setWait(v)
+	default:
+		q.setContext(name, v)
+	}
+	return nil
+}
+
+func (q *query) setContext(name, v string) {
+	c := q.ctx()
+	switch name {
+	case "app":
+		c.App = v
+	case "app_version":
+		c.AppVersion = v
+	case "os":
+		c.OS = v
+	case "os_version":
+		c.OSVersion = v
+	case "model":
+		c.Model = v
+	case "locale":
+		c.Locale = v
+	}
 }
 
 const labelPrefix = "label."
 
-// parseQuery reads a request's raw query. Its error is a *protocol.Error. The strings in q share raw's memory.
+// parseQuery reads a request's raw query. It allocates nothing but what a device says of itself. Its error is a *protocol.Error. The strings in q share raw's memory.
 func parseQuery(raw string) (q query, err error) {
 	q.waitS = defaultWait
 	seen := uint32(0)
@@ -69,21 +102,19 @@ func parseQuery(raw string) (q query, err error) {
 			}
 			continue
 		}
-		for i := range parameters {
-			if parameters[i].name != key {
-				continue
-			}
-			if seen&(1<<i) != 0 {
-				return q, protocol.Invalidf("parameter %s is given more than once: give it once", key)
-			}
-			seen |= 1 << i
-			if value, err = unescape(value); err != nil {
-				return q, err
-			}
-			if err = parameters[i].set(&q, value); err != nil {
-				return q, err
-			}
-			break
+		i := slices.Index(parameters[:], key)
+		if i < 0 {
+			continue
+		}
+		if seen&(1<<i) != 0 {
+			return q, protocol.Invalidf("parameter %s is given more than once: give it once", key)
+		}
+		seen |= 1 << i
+		if value, err = unescape(value); err != nil {
+			return q, err
+		}
+		if err = q.set(key, value); err != nil {
+			return q, err
 		}
 	}
 	return q, protocol.CheckContext(q.context)
@@ -137,23 +168,13 @@ func checkCursor(what, v string) error {
 	return nil
 }
 
-func setCursor(q *query, v string) error {
-	q.cursor = v
-	return checkCursor("parameter cursor", v)
-}
-
-func setSeq(q *query, v string) error {
+func (q *query) setSeq(v string) error {
 	n, err := strconv.ParseUint(v, 10, 64)
 	if err != nil {
 		return protocol.Invalidf("parameter seq is not a number: use the seq of a push, 0 or more")
 	}
 	q.seq, q.hasSeq = n, true
 	return nil
-}
-
-func setStream(q *query, v string) error {
-	q.stream = v
-	return checkStream("parameter stream", v)
 }
 
 func checkStream(what, v string) error {
@@ -163,7 +184,7 @@ func checkStream(what, v string) error {
 	return nil
 }
 
-func setWindow(q *query, v string) error {
+func (q *query) setWindow(v string) error {
 	n, err := strconv.ParseUint(v, 10, 31)
 	if err != nil && !errors.Is(err, strconv.ErrRange) { // more is cut to the most
 		return protocol.Invalidf("parameter window is not a number: give the most unacked pushes, 1 or more")
@@ -175,7 +196,7 @@ func setWindow(q *query, v string) error {
 	return nil
 }
 
-func setHeartbeat(q *query, v string) error {
+func (q *query) setHeartbeat(v string) error {
 	n, err := strconv.ParseUint(v, 10, 31)
 	if err != nil {
 		n = 0
@@ -191,7 +212,7 @@ func checkHeartbeat(what string, ms uint32) error {
 	return nil
 }
 
-func setHeartbeatEvents(q *query, v string) error {
+func (q *query) setHeartbeatEvents(v string) error {
 	if v != "event" {
 		return protocol.Invalidf("unknown value for parameter heartbeat: use \"event\" or omit it")
 	}
@@ -199,7 +220,7 @@ func setHeartbeatEvents(q *query, v string) error {
 	return nil
 }
 
-func setWait(q *query, v string) error {
+func (q *query) setWait(v string) error {
 	n, err := strconv.ParseUint(v, 10, 31)
 	if err != nil || n > maxWait {
 		return protocol.Invalidf("parameter wait is out of range: use seconds from 0 to %d", maxWait)

@@ -26,22 +26,22 @@ type Head struct {
 }
 
 // Stream reads what a device asks for over HTTP. SPEC 4.
-func (r *Reader) Stream(h *Head) (*Stream, error) {
+func (r *Reader) Stream(h *Head) (Stream, error) {
 	q, err := parseQuery(h.Query)
 	if err != nil {
-		return nil, err
+		return Stream{}, err
 	}
 	if h.LastEventID != "" { // a standard EventSource's, and wins
 		if err := checkCursor("Last-Event-ID", h.LastEventID); err != nil {
-			return nil, err
+			return Stream{}, err
 		}
 		q.cursor = h.LastEventID
 	}
 	who, err := r.identify(h.Authorization, q.token, q.user, q.device)
 	if err != nil {
-		return nil, err
+		return Stream{}, err
 	}
-	return &Stream{q.request(who), q.heartbeatEvents, q.waitS}, nil
+	return Stream{q.request(who), q.heartbeatEvents, q.waitS}, nil
 }
 
 // Frame reads what a device asks for with gRPC's open. SPEC 7.
