@@ -14,7 +14,7 @@ import (
 
 const (
 	// Patience bounds every wait for a server. It says nothing about how long things should take.
-	Patience = 3 * time.Minute
+	Patience = 2 * time.Minute
 	// pollEvery is the time between two looks at whether a server has come to the state that is waited for.
 	pollEvery = 10 * time.Millisecond
 	// mostLogged is how much of what a server has written is logged where its test fails, in bytes.

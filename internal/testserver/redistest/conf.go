@@ -37,13 +37,21 @@ func writeConf(dir, addr string, o Options, ca *testcert.Certificate) error {
 	}
 	users(conf, o)
 	maps.Copy(conf, o.Config)
+	return os.WriteFile(filepath.Join(dir, "redis.conf"), []byte(conf.text()), 0o600)
+}
+
+// text is c as lines of redis.conf. A value of several lines is a setting that stands there as often; an empty one is left out.
+func (c Config) text() string {
 	var text strings.Builder
-	for _, key := range slices.Sorted(maps.Keys(conf)) {
-		for _, value := range strings.Split(conf[key], "\n") {
+	for _, key := range slices.Sorted(maps.Keys(c)) {
+		if c[key] == "" {
+			continue
+		}
+		for value := range strings.SplitSeq(c[key], "\n") {
 			fmt.Fprintf(&text, "%s %s\n", key, value)
 		}
 	}
-	return os.WriteFile(filepath.Join(dir, "redis.conf"), []byte(text.String()), 0o600)
+	return text.String()
 }
 
 // users sets who may do something, and as whom replicas come.

@@ -21,7 +21,8 @@ const (
 // Kinds are all that tests run against; where one is not installed, its tests are skipped.
 var Kinds = []Kind{Redis, Valkey}
 
-// Config are settings of redis.conf, by their names there.
+// Config are settings of redis.conf, by their names there. A setting that stands there several times has a line for each; an empty one
+// is left out.
 type Config map[string]string
 
 // Options are what a server, or each of several, is started with.

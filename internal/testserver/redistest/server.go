@@ -40,7 +40,8 @@ func authority(o Options) *testcert.Certificate {
 	if !o.TLS {
 		return nil
 	}
-	return testcert.SelfSigned("redistest")
+	// A name of its own: OpenSSL takes a certificate for self-signed whose issuer is named as it is.
+	return testcert.SelfSigned("redistest authority")
 }
 
 // prepare is a server that is not started.
