@@ -19,8 +19,8 @@ func configCommand() *cobra.Command {
 		Long: "Print the default configuration with comments, as a file to start from.\n\n" +
 			"With --effective, print the configuration that serve would use: the defaults, changed by the file of --config and by RAMEN_* in the\n" +
 			"environment.\n" +
-			"With --check, check whether serve would start with a file: its values, the key and certificate files that it names, its data\n" +
-			"folder and its ports. Nothing is changed.",
+			"With --check, check whether serve would start with a file: its values, the key and certificate files that it names, its\n" +
+			"store and its ports. Nothing is changed.",
 		Example: "  ramen config > ramen.yaml\n  ramen config --check ramen.yaml\n  ramen config --effective --config ramen.yaml",
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -62,7 +62,11 @@ func checkConfig(c *cobra.Command, file string) error {
 	}
 	fmt.Fprintf(c.OutOrStdout(), "%s: the configuration is good\n", file)
 	if running {
-		fmt.Fprintf(c.OutOrStdout(), "A process that uses the data in %s is running: ports in use are taken to be its own, and a second process cannot start with the same data.\n", cfg.Data)
+		if dir, ok := cfg.Store.Folder(cfg.Data); ok {
+			fmt.Fprintf(c.OutOrStdout(), "A process that uses the data in %s is running: ports in use are taken to be its own, and a second process cannot start with the same data.\n", dir)
+		} else {
+			fmt.Fprintf(c.OutOrStdout(), "A process that uses the store %s is running: ports in use are taken to be its own.\n", cfg.Store.URL)
+		}
 	}
 	return nil
 }

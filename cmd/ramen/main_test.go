@@ -110,7 +110,7 @@ func TestServeRunsUntilItsContextEnds(t *testing.T) {
 	out, w := io.Pipe()
 	done := make(chan int)
 	go func() {
-		status := execute(ctx, []string{"serve", "--dev", "--store.kind", "memory", "--listen.devices", "0.0.0.0:0", "--listen.devices-grpc", ":0",
+		status := execute(ctx, []string{"serve", "--dev", "--store", "memory:", "--listen.devices", "0.0.0.0:0", "--listen.devices-grpc", ":0",
 			"--listen.backends", ":0", "--listen.backends-grpc", ":0", "--frontend.drain-time", "1ms"}, nil, w, io.Discard)
 		w.Close()
 		done <- status

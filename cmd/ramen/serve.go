@@ -28,8 +28,8 @@ func serveCommand() *cobra.Command {
 	var file string
 	c := &cobra.Command{
 		Use:   "serve",
-		Short: "Start the gateway: frontend, gateway and embedded store in one process.",
-		Long: "Start the gateway: frontend, gateway and embedded store in one process.\n\n" +
+		Short: "Start the gateway: frontend and gateway in one process, on the embedded store or another.",
+		Long: "Start the gateway: frontend and gateway in one process, on the embedded store or another (--store).\n\n" +
 			"Every key of the configuration (see: ramen config) is a flag here, RAMEN_* in the environment, and a line of the file\n" +
 			"that --config names; a flag overrides a variable, and a variable overrides the file.\n\n" +
 			"SIGINT and SIGTERM shut the server down in order; a second one ends it at once. SIGHUP reloads the key and certificate files,\n" +
@@ -137,7 +137,7 @@ func reloadOnHangup(a *app.App, log *slog.Logger) (end func()) {
 
 // logStart is the record of the start: the banner is for people, and goes to standard output.
 func logStart(log *slog.Logger, cfg app.Config, at app.Addresses) {
-	log.Info("serving", "version", version, "pid", os.Getpid(), "data", cfg.Data, "authentication", !cfg.Dev,
+	log.Info("serving", "version", version, "pid", os.Getpid(), "store", cfg.Store.URL, "data", cfg.Data, "authentication", !cfg.Dev,
 		"devices", at.Devices, "devices_grpc", at.DevicesGRPC, "devices_tls", cfg.TLS.Devices.Configured(),
 		"backends", at.Backends, "backends_grpc", at.BackendsGRPC, "backends_tls", cfg.TLS.Backends.Configured())
 }
@@ -145,12 +145,8 @@ func logStart(log *slog.Logger, cfg app.Config, at app.Addresses) {
 // banner says what listens where, and how to see a message arrive. Scripts may read the addresses from it: ports of 0 are
 // shown as they were drawn.
 func banner(w io.Writer, cfg app.Config, at app.Addresses) {
-	data, err := filepath.Abs(cfg.Data)
-	if err != nil {
-		data = cfg.Data
-	}
 	devices, backends := scheme(cfg.TLS.Devices.Configured()), scheme(cfg.TLS.Backends.Configured())
-	fmt.Fprintf(w, "ramen %s, data in %s\n\n", version, data)
+	fmt.Fprintf(w, "ramen %s, %s\n\n", version, where(cfg))
 	fmt.Fprintf(w, "  devices    %s://%s   SSE, WebSocket, long-poll\n", devices, at.Devices)
 	fmt.Fprintf(w, "             %s   gRPC\n", at.DevicesGRPC)
 	fmt.Fprintf(w, "  backends   %s://%s   publish, query, health, metrics\n", backends, at.Backends)
@@ -172,6 +168,18 @@ func banner(w io.Writer, cfg app.Config, at app.Addresses) {
 	fmt.Fprintf(w, "  curl -N '%s://%s/ramen/receive?user=alice&device=phone'\n\n", devices, reachable(at.Devices))
 	fmt.Fprintf(w, "and in another:\n\n")
 	fmt.Fprintf(w, "  curl '%s://%s/v1/publish' -d '{\"user\":\"alice\",\"type\":\"hello\",\"payload\":{\"text\":\"it works\"}}'\n\n", backends, reachable(at.Backends))
+}
+
+// where says where the data is.
+func where(cfg app.Config) string {
+	dir, ok := cfg.Store.Folder(cfg.Data)
+	if !ok {
+		return "store " + cfg.Store.URL.String()
+	}
+	if abs, err := filepath.Abs(dir); err == nil {
+		dir = abs
+	}
+	return "data in " + dir
 }
 
 func scheme(secure bool) string {

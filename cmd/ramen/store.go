@@ -58,7 +58,14 @@ func dataFolder(data, file string) (string, error) {
 		return data, nil
 	}
 	cfg, err := loadConfig(file, nil)
-	return cfg.Data, err
+	if err != nil {
+		return "", err
+	}
+	dir, ok := cfg.Store.Folder(cfg.Data)
+	if !ok {
+		return "", fmt.Errorf("the store is %s, which has no folder here: back it up with its own tools, or name a data folder by --data", cfg.Store.URL)
+	}
+	return dir, nil
 }
 
 func backupStore(ctx context.Context, out io.Writer, data, dir string) error {

@@ -18,7 +18,8 @@ import (
 func keeping(t *testing.T, data string) (at app.Addresses, stop func()) {
 	t.Helper()
 	cfg := testapp.Config(t)
-	cfg.Store.Kind, cfg.Data = "pebble", data
+	cfg.Data = data
+	testapp.SetStore(t, &cfg, "pebble:")
 	cfg.Store.Pebble.MemTableBytes = 256 << 10
 	r := testapp.Start(t, cfg)
 	return r.At, func() { r.End(t) }

@@ -22,8 +22,6 @@ import (
 	"ramen/protocol"
 	"ramen/store"
 	"ramen/store/control"
-	"ramen/store/memory"
-	"ramen/store/pebble"
 	"ramen/topology"
 )
 
@@ -52,8 +50,11 @@ type step struct {
 // self is the name of the only member of a single process.
 const self topology.MemberID = "self"
 
-// claimTimeout bounds the raising of the epoch at start.
-const claimTimeout = 10 * time.Second
+// What a start waits for the store: until it is reached, and until the epoch is raised.
+const (
+	openTimeout  = 10 * time.Second
+	claimTimeout = 10 * time.Second
+)
 
 // Start makes a process that serves: when it returns, the ports are open. What fails ends what had started.
 func Start(cfg Config, log *slog.Logger) (*App, error) {
@@ -137,11 +138,11 @@ func loadCredentials(cfg *Config, w *auth.Watcher) (frontend.Verifier, *auth.Key
 func (a *App) Reload() error { return a.watcher.Check() }
 
 func (a *App) openStore() (store.Store, error) {
-	if a.cfg.Store.Kind == kindMemory {
-		a.log.Warn("store.kind is memory: all data is lost when this process ends")
-		return memory.New(), nil
-	}
-	return pebble.Open(a.cfg.Store.Pebble, a.log, a.registry)
+	ctx, cancel := context.WithTimeout(context.Background(), openTimeout)
+	defer cancel()
+	p := a.cfg.StoreParams()
+	p.Log, p.Registerer = a.log, a.registry
+	return a.cfg.Store.Open(ctx, p)
 }
 
 // answerCommands lets ramen store reach the store. Without it the process serves all the same.

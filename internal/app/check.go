@@ -10,21 +10,28 @@ import (
 	"syscall"
 
 	"ramen/frontend/auth"
-	"ramen/store/pebble"
 )
 
 // Check says what would keep a process of cfg, which must be valid, from starting now: files of keys and certificates that cannot be
-// read, a data folder that cannot be used, ports that cannot be opened. It changes nothing. Where a process has the data open, which
+// read, a store that cannot be used, ports that cannot be opened. It changes nothing. Where a process serves from the store, which
 // is most likely the one that the configuration is for, running says so, and ports that are in use are taken for its own.
 func Check(cfg Config, log *slog.Logger) (running bool, _ error) {
-	errs := []error{checkFiles(&cfg, log)}
-	if cfg.Store.Kind == kindPebble {
-		err := pebble.Check(cfg.Store.Pebble)
-		if running = errors.Is(err, pebble.ErrInUse); !running {
-			errs = append(errs, err)
-		}
+	files := checkFiles(&cfg, log)
+	running, err := checkStore(&cfg, log)
+	return running, errors.Join(files, err, checkPorts(&cfg, running))
+}
+
+// checkStore looks at the store. What is wrong with it and does not keep it from being opened goes to log.
+func checkStore(cfg *Config, log *slog.Logger) (inUse bool, _ error) {
+	ctx, cancel := context.WithTimeout(context.Background(), openTimeout)
+	defer cancel()
+	p := cfg.StoreParams()
+	p.Log = log
+	r, err := cfg.Store.Check(ctx, p)
+	for _, problem := range r.Problems {
+		log.Warn("store: " + problem)
 	}
-	return running, errors.Join(append(errs, checkPorts(&cfg, running))...)
+	return r.InUse, err
 }
 
 // checkFiles reads the files of keys and certificates. What serve would warn about goes to log.

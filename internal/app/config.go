@@ -11,8 +11,9 @@ import (
 	"ramen/frontend/backend"
 	"ramen/frontend/route"
 	"ramen/gateway"
+	"ramen/internal/stores"
 	"ramen/protocol"
-	"ramen/store/pebble"
+	"ramen/store/driver"
 )
 
 // Config is the whole configuration of a process: the sum of its packages'.
@@ -31,7 +32,7 @@ type Config struct {
 	Backend  backend.Config  `yaml:"backend" doc:"Publishes and lists of backends."`
 	Route    route.Config    `yaml:"route" doc:"How a frontend finds the owner of a user."`
 	Gateway  gateway.Config  `yaml:"gateway" doc:"Mailboxes of users."`
-	Store    Store           `yaml:"store" doc:"The store that keeps the mailboxes."`
+	Store    stores.Config   `yaml:"store" doc:"The store that keeps the mailboxes."`
 }
 
 // Listen is where the four ports are. SPEC 3.
@@ -59,18 +60,6 @@ type GRPC struct {
 	Reflection bool `yaml:"reflection" doc:"Offer server reflection, by which tools such as grpcurl find the services."`
 }
 
-// Store chooses what keeps the mailboxes.
-type Store struct {
-	Kind   string        `yaml:"kind" doc:"Which store: pebble (embedded and durable) or memory (for tests: its data is lost when the process ends)."`
-	Pebble pebble.Config `yaml:"pebble" doc:"The embedded store. It is durable: what is accepted is on disk."`
-}
-
-// The kinds of stores.
-const (
-	kindPebble = "pebble"
-	kindMemory = "memory"
-)
-
 // Default is the configuration without a file, a variable or a flag.
 func Default() Config {
 	return Config{
@@ -85,7 +74,7 @@ func Default() Config {
 		Backend:      backend.Default(),
 		Route:        route.Default(),
 		Gateway:      gateway.Default(),
-		Store:        Store{Kind: kindPebble, Pebble: pebble.Default()},
+		Store:        stores.Default(),
 	}
 }
 
@@ -94,16 +83,14 @@ func (c *Config) Validate() error {
 	c.settle()
 	return errors.Join(
 		c.validateSelf(), c.Auth.Validate(), c.TLS.Devices.Validate(), c.TLS.Backends.Validate(),
-		c.Frontend.Validate(), c.Backend.Validate(), c.Route.Validate(), c.Gateway.Validate(), c.Store.Pebble.Validate(),
+		c.Frontend.Validate(), c.Backend.Validate(), c.Route.Validate(), c.Gateway.Validate(), c.Store.Validate(),
 	)
 }
 
 // settle fills in what follows from other values.
 func (c *Config) settle() {
 	c.Gateway.ShardCount = c.Shards
-	c.Store.Pebble.Dir = c.Data
-	c.Store.Pebble.Shards = c.Shards
-	c.Store.Pebble.IDRetention = c.Gateway.IDRetention
+	c.Store.Settle(c.Data, c.Shards, c.Gateway.IDRetention)
 	if c.Dev {
 		c.Frontend.LoopbackOrigins = true
 		for _, a := range []*string{&c.Listen.Devices, &c.Listen.DevicesGRPC, &c.Listen.Backends, &c.Listen.BackendsGRPC} {
@@ -112,6 +99,11 @@ func (c *Config) settle() {
 			}
 		}
 	}
+}
+
+// StoreParams is what c has stores opened with, whichever they are.
+func (c *Config) StoreParams() driver.Params {
+	return driver.Params{Dir: c.Data, Shards: c.Shards, IDRetention: c.Gateway.IDRetention}
 }
 
 func (c *Config) validateSelf() error {
@@ -140,9 +132,6 @@ func (c *Config) validateSelf() error {
 	}
 	if _, err := c.Log.level(); err != nil {
 		bad("log.level is %q; it must be debug, info, warn or error", c.Log.Level)
-	}
-	if c.Store.Kind != kindPebble && c.Store.Kind != kindMemory {
-		bad("store.kind is %q; it must be pebble or memory", c.Store.Kind)
 	}
 	if c.Log.Format != "text" && c.Log.Format != "json" {
 		bad("log.format is %q; it must be text or json", c.Log.Format)

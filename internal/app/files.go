@@ -38,10 +38,11 @@ type file struct{ key, path string }
 
 // files are those that c names, by key.
 func (c *Config) files() []file {
+	always := append(c.certFiles(), file{"store.password_file", c.Store.PasswordFile}, file{"store.cache_password_file", c.Store.CachePasswordFile})
 	if c.Dev {
-		return c.certFiles()
+		return always
 	}
-	return append(c.certFiles(),
+	return append(always,
 		file{"auth.tokens.secret_file", c.Auth.Tokens.SecretFile},
 		file{"auth.tokens.public_key_file", c.Auth.Tokens.PublicKeyFile},
 		file{"auth.tokens.jwks_file", c.Auth.Tokens.JWKSFile},

@@ -31,9 +31,7 @@ type memoryPlan struct {
 
 // need is what the configuration allows, in bytes, and how many of these are not of Go's heap.
 func (c *Config) need() (all, outside int64) {
-	if c.Store.Kind == kindPebble {
-		all, outside = c.Store.Pebble.MostMemory()
-	}
+	all, outside = c.Store.Memory(c.StoreParams())
 	backend := 3*c.Backend.BytesUnderWay + 2*c.Backend.ListBytes // what is under way twice, and what is not whole
 	return all + programBytes + c.Gateway.MemoryBytes + backend + int64(c.Frontend.UnfinishedBytes), outside
 }
@@ -66,10 +64,10 @@ func (c *Config) shrink(m *memoryPlan, room int64) {
 			m.less = append(m.less, fmt.Sprintf("%s=%v", key, config.Bytes(to)))
 		}
 	}
-	if c.Store.Kind == kindPebble {
-		p := &c.Store.Pebble
-		less("store.pebble.cache_bytes", &p.CacheBytes, room/shareCache)
-		p.MemoryBytes = room / shareStore
+	if all, _ := c.Store.Memory(c.StoreParams()); all > 0 {
+		most := all
+		less("store", &most, max(room/shareStore+room/shareCache, 1<<20))
+		c.Store.MemoryBytes = most
 	}
 	less("backend.bytes_under_way", &c.Backend.BytesUnderWay, max(room/shareUnder, int64(c.Backend.Publish.MaxBody)))
 	less("backend.list_bytes", &c.Backend.ListBytes, max(room/shareLists, 1<<20))

@@ -82,6 +82,7 @@ var parts = []part{
 	{path: "internal/tool/collector", why: "it is a tool below all parts"},
 	{path: "internal/tool/ratelimit", why: "it is a tool below all parts"},
 	{path: "internal/tool/memlimit", why: "it is a tool below all parts"},
+	{path: "internal/stores", may: []string{"store/...", "store", "protocol"}, why: "it knows all stores, and none of those who use one"},
 	{path: "internal/ports", why: "it is a tool of tests"},
 	{path: "internal/testapp", may: []string{"internal/app"}, why: "it is a tool of tests"},
 	{path: "internal/testprocess", why: "it is a tool of tests"},
@@ -94,7 +95,7 @@ var parts = []part{
 	{path: "internal/system", why: "it has tests alone"},
 
 	// What knows everything.
-	{path: "internal/app", may: []string{"frontend/...", "gateway", "link", "topology", "store/...", "protocol", "internal/tool/config", "internal/tool/memlimit"},
+	{path: "internal/app", may: []string{"frontend/...", "gateway", "link", "topology", "store", "store/control", "store/driver", "protocol", "internal/stores", "internal/tool/config", "internal/tool/memlimit"},
 		why: "it is the wiring of a server: it needs no client, no load test and no command"},
 	{path: "cmd/ramen", may: []string{"internal/app", "internal/tool/collector", "internal/tool/config", "clients/...", "loadtest/...", "protocol",
 		"frontend/auth", "store/pebble", "store/control"},

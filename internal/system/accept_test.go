@@ -104,7 +104,7 @@ func TestCollapse(t *testing.T) {
 		s.publish(m("b-2", "b")) // b-1 was pushed and not acked
 		equal(t, "live", c.ids(1), []string{"b-2"})
 		c.close()
-		if s.cfg.Store.Kind == pebble {
+		if s.cfg.Store.URL.Scheme() == pebble {
 			s.restart()
 		}
 		c = open(place{user: "u1", device: "d1", context: map[string]string{"os": "ios"}})
@@ -171,7 +171,7 @@ func TestRecall(t *testing.T) {
 		if got := recall("m-1"); got != 404 {
 			t.Errorf("a second recall: %d", got)
 		}
-		if s.cfg.Store.Kind == pebble {
+		if s.cfg.Store.URL.Scheme() == pebble {
 			s.restart()
 		}
 		c = open(place{user: "u1", device: "d1"})
@@ -195,7 +195,7 @@ func TestDeviceTarget(t *testing.T) {
 			t.Errorf("%+v", r)
 		}
 		s.publish(msg{"user": "u1", "id": "all"})
-		if s.cfg.Store.Kind == pebble {
+		if s.cfg.Store.URL.Scheme() == pebble {
 			s.restart()
 		}
 		c := open(place{user: "u1", device: "d1"})
@@ -218,7 +218,7 @@ func TestUserWithoutDevices(t *testing.T) {
 			t.Errorf("%+v", r)
 		}
 		equal(t, "waiting", s.waiting("u1"), []string{"m"})
-		if s.cfg.Store.Kind == pebble {
+		if s.cfg.Store.URL.Scheme() == pebble {
 			s.restart()
 		}
 		c := open(place{user: "u1", device: "d1"})

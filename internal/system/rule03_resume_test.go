@@ -33,7 +33,7 @@ func cutEverywhere(t *testing.T, stands func(p *place, c *conn)) {
 		s.publishAll(all)
 		want := ordered(all[:n])
 		step := 1
-		if transportOf(t) == "poll" && s.cfg.Store.Kind == pebble {
+		if transportOf(t) == "poll" && s.cfg.Store.URL.Scheme() == pebble {
 			step = 5 // a poll a push: with the other store at every place
 		}
 		for k := 0; k <= n; k += step {

@@ -28,7 +28,7 @@ func TestRule07ExpiryIsToldByHello(t *testing.T) {
 		short(3, msg{"collapse_key": "k"}) // two of these are replaced
 		id := s.publish(msg{"user": "u1", "ttl_ms": 60000})
 		s.untilWaiting("u1", 1)
-		if s.cfg.Store.Kind == pebble {
+		if s.cfg.Store.URL.Scheme() == pebble {
 			s.restart()
 		}
 		c := open(p)

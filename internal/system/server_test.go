@@ -39,7 +39,7 @@ const (
 func testConfig(t testing.TB, store string) app.Config {
 	cfg := testapp.Config(t)
 	cfg.Shards = 8
-	cfg.Store.Kind = store
+	testapp.SetStore(t, &cfg, store+":")
 	cfg.Frontend.DrainTime = 250 * time.Millisecond
 	cfg.Gateway.OpensPerSecond = 0
 	cfg.Gateway.AppendTimeout = 10 * time.Second // the machine of a test may be busy

@@ -20,10 +20,19 @@ const patience = 30 * time.Second
 // authentication is configured, Dev has to be false.
 func Config(t testing.TB) app.Config {
 	cfg := app.Default()
-	cfg.Dev, cfg.Data, cfg.Store.Kind = true, t.TempDir(), "memory"
+	cfg.Dev, cfg.Data = true, t.TempDir()
+	SetStore(t, &cfg, "memory:")
 	cfg.Frontend.DrainTime = time.Millisecond
 	cfg.Listen = app.Listen{Devices: "127.0.0.1:0", DevicesGRPC: "127.0.0.1:0", Backends: "127.0.0.1:0", BackendsGRPC: "127.0.0.1:0"}
 	return cfg
+}
+
+// SetStore has cfg use the store of a URL.
+func SetStore(t testing.TB, cfg *app.Config, url string) {
+	t.Helper()
+	if err := cfg.Store.URL.UnmarshalText([]byte(url)); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // Running is an app that runs.

@@ -49,6 +49,13 @@ type Driver struct {
 	Volatile bool
 }
 
+// Tier is a kind of store that is made of two: one that keeps, and a cache before it.
+type Tier struct {
+	Kept, Caches []string // schemes of the URLs of both
+	// Wrap makes one store of two that are open, with what each was opened with. It closes both when it is closed, and when it fails.
+	Wrap func(ctx context.Context, kept, cache store.Store, keptParams, cacheParams Params) (store.Store, error)
+}
+
 // Report is what Check has found.
 type Report struct {
 	Servers    []Server

@@ -16,6 +16,7 @@ import (
 type URL struct {
 	at       url.URL // without the password
 	password *string // a pointer, so that a print of what has a URL in it does not follow it; nil: there is none
+	written  bool
 }
 
 // ParseURL reads a URL. An error does not repeat the text, of which a part may be a password that nobody can tell from the rest.
@@ -95,6 +96,9 @@ func checkQuery(at *url.URL) error {
 	return nil
 }
 
+// Written reports whether u was read by UnmarshalText, and so is no default.
+func (u URL) Written() bool { return u.written }
+
 // IsZero reports whether u names no store.
 func (u URL) IsZero() bool { return u.at.Scheme == "" }
 
@@ -135,7 +139,7 @@ func (u *URL) UnmarshalText(text []byte) error {
 	}
 	read, err := ParseURL(string(text))
 	if err == nil {
-		*u = read
+		*u, u.written = read, true
 	}
 	return err
 }
