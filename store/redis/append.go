@@ -1,0 +1,138 @@
+package redis
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"math"
+	"strings"
+	"time"
+
+	"ramen/protocol"
+	"ramen/store"
+	"ramen/store/codec"
+)
+
+// slack is how long a key outlives what is in it: clocks differ, and what has expired is the gateway's to say.
+const slack = time.Minute
+
+// markTTL is how long the mark of a mailbox stays at least: longer than a gateway has a mailbox in memory that nobody uses.
+const markTTL = time.Hour
+
+// Append implements store.Store. Last that is not zero is compared with what the mailbox has; with a zero one what is not behind the
+// mailbox's last position counts as written before.
+func (s *Store) Append(ctx context.Context, batch []store.Append, answer func(i int, err error)) {
+	var few [4]*queue
+	touched := few[:0]
+	now := nowMS()
+	for i := range batch {
+		a := &batch[i]
+		if err := checkAppend(a); err != nil {
+			answer(i, fmt.Errorf("store/redis: append user %q: %w", a.User, err))
+			continue
+		}
+		c := newCall(ctx, kindAppend, a.Owner)
+		c.answer, c.i, c.durable = answer, i, true
+		s.encodeAppend(c, a, now)
+		if q := s.submit(c); q != nil {
+			touched = addQueue(touched, q)
+		}
+	}
+	for _, q := range touched {
+		q.kick()
+	}
+}
+
+func checkAppend(a *store.Append) error {
+	if err := checkUser(a.User); err != nil {
+		return err
+	}
+	last := a.Last
+	for i := range a.Entries {
+		m := a.Entries[i].Message
+		if m == nil || m.Priority < protocol.PriorityHigh || m.Priority > protocol.PriorityLow {
+			return fmt.Errorf("entry %d needs a message of high, medium or low priority", i)
+		}
+		if p := a.Entries[i].Position; i > 0 && !last.Less(p) {
+			return fmt.Errorf("entry %d is not behind the one before it", i)
+		} else {
+			last = p
+		}
+	}
+	return nil
+}
+
+// checkUser refuses what cannot be a part of a key.
+func checkUser(user protocol.UserID) error {
+	if user == "" || strings.IndexByte(string(user), 0) >= 0 {
+		return fmt.Errorf("%q cannot be a user", user)
+	}
+	return nil
+}
+
+// encodeAppend makes c the call of the append script for a. Nothing of c shares memory with a.
+func (s *Store) encodeAppend(c *call, a *store.Append, now int64) {
+	if int(a.Shard) >= len(s.keys) {
+		return // submit refuses it
+	}
+	k := &s.keys[a.Shard]
+	add(c, k.claim)
+	s.addMailbox(c, k, a.User)
+	add(c, k.expiry)
+	c.addToken()
+	if a.Last.IsZero() {
+		c.end()
+	} else {
+		c.arena = appendPosition(c.arena, a.Last)
+		c.end()
+	}
+	earliest, latest := int64(math.MaxInt64), now
+	var last protocol.Position
+	for i := range a.Entries {
+		e := &a.Entries[i]
+		earliest, latest = min(earliest, e.Message.ExpiresMS), max(latest, e.Message.ExpiresMS)
+		last = e.Position
+	}
+	c.addInt(s.ttl(latest-now, s.cfg.IDRetention))
+	c.addInt(now - s.cfg.IDRetention.Milliseconds() - slack.Milliseconds())
+	c.addInt(int64(len(a.Entries)))
+	c.arena = appendPosition(c.arena, last)
+	c.end()
+	add(c, a.User)
+	c.addInt(earliest)
+	for i := range a.Entries {
+		s.addEntry(c, &a.Entries[i])
+	}
+	for _, ref := range a.Kills {
+		c.arena = appendEntryField(c.arena, ref)
+		c.end()
+	}
+	c.run(appendScript, "3")
+}
+
+// addEntry adds the field and the value of an entry, and what its id is kept as.
+func (s *Store) addEntry(c *call, e *store.Entry) {
+	c.arena = appendEntryField(c.arena, store.Ref{Priority: e.Message.Priority, Position: e.Position})
+	c.end()
+	c.arena, c.head = codec.AppendEntry(c.arena, e, c.head)
+	c.end()
+	c.arena = appendSeen(c.arena, e.Message.ID, e.Message.CreatedMS)
+	c.end()
+}
+
+func appendSeen(b []byte, id protocol.MessageID, acceptedMS int64) []byte {
+	return append(binary.BigEndian.AppendUint64(b, uint64(acceptedMS)), id...)
+}
+
+func (s *Store) addMailbox(c *call, k *shardKeys, user protocol.UserID) {
+	c.arena = append(append(c.arena, k.mailbox...), user...)
+	c.end()
+}
+
+// mostTTL bounds what is asked of the server.
+const mostTTL = 400 * 24 * time.Hour
+
+// ttl is for how many ms a mailbox is kept of which something lives that long.
+func (s *Store) ttl(ms int64, atLeast time.Duration) int64 {
+	return min(max(ms, atLeast.Milliseconds(), markTTL.Milliseconds()), mostTTL.Milliseconds()) + slack.Milliseconds()
+}

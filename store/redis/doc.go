@@ -1,0 +1,21 @@
+// Package redis is a store on Redis, or Valkey: one server, a master that sentinels watch, or a cluster.
+//
+// Invariants:
+//
+//  1. All keys of a shard have one hash tag, so that a script sees the shard's claim and a mailbox at once. A mailbox is one key, a hash
+//     (keys.go): expiry, eviction and FLUSHALL leave none in part.
+//  2. A write is a script that runs whole or not at all, and does nothing unless the shard's claim begins with the caller's token: the
+//     epoch, a number that this opening of the store has drawn, and how often the server was found to have lost the claim.
+//  3. An Append changes nothing unless the mailbox's last position is the one that it expects, or one of its own: then a part of it,
+//     or all, was written before. So one that is late (a script of a client that has given up may run seconds later) is refused, one
+//     that is written again happens once, and a server that has lost what it had answered is found out by the next Append.
+//  4. A record of a device is written in an order that its value carries: a late write of it changes none that followed.
+//  5. A call is answered ErrUnknown where its command was written to a connection and no reply came, or where the reply came and the
+//     server could not say in time that the write is as durable as configured. Everything else is definite: nothing was done.
+//  6. What is in flight to a server is bounded in number and bytes, each server and kind of call by itself: beyond it calls are refused.
+//  7. All keys expire by themselves: a mailbox a minute after the last of what is in it, a claim 40 days after it was
+//     made.
+//
+// Goroutines: one for each pipeline under way, at most three times Config.Pipelines a server; one for each shard that is being claimed
+// again; and the client's own. Lock order: Store.closeMu, then one of queue.mu, Store.nodesMu, reclaims.mu. No lock is held across I/O.
+package redis

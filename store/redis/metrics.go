@@ -1,0 +1,74 @@
+package redis
+
+import (
+	"fmt"
+	"sync/atomic"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+type metrics struct {
+	seconds       [kinds]prometheus.Observer
+	errors        map[string]prometheus.Counter
+	pipelineCalls prometheus.Histogram
+	reclaims      prometheus.Counter
+	inFlight      atomic.Int64
+	inFlightBytes atomic.Int64
+
+	all []prometheus.Collector
+}
+
+// newMetrics makes and registers; a nil registerer registers nowhere.
+func newMetrics(reg prometheus.Registerer) (*metrics, error) {
+	m := &metrics{errors: make(map[string]prometheus.Counter, len(allReasons))}
+	seconds := prometheus.NewHistogramVec(prometheus.HistogramOpts{
+		Name: "ramen_store_redis_call_seconds", Help: "Time of a call for one user or shard, from when it was made until it was answered.",
+		Buckets: prometheus.ExponentialBuckets(50e-6, 2, 16),
+	}, []string{"call"})
+	for i := range m.seconds {
+		m.seconds[i] = seconds.WithLabelValues(kindNames[i])
+	}
+	errors := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "ramen_store_redis_errors_total", Help: "Attempts of calls that failed, by reason; some were tried again.",
+	}, []string{"reason"})
+	for _, r := range allReasons {
+		m.errors[r] = errors.WithLabelValues(r)
+	}
+	m.pipelineCalls = prometheus.NewHistogram(prometheus.HistogramOpts{
+		Name: "ramen_store_redis_pipeline_calls", Help: "Calls that shared a pipeline.", Buckets: prometheus.ExponentialBuckets(1, 2, 7),
+	})
+	m.reclaims = prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "ramen_store_redis_reclaims_total", Help: "Shards that were claimed again because the server had lost the claim.",
+	})
+	gauge := func(name, help string, v *atomic.Int64) prometheus.Collector {
+		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, func() float64 { return float64(v.Load()) })
+	}
+	m.all = []prometheus.Collector{seconds, errors, m.pipelineCalls, m.reclaims,
+		gauge("ramen_store_redis_in_flight", "Calls that wait for a server or are under way.", &m.inFlight),
+		gauge("ramen_store_redis_in_flight_bytes", "Size of the calls that wait for a server or are under way.", &m.inFlightBytes),
+	}
+	return m, m.register(reg)
+}
+
+func (m *metrics) register(reg prometheus.Registerer) error {
+	if reg == nil {
+		return nil
+	}
+	for i, c := range m.all {
+		if err := reg.Register(c); err != nil {
+			m.all = m.all[:i]
+			m.unregister(reg)
+			return fmt.Errorf("store/redis: register metrics: %w", err)
+		}
+	}
+	return nil
+}
+
+func (m *metrics) unregister(reg prometheus.Registerer) {
+	if reg == nil {
+		return
+	}
+	for _, c := range m.all {
+		reg.Unregister(c)
+	}
+}

@@ -1,0 +1,92 @@
+package redis
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	goredis "github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/maintnotifications"
+
+	"ramen/protocol"
+)
+
+// Open opens the store on the servers, and creates it where there is none.
+func Open(ctx context.Context, cfg Config) (*Store, error) {
+	cfg.Defaults()
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	s := &Store{cfg: cfg, log: cfg.Log, nodes: make(map[string]*node), stop: func() {}}
+	s.keys = make([]shardKeys, cfg.Shards)
+	for i := range s.keys {
+		s.keys[i] = newShardKeys(cfg.Prefix, protocol.ShardID(i))
+	}
+	s.holds = make([]atomic.Pointer[heldClaim], cfg.Shards)
+	rand.Read(s.nonce[:])
+	s.order.Store(uint64(time.Now().UnixNano()))
+	var err error
+	if s.metrics, err = newMetrics(cfg.Registerer); err != nil {
+		return nil, err
+	}
+	if err := s.connect(ctx); err != nil {
+		_ = s.closeClients()
+		s.metrics.unregister(cfg.Registerer)
+		return nil, fmt.Errorf("store/redis: open: %w", err)
+	}
+	return s, nil
+}
+
+func (s *Store) connect(ctx context.Context) error {
+	var c cmdable
+	switch s.cfg.Mode {
+	case Cluster:
+		s.cluster = goredis.NewClusterClient(s.cfg.clusterOptions())
+		c = s.cluster
+	case Sentinel:
+		s.single = newNode(s, s.cfg.Master, goredis.NewFailoverClient(s.cfg.failoverOptions()))
+		c = s.single.client
+	default:
+		s.single = newNode(s, s.cfg.Addrs[0], goredis.NewClient(s.cfg.nodeOptions(s.cfg.Addrs[0])))
+		c = s.single.client
+	}
+	return s.openIdentity(ctx, c)
+}
+
+// unused bounds a read or write whose context has no deadline: there is none such.
+const unused = 10 * time.Second
+
+// nodeOptions are those of one server. Time-outs are the contexts'; nothing is tried again by the client: what is not known to have
+// happened is ours to see.
+func (c *Config) nodeOptions(addr string) *goredis.Options {
+	return &goredis.Options{
+		Addr: addr, DB: c.DB, Username: c.Username, Password: c.Password, TLSConfig: c.TLS, Protocol: 2,
+		OnConnect: loadScripts, ContextTimeoutEnabled: true, MaxRetries: -1,
+		DialTimeout: c.DialTimeout, DialerRetries: 1, ReadTimeout: unused, WriteTimeout: unused,
+		PoolSize: c.PoolSize, DisableIdentity: true,
+		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
+	}
+}
+
+func (c *Config) failoverOptions() *goredis.FailoverOptions {
+	return &goredis.FailoverOptions{
+		MasterName: c.Master, SentinelAddrs: c.Addrs, SentinelUsername: c.SentinelUsername, SentinelPassword: c.SentinelPassword,
+		DB: c.DB, Username: c.Username, Password: c.Password, TLSConfig: c.TLS, Protocol: 2,
+		OnConnect: loadScripts, ContextTimeoutEnabled: true, MaxRetries: -1,
+		DialTimeout: c.DialTimeout, DialerRetries: 1, ReadTimeout: unused, WriteTimeout: unused,
+		PoolSize: c.PoolSize, DisableIdentity: true,
+	}
+}
+
+// clusterOptions are those of the client that knows which node has a slot. Calls go by clients of ours.
+func (c *Config) clusterOptions() *goredis.ClusterOptions {
+	return &goredis.ClusterOptions{
+		Addrs: c.Addrs, Username: c.Username, Password: c.Password, TLSConfig: c.TLS, Protocol: 2,
+		ContextTimeoutEnabled: true, MaxRedirects: 3, MaxRetries: -1, ClusterStateReloadInterval: time.Second,
+		DialTimeout: c.DialTimeout, DialerRetries: 1, ReadTimeout: unused, WriteTimeout: unused,
+		PoolSize: 4, DisableIdentity: true,
+		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
+	}
+}

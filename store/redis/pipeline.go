@@ -1,0 +1,170 @@
+package redis
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	goredis "github.com/redis/go-redis/v9"
+)
+
+var errLate = fmt.Errorf("waited for the Redis server until the deadline: %w", context.DeadlineExceeded)
+
+// waitMargin is how much earlier than the deadline the server is to give up waiting for replicas or its disk, so that its answer is here by then.
+const waitMargin = 20 * time.Millisecond
+
+// exec sends a pipeline, and gives each of its calls its answer, or its next attempt.
+func (n *node) exec(q *queue, batch []*call) {
+	s := n.s
+	n.usedMS.Store(time.Now().UnixMilli())
+	deadline := batch[0].deadline
+	live := batch[:0]
+	for _, c := range batch {
+		if err := c.ctx.Err(); err != nil {
+			q.leave(c)
+			s.fail(c, reasonLate, err)
+			continue
+		}
+		if c.deadline.Before(deadline) {
+			deadline = c.deadline
+		}
+		live = append(live, c)
+	}
+	if len(live) == 0 {
+		return
+	}
+	ctx, cancel := context.WithDeadline(context.Background(), deadline)
+	defer cancel()
+	s.metrics.pipelineCalls.Observe(float64(len(live)))
+	cmds, wait, err := n.send(ctx, live)
+	for i, c := range live {
+		q.leave(c)
+		n.finish(c, cmds[i], wait, err)
+	}
+}
+
+// send sends the commands of calls by one connection, with a wait for durability behind them where one needs it.
+func (n *node) send(ctx context.Context, batch []*call) (cmds []commands, wait *goredis.Cmd, err error) {
+	s := n.s
+	cmds = make([]commands, len(batch))
+	pipe := n.client.Pipeline()
+	durable := false
+	for i, c := range batch {
+		c.prepare(s.held(c.Shard), s.nonce)
+		if c.asking {
+			_ = pipe.Process(ctx, goredis.NewStatusCmd(ctx, "asking"))
+		}
+		cmds[i].main = goredis.NewCmd(ctx, c.args...)
+		_ = pipe.Process(ctx, cmds[i].main)
+		if c.read {
+			if c.asking {
+				_ = pipe.Process(ctx, goredis.NewStatusCmd(ctx, "asking"))
+			}
+			cmds[i].claim = goredis.NewCmd(ctx, c.getArgs[:]...)
+			_ = pipe.Process(ctx, cmds[i].claim)
+		}
+		c.asking = false
+		durable = durable || c.durable
+	}
+	if durable {
+		if wait = s.waitCommand(ctx); wait != nil {
+			_ = pipe.Process(ctx, wait)
+		}
+	}
+	_, err = pipe.Exec(ctx)
+	return cmds, wait, err
+}
+
+// waitCommand has the server wait until what the connection has written is durable; nil: it need not.
+func (s *Store) waitCommand(ctx context.Context) *goredis.Cmd {
+	deadline, _ := ctx.Deadline()
+	ms := max(1, (time.Until(deadline) - waitMargin).Milliseconds()) // 0 would be for ever
+	switch {
+	case s.cfg.Durability == Replicas:
+		return goredis.NewCmd(ctx, "wait", s.cfg.Replicas, ms)
+	case s.cfg.Durability == Fsync && s.waitAOF.Load():
+		return goredis.NewCmd(ctx, "waitaof", 1, 0, ms)
+	}
+	return nil
+}
+
+// waited is nil where wait says that what was written is durable.
+func (s *Store) waited(wait *goredis.Cmd) error {
+	if wait == nil {
+		return nil
+	}
+	v, err := wait.Result()
+	if err != nil {
+		return fmt.Errorf("wait until the write is durable: %w", err)
+	}
+	got, want, what := int64(-1), int64(s.cfg.Replicas), "replicas have the write"
+	switch v := v.(type) {
+	case int64: // of WAIT
+		got = v
+	case []any: // of WAITAOF: on how many disks it is: the server's own, and those of replicas
+		want, what = 1, "disks have the write"
+		if len(v) > 0 {
+			got, _ = v[0].(int64)
+		}
+	}
+	if got < want {
+		return fmt.Errorf("%d of %d %s at the deadline", got, want, what)
+	}
+	return nil
+}
+
+var errNoReply = errors.New("the server has not replied")
+
+// finish judges what has come back of c.
+func (n *node) finish(c *call, cmd commands, wait *goredis.Cmd, err error) {
+	s := n.s
+	val, e := cmd.main.Result()
+	if e == nil && val == nil { // the connection could not be set up: the client tells that of the whole alone
+		if e = err; e == nil {
+			e = errNoReply
+		}
+	}
+	v, reason := judge(e, c.written)
+	if v == verdictUnknown && val != nil { // it was answered before the connection was lost
+		v, e = verdictDone, nil
+	}
+	if v == verdictDone && c.read {
+		claim, ce := cmd.claim.Result()
+		if v, reason = judge(ce, true); v == verdictDone {
+			c.claim, _ = claim.(string)
+		} else {
+			e = ce
+		}
+	}
+	if v == verdictDone && errors.Is(e, goredis.Nil) {
+		val = nil
+	}
+	if v == verdictFail && !c.written {
+		var reply goredis.Error
+		if errors.As(err, &reply) { // in setting up the connection: as any other reply
+			v, reason = judgeReply(reply.Error())
+		}
+	}
+	if v != verdictDone {
+		s.noteTrouble(n, e)
+	}
+	switch v {
+	case verdictDone:
+		c.reply = val
+		s.replied(c, func() error { return s.waited(wait) })
+	case verdictUnknown:
+		if c.read {
+			s.fail(c, reason, e)
+			return
+		}
+		s.fail(c, reason, unknownError(e))
+	case verdictFail:
+		if reason == reasonMemory {
+			e = fmt.Errorf("%w: %w", ErrOutOfMemory, e)
+		}
+		s.fail(c, reason, e)
+	default:
+		s.again(c, v, reason, e)
+	}
+}

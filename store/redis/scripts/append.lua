@@ -1,0 +1,67 @@
+-- One step of one mailbox. KEYS: claim, mailbox, index of expiries. ARGV: token, last position (empty: any), TTL in ms, ms before which
+-- ids are forgotten, number of entries, last position of the step, user, the earliest expiry, then for each entry its field, value
+-- and id, then the fields that are killed.
+-- Answers 1; or {'claim', the claim that there is}, {'last', the last position that there is}, with which nothing was done.
+local claim = redis.call('GET', KEYS[1])
+if not claim or string.sub(claim, 1, 20) ~= ARGV[1] then return {'claim', claim or ''} end
+local box, head = KEYS[2], 8
+local m = redis.call('HMGET', box, 'l', 'h', 't')
+local last, n, first = m[1] or '', tonumber(ARGV[5]), 1
+
+local function after(a, b) -- of positions; strings are compared by the locale, which is not byte by byte
+  if b == '' then return true end
+  local a1, a2, a3, a4 = struct.unpack('>I4I4I4I4', a)
+  local b1, b2, b3, b4 = struct.unpack('>I4I4I4I4', b)
+  if a1 ~= b1 then return a1 > b1 end
+  if a2 ~= b2 then return a2 > b2 end
+  if a3 ~= b3 then return a3 > b3 end
+  return a4 > b4
+end
+
+if last ~= ARGV[2] then
+  first = 0
+  if ARGV[2] == '' then -- what is not behind the mark was written before
+    first = n + 1
+    while first > 1 and after(string.sub(ARGV[head + 3 * first - 5], 3), last) do first = first - 1 end
+  else -- a step that was written before, alone or as the first part of this one
+    for i = 1, n do
+      if string.sub(ARGV[head + 3 * i - 2], 3) == last then first = i + 1 end
+    end
+    if first == 0 then return {'last', last} end
+  end
+end
+
+if first <= n then
+  local h, t = tonumber(m[2] or 0), tonumber(m[3] or 0)
+  local set = {'l', ARGV[6], 't', t + n - first + 1} -- the first write: it is refused where memory is short
+  for i = first, n do
+    local at = head + 3 * i - 2
+    local k = #set
+    set[k + 1], set[k + 2], set[k + 3], set[k + 4] = ARGV[at], ARGV[at + 1], 'i' .. t, ARGV[at + 2]
+    t = t + 1
+    if k >= 1000 then
+      redis.call('HSET', box, unpack(set))
+      set = {}
+    end
+  end
+  if #set > 0 then redis.call('HSET', box, unpack(set)) end
+  local before, from = tonumber(ARGV[4]), h
+  local to = math.min(t, h + 2 * (n - first + 1))
+  while h < to do
+    local v = redis.call('HGET', box, 'i' .. h)
+    if v then
+      local a, b = struct.unpack('>I4I4', v)
+      if a * 4294967296 + b >= before then break end
+      redis.call('HDEL', box, 'i' .. h)
+    end
+    h = h + 1
+  end
+  if h > from then redis.call('HSET', box, 'h', h) end
+  local ttl = tonumber(ARGV[3])
+  if redis.call('PTTL', box) < ttl then redis.call('PEXPIRE', box, ttl + 30000) end
+  if redis.pcall('ZADD', KEYS[3], 'LT', ARGV[8], ARGV[7]) == 1 then redis.pcall('PEXPIRE', KEYS[3], 3456000000) end
+end
+for i = head + 3 * n + 1, #ARGV, 1000 do
+  redis.call('HDEL', box, unpack(ARGV, i, math.min(i + 999, #ARGV)))
+end
+return 1

@@ -1,0 +1,22 @@
+-- Has a mailbox be what was made elsewhere. KEYS: claim, mailbox, index of expiries, index of when devices were seen, the place where it was made. ARGV: token,
+-- the last position that the caller has found, the last position then, TTL in ms, user, the earliest expiry and the earliest time that a device was
+-- seen (each empty: there is none), 1 where something was made.
+-- Answers 1; or {'claim', the claim that there is}, {'last', the last position that there is}, {'made'} where what was made is not there.
+local claim = redis.call('GET', KEYS[1])
+if not claim or string.sub(claim, 1, 20) ~= ARGV[1] then return {'claim', claim or ''} end
+local last = redis.call('HGET', KEYS[2], 'l') or ''
+if last ~= ARGV[2] then
+  if last == ARGV[3] then return 1 end -- it was done before
+  return {'last', last}
+end
+if ARGV[8] ~= '1' then
+  redis.call('DEL', KEYS[2])
+  return 1
+end
+if redis.call('EXISTS', KEYS[5]) == 0 then return {'made'} end
+redis.call('RENAME', KEYS[5], KEYS[2])
+redis.call('PEXPIRE', KEYS[2], ARGV[4])
+for i = 6, 7 do
+  if ARGV[i] ~= '' and redis.pcall('ZADD', KEYS[i - 3], 'LT', ARGV[i], ARGV[5]) == 1 then redis.pcall('PEXPIRE', KEYS[i - 3], 3456000000) end
+end
+return 1

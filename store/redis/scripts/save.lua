@@ -1,0 +1,27 @@
+-- Saves devices of one mailbox. KEYS: claim, mailbox, index of when devices were seen. ARGV: token, TTL in ms, user, ms at which the
+-- earliest was seen, order (16 bytes), then for each device its field and its value (empty: it goes).
+-- A device that was written in a later order stays. Answers 1, or {'claim', the claim that there is}.
+local claim = redis.call('GET', KEYS[1])
+if not claim or string.sub(claim, 1, 20) ~= ARGV[1] then return {'claim', claim or ''} end
+local a1, a2, a3, a4 = struct.unpack('>I4I4I4I4', ARGV[5])
+local saved = false
+for i = 6, #ARGV, 2 do
+  local old, late = redis.call('HGET', KEYS[2], ARGV[i]), false
+  if old then
+    local b1, b2, b3, b4 = struct.unpack('>I4I4I4I4', old)
+    if a1 ~= b1 then late = a1 < b1 elseif a2 ~= b2 then late = a2 < b2 elseif a3 ~= b3 then late = a3 < b3 else late = a4 < b4 end
+  end
+  if late then
+  elseif ARGV[i + 1] == '' then
+    redis.call('HDEL', KEYS[2], ARGV[i])
+  else
+    redis.call('HSET', KEYS[2], ARGV[i], ARGV[5] .. ARGV[i + 1])
+    saved = true
+  end
+end
+if saved then
+  local ttl = tonumber(ARGV[2])
+  if redis.call('PTTL', KEYS[2]) < ttl then redis.call('PEXPIRE', KEYS[2], ttl + 30000) end
+  if redis.pcall('ZADD', KEYS[3], 'LT', ARGV[4], ARGV[3]) == 1 then redis.pcall('PEXPIRE', KEYS[3], 3456000000) end
+end
+return 1
