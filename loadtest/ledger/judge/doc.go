@@ -10,4 +10,6 @@
 //  3. A push was chosen after its stream was opened, and after every message that was pushed before it on the same stream was
 //     first sent; and before it was received.
 //  4. What died with a killed process unsaved is excused only where the contract excuses it: the acks of devices.
+//  5. What a Span says was done excuses what it names and nothing more: acks that an owner that stopped had not saved, answers of
+//     those who did not run, and, counted apart, what a store may lose as it is configured, of what it had answered for before.
 package judge

@@ -102,7 +102,9 @@ func (d *device) excused(e *entry) bool {
 	}
 	switch {
 	case reasons == 0:
-		r.Missing++
+		if !d.isExcused(Missing, e) {
+			r.Missing++
+		}
 		d.complain(Missing, e, "it was accepted by %v and never came", e.accepted)
 		return false
 	case reasons > 1:

@@ -49,7 +49,9 @@ func (b *book) history(w io.Writer, e *entry, device string) {
 	if len(lines) == 0 {
 		return
 	}
-	lines = append(lines, b.killsWithin(lines[0].at, lines[len(lines)-1].at)...)
+	from, to := lines[0].at, lines[len(lines)-1].at
+	lines = append(lines, b.killsWithin(from, to)...)
+	lines = append(lines, b.spansWithin(from, to)...)
 	slices.SortStableFunc(lines, func(a, b line) int { return int(a.at - b.at) })
 	for _, l := range lines {
 		fmt.Fprintf(w, "  %12v  %s\n", l.at.Round(10_000), l.text)
@@ -103,6 +105,17 @@ func (b *book) killsWithin(from, to Moment) []line {
 	for i, k := range b.log.Kills {
 		if k >= from && k <= to && len(lines) < 20 {
 			lines = append(lines, line{k, fmt.Sprintf("kill -9, the %d.", i+1)})
+		}
+	}
+	return lines
+}
+
+// spansWithin are the spans that have a moment from one to another.
+func (b *book) spansWithin(from, to Moment) []line {
+	var lines []line
+	for _, s := range b.log.Spans {
+		if s.From <= to && s.To >= from {
+			lines = append(lines, line{s.From, s.What + " begins"}, line{s.To, s.What + " is over"})
 		}
 	}
 	return lines

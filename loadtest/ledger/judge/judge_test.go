@@ -49,6 +49,7 @@ var crimes = []crime{
 	{"a number is left out", Seq, skipSeq},
 	{"a good cursor is not honoured", Resume, forgetCursor},
 	{"an id is accepted again", Again, acceptAgain},
+	{"a publish is answered late", Late, answerLate},
 	{"it lives longer than asked", Life, stretchLife},
 	{"hello tells of more than has expired", Told, overTell},
 	{"the server ends by itself", Fault, func(l *Log) bool { l.Faults = append(l.Faults, "it has ended"); return true }},
@@ -325,6 +326,17 @@ func acceptAgain(l *Log) bool {
 	at := m.Attempts[0].Answered
 	m.Attempts = append(m.Attempts, Attempt{Sent: at + 1, Answered: at + 2, Status: Accepted})
 	return true
+}
+
+func answerLate(l *Log) bool {
+	b := newBook(l)
+	for _, m := range l.Messages {
+		if a := &m.Attempts[0]; !b.killed(a.Sent, a.Answered) && a.Answered > a.Sent+1 {
+			a.Ended, l.Deadline = a.Answered, a.Answered-a.Sent-1
+			return true
+		}
+	}
+	return false
 }
 
 func stretchLife(l *Log) bool {

@@ -17,9 +17,21 @@ type Log struct {
 	Began    time.Time     // Moment 0 by the wall clock, which server and observers share
 	Slack    time.Duration // how far the wall clock moved against the monotonic one during the run
 	Kills    []Moment      // just before each SIGKILL, in order
+	Spans    []Span        // of what else was done, in order of From
+	Deadline time.Duration // by which publishes are answered; 0: not judged
+	SavedIn  time.Duration // after which an ack is saved, while nothing is done to server and store; 0: not judged
 	Messages []*Message
 	Devices  []*Device
 	Faults   []string // what the run itself found wrong: a server that ended by itself, an answer that is none
+}
+
+// Span is a time in which something was done to servers or to their store, and what that excuses.
+type Span struct {
+	What     string
+	From, To Moment
+	Owner    bool // who served may have stopped serving, with acks that it had not saved
+	Silent   bool // publishes may have had no answer in time: who had to give it did not run
+	Loses    bool // the store, as it is configured, may have lost what it had answered for
 }
 
 // Target is which of a user's devices a message is for.

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"text/tabwriter"
 )
@@ -28,6 +29,7 @@ const (
 	Seq      Kind = "seq"      // a gap in a stream's numbers
 	Resume   Kind = "resume"   // a cursor was not honoured, or none was
 	Again    Kind = "again"    // accepted a second time
+	Late     Kind = "late"     // a publish without an answer in time
 	Life     Kind = "life"     // expires_ms is not what was asked for
 	Told     Kind = "told"     // hello told of more expired messages than there were
 	Fault    Kind = "fault"    // found by the run itself
@@ -50,6 +52,8 @@ type Report struct {
 	ExcusedRecalled, ExcusedEither       int
 	UnknownDue                           int // pairs of messages of which nobody knows whether they were stored
 	Missing                              int
+	SlowestAnswer                        Moment       // to a publish, of those who could answer
+	Lost                                 map[Kind]int // violations that are what the store may lose, as it is configured
 	Violations                           []Violation
 
 	byKind map[Kind]int
@@ -60,7 +64,9 @@ func Judge(l *Log) *Report {
 	r := &Report{Messages: len(l.Messages), Kills: len(l.Kills), Devices: len(l.Devices), byKind: make(map[Kind]int)}
 	b := newBook(l)
 	for _, m := range l.Messages {
-		r.count(b.entries[name{m.User, m.ID}])
+		e := b.entries[name{m.User, m.ID}]
+		r.count(b, e)
+		r.checkAnswers(b, e)
 	}
 	for _, d := range l.Devices {
 		j := &device{book: b, Device: d, report: r, pushed: make(map[*entry][]ref)}
@@ -78,7 +84,7 @@ func Judge(l *Log) *Report {
 
 // count counts a message, and finds one that was accepted twice. SPEC 9: an id is remembered for 5 minutes, and publishers
 // of a run publish nothing again that is older.
-func (r *Report) count(e *entry) {
+func (r *Report) count(b *book, e *entry) {
 	switch {
 	case e.accepted != 0:
 		r.Accepted++
@@ -93,7 +99,9 @@ func (r *Report) count(e *entry) {
 			answers = append(answers, a.Answered)
 		}
 	}
-	if len(answers) > 1 {
+	if len(answers) > 1 && b.isExcused(Again, e) {
+		r.lost(Again)
+	} else if len(answers) > 1 {
 		r.add(Violation{Kind: Again, User: e.User, ID: e.ID, Text: fmt.Sprintf("it was answered accepted at each of %v", answers)})
 	}
 }
@@ -101,6 +109,13 @@ func (r *Report) count(e *entry) {
 func (r *Report) add(v Violation) {
 	r.Violations = append(r.Violations, v)
 	r.byKind[v.Kind]++
+}
+
+func (r *Report) lost(k Kind) {
+	if r.Lost == nil {
+		r.Lost = make(map[Kind]int)
+	}
+	r.Lost[k]++
 }
 
 // Of is how many violations of a kind there are.
@@ -127,10 +142,13 @@ func (r *Report) Write(w io.Writer) {
 	row("unknown", r.UnknownDue, "pairs of messages that were never answered")
 	row("missing", r.Missing, "")
 	row("returned", r.Returned(), fmt.Sprintf("replaced %d, recalled %d, expired %d, acked %d", r.Of(Replaced), r.Of(Recalled), r.Of(Expired), r.Of(Acked)))
-	for _, k := range []Kind{Skipped, Twice, Order, Priority, Stranger, Foreign, Content, Seq, Resume, Again, Life, Told, Fault} {
+	for _, k := range []Kind{Skipped, Twice, Order, Priority, Stranger, Foreign, Content, Seq, Resume, Again, Late, Life, Told, Fault} {
 		if n := r.Of(k); n > 0 {
 			row(string(k), n, "")
 		}
+	}
+	for _, k := range slices.Sorted(maps.Keys(r.Lost)) {
+		row("lost", r.Lost[k], fmt.Sprintf("%s: what the store may lose as it is configured", k))
 	}
 	_ = t.Flush()
 }

@@ -31,6 +31,10 @@ func (d *device) complain(kind Kind, e *entry, format string, args ...any) {
 	if e != nil {
 		v.ID = e.ID
 	}
+	if d.isExcused(kind, e) {
+		d.report.lost(kind)
+		return
+	}
 	d.report.add(v)
 }
 
@@ -60,7 +64,9 @@ func (d *device) stream(i int, s *Stream) {
 	w := &walk{Stream: s, index: i, seen: make(map[*entry]bool, len(s.Pushes)), seq: s.Seq, hasSeq: s.HasSeq, chosen: s.Opened, chains: make(map[chain]int)}
 	d.told += s.Expired
 	d.report.Streams++
-	if s.Greeted != 0 && s.Resumed != (s.From != Nowhere) {
+	if s.Greeted != 0 && s.Resumed != (s.From != Nowhere) && s.From != Nowhere && d.mayBeLost(d.Streams[s.From.Stream].Opened, s.Opened) {
+		d.report.lost(Resume)
+	} else if s.Greeted != 0 && s.Resumed != (s.From != Nowhere) {
 		d.complain(Resume, nil, "stream %d over %s: resumed is %v, opened with the place %+v", i, s.Transport, s.Resumed, s.From)
 	}
 	if s.Resumed && s.From != Nowhere {
@@ -176,7 +182,7 @@ func (d *device) checkCovered(w *walk, e *entry, p *Push) {
 			return
 		}
 		for _, a := range d.acks {
-			if a.stream == r.stream && r.push < a.pushes && a.at < w.Opened && !d.killed(a.sent, p.At) {
+			if a.stream == r.stream && r.push < a.pushes && a.at < w.Opened && !d.mayForgetAck(a.sent, a.at, p.At) {
 				d.complain(Acked, e, "it came on stream %d over %s, though this process had confirmed its ack at %v", w.index, w.Transport, a.at)
 				return
 			}

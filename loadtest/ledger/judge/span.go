@@ -1,0 +1,56 @@
+package judge
+
+import "slices"
+
+// during reports whether a span that is wanted has a moment from one to another.
+func (b *book) during(from, to Moment, wanted func(Span) bool) bool {
+	return slices.ContainsFunc(b.log.Spans, func(s Span) bool { return s.From <= to && s.To >= from && wanted(s) })
+}
+
+// mayForgetAck reports whether an ack, sent and confirmed by those moments, may be unknown at a later one: whoever had taken it was gone
+// before it had saved it.
+func (b *book) mayForgetAck(sent, confirmed, later Moment) bool {
+	if b.log.SavedIn > 0 {
+		later = min(later, b.savedBy(confirmed))
+	}
+	return b.killed(sent, later) || b.during(sent, later, func(s Span) bool { return s.Owner }) || b.mayBeLost(sent, later)
+}
+
+// savedBy is when an ack is saved that was confirmed at a moment: a store that something is done to may take no save.
+func (b *book) savedBy(confirmed Moment) Moment {
+	saved := confirmed + b.log.SavedIn
+	for _, s := range b.log.Spans {
+		if s.From <= saved && s.To >= confirmed {
+			saved = max(saved, s.To+b.log.SavedIn)
+		}
+	}
+	return saved
+}
+
+// mayBeLost reports whether the store may have lost, by a later moment, what it was told at one.
+func (b *book) mayBeLost(told, later Moment) bool {
+	return slices.ContainsFunc(b.log.Spans, func(s Span) bool { return s.Loses && s.To >= told && s.From <= later })
+}
+
+// isExcused reports whether a violation is no more than the loss that the configuration of the store allows.
+func (b *book) isExcused(k Kind, e *entry) bool {
+	switch k {
+	case Stranger, Foreign, Content, Twice, Expired:
+		return false
+	}
+	return e != nil && b.mayBeLost(e.first, always)
+}
+
+// checkAnswers finds publishes that had no answer in time.
+func (r *Report) checkAnswers(b *book, e *entry) {
+	for _, a := range e.Attempts {
+		took := a.Ended - a.Sent
+		if b.killed(a.Sent, a.Ended) || b.during(a.Sent, a.Ended, func(s Span) bool { return s.Silent }) {
+			continue
+		}
+		r.SlowestAnswer = max(r.SlowestAnswer, took)
+		if b.log.Deadline > 0 && took > b.log.Deadline {
+			r.add(Violation{Kind: Late, User: e.User, ID: e.ID, Text: "a publish over " + a.Over + " took " + took.String() + ", and was then " + a.Status.String()})
+		}
+	}
+}

@@ -1,0 +1,124 @@
+package judge
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// whole is a span over all of a log.
+func whole(s Span) Span {
+	s.What, s.From, s.To = "all of it", 0, always
+	return s
+}
+
+// TestLossThatTheStoreMayHaveIsCountedApart from violations, whatever shows it; and what no loss explains is still found.
+func TestLossThatTheStoreMayHaveIsCountedApart(t *testing.T) {
+	lossNever := map[Kind]bool{Twice: true, Stranger: true, Foreign: true, Content: true, Seq: true, Late: true, Told: true, Expired: true, Fault: true}
+	for _, c := range crimes {
+		for seed := uint64(1); seed <= 20; seed++ {
+			l := honestLog(seed, 300)
+			if !c.do(l) {
+				continue
+			}
+			l.Spans = []Span{whole(Span{Loses: true})}
+			r := Judge(l)
+			if lossNever[c.kind] && r.Of(c.kind) == 0 {
+				t.Errorf("%s, seed %d: not found", c.name, seed)
+			}
+			if !lossNever[c.kind] && (r.Of(c.kind) > 0 || r.Lost[c.kind] == 0 && c.kind != Acked) {
+				t.Errorf("%s, seed %d: violations %v, lost %v", c.name, seed, r.Violations, r.Lost)
+			}
+		}
+	}
+}
+
+// TestLossExcusesNothingAfterIt: what was published once the store had lost all is due.
+func TestLossExcusesNothingAfterIt(t *testing.T) {
+	found := 0
+	for _, c := range crimes {
+		for seed := uint64(1); seed <= 20; seed++ {
+			l := honestLog(seed, 300)
+			if !c.do(l) {
+				continue
+			}
+			l.Spans = []Span{{What: "before all", Loses: true}}
+			if r := Judge(l); r.Of(c.kind) == 0 {
+				t.Errorf("%s, seed %d: not found", c.name, seed)
+			}
+			found++
+		}
+	}
+	if found < 10*len(crimes) {
+		t.Errorf("only %d logs had an occasion", found)
+	}
+}
+
+// TestAckIsExcusedUntilItMustBeSaved: a lost owner excuses the acks that it had not saved, and no other span does.
+func TestAckIsExcusedUntilItMustBeSaved(t *testing.T) {
+	found := 0
+	for seed := uint64(1); seed <= 60; seed++ {
+		l := honestLog(seed, 300)
+		if !returnConfirmed(l) {
+			continue
+		}
+		found++
+		for _, c := range []struct {
+			name    string
+			span    Span
+			savedIn time.Duration
+			excused bool
+		}{
+			{"the owner is lost", Span{Owner: true}, 0, true},
+			{"the owner is lost meanwhile, and could not save", Span{Owner: true}, time.Nanosecond, true},
+			{"the store is slow", Span{}, 0, false},
+		} {
+			l.Spans, l.SavedIn = []Span{whole(c.span)}, c.savedIn
+			r := Judge(l)
+			accused := slices.ContainsFunc(r.Violations, func(v Violation) bool {
+				return v.Kind == Acked && strings.Contains(v.Text, "this process had confirmed")
+			})
+			if accused == c.excused {
+				t.Errorf("seed %d, %s: %v", seed, c.name, r.Violations)
+			}
+		}
+	}
+	if found < 5 {
+		t.Fatalf("only %d logs had an occasion", found)
+	}
+}
+
+// TestSavedAckOutlivesItsOwner: an ack has a time to be saved in, which spans prolong.
+func TestSavedAckOutlivesItsOwner(t *testing.T) {
+	const second = time.Second
+	b := &book{log: &Log{SavedIn: second, Spans: []Span{{What: "slow", From: 10 * second, To: 13 * second}, {What: "paused", From: 20 * second, To: 21 * second, Owner: true}}}}
+	for _, c := range []struct {
+		acked  Moment
+		forgot bool
+	}{{5 * second, false}, {9500 * time.Millisecond, false}, {18 * second, false}, {19500 * time.Millisecond, true}, {20500 * time.Millisecond, true}, {22 * second, false}} {
+		if got := b.mayForgetAck(c.acked, c.acked, 30*second); got != c.forgot {
+			t.Errorf("acked at %v: may be forgotten: %v", c.acked, got)
+		}
+	}
+	b.log.Kills = []Moment{13500 * time.Millisecond}
+	if !b.mayForgetAck(10*second, 10*second, 30*second) || b.mayForgetAck(8*second, 8*second, 30*second) {
+		t.Error("a slow store does not put off the save that a kill cuts off")
+	}
+}
+
+// TestSilenceIsExcusedWhereNobodyCouldAnswer while who had to was paused.
+func TestSilenceIsExcusedWhereNobodyCouldAnswer(t *testing.T) {
+	l := honestLog(1, 300)
+	if !answerLate(l) {
+		t.Fatal("no occasion")
+	}
+	l.Spans = []Span{whole(Span{})}
+	if Judge(l).Of(Late) == 0 {
+		t.Error("a span excuses a late answer that is not one of silence")
+	}
+	l.Spans = []Span{whole(Span{Silent: true})}
+	if r := Judge(l); !r.OK() {
+		t.Errorf("%v", r.Violations)
+	}
+}
