@@ -48,7 +48,7 @@ func (d *Device) Known() bool { return d.box.Device(d.id) == d }
 func (d *Device) Durable() bool { return d.durable }
 
 // SetDurable notes that its record is in the store.
-func (d *Device) SetDurable() { d.durable = true }
+func (d *Device) SetDurable() { d.durable, d.box.marked = true, false }
 
 // Pending is how many messages wait for it.
 func (d *Device) Pending() int {

@@ -51,6 +51,7 @@ func (b *Mailbox) TakeDirty(records []store.DeviceSave, nowMS int64) (*Dirty, []
 	x := b.dirty
 	b.dirty = nil
 	if x != nil {
+		b.marked = false
 		for _, d := range x.devices {
 			records = append(records, d.Save(nowMS))
 		}
@@ -64,6 +65,7 @@ func (b *Mailbox) TakeForgets() *Dirty {
 	if x == nil || len(x.forgets) == 0 {
 		return nil
 	}
+	b.marked = false
 	taken := &Dirty{forgets: x.forgets, leftovers: x.leftovers}
 	x.forgets, x.leftovers = nil, nil
 	return taken
@@ -99,6 +101,7 @@ func (d *Device) Save(nowMS int64) store.DeviceSave {
 	if known != nil {
 		d = known
 	}
+	d.box.marked = false
 	return store.DeviceSave{Owner: d.box.scope.Owner, User: d.box.user, Remove: known == nil, Device: d.record(nowMS)}
 }
 

@@ -38,6 +38,8 @@ type fixture struct {
 	history map[string][]push                   // ever
 	places  map[protocol.Position]*modelMessage // of all that was written
 	ids     int
+	steps   int   // made
+	replica *disk // what a replica has; nil: nothing
 }
 
 // push is a push, and what the model says of it.
@@ -118,6 +120,7 @@ func (f *fixture) act() {
 	case 18:
 		f.forgetUnseen()
 	case 19:
+		f.lose()
 		f.reload()
 	case 20, 21:
 		f.replace(device)
@@ -168,6 +171,7 @@ func (f *fixture) write() {
 }
 
 func (f *fixture) begin() {
+	f.steps++
 	f.step = new(mailbox.Step)
 	f.step.Begin(f.b)
 }
@@ -210,7 +214,7 @@ func (f *fixture) publishMessage(m *modelMessage, ttl int64) {
 	}
 	if isNew {
 		f.step.Publish(o, mailbox.Instant{MS: f.x.nowMS, Micros: uint64(f.x.nowMS) * 1000})
-		a.want, a.model = mailbox.StatusAccepted, &modelOp{message: m}
+		a.want, a.model = mailbox.StatusAccepted, &modelOp{message: m, step: f.steps}
 		f.x.underWay = append(f.x.underWay, a.model)
 	}
 }
@@ -221,7 +225,7 @@ func (f *fixture) recall(id string) {
 	f.asked = append(f.asked, a)
 	f.step.Recall(a.op, f.x.nowMS)
 	if m := f.x.find(id); m != nil {
-		a.model = &modelOp{message: m, recall: true}
+		a.model = &modelOp{message: m, recall: true, step: f.steps}
 		f.x.underWay = append(f.x.underWay, a.model)
 	}
 }
@@ -233,19 +237,89 @@ func (f *fixture) finishUnknown() {
 	}
 }
 
-// store has the store do what is under way.
+// store has the store do what is under way, whatever it answers.
 func (f *fixture) store() {
 	if f.step.IsEmpty() {
 		return
 	}
 	var w store.Append
 	f.step.WriteTo(&w)
-	f.disk.append(&w)
+	for !f.disk.append(&w) {
+		if f.resolve(); f.step.IsEmpty() {
+			return
+		}
+		w = store.Append{}
+		f.step.WriteTo(&w)
+	}
 	for _, o := range append(slices.Clone(f.x.inDoubt), f.x.underWay...) {
 		if o.stored = true; !o.recall {
-			f.places[w.Entries[0].Position] = o.message
+			o.at = w.Entries[0].Position
+			f.places[o.at] = o.message
 			w.Entries = w.Entries[1:]
 		}
+	}
+}
+
+// resolve has the mailbox find in the store what was in doubt, or write again what the store has lost.
+func (f *fixture) resolve() {
+	last, step := f.disk.last, 0
+	for _, o := range append(slices.Clone(f.x.inDoubt), f.x.underWay...) {
+		if !o.recall && o.at == last && o.stored {
+			step = o.step
+		}
+	}
+	found, settled := f.step.Find(last)
+	switch {
+	case found == mailbox.FoundAll:
+		f.fatal("found all of a step that was not written")
+	case found == mailbox.FoundPrior:
+		f.note("found %d", step)
+		i := slices.IndexFunc(f.x.inDoubt, func(o *modelOp) bool { return o.step > step })
+		if i < 0 {
+			i = len(f.x.inDoubt)
+		}
+		for _, o := range f.x.inDoubt[:i] {
+			f.x.applyOp(o)
+		}
+		f.x.inDoubt = f.x.inDoubt[i:]
+		if settled != (i > 0 && len(f.x.inDoubt) == 0) || step == 0 || f.b.Last() != last {
+			f.fatal("settled %v, %d are left, step %d, last %v", settled, len(f.x.inDoubt), step, f.b.Last())
+		}
+	case step > 0 || !last.Less(f.b.Last()):
+		f.fatal("the store has %v, memory %v; found nothing of step %d", last, f.b.Last(), step)
+	default:
+		f.replaceStored()
+	}
+}
+
+// replaceStored has the store take all of the mailbox.
+func (f *fixture) replaceStored() {
+	f.note("replace")
+	f.disk.replace(f.b.Contents(f.x.nowMS))
+	f.x.save(f.x.devices...)
+}
+
+// lose sets the store back to what a replica had, and has its owner find out.
+func (f *fixture) lose() {
+	f.finish(0)
+	f.deliver()
+	if f.replica == nil || f.pick(2) == 0 {
+		f.note("replica")
+		f.replica = f.disk.clone()
+		return
+	}
+	f.note("lose")
+	f.disk = f.replica
+	f.replica = nil
+	for alone := false; !alone; { // what is in doubt is written first
+		f.begin()
+		f.step.Probe()
+		alone = f.step.ProbesAlone()
+		f.finish(0)
+		f.deliver()
+	}
+	if !f.b.Marked() {
+		f.replaceStored()
 	}
 }
 
@@ -258,12 +332,19 @@ func (f *fixture) finish(answer int) {
 	told := protocol.Errorf(protocol.CodeUnavailable, "the store")
 	f.note("answer %d", answer)
 	doubted, rejected := len(f.x.inDoubt) > 0, true
-	switch empty := s.IsEmpty(); {
+	empty := s.IsEmpty()
+	if answer == 1 {
+		if f.store(); s.IsEmpty() { // all of it was found in the store
+			answer = 0
+		}
+	}
+	switch {
 	case empty:
 		rejected, f.x.underWay = false, nil
 	case answer == 1 || answer == 2: // unknown: done, or not
-		if answer == 1 {
-			f.store()
+		doubted = len(f.x.inDoubt) > 0
+		if !f.adds(s) {
+			f.x.underWay = nil // recalls of what is killed in doubt are no more than that
 		}
 		if first := s.KeepInDoubt(told); first == doubted && len(f.x.underWay) > 0 {
 			f.fatal("first in doubt: %v", first)
@@ -274,6 +355,10 @@ func (f *fixture) finish(answer int) {
 		f.x.underWay = nil
 	default:
 		f.store()
+		if answer == 4 && !s.IsEmpty() { // written twice, the second time where it is
+			f.findWritten(s)
+		}
+		doubted = len(f.x.inDoubt) > 0
 		if settled := s.Apply(); settled != doubted {
 			f.fatal("settled %v, in doubt before %v", settled, doubted)
 		}
@@ -285,6 +370,28 @@ func (f *fixture) finish(answer int) {
 	}
 	s.Reset()
 	f.step, f.asked = nil, nil
+}
+
+// adds reports whether s writes anything but what is in doubt before it.
+func (f *fixture) adds(s *mailbox.Step) bool {
+	var all, before store.Append
+	s.WriteTo(&all)
+	prior := new(mailbox.Step)
+	prior.Begin(f.b)
+	prior.WriteTo(&before)
+	return len(all.Entries)+len(all.Kills) > len(before.Entries)+len(before.Kills)
+}
+
+// findWritten has a step that the store has done be found there.
+func (f *fixture) findWritten(s *mailbox.Step) {
+	var again store.Append
+	s.WriteTo(&again)
+	if len(again.Entries) == 0 || f.x.underWay == nil || f.x.underWay[len(f.x.underWay)-1].recall {
+		return
+	}
+	if found, _ := s.Find(f.disk.last); found != mailbox.FoundAll {
+		f.fatal("found %d of a step that was written", found)
+	}
 }
 
 func (f *fixture) answered(a *asked, rejected bool) {

@@ -19,6 +19,7 @@ type Mailbox struct {
 	nextExpiryMS int64             // nothing here expires before; 0: nothing does
 	count        int32             // entries that wait, and those being appended
 	filled       bool              // its counts are in the ledger
+	marked       bool              // last tells of all that was written: an append with entries was the last write
 	wake         bool              // something expired: what it held up may be pushed
 	notices      Notice
 	bytes        int64     // of the entries counted
@@ -82,7 +83,7 @@ func (b *Mailbox) Fill(kept store.Mailbox, nowMS int64) {
 	}
 	for _, id := range kept.Seen {
 		if until := b.scope.retainedMS(id.AcceptedMS); until > nowMS {
-			b.remember(b.scope.hash(id.ID), until)
+			b.remember(b.scope.seenHash(id.ID), until)
 		}
 	}
 	entries := b.dropReplaced(kept.Entries)

@@ -38,7 +38,9 @@ type modelMessage struct {
 type modelOp struct {
 	message *modelMessage
 	recall  bool
-	stored  bool // the store has it, whatever it answered
+	stored  bool              // the store has it, whatever it answered
+	step    int               // that it was made in
+	at      protocol.Position // of a publish that was written
 
 	devices int  // what the answer tells
 	found   bool // what the answer tells

@@ -22,6 +22,7 @@ type Step struct {
 	carried     []leftover
 	freed       room                   // by the kills, of the steps in doubt too
 	latestByKey map[collapseKey]*entry // the newest of each key among added, those in doubt included; nil until there is one
+	probe       bool                   // it asks the store for its last position, whatever else it writes
 }
 
 // kill is an entry that a step replaces or recalls.
@@ -93,7 +94,13 @@ func (s *Step) Begin(b *Mailbox) {
 }
 
 // IsEmpty reports that there is nothing to write.
-func (s *Step) IsEmpty() bool { return len(s.ops)+len(s.prior) == 0 }
+func (s *Step) IsEmpty() bool { return len(s.ops)+len(s.prior) == 0 && !s.probe }
+
+// Probe has the step ask the store whether its last position is that of the mailbox, even where it has nothing else to write.
+func (s *Step) Probe() { s.probe = true }
+
+// ProbesAlone reports that the step asks and writes nothing.
+func (s *Step) ProbesAlone() bool { return s.probe && len(s.ops)+len(s.prior) == 0 }
 
 // IsNew reports whether o may be added to the step. Otherwise it is answered: a duplicate, or more than the mailbox takes.
 func (s *Step) IsNew(o *Op, nowMS int64) bool {
@@ -137,6 +144,7 @@ func (s *Step) Publish(o *Op, now Instant) {
 	}
 	s.carry(e)
 	b.remember(o.hash, pending)
+	b.marked = true // what else is written from now on may come to the store behind it
 	o.entry = e
 	s.added = append(s.added, e)
 	s.indexLatest(e)
@@ -302,16 +310,51 @@ func (s *Step) apply() {
 	}
 	if n := len(s.added); n > 0 {
 		b.last = s.added[n-1].pos
+	} else if len(s.kills) > 0 {
+		b.marked = false
 	}
 	for _, o := range s.duplicates {
 		o.Found = o.entry != nil && o.entry.removal == Recalled
 	}
 }
 
+// Found is what of a step a store has.
+type Found uint8
+
+// What may be found.
+const (
+	FoundNothing Found = iota
+	FoundPrior         // some of what is in doubt before the step
+	FoundAll           // the step, and so all before it
+)
+
+// Find says what of s and of what is in doubt before it the store has, whose last position last is, and puts into effect what is of
+// before it: a write that was answered unknown has happened. What is left of s is to be written again. settled is as Apply has it.
+func (s *Step) Find(last protocol.Position) (f Found, settled bool) {
+	if n := len(s.added); n > 0 && s.added[n-1].pos == last {
+		return FoundAll, false
+	}
+	b := s.box
+	for i := len(s.prior) - 1; i >= 0; i-- {
+		if n := len(s.prior[i].added); n == 0 || s.prior[i].added[n-1].pos != last {
+			continue
+		}
+		for _, p := range s.prior[:i+1] { // each was written with those before it
+			p.apply()
+		}
+		s.prior = s.prior[i+1:]
+		b.keepInDoubt(s.prior)
+		b.trim()
+		return FoundPrior, len(s.prior) == 0
+	}
+	return FoundNothing, false
+}
+
 // Undo takes the step back: the store has not done it. Those in doubt before it stay.
 func (s *Step) Undo(told error) {
 	s.reject(told)
 	b := s.box
+	b.marked = false
 	for _, k := range s.kills {
 		k.entry.killed = false
 	}
@@ -336,6 +379,7 @@ func (s *Step) KeepInDoubt(told error) (first bool) {
 	}
 	s.reject(told)
 	s.added, s.kills, s.carried = nil, nil, nil
+	b.marked = false
 	r := b.makeRecovery()
 	first = len(r.inDoubt) == 0
 	for _, e := range kept.added {

@@ -16,6 +16,7 @@ type disk struct {
 	devices map[protocol.DeviceID]store.Device
 	order   []protocol.DeviceID
 	seen    map[protocol.MessageID]int64
+	last    protocol.Position
 }
 
 func newDisk() *disk {
@@ -23,8 +24,35 @@ func newDisk() *disk {
 		devices: make(map[protocol.DeviceID]store.Device), seen: make(map[protocol.MessageID]int64)}
 }
 
-// append happens once however often it is written.
-func (k *disk) append(w *store.Append) {
+// clone is a copy of k, as a replica has it.
+func (k *disk) clone() *disk {
+	return &disk{entries: maps.Clone(k.entries), killed: maps.Clone(k.killed), devices: maps.Clone(k.devices),
+		order: slices.Clone(k.order), seen: maps.Clone(k.seen), last: k.last}
+}
+
+// replace has k hold m alone.
+func (k *disk) replace(m store.Mailbox) {
+	*k = *newDisk()
+	k.last = m.Last
+	for _, e := range m.Entries {
+		k.entries[store.Ref{Priority: e.Message.Priority, Position: e.Position}] = e
+	}
+	for _, d := range m.Devices {
+		k.save(store.DeviceSave{Device: d})
+	}
+	for _, id := range m.Seen {
+		k.seen[id.ID] = id.AcceptedMS
+	}
+}
+
+// append happens once however often it is written, and not where w.Last is another than k's.
+func (k *disk) append(w *store.Append) (done bool) {
+	if w.Last != (protocol.Position{}) && w.Last != k.last {
+		return false
+	}
+	if n := len(w.Entries); n > 0 {
+		k.last = w.Entries[n-1].Position
+	}
 	for _, e := range w.Entries {
 		ref := store.Ref{Priority: e.Message.Priority, Position: e.Position}
 		for old, x := range k.entries {
@@ -41,6 +69,7 @@ func (k *disk) append(w *store.Append) {
 	for ref := range k.killed {
 		delete(k.entries, ref)
 	}
+	return true
 }
 
 func (k *disk) forget(refs []store.Ref) {
@@ -63,6 +92,7 @@ func (k *disk) save(records ...store.DeviceSave) {
 }
 
 func (k *disk) load() (m store.Mailbox) {
+	m.Last = k.last
 	m.Entries = slices.SortedFunc(maps.Values(k.entries), func(a, b store.Entry) int {
 		return cmp.Or(cmp.Compare(a.Message.Priority, b.Message.Priority), a.Position.Compare(b.Position))
 	})

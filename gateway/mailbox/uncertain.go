@@ -91,6 +91,21 @@ func (b *Mailbox) InDoubtBytes() int64 {
 	return b.recovery.bytes
 }
 
+// keepInDoubt notes that only left is in doubt any more.
+func (b *Mailbox) keepInDoubt(left []*Step) {
+	if len(left) == 0 {
+		b.endInDoubt()
+		return
+	}
+	r := b.recovery
+	r.inDoubt, r.bytes = left, 0
+	for _, s := range left {
+		for _, e := range s.added {
+			r.bytes += int64(e.quota)
+		}
+	}
+}
+
 // endInDoubt notes that nothing is in doubt any more.
 func (b *Mailbox) endInDoubt() {
 	b.recovery.inDoubt, b.recovery.bytes = nil, 0
