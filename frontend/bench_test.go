@@ -83,7 +83,7 @@ type creditLink struct {
 
 func (l creditLink) Credit(n int) { l.k.credit.Add(int64(n)) }
 
-func (k *keeper) Open(_ context.Context, _ link.Open, r link.Receiver) (link.Stream, link.Opened, error) {
+func (k *keeper) Open(_ context.Context, _ time.Duration, _ link.Open, r link.Receiver) (link.Stream, link.Opened, error) {
 	k.to.Store(&r)
 	return creditLink{k: k}, link.Opened{Name: "s"}, nil
 }

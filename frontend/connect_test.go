@@ -135,8 +135,8 @@ func TestHelloAndWhatWaitsAreOneWrite(t *testing.T) {
 // forgetful is a gateway of which nothing comes.
 type forgetful struct{ *gateway }
 
-func (f forgetful) Open(ctx context.Context, o link.Open, r link.Receiver) (link.Stream, link.Opened, error) {
-	lk, opened, err := f.gateway.Open(ctx, o, r)
+func (f forgetful) Open(ctx context.Context, limit time.Duration, o link.Open, r link.Receiver) (link.Stream, link.Opened, error) {
+	lk, opened, err := f.gateway.Open(ctx, limit, o, r)
 	return mute{lk}, opened, err
 }
 

@@ -97,7 +97,7 @@ func (q *queue) seq(cursor string) (protocol.Seq, bool) {
 }
 
 // Open implements Router.
-func (g *gateway) Open(_ context.Context, o link.Open, r link.Receiver) (link.Stream, link.Opened, error) {
+func (g *gateway) Open(_ context.Context, _ time.Duration, o link.Open, r link.Receiver) (link.Stream, link.Opened, error) {
 	g.mu.Lock()
 	g.opens = append(g.opens, o)
 	g.changeLocked()

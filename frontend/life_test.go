@@ -279,8 +279,8 @@ type hasty struct {
 	done bool
 }
 
-func (h *hasty) Open(ctx context.Context, o link.Open, r link.Receiver) (link.Stream, link.Opened, error) {
-	s, opened, err := h.gateway.Open(ctx, o, r)
+func (h *hasty) Open(ctx context.Context, limit time.Duration, o link.Open, r link.Receiver) (link.Stream, link.Opened, error) {
+	s, opened, err := h.gateway.Open(ctx, limit, o, r)
 	if !h.done {
 		h.done = true
 		h.do(r)

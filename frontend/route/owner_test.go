@@ -79,7 +79,7 @@ func TestOpenAsksNobodyBelowItsEpoch(t *testing.T) {
 			time.Sleep(700 * time.Millisecond)
 			s.move(all("b", 5))
 		}()
-		if _, _, err := r.Open(t.Context(), link.Open{User: "u1", Route: link.Route{Epoch: 5}}, nil); err != nil {
+		if _, _, err := r.Open(t.Context(), time.Minute, link.Open{User: "u1", Route: link.Route{Epoch: 5}}, nil); err != nil {
 			t.Fatal(err)
 		}
 		if took := time.Since(began); a.others != 0 || b.others != 1 || took != 700*time.Millisecond {

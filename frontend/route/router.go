@@ -29,9 +29,9 @@ func New(cfg Config, t topology.Topology, l Links) *Router {
 	return r
 }
 
-// Open opens a stream at the owner of o.User, at o.Epoch or later. The context is of the call, not of the stream. Its error
-// may be link.ErrSuperseded. After a lost answer the stream is asked for anew: the owner ends the first by "newest wins".
-func (r *Router) Open(ctx context.Context, o link.Open, to link.Receiver) (link.Stream, link.Opened, error) {
+// Open opens a stream at the owner of o.User, at o.Epoch or later, within that time and the router's deadline. The context is of the
+// call, not of the stream. Its error may be link.ErrSuperseded. After a lost answer the stream is asked for anew: the owner ends the first by "newest wins".
+func (r *Router) Open(ctx context.Context, within time.Duration, o link.Open, to link.Receiver) (link.Stream, link.Opened, error) {
 	if o.Epoch != 0 {
 		r.floors.raise(topology.ShardOf(o.User, len(r.topology.View().Shards)), o.Epoch)
 	}
@@ -39,7 +39,7 @@ func (r *Router) Open(ctx context.Context, o link.Open, to link.Receiver) (link.
 		stream link.Stream
 		opened link.Opened
 	}
-	a, err := ask(ctx, r, o.User, func(ctx context.Context, g link.Gateway, at link.Route) (open, error) {
+	a, err := askOwner(ctx, r, owner{o.User, min(within, r.cfg.Deadline)}, func(ctx context.Context, g link.Gateway, at link.Route) (open, error) {
 		o.Route = at
 		s, opened, err := g.Open(ctx, o, to)
 		return open{s, opened}, err
@@ -97,17 +97,28 @@ func (r *Router) Disconnect(ctx context.Context, user protocol.UserID, device pr
 	})
 }
 
-// ask calls the owner of user until it answers, or the deadline.
-func ask[T any](caller context.Context, r *Router, user protocol.UserID, call func(context.Context, link.Gateway, link.Route) (T, error)) (answer T, err error) {
-	ctx, cancel := context.WithTimeout(caller, r.cfg.Deadline)
+// ask calls the owner of user until it answers, or the router's deadline.
+func ask[T any](caller context.Context, r *Router, user protocol.UserID, call func(context.Context, link.Gateway, link.Route) (T, error)) (T, error) {
+	return askOwner(caller, r, owner{user, r.cfg.Deadline}, call)
+}
+
+// owner is whom to ask: the owner of a user. It has to answer within a time, over all attempts.
+type owner struct {
+	of     protocol.UserID
+	within time.Duration
+}
+
+// askOwner calls an owner until it answers, or its time is over.
+func askOwner[T any](caller context.Context, r *Router, o owner, call func(context.Context, link.Gateway, link.Route) (T, error)) (answer T, err error) {
+	ctx, cancel := context.WithTimeout(caller, o.within)
 	defer cancel()
 	last := causeNone
 	for attempt := 0; ; attempt++ {
 		now := r.ownership()
-		shard, owner := now.view.Owner(user)
+		shard, at := now.view.Owner(o.of)
 		err = errNoOwner
 		if g, ok := r.dial(now, shard); ok {
-			answer, err = call(ctx, g, link.Route{Shard: shard, Epoch: owner.Epoch})
+			answer, err = call(ctx, g, link.Route{Shard: shard, Epoch: at.Epoch})
 		}
 		if err == nil {
 			return answer, nil

@@ -276,6 +276,22 @@ func TestCallersEarlierDeadlineCounts(t *testing.T) {
 	})
 }
 
+// An open takes no longer than its caller gives it, and no longer than the router's deadline.
+func TestAnOpenEndsInItsTime(t *testing.T) {
+	for within, want := range map[time.Duration]time.Duration{300 * time.Millisecond: 300 * time.Millisecond, time.Minute: 5 * time.Second} {
+		synctest.Test(t, func(t *testing.T) {
+			r := New(Default(), newScript(all("", 0)), members{})
+			began := time.Now()
+			if _, _, err := r.Open(t.Context(), within, link.Open{User: "u1"}, nil); code(err) != protocol.CodeUnavailable {
+				t.Errorf("within %v: %v", within, err)
+			}
+			if took := time.Since(began); took != want {
+				t.Errorf("within %v: it took %v; want %v", within, took, want)
+			}
+		})
+	}
+}
+
 func TestOtherCallsFindTheNewOwnerToo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a, b := newMember(), newMember()
@@ -291,7 +307,7 @@ func TestOtherCallsFindTheNewOwnerToo(t *testing.T) {
 		if ok, err := r.Recall(t.Context(), "u1", "m"); !ok || err != nil {
 			t.Fatal(ok, err)
 		}
-		if _, opened, err := r.Open(t.Context(), link.Open{User: "u1"}, nil); err != nil || opened.Name != "s" {
+		if _, opened, err := r.Open(t.Context(), time.Minute, link.Open{User: "u1"}, nil); err != nil || opened.Name != "s" {
 			t.Fatal(opened, err)
 		}
 	})
@@ -314,7 +330,7 @@ func TestErrorsThatLeave(t *testing.T) {
 		a := newMember()
 		a.fail = []error{c.err, c.err}
 		r := New(Default(), newScript(all("a", 1)), members{"a": a})
-		if _, _, err := r.Open(t.Context(), link.Open{User: "u1"}, nil); err == nil || err.Error() != c.want {
+		if _, _, err := r.Open(t.Context(), time.Minute, link.Open{User: "u1"}, nil); err == nil || err.Error() != c.want {
 			t.Errorf("open: %v leaves as %v", c.err, err)
 		}
 		if errors.Is(c.err, link.ErrSuperseded) {

@@ -119,7 +119,7 @@ func (s *Stream) reopen(ctx context.Context) {
 	told := asked{acked: s.ackedLocked(), context: s.context}
 	s.mu.Unlock()
 
-	lk, opened, err := s.set.opener.Open(ctx, o, s)
+	lk, opened, err := s.set.opener.Open(ctx, s.set.cfg.DetachedTime, o, s)
 	if err != nil {
 		s.reopenFailed(ctx, err)
 		return

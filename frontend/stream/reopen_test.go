@@ -54,7 +54,7 @@ type slowOwner struct {
 	answer chan *ledgerLink
 }
 
-func (o *slowOwner) Open(ctx context.Context, q link.Open, _ link.Receiver) (link.Stream, link.Opened, error) {
+func (o *slowOwner) Open(ctx context.Context, _ time.Duration, q link.Open, _ link.Receiver) (link.Stream, link.Opened, error) {
 	o.asked <- q
 	select {
 	case lk := <-o.answer:

@@ -83,9 +83,7 @@ func compactLabels(c *protocol.DeviceContext) {
 
 // Open opens s at the owner of its user.
 func (s *Stream) Open(ctx context.Context, r *Request) (Opened, error) {
-	ctx, cancel := context.WithTimeout(ctx, s.set.cfg.OpenTimeout)
-	defer cancel()
-	lk, o, err := s.set.opener.Open(ctx, link.Open{
+	lk, o, err := s.set.opener.Open(ctx, s.set.cfg.OpenTimeout, link.Open{
 		User: s.User(), Device: s.Device(), Transport: s.transport, Context: s.context,
 		Cursor: strings.Clone(r.Cursor), HasSeq: r.HasSeq, Seq: r.Seq, Name: strings.Clone(r.Name),
 		Window: int(s.window),

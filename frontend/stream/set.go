@@ -19,9 +19,9 @@ import (
 	"ramen/topology"
 )
 
-// Opener opens a stream at the owner of its user: route.Router.
+// Opener opens a stream at the owner of its user: route.Router. It takes no longer than within and than its own deadline.
 type Opener interface {
-	Open(ctx context.Context, o link.Open, to link.Receiver) (link.Stream, link.Opened, error)
+	Open(ctx context.Context, within time.Duration, o link.Open, to link.Receiver) (link.Stream, link.Opened, error)
 }
 
 // Verifier says whose token it is: *auth.Tokens.

@@ -27,7 +27,7 @@ type ownerOf struct {
 	links []*ledgerLink
 }
 
-func (o *ownerOf) Open(_ context.Context, q link.Open, _ link.Receiver) (link.Stream, link.Opened, error) {
+func (o *ownerOf) Open(_ context.Context, _ time.Duration, q link.Open, _ link.Receiver) (link.Stream, link.Opened, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	_, s := o.View().Owner(q.User)

@@ -22,7 +22,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // noOwner opens nothing.
 type noOwner struct{}
 
-func (noOwner) Open(context.Context, link.Open, link.Receiver) (link.Stream, link.Opened, error) {
+func (noOwner) Open(context.Context, time.Duration, link.Open, link.Receiver) (link.Stream, link.Opened, error) {
 	return nil, link.Opened{}, errors.New("no owner")
 }
 

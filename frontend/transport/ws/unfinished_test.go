@@ -35,7 +35,7 @@ func (takesAll) Close()                    {}
 // noOwner opens nothing.
 type noOwner struct{}
 
-func (noOwner) Open(context.Context, link.Open, link.Receiver) (link.Stream, link.Opened, error) {
+func (noOwner) Open(context.Context, time.Duration, link.Open, link.Receiver) (link.Stream, link.Opened, error) {
 	return nil, link.Opened{}, errors.New("no owner")
 }
 
@@ -156,7 +156,7 @@ func TestHeartbeatAllocatesNothing(t *testing.T) {
 // anyOwner opens everything.
 type anyOwner struct{}
 
-func (anyOwner) Open(context.Context, link.Open, link.Receiver) (link.Stream, link.Opened, error) {
+func (anyOwner) Open(context.Context, time.Duration, link.Open, link.Receiver) (link.Stream, link.Opened, error) {
 	return noLink{}, link.Opened{}, nil
 }
 
