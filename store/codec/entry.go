@@ -45,20 +45,27 @@ func EntryExpiry(value []byte) (ms int64, ok bool) {
 	return int64(binary.BigEndian.Uint64(value[1:])), true
 }
 
-// EntryID reads the id, and when it was accepted, alone. id aliases value.
-func EntryID(value []byte) (id []byte, acceptedMS int64, err error) {
+// EntryID reads only where the id is in value, and when it was accepted.
+func EntryID(value []byte) (from, to int, acceptedMS int64, err error) {
 	if _, ok := EntryExpiry(value); !ok {
-		return nil, 0, fmt.Errorf("value of %d bytes is not an entry of version %d", len(value), entryVersion)
+		return 0, 0, 0, fmt.Errorf("value of %d bytes is not an entry of version %d", len(value), entryVersion)
 	}
 	head, _, ok := cutSized(value[entryFixed:])
 	if !ok || len(head) < 8 {
-		return nil, 0, fmt.Errorf("head of entry: %w", errShort)
+		return 0, 0, 0, fmt.Errorf("head of entry: %w", errShort)
 	}
-	acceptedMS = int64(binary.BigEndian.Uint64(head))
-	if id, _, ok = cutSized(head[8:]); !ok {
-		return nil, 0, fmt.Errorf("head of entry: %w", errShort)
+	id, _, ok := cutSized(head[8:])
+	if !ok {
+		return 0, 0, 0, fmt.Errorf("head of entry: %w", errShort)
 	}
-	return id, acceptedMS, nil
+	from, to = EntryIDAt(len(head), len(id))
+	return from, to, int64(binary.BigEndian.Uint64(head)), nil
+}
+
+// EntryIDAt is where the id is in a value, by the lengths of its head, which AppendEntry leaves in newScratch, and of the id.
+func EntryIDAt(head, id int) (from, to int) {
+	from = entryFixed + UvarintLen(uint64(head)) + 8 + UvarintLen(uint64(id))
+	return from, from + id
 }
 
 // DecodeEntry reads a row; nothing of the answer shares memory with value.

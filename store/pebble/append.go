@@ -69,10 +69,8 @@ func checkAppend(a *store.Append) error {
 			return fmt.Errorf("entry %d needs a message of high, medium or low priority", i)
 		}
 	}
-	for i, k := range a.Kills {
-		if !validPriority(k.Priority) {
-			return fmt.Errorf("kill %d needs high, medium or low priority", i)
-		}
+	if err := checkRefs(a.Kills); err != nil {
+		return fmt.Errorf("kills: %w", err)
 	}
 	return nil
 }

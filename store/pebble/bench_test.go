@@ -1,6 +1,7 @@
 package pebble
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -92,4 +93,55 @@ func BenchmarkLoad(b *testing.B) {
 			b.Fatalf("%d entries, %v", len(m.Entries), err)
 		}
 	}
+}
+
+// groupWriter writes groups as the committer does, without a journal.
+type groupWriter struct {
+	ops    ops
+	recent *recent
+}
+
+// BenchmarkGroup is what the committer does for a group besides writing it to the journal: it encodes the ops, and applies them. Every
+// message is dropped by the next group, as one is that was acked.
+func BenchmarkGroup(b *testing.B) {
+	for _, size := range []int{1, 16, 128} {
+		b.Run(fmt.Sprint("messages", size), func(b *testing.B) {
+			w := groupWriter{recent: newRecent()}
+			batch := make([]store.Append, size)
+			for i := range batch {
+				e := entry(fmt.Sprint("0198f3c2-7d1e-7c44-9a55-", i), protocol.PriorityMedium, 1)
+				e.Message.Payload = payload
+				batch[i] = store.Append{Owner: owner, User: protocol.UserID(fmt.Sprint("user-", i)), Entries: []store.Entry{e}, Kills: make([]store.Ref, 1)}
+			}
+			b.ReportAllocs()
+			segment := uint64(1)
+			for n := uint64(2); b.Loop(); n++ {
+				for i := range batch {
+					e := &batch[i].Entries[0]
+					batch[i].Kills[0] = store.Ref{Priority: e.Message.Priority, Position: e.Position}
+					e.Position.Micros = n
+				}
+				w.write(batch, segment)
+				if n&0xfff == 0 { // the ids leave with a checkpoint
+					w.recent.leave(w.recent.boxesUpTo(segment), segment)
+					w.recent.done(segment)
+					segment++
+				}
+			}
+		})
+	}
+}
+
+func (w *groupWriter) write(batch []store.Append, segment uint64) {
+	o := &w.ops
+	o.b, o.effects = o.b[:0], o.effects[:0]
+	o.time(0)
+	for i := range batch {
+		o.mailbox(batch[i].Shard, batch[i].User)
+		o.message(&batch[i].Entries[0])
+		o.drop(batch[i].Kills[0])
+	}
+	group := bytes.Clone(o.b)
+	stamp(group, o.effects, 1)
+	w.recent.apply(group, o.effects, segment)
 }

@@ -280,34 +280,6 @@ func TestOldFormatIsRefusedInWords(t *testing.T) {
 	}
 }
 
-// FuzzReadOps reads any bytes as ops: what is read is within them, and a fault is an error.
-func FuzzReadOps(f *testing.F) {
-	var o ops
-	e, d := fullEntry(), fullDevice()
-	o.time(1)
-	o.claim([]protocol.ShardID{1, 2}, 3, "owner")
-	o.mailbox(1, "u")
-	o.message(&e)
-	o.drop(placeOf(e))
-	o.device(&store.DeviceSave{Device: d})
-	o.device(&store.DeviceSave{Device: d, Remove: true})
-	f.Add(o.b)
-	f.Add(o.b[:len(o.b)-1])
-	f.Add([]byte{opMessage})
-	f.Fuzz(func(t *testing.T, b []byte) {
-		r := newRecent()
-		_ = r.apply(b, 1, true)
-		r.leave(r.boxesUpTo(1), 1)
-		for _, users := range r.shards {
-			for user, box := range users {
-				if !box.empty() {
-					t.Fatalf("user %q has rows that belong to no segment", user)
-				}
-			}
-		}
-	})
-}
-
 func FuzzReadIDs(f *testing.F) {
 	f.Add(appendID(appendID(nil, []byte("a"), 1), []byte("b"), 2))
 	f.Fuzz(func(t *testing.T, list []byte) {

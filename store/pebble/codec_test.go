@@ -9,6 +9,7 @@ import (
 
 	"ramen/protocol"
 	"ramen/store"
+	"ramen/store/storetest"
 )
 
 func fullEntry() store.Entry {
@@ -88,5 +89,17 @@ func TestUsersThatWouldCollideAreRefused(t *testing.T) {
 		if err := errors.Join(s.Forget(t.Context(), []store.Forget{{Owner: owner, User: user}})...); err == nil {
 			t.Errorf("forget of user %q succeeded", user)
 		}
+	}
+}
+
+// TestRefOfNoLaneIsRefused: Open could not read it again out of the journal.
+func TestRefOfNoLaneIsRefused(t *testing.T) {
+	s := open(t, testConfig(t, nil))
+	refs := []store.Ref{{Position: protocol.Position{Epoch: 1, Micros: 1}}}
+	if err := errors.Join(s.Forget(t.Context(), []store.Forget{{Owner: owner, User: "u", Refs: refs}})...); err == nil {
+		t.Error("forget succeeded")
+	}
+	if err := storetest.Append(t.Context(), s, []store.Append{{Owner: owner, User: "u", Kills: refs}})[0]; err == nil {
+		t.Error("append succeeded")
 	}
 }

@@ -23,6 +23,8 @@ const (
 	maxParts = 256
 	// keptOps is what the memory that groups are written into may have between them.
 	keptOps = 1 * miB
+	// keptEffects is how many effects the memory that they are noted in may have room for, to be used again.
+	keptEffects = 16 << 10
 	// markAfter is how long nothing was written before the journal's last record is proven by a mark.
 	markAfter = time.Second
 	// slowWrite is what a write may take before an operator is told.
@@ -31,10 +33,11 @@ const (
 
 // group is what is written at once: every call that arrived while the group before it was being written.
 type group struct {
-	number uint64        // immutable: groups are written in order of it
-	ops    []byte        // set by take; kept by recent
-	done   chan struct{} // closed when it is in the journal, or in its buffer where it is not durable, or failed
-	err    error         // set before done is closed
+	number  uint64        // immutable: groups are written in order of it
+	ops     []byte        // set by take; kept by recent
+	effects []effect      // of ops; set by take, nil once they are applied
+	done    chan struct{} // closed when it is in the journal, or in its buffer where it is not durable, or failed
+	err     error         // set before done is closed
 
 	// guarded by committer.mu
 	durable bool
@@ -79,11 +82,12 @@ type committer struct {
 	writing atomic.Int64 // ns since started at which the journal's write under way began; 0: there is none
 
 	// owned by run
-	buffer      [][]byte // groups that are not in the journal yet, in their order; recent has them
-	bufferBytes int
-	spare       []byte // for the next group's ops
-	left        error  // of the last write at close; set before ended is closed
-	wroteAt     time.Time
+	buffer       [][]byte // groups that are not in the journal yet, in their order; recent has them
+	bufferBytes  int
+	spare        []byte   // for the next group's ops
+	spareEffects []effect // for the next group's effects
+	left         error    // of the last write at close; set before ended is closed
+	wroteAt      time.Time
 
 	mu      sync.Mutex
 	ops     ops    // writes the open group
@@ -227,7 +231,7 @@ func (c *committer) settle(ctx context.Context) error {
 func (c *committer) take() *group {
 	g, written := c.swap()
 	g.ops = bytes.Clone(written)
-	stamp(g.ops, c.nowMS())
+	stamp(g.ops, g.effects, c.nowMS())
 	if c.spare = written[:0]; cap(written) > keptOps {
 		c.spare = nil
 	}
@@ -238,7 +242,8 @@ func (c *committer) swap() (g *group, written []byte) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	g, written = c.open, c.ops.b
-	c.open, c.ops.b = nil, c.spare
+	g.effects = c.ops.effects
+	c.open, c.ops.b, c.ops.effects = nil, c.spare, c.spareEffects
 	return g, written
 }
 

@@ -19,7 +19,7 @@ var errIDs = errors.New("list of ids ends early")
 
 // readIDs adds the ids in list that were accepted from sinceMS on to seen. Nothing of the answer shares memory with list.
 func readIDs(list []byte, sinceMS int64, seen []store.Seen) ([]store.Seen, error) {
-	r := opReader{b: list}
+	r := newOpReader(list)
 	for len(r.b) > 0 {
 		id, ms := r.bytes(), int64(r.uint64())
 		if r.err != nil {

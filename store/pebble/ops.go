@@ -10,8 +10,9 @@ import (
 	"ramen/store/codec"
 )
 
-// A group is written to the journal as a list of ops, and takes effect by the list being read again: now, and by the next
-// Open. Each begins with a byte that names it; what is to be done to a mailbox is behind the op that names the user.
+// A group is written to the journal as a list of ops. An op begins with a byte that names it; ops about a mailbox come after
+// the op that names the user. Each op has an effect, which recent applies: the writer of a group notes it beside the op, and
+// Open reads it back out of the journal.
 //
 //	't' ms:8                                       when the last of the ops behind it was handed over; the first of a group
 //	'u' shard:4 length user                        whose mailbox the ops behind it are about
@@ -32,21 +33,52 @@ const (
 	opClaimV3 = 'c'
 )
 
-// ops writes the ops of one group. It is used with the queue held only (committer.join).
+// ops writes the ops of one group, and notes the effect of each. It is used with the queue held only (committer.join).
 type ops struct {
-	b     []byte
-	head  []byte // scratch; its content does not outlive a call
-	shard protocol.ShardID
-	user  protocol.UserID // empty: none is named yet
+	b       []byte
+	effects []effect
+	head    []byte // scratch; its content does not outlive a call
+	shard   protocol.ShardID
+	user    protocol.UserID // empty: none is named yet
 }
+
+// effect is what an op does. It has no pointers: what is long is found in the ops' bytes.
+type effect struct {
+	op       byte              // opClaim for opClaimV3, too
+	priority protocol.Priority // opMessage, opDrop
+	shard    protocol.ShardID  // opUser, opClaim
+	at       protocol.Position // opMessage, opDrop; of opClaim the epoch alone
+	ms       int64             // opTime: the time; opMessage: when it was accepted
+	name     span              // opUser: the user; opDevice, opRemove: the device; opMessage: the id; opClaim: the owner
+	value    span              // opMessage, opDevice: the encoded value
+}
+
+func (e *effect) ref() store.Ref { return store.Ref{Priority: e.priority, Position: e.at} }
+
+// span is a part of the ops' bytes: less than 4 GiB, as a record is.
+type span struct{ from, to uint32 }
+
+func (s span) of(b []byte) []byte { return b[s.from:s.to:s.to] }
+
+// within is where s is, if it is a part of outer.
+func (s span) within(outer span) span { return span{outer.from + s.from, outer.from + s.to} }
+
+// tail is the last n bytes of b.
+func tail(b []byte, n int) span { return span{uint32(len(b) - n), uint32(len(b))} }
+
+func (o *ops) note(e effect) { o.effects = append(o.effects, e) }
 
 func (o *ops) time(ms int64) {
 	o.b = binary.BigEndian.AppendUint64(append(o.b, opTime), uint64(ms))
 	o.user = ""
+	o.note(effect{op: opTime, ms: ms})
 }
 
 // stamp sets the time that a group begins with.
-func stamp(group []byte, ms int64) { binary.BigEndian.PutUint64(group[1:], uint64(ms)) }
+func stamp(group []byte, effects []effect, ms int64) {
+	binary.BigEndian.PutUint64(group[1:], uint64(ms))
+	effects[0].ms = ms
+}
 
 // mailbox names whose the next ops are.
 func (o *ops) mailbox(shard protocol.ShardID, user protocol.UserID) {
@@ -55,48 +87,75 @@ func (o *ops) mailbox(shard protocol.ShardID, user protocol.UserID) {
 	}
 	o.shard, o.user = shard, user
 	o.b = codec.AppendString(binary.BigEndian.AppendUint32(append(o.b, opUser), uint32(shard)), user)
+	o.note(effect{op: opUser, shard: shard, name: tail(o.b, len(user))})
 }
 
 func (o *ops) message(e *store.Entry) {
-	o.b = appendPlace(append(o.b, opMessage), store.Ref{Priority: e.Message.Priority, Position: e.Position})
-	o.sized(func(b []byte) []byte {
-		b, o.head = codec.AppendEntry(b, e, o.head)
-		return b
-	})
+	ref := store.Ref{Priority: e.Message.Priority, Position: e.Position}
+	o.b = appendPlace(append(o.b, opMessage), ref)
+	value, id := o.entry(e)
+	o.note(effect{op: opMessage, priority: ref.Priority, at: ref.Position, ms: e.Message.CreatedMS, name: id, value: value})
 }
 
-func (o *ops) drop(ref store.Ref) { o.b = appendPlace(append(o.b, opDrop), ref) }
+// entry writes e's value, with its size before it.
+func (o *ops) entry(e *store.Entry) (value, id span) {
+	at := o.beginSized()
+	o.b, o.head = codec.AppendEntry(o.b, e, o.head)
+	value = o.endSized(at)
+	from, to := codec.EntryIDAt(len(o.head), len(e.Message.ID))
+	return value, span{uint32(from), uint32(to)}.within(value)
+}
+
+func (o *ops) drop(ref store.Ref) {
+	o.b = appendPlace(append(o.b, opDrop), ref)
+	o.note(effect{op: opDrop, priority: ref.Priority, at: ref.Position})
+}
 
 func (o *ops) device(d *store.DeviceSave) {
+	op := byte(opDevice)
 	if d.Remove {
-		o.b = codec.AppendString(append(o.b, opRemove), d.Device.ID)
-		return
+		op = opRemove
 	}
-	o.b = codec.AppendString(append(o.b, opDevice), d.Device.ID)
-	o.sized(func(b []byte) []byte { return codec.AppendDevice(b, &d.Device) })
+	o.b = codec.AppendString(append(o.b, op), d.Device.ID)
+	e := effect{op: op, name: tail(o.b, len(d.Device.ID))}
+	if !d.Remove {
+		at := o.beginSized()
+		o.b = codec.AppendDevice(o.b, &d.Device)
+		e.value = o.endSized(at)
+	}
+	o.note(e)
 }
 
 func (o *ops) claim(shards []protocol.ShardID, epoch protocol.Epoch, owner string) {
 	o.b = binary.BigEndian.AppendUint64(append(o.b, opClaim), uint64(epoch))
 	o.b = codec.AppendString(o.b, owner)
+	name := tail(o.b, len(owner))
 	o.b = binary.AppendUvarint(o.b, uint64(len(shards)))
 	for _, s := range shards {
 		o.b = binary.BigEndian.AppendUint32(o.b, uint32(s))
+		o.note(effect{op: opClaim, shard: s, at: protocol.Position{Epoch: epoch}, name: name})
 	}
 }
 
-// sized adds what add appends, with its size before it.
-func (o *ops) sized(add func([]byte) []byte) {
-	at := len(o.b)
-	o.b = add(append(o.b, 0, 0, 0, 0))
-	binary.BigEndian.PutUint32(o.b[at:], uint32(len(o.b)-at-4))
+// beginSized leaves room for the size of what is appended before endSized.
+func (o *ops) beginSized() (at int) {
+	o.b = append(o.b, 0, 0, 0, 0)
+	return len(o.b)
+}
+
+func (o *ops) endSized(at int) span {
+	binary.BigEndian.PutUint32(o.b[at-4:], uint32(len(o.b)-at))
+	return tail(o.b, len(o.b)-at)
 }
 
 // opReader reads ops; what it answers aliases what it reads.
 type opReader struct {
-	b   []byte
-	err error
+	b     []byte // what is left
+	whole int    // bytes, before any was read
+	err   error
 }
+
+func newOpReader(b []byte) opReader { return opReader{b: b, whole: len(b)} }
 
 var errOps = errors.New("ops end early")
 
@@ -153,103 +212,104 @@ func (r *opReader) sized() []byte {
 	return r.take(int(n))
 }
 
-func (r *opReader) ref() (ref store.Ref) {
-	place := r.take(placeSize)
-	if place == nil {
-		return ref
+func (r *opReader) place() (protocol.Priority, protocol.Position) {
+	var ref store.Ref
+	if place := r.take(placeSize); place != nil {
+		if err := parsePlace(place, place, &ref); err != nil {
+			r.b, r.err = nil, err
+		}
 	}
-	if err := parsePlace(place, place, &ref); err != nil {
-		r.b, r.err = nil, err
-	}
-	return ref
+	return ref.Priority, ref.Position
 }
 
-// opHandler is what ops are read for. A slice is the handler's to keep where what was read is not changed any more.
-type opHandler interface {
-	at(ms int64)
-	mailbox(shard protocol.ShardID, user []byte)
-	message(ref store.Ref, value []byte) error
-	drop(ref store.Ref)
-	device(id, value []byte)
-	remove(id []byte)
-	claim(shard protocol.ShardID, at store.FencedError)
+// span is where v was read, if it was the last that was.
+func (r *opReader) span(v []byte) span {
+	end := r.whole - len(r.b)
+	return span{uint32(end - len(v)), uint32(end)}
 }
 
-// readOps hands each of b to h, in order. After an error some were handed over.
-func readOps(b []byte, h opHandler) error {
-	r := opReader{b: b}
-	named := false
+// readOps hands the effect of each op of b to apply, in order. After an error some were handed over.
+func readOps(b []byte, apply func(*effect)) error {
+	r := newOpReader(b)
+	named := false // there is a user whom ops can be about
 	for len(r.b) > 0 {
 		op := r.b[0]
 		r.b = r.b[1:]
-		if err := readOp(op, &r, h, &named); err != nil {
+		err := errUnnamed
+		switch {
+		case op == opClaim || op == opClaimV3:
+			err = readClaim(&r, op == opClaim, apply)
+		case op == opTime || op == opUser || named:
+			named = op != opTime
+			err = readOp(op, &r, apply)
+		}
+		if err != nil {
 			return fmt.Errorf("op %q, %d bytes before the end: %w", op, len(r.b), err)
 		}
 	}
 	return nil
 }
 
-// readOp reads one op; named says whether there is a user that it may be about.
-func readOp(op byte, r *opReader, h opHandler, named *bool) error {
+var errUnnamed = errors.New("no user is named before it")
+
+// readOp reads one op, but for claims.
+func readOp(op byte, r *opReader, apply func(*effect)) error {
+	e := effect{op: op}
 	switch op {
 	case opTime:
-		if ms := r.uint64(); r.err == nil {
-			h.at(int64(ms))
-			*named = false
-		}
-		return r.err
+		e.ms = int64(r.uint64())
 	case opUser:
-		shard, user := protocol.ShardID(r.uint32()), r.bytes()
+		e.shard = protocol.ShardID(r.uint32())
+		user := r.bytes()
+		e.name = r.span(user)
 		if r.err == nil {
 			r.err = checkUser(user)
 		}
-		if r.err == nil {
-			h.mailbox(shard, user)
-			*named = true
-		}
-		return r.err
-	case opClaim, opClaimV3:
-		return readClaim(r, h, op == opClaim)
-	}
-	if !*named {
-		return errors.New("no user is named before it")
-	}
-	switch op {
 	case opMessage:
-		ref, value := r.ref(), r.sized()
+		e.priority, e.at = r.place()
+		value := r.sized()
+		e.value = r.span(value)
 		if r.err == nil {
-			return h.message(ref, value)
+			r.err = e.readID(value)
 		}
 	case opDrop:
-		if ref := r.ref(); r.err == nil {
-			h.drop(ref)
-		}
+		e.priority, e.at = r.place()
 	case opDevice:
-		id, value := r.bytes(), r.sized()
-		if r.err == nil {
-			h.device(id, value)
-		}
+		e.name = r.span(r.bytes())
+		e.value = r.span(r.sized())
 	case opRemove:
-		if id := r.bytes(); r.err == nil {
-			h.remove(id)
-		}
+		e.name = r.span(r.bytes())
 	default:
 		return errors.New("no such op")
+	}
+	if r.err == nil {
+		apply(&e)
 	}
 	return r.err
 }
 
-func readClaim(r *opReader, h opHandler, owned bool) error {
-	at := store.FencedError{Epoch: protocol.Epoch(r.uint64())}
+// readID reads from an entry's value what its effect has of it.
+func (e *effect) readID(value []byte) error {
+	from, to, acceptedMS, err := codec.EntryID(value)
+	if err != nil {
+		return err
+	}
+	e.ms, e.name = acceptedMS, span{uint32(from), uint32(to)}.within(e.value)
+	return nil
+}
+
+func readClaim(r *opReader, owned bool, apply func(*effect)) error {
+	e := effect{op: opClaim, at: protocol.Position{Epoch: protocol.Epoch(r.uint64())}}
 	if owned {
-		at.Owner = string(r.bytes())
+		e.name = r.span(r.bytes())
 	}
 	n := r.uvarint()
 	if r.err == nil && n > uint64(len(r.b))/4 {
 		r.err = errOps
 	}
 	for ; n > 0 && r.err == nil; n-- {
-		h.claim(protocol.ShardID(r.uint32()), at)
+		e.shard = protocol.ShardID(r.uint32())
+		apply(&e)
 	}
 	return r.err
 }

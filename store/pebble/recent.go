@@ -7,7 +7,6 @@ import (
 
 	"ramen/protocol"
 	"ramen/store"
-	"ramen/store/codec"
 )
 
 // recent is what is in the journal and not yet for sure in the engine: the newer half of every mailbox. What it has hides
@@ -134,18 +133,29 @@ func (r *recent) mayBeBelow(shard protocol.ShardID, p protocol.Position) bool {
 	return p.Epoch <= r.old || !r.below[shard].Less(p)
 }
 
-// apply puts ops that are in segment into effect, as one step for those who read. Of a replayed op nobody knows what the
-// engine has of it: the checkpoint before the end may have been cut off in its middle.
-func (r *recent) apply(b []byte, segment uint64, replayed bool) error {
+// apply puts a group that is in segment into effect, as one step for those who read. b is the group's ops, and is kept.
+func (r *recent) apply(b []byte, effects []effect, segment uint64) {
 	r.mu.Lock()
-	defer r.mu.Unlock()
-	defer func() { r.total.Store(r.bytes) }()
-	return readOps(b, &applier{recent: r, segment: segment, replayed: replayed})
+	defer r.unlockCounted()
+	a := applier{recent: r, ops: b, segment: segment}
+	for i := range effects {
+		a.apply(&effects[i])
+	}
+}
+
+// replay puts ops that were read from segment into effect. Of these nobody knows what the engine has: the checkpoint before the
+// end may have been cut off in its middle.
+func (r *recent) replay(b []byte, segment uint64) error {
+	r.mu.Lock()
+	defer r.unlockCounted()
+	a := applier{recent: r, ops: b, segment: segment, replayed: true}
+	return readOps(b, a.apply)
 }
 
 // applier is the recent with its lock held.
 type applier struct {
 	*recent
+	ops      []byte // that the effects are of
 	segment  uint64
 	replayed bool
 	box      *recentBox
@@ -153,7 +163,29 @@ type applier struct {
 	idMS     int64 // of the last group with an id
 }
 
-func (a *applier) at(ms int64) { a.ms = ms }
+func (r *recent) unlockCounted() {
+	r.total.Store(r.bytes)
+	r.mu.Unlock()
+}
+
+func (a *applier) apply(e *effect) {
+	switch name := e.name.of(a.ops); e.op {
+	case opTime:
+		a.ms = e.ms
+	case opUser:
+		a.mailbox(e.shard, name)
+	case opMessage:
+		a.message(e.ref(), e.value.of(a.ops), name, e.ms)
+	case opDrop:
+		a.drop(e.ref())
+	case opDevice:
+		a.device(name, e.value.of(a.ops), false)
+	case opRemove:
+		a.device(name, nil, true)
+	case opClaim:
+		a.claim(e.shard, store.FencedError{Epoch: e.at.Epoch, Owner: string(name)})
+	}
+}
 
 func (a *applier) mailbox(shard protocol.ShardID, user []byte) {
 	a.box = a.boxLocked(shard, user)
@@ -170,11 +202,7 @@ func (a *applier) touch() {
 	}
 }
 
-func (a *applier) message(ref store.Ref, value []byte) error {
-	id, acceptedMS, err := codec.EntryID(value)
-	if err != nil {
-		return err
-	}
+func (a *applier) message(ref store.Ref, value, id []byte, acceptedMS int64) {
 	a.touch()
 	a.addID(id, acceptedMS)
 	b := a.box
@@ -185,7 +213,7 @@ func (a *applier) message(ref store.Ref, value []byte) error {
 		a.bytes += int64(len(value) - len(old.value))
 		e.below = e.below || old.below
 		*old = e
-		return nil
+		return
 	}
 	if at, marked := b.findMark(ref); marked {
 		b.marks = slices.Delete(b.marks, at, at+1)
@@ -194,7 +222,6 @@ func (a *applier) message(ref store.Ref, value []byte) error {
 	}
 	b.insert(i, e)
 	a.bytes += entryBytes + int64(len(value))
-	return nil
 }
 
 func (a *applier) addID(id []byte, acceptedMS int64) {
@@ -234,11 +261,7 @@ func (a *applier) drop(ref store.Ref) {
 	}
 }
 
-func (a *applier) device(id, value []byte) { a.putDevice(id, value, false) }
-
-func (a *applier) remove(id []byte) { a.putDevice(id, nil, true) }
-
-func (a *applier) putDevice(id, value []byte, removed bool) {
+func (a *applier) device(id, value []byte, removed bool) {
 	a.touch()
 	d := a.box.device(id)
 	if d == nil {

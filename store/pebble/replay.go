@@ -92,5 +92,5 @@ func (s *Store) replay() error {
 }
 
 func (s *Store) replayRecord(segment uint64, payload []byte) error {
-	return s.recent.apply(payload, segment, true)
+	return s.recent.replay(payload, segment)
 }

@@ -49,7 +49,11 @@ func (s *Store) Forget(ctx context.Context, batch []store.Forget) []error {
 	return s.write(ctx, lazily, len(batch), "forget", func(o *ops, errs *failures) {
 		for i := range batch {
 			f := &batch[i]
-			if err := s.checkWrite(f.Owner, f.User); err != nil {
+			err := s.checkWrite(f.Owner, f.User)
+			if err == nil {
+				err = checkRefs(f.Refs)
+			}
+			if err != nil {
 				errs.set(i, err)
 				continue
 			}
@@ -69,6 +73,16 @@ func (s *Store) checkWrite(at store.Owner, user protocol.UserID) error {
 	}
 	if err != nil {
 		return fmt.Errorf("user %q: %w", user, err)
+	}
+	return nil
+}
+
+// checkRefs refuses what could not be read again out of the journal.
+func checkRefs(refs []store.Ref) error {
+	for i, ref := range refs {
+		if !validPriority(ref.Priority) {
+			return fmt.Errorf("ref %d needs high, medium or low priority", i)
+		}
 	}
 	return nil
 }

@@ -24,7 +24,7 @@ func (c *committer) run() {
 		select {
 		case <-c.wake:
 			c.await()
-			c.commit(c.take())
+			c.commitOpen()
 		case <-lazy.C:
 			armed = false
 			_ = c.sync()
@@ -84,10 +84,20 @@ func (c *committer) await() {
 func (c *committer) drain() {
 	select {
 	case <-c.wake:
-		c.commit(c.take())
+		c.commitOpen()
 	default:
 	}
 	c.left = c.sync()
+}
+
+// commitOpen writes the open group.
+func (c *committer) commitOpen() {
+	g := c.take()
+	c.commit(g)
+	if c.spareEffects = g.effects[:0]; cap(g.effects) > keptEffects {
+		c.spareEffects = nil
+	}
+	g.effects = nil
 }
 
 // commit writes g, and all that is buffered before it; a group that is not durable joins the buffer.
@@ -116,7 +126,7 @@ func (c *committer) commit(g *group) {
 		}
 		c.metrics.groupCalls.Observe(float64(g.calls))
 	}
-	c.apply(g.ops, number)
+	c.recent.apply(g.ops, g.effects, number)
 	c.finish(g, nil)
 }
 
@@ -153,13 +163,6 @@ func (c *committer) write(ops []byte) (number uint64, err error) {
 		c.checkpointer.wake()
 	}
 	return number, nil
-}
-
-// apply puts ops that are in the journal, or in its buffer, into effect.
-func (c *committer) apply(ops []byte, number uint64) {
-	if err := c.recent.apply(ops, number, false); err != nil {
-		panic("store/pebble: ops that were just written cannot be read: " + err.Error())
-	}
 }
 
 // sync brings the buffer into the journal. Where there is no room for it, it stays, and is tried again.
