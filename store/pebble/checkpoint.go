@@ -27,6 +27,10 @@ import (
 // portion is how many mailboxes are dealt with at once: nobody else comes to recent, or to the only core, meanwhile.
 const portion = 64
 
+// portionBytes is how large a batch for the engine gets before it is written; a mailbox is not divided. It is in memory besides
+// the rows that are recent.
+const portionBytes = 256 * kiB
+
 // errStopped ends a checkpoint at Close.
 var errStopped = errors.New("the store is closing")
 
@@ -42,8 +46,9 @@ func (s *Store) checkpoint(upTo uint64, barrier, pause func() error) error {
 	}
 	b := s.db.NewBatch()
 	defer func() { _ = b.Close() }() // gives its memory back
-	for part := range slices.Chunk(boxes, portion) {
-		s.recent.write(b, part, upTo, s.buckets.at)
+	for rest := boxes; len(rest) > 0; {
+		n := s.recent.write(b, rest[:min(len(rest), portion)], upTo, s.buckets.at)
+		rest = rest[n:]
 		if err := s.engineWrite(&b); err != nil {
 			return err
 		}
@@ -114,13 +119,15 @@ func (r *recent) boxesUpTo(upTo uint64) (boxes []*recentBox) {
 	return boxes
 }
 
-// write puts the rows of boxes into b, up to a segment. The bucket of a segment's ids is that of the last of them: the same
+// write puts the rows of boxes into b, up to a segment, until b is large enough: of the first n boxes. The bucket of a segment's ids is that of the last of them: the same
 // however often the checkpoint is done.
-func (r *recent) write(b *engine.Batch, boxes []*recentBox, upTo uint64, bucket func(ms int64) int64) {
+func (r *recent) write(b *engine.Batch, boxes []*recentBox, upTo uint64, bucket func(ms int64) int64) (n int) {
 	var key []byte
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for _, box := range boxes {
+	for n < len(boxes) && b.Len() < portionBytes {
+		box := boxes[n]
+		n++
 		for i := range box.ids {
 			if ids := &box.ids[i]; ids.segment <= upTo {
 				key = appendIDKey(key[:0], bucket(r.times[ids.segment]), box.shard, box.user, ids.segment)
@@ -141,6 +148,7 @@ func (r *recent) write(b *engine.Batch, boxes []*recentBox, upTo uint64, bucket 
 		}
 		key = r.writeEntriesLocked(b, box, upTo, key)
 	}
+	return n
 }
 
 func (r *recent) writeEntriesLocked(b *engine.Batch, box *recentBox, upTo uint64, key []byte) []byte {
