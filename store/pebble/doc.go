@@ -22,7 +22,7 @@
 //     have its row: then a mark hides that, and deletes it with the next checkpoint.
 //  7. A checkpoint, and the replay of the journal by Open, can be cut off anywhere and done again.
 //  8. Calls that would grow the files are refused while the disk has less left than checkpoints, flushes and compactions
-//     need, in order of priority (space.go), or the journal has no room and cannot have more (room.go). Where checkpoints do not
+//     need, in order of priority (diskspace.go), or the journal has no room and cannot have more (journalspace.go). Where checkpoints do not
 //     keep up, calls wait. The process ends where the journal cannot be written for another reason than room, or the engine
 //     its manifest: what is on the disk is not known then.
 //  9. A directory is made a store only where it is empty, or its making was cut off (dir.go). What has data, and lacks a part of
