@@ -43,7 +43,7 @@ func (s *Store) acceptable(a *store.Append, before int) (bytes int, err error) {
 		return 0, err
 	}
 	if len(a.Entries) == 0 {
-		err = s.space.admitRest()
+		err = s.diskSpace.admitRest()
 	} else {
 		highest := protocol.PriorityLow
 		for i := range a.Entries {
@@ -51,7 +51,7 @@ func (s *Store) acceptable(a *store.Append, before int) (bytes int, err error) {
 			bytes += m.Size()
 			highest = min(highest, m.Priority)
 		}
-		err = s.space.admit(highest, before+bytes)
+		err = s.diskSpace.admit(highest, before+bytes)
 	}
 	if err != nil {
 		return 0, err

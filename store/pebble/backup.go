@@ -59,7 +59,7 @@ func (s *Store) backup(ctx context.Context, dir string) (store.Backup, error) {
 	}
 	spare := uint64(0)
 	if sameDisk(s.cfg.Dir, dir) {
-		spare = s.space.floors[protocol.PriorityLow.Lane()] // the backup is not to have publishes refused
+		spare = s.diskSpace.floors[protocol.PriorityLow.Lane()] // the backup is not to have publishes refused
 	}
 	if err := hasRoom(fs, scratch, names, dir, spare); err != nil {
 		return store.Backup{}, err
@@ -79,7 +79,7 @@ func (s *Store) snapshot(ctx context.Context, scratch string) error {
 	if err := s.checkpointAll(); err != nil {
 		return err
 	}
-	if err := s.space.admitJournal(s.journal.Bytes()); err != nil { // at most
+	if err := s.diskSpace.admitJournal(s.journal.Bytes()); err != nil { // at most
 		return err
 	}
 	if err := s.db.Checkpoint(scratch); err != nil {
@@ -99,7 +99,7 @@ func (s *Store) snapshot(ctx context.Context, scratch string) error {
 func (s *Store) checkpointAll() error {
 	k := s.checkpointer
 	err := s.journal.Prepare(nil)
-	if s.room.prepared(err); err != nil && !errors.Is(err, journal.ErrBehind) && !errors.Is(err, journal.ErrNoRoom) {
+	if s.journalSpace.prepared(err); err != nil && !errors.Is(err, journal.ErrBehind) && !errors.Is(err, journal.ErrNoRoom) {
 		return err
 	}
 	s.commits.rotate.Store(true)

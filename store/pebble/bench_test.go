@@ -97,8 +97,8 @@ func BenchmarkLoad(b *testing.B) {
 
 // groupWriter writes groups as the committer does, without a journal.
 type groupWriter struct {
-	ops    ops
-	recent *recent
+	ops     ops
+	overlay *overlay
 }
 
 // BenchmarkGroup is what the committer does for a group besides writing it to the journal: it encodes the ops, and applies them. Every
@@ -106,7 +106,7 @@ type groupWriter struct {
 func BenchmarkGroup(b *testing.B) {
 	for _, size := range []int{1, 16, 128} {
 		b.Run(fmt.Sprint("messages", size), func(b *testing.B) {
-			w := groupWriter{recent: newRecent()}
+			w := groupWriter{overlay: newOverlay()}
 			batch := make([]store.Append, size)
 			for i := range batch {
 				e := entry(fmt.Sprint("0198f3c2-7d1e-7c44-9a55-", i), protocol.PriorityMedium, 1)
@@ -123,8 +123,8 @@ func BenchmarkGroup(b *testing.B) {
 				}
 				w.write(batch, segment)
 				if n&0xfff == 0 { // the ids leave with a checkpoint
-					w.recent.leave(w.recent.boxesUpTo(segment), segment)
-					w.recent.done(segment)
+					w.overlay.evict(w.overlay.boxesUpTo(segment), segment)
+					w.overlay.forgetSegments(segment)
 					segment++
 				}
 			}
@@ -143,5 +143,5 @@ func (w *groupWriter) write(batch []store.Append, segment uint64) {
 	}
 	group := bytes.Clone(o.b)
 	stamp(group, o.effects, 1)
-	w.recent.apply(group, o.effects, segment)
+	w.overlay.apply(group, o.effects, segment)
 }

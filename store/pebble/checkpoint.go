@@ -14,40 +14,42 @@ import (
 	"ramen/protocol"
 )
 
-// A checkpoint gives the engine what is still recent of the journal's oldest segments, so that they can be let go of:
+// A checkpoint writes what the overlay still has of the journal's oldest segments to the engine, so that these segments can be used
+// again:
 //
-//	barrier    what those segments' calls left in the buffer is in the journal
-//	write      rows, in order, portion by portion; they stay recent, and hide what is below as before
-//	barrier    what took the place of a row meanwhile is in the journal too, not in the buffer alone
-//	mark       the first segment that is needed from now on; then the engine's flush brings all of it to the disk
-//	leave      rows leave recent, but newer ones
+//	barrier    the buffered writes of these segments are in the journal
+//	write      rows go to the engine in order of keys, portion by portion; they stay in the overlay, and hide the engine's rows
+//	barrier    the writes that replaced a row meanwhile are in the journal, not only in its buffer
+//	start      the row that names the first segment still needed is written; then the engine's flush syncs all rows
+//	evict      the rows leave the overlay, unless a newer segment has written them again
 //
-// Cut off anywhere, it is done again: by the next try, or by the next Open from the same segments.
+// A checkpoint that was cut off at any point is repeated: by the next try, or by the next Open, from the same segments.
 
-// portion is how many mailboxes are dealt with at once: nobody else comes to recent, or to the only core, meanwhile.
+// portion is how many mailboxes are written at once: the overlay is locked meanwhile, and on a machine with one processor nothing
+// else runs.
 const portion = 64
 
-// portionBytes is how large a batch for the engine gets before it is written; a mailbox is not divided. It is in memory besides
-// the rows that are recent.
+// portionBytes is how large a batch for the engine gets before it is written; a mailbox is not divided. The batch takes memory in
+// addition to the overlay.
 const portionBytes = 256 * kiB
 
-// errStopped ends a checkpoint at Close.
+// errStopped ends a checkpoint when the store closes.
 var errStopped = errors.New("the store is closing")
 
-// checkpoint writes what the segments up to upTo have. barrier answers once what is buffered is in the journal, or an
-// error; pause is called between portions, and its error ends the checkpoint.
+// checkpoint writes the rows of all segments up to upTo to the engine. barrier returns once all buffered writes are in the journal,
+// or an error; pause is called between portions, and an error of it ends the checkpoint.
 func (s *Store) checkpoint(upTo uint64, barrier, pause func() error) error {
 	if err := barrier(); err != nil {
 		return err
 	}
-	boxes, err := sortBoxes(s.recent.boxesUpTo(upTo), pause)
+	boxes, err := sortBoxes(s.overlay.boxesUpTo(upTo), pause)
 	if err != nil {
 		return err
 	}
 	b := s.db.NewBatch()
-	defer func() { _ = b.Close() }() // gives its memory back
+	defer func() { _ = b.Close() }() // frees its memory
 	for rest := boxes; len(rest) > 0; {
-		n := s.recent.write(b, rest[:min(len(rest), portion)], upTo, s.buckets.at)
+		n := s.overlay.write(b, rest[:min(len(rest), portion)], upTo, s.buckets.at)
 		rest = rest[n:]
 		if err := s.engineWrite(&b); err != nil {
 			return err
@@ -56,7 +58,7 @@ func (s *Store) checkpoint(upTo uint64, barrier, pause func() error) error {
 			return err
 		}
 	}
-	s.recent.writeClaims(b)
+	s.overlay.writeClaims(b)
 	if err := barrier(); err != nil {
 		return err
 	}
@@ -68,14 +70,14 @@ func (s *Store) checkpoint(upTo uint64, barrier, pause func() error) error {
 		return fmt.Errorf("flush: %w", err)
 	}
 	for part := range slices.Chunk(boxes, portion) {
-		s.recent.leave(part, upTo)
-		_ = pause() // what the engine has may as well leave before the end
+		s.overlay.evict(part, upTo)
+		_ = pause() // an error does not matter any more: the engine has the rows
 	}
-	s.recent.done(upTo)
+	s.overlay.forgetSegments(upTo)
 	return nil
 }
 
-// engineWrite applies b, and makes it a new one. It is on the disk with the next flush.
+// engineWrite applies b and empties it. The next flush brings it to the disk.
 func (s *Store) engineWrite(b **engine.Batch) error {
 	if (*b).Empty() {
 		return nil
@@ -87,16 +89,16 @@ func (s *Store) engineWrite(b **engine.Batch) error {
 	return nil
 }
 
-// sortBoxes sorts by shard, then by user within each: small sorts, with a pause between.
-func sortBoxes(boxes []*recentBox, pause func() error) ([]*recentBox, error) {
-	byShard := make(map[protocol.ShardID][]*recentBox)
+// sortBoxes sorts mailboxes by shard and user, a shard at a time, with a pause after every 16 shards.
+func sortBoxes(boxes []*overlayMailbox, pause func() error) ([]*overlayMailbox, error) {
+	byShard := make(map[protocol.ShardID][]*overlayMailbox)
 	for _, b := range boxes {
 		byShard[b.shard] = append(byShard[b.shard], b)
 	}
 	sorted := boxes[:0]
 	for i, shard := range slices.Sorted(maps.Keys(byShard)) {
 		users := byShard[shard]
-		slices.SortFunc(users, func(a, b *recentBox) int { return cmp.Compare(a.user, b.user) })
+		slices.SortFunc(users, func(a, b *overlayMailbox) int { return cmp.Compare(a.user, b.user) })
 		sorted = append(sorted, slices.Compact(users)...)
 		if i%16 == 0 {
 			if err := pause(); err != nil {
@@ -107,11 +109,11 @@ func sortBoxes(boxes []*recentBox, pause func() error) ([]*recentBox, error) {
 	return sorted, nil
 }
 
-// boxesUpTo is the mailboxes with rows of segments up to upTo. They may be listed twice.
-func (r *recent) boxesUpTo(upTo uint64) (boxes []*recentBox) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for segment, touched := range r.touched {
+// boxesUpTo returns the mailboxes with rows of segments up to upTo, some of them twice.
+func (o *overlay) boxesUpTo(upTo uint64) (boxes []*overlayMailbox) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for segment, touched := range o.touched {
 		if segment <= upTo {
 			boxes = append(boxes, touched...)
 		}
@@ -119,18 +121,18 @@ func (r *recent) boxesUpTo(upTo uint64) (boxes []*recentBox) {
 	return boxes
 }
 
-// write puts the rows of boxes into b, up to a segment, until b is large enough: of the first n boxes. The bucket of a segment's ids is that of the last of them: the same
-// however often the checkpoint is done.
-func (r *recent) write(b *engine.Batch, boxes []*recentBox, upTo uint64, bucket func(ms int64) int64) (n int) {
+// write puts the rows of segments up to upTo of the first n boxes into b, until b has portionBytes. All ids of a segment go into
+// the bucket of its last id, so that a repeated checkpoint writes the same rows.
+func (o *overlay) write(b *engine.Batch, boxes []*overlayMailbox, upTo uint64, bucket func(ms int64) int64) (n int) {
 	var key []byte
-	r.mu.Lock()
-	defer r.mu.Unlock()
+	o.mu.Lock()
+	defer o.mu.Unlock()
 	for n < len(boxes) && b.Len() < portionBytes {
 		box := boxes[n]
 		n++
 		for i := range box.ids {
 			if ids := &box.ids[i]; ids.segment <= upTo {
-				key = appendIDKey(key[:0], bucket(r.times[ids.segment]), box.shard, box.user, ids.segment)
+				key = appendIDKey(key[:0], bucket(o.times[ids.segment]), box.shard, box.user, ids.segment)
 				_ = b.Set(key, ids.list, nil) // a batch in memory does not fail, here and below
 			}
 		}
@@ -146,14 +148,14 @@ func (r *recent) write(b *engine.Batch, boxes []*recentBox, upTo uint64, bucket 
 				_ = b.Set(key, d.value, nil)
 			}
 		}
-		key = r.writeEntriesLocked(b, box, upTo, key)
+		key = o.writeEntriesLocked(b, box, upTo, key)
 	}
 	return n
 }
 
-func (r *recent) writeEntriesLocked(b *engine.Batch, box *recentBox, upTo uint64, key []byte) []byte {
-	for i := range box.marks {
-		if m := &box.marks[i]; m.segment <= upTo {
+func (o *overlay) writeEntriesLocked(b *engine.Batch, box *overlayMailbox, upTo uint64, key []byte) []byte {
+	for i := range box.tombstones {
+		if m := &box.tombstones[i]; m.segment <= upTo {
 			key = appendMessageKey(key[:0], box.shard, box.user, m.ref)
 			_ = b.Delete(key, nil)
 		}
@@ -165,57 +167,57 @@ func (r *recent) writeEntriesLocked(b *engine.Batch, box *recentBox, upTo uint64
 		}
 		key = appendMessageKey(key[:0], box.shard, box.user, e.ref)
 		_ = b.Set(key, e.value, nil)
-		e.below = true
-		if r.below[box.shard].Less(e.ref.Position) {
-			r.below[box.shard] = e.ref.Position
+		e.inEngine = true
+		if o.engineUpTo[box.shard].Less(e.ref.Position) {
+			o.engineUpTo[box.shard] = e.ref.Position
 		}
 	}
 	return key
 }
 
-// writeClaims puts all claims into b: newer ones than the checkpoint's are on the disk as well.
-func (r *recent) writeClaims(b *engine.Batch) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for shard, c := range r.claims {
+// writeClaims puts all claims into b, those of newer segments too: they are synced in the journal already.
+func (o *overlay) writeClaims(b *engine.Batch) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for shard, c := range o.claims {
 		_ = b.Set(appendEpochKey(nil, shard), appendClaim(nil, c.FencedError), nil)
 	}
 }
 
-// leave takes the rows of segments up to upTo out of boxes: the engine has them on the disk.
-func (r *recent) leave(boxes []*recentBox, upTo uint64) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
+// evict removes the rows of segments up to upTo from boxes: the engine has synced them.
+func (o *overlay) evict(boxes []*overlayMailbox, upTo uint64) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
 	for _, b := range boxes {
-		r.leaveEntriesLocked(b, upTo)
-		b.ids = slices.DeleteFunc(b.ids, func(i recentIDs) bool {
+		o.evictEntriesLocked(b, upTo)
+		b.ids = slices.DeleteFunc(b.ids, func(i overlayIDs) bool {
 			if i.segment <= upTo {
-				r.bytes -= int64(len(i.list))
+				o.bytes -= int64(len(i.list))
 			}
 			return i.segment <= upTo
 		})
-		b.devices = slices.DeleteFunc(b.devices, func(d recentDevice) bool {
+		b.devices = slices.DeleteFunc(b.devices, func(d overlayDevice) bool {
 			if d.segment <= upTo {
-				r.bytes -= deviceBytes + int64(len(d.id)+len(d.value))
+				o.bytes -= deviceBytes + int64(len(d.id)+len(d.value))
 			}
 			return d.segment <= upTo
 		})
-		users := r.shards[b.shard]
+		users := o.shards[b.shard]
 		if b.empty() && users[string(b.user)] == b {
 			delete(users, string(b.user))
-			r.bytes -= boxBytes
+			o.bytes -= boxBytes
 			if len(users) == 0 {
-				delete(r.shards, b.shard)
+				delete(o.shards, b.shard)
 			}
 		}
 	}
 }
 
-func (r *recent) leaveEntriesLocked(b *recentBox, upTo uint64) {
+func (o *overlay) evictEntriesLocked(b *overlayMailbox, upTo uint64) {
 	live := b.entries[b.first:]
-	kept := slices.DeleteFunc(live, func(e recentEntry) bool {
+	kept := slices.DeleteFunc(live, func(e overlayEntry) bool {
 		if e.segment <= upTo {
-			r.bytes -= entryBytes + int64(len(e.value))
+			o.bytes -= entryBytes + int64(len(e.value))
 		}
 		return e.segment <= upTo
 	})
@@ -223,32 +225,32 @@ func (r *recent) leaveEntriesLocked(b *recentBox, upTo uint64) {
 	if len(kept) == 0 {
 		b.entries, b.first = nil, 0
 	}
-	b.marks = slices.DeleteFunc(b.marks, func(m mark) bool {
+	b.tombstones = slices.DeleteFunc(b.tombstones, func(m tombstone) bool {
 		if m.segment <= upTo {
-			r.bytes -= markBytes
+			o.bytes -= tombstoneBytes
 		}
 		return m.segment <= upTo
 	})
 }
 
-// done forgets the segments up to upTo.
-func (r *recent) done(upTo uint64) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	maps.DeleteFunc(r.touched, func(segment uint64, _ []*recentBox) bool { return segment <= upTo })
-	maps.DeleteFunc(r.times, func(segment uint64, _ int64) bool { return segment <= upTo })
-	r.total.Store(r.bytes)
-	maps.DeleteFunc(r.claims, func(_ protocol.ShardID, c recentClaim) bool { return c.segment <= upTo })
+// forgetSegments removes what the overlay notes of the segments up to upTo.
+func (o *overlay) forgetSegments(upTo uint64) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	maps.DeleteFunc(o.touched, func(segment uint64, _ []*overlayMailbox) bool { return segment <= upTo })
+	maps.DeleteFunc(o.times, func(segment uint64, _ int64) bool { return segment <= upTo })
+	o.total.Store(o.bytes)
+	maps.DeleteFunc(o.claims, func(_ protocol.ShardID, c overlayClaim) bool { return c.segment <= upTo })
 }
 
-// dropBuckets deletes the ids that do not count any more. Where a power cut undoes that, the next Open finds them again.
+// dropBuckets deletes the ids older than the retention. If a power cut undoes that, the next Open finds the buckets again.
 func (s *Store) dropBuckets() error {
 	b := s.db.NewBatch()
 	s.buckets.drop(b, s.nowMS())
 	return errors.Join(s.engineWrite(&b), b.Close())
 }
 
-// journalStart reads the first segment of the journal that is needed.
+// journalStart reads the number of the first segment that is needed.
 func (s *Store) journalStart() (uint64, error) {
 	v, err := get(s.db, keyJournal)
 	if err != nil {

@@ -147,12 +147,12 @@ func TestNothingStaysOfWhomACallChangedNothing(t *testing.T) {
 		}
 	}
 	checkpoint(t, s)
-	if n := len(s.recent.shards); n != 0 || s.recent.size() != 0 {
-		t.Errorf("%d shards and %d bytes are recent", n, s.recent.size())
+	if n := len(s.overlay.shards); n != 0 || s.overlay.size() != 0 {
+		t.Errorf("the overlay still has %d shards and %d bytes", n, s.overlay.size())
 	}
 }
 
-// TestALargeGroupDoesNotMakeTheNextLarge: recent keeps what groups are in.
+// TestALargeGroupDoesNotMakeTheNextLarge: the overlay keeps the bytes of groups.
 func TestALargeGroupDoesNotMakeTheNextLarge(t *testing.T) {
 	s := open(t, testConfig(t, vfs.NewMem()))
 	large := store.Forget{Owner: owner, User: "u", Refs: make([]store.Ref, 10_000)}
@@ -200,8 +200,8 @@ func TestAckedMessagesNeverReachTheTables(t *testing.T) {
 	if deletes := s.db.Metrics().Keys.TombstoneCount; deletes != 0 {
 		t.Errorf("%d rows were deleted", deletes)
 	}
-	if n := s.recent.size(); n != 0 {
-		t.Errorf("%d bytes are recent after a checkpoint", n)
+	if n := s.overlay.size(); n != 0 {
+		t.Errorf("the overlay has %d bytes after a checkpoint", n)
 	}
 	m, err := s.Load(t.Context(), owner, "u")
 	if err != nil || len(m.Entries) != 1 || len(m.Seen) != 50 {

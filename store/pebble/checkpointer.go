@@ -9,22 +9,22 @@ import (
 	"ramen/store/pebble/journal"
 )
 
-// checkpointerEvery is how often the checkpointer looks on its own.
+// checkpointerEvery is how often the checkpointer runs without being woken.
 const checkpointerEvery = 500 * time.Millisecond
 
-// checkpointer makes the journal's next segment, checkpoints its old ones, and drops ids that time has ended.
+// checkpointer makes the journal's next segment, checkpoints the old ones, and deletes ids older than the retention.
 type checkpointer struct {
 	s        *Store
 	log      *slog.Logger
-	woken    chan struct{} // 1: something is to be done now
+	woken    chan struct{} // 1: run now
 	stop     chan struct{}
 	ended    chan struct{}
-	running  sync.Mutex // one runOnce at a time, a test's among them
+	running  sync.Mutex // held by runOnce, which tests call, too
 	spoken   sparse
-	began    time.Time // the current segment, as far as this checkpointer knows
+	began    time.Time // when the current segment was first seen with rows
 	segment  uint64
 	swept    time.Time
-	tried    time.Time // to make a segment
+	tried    time.Time // to make a segment, the last time
 	throttle throttle
 }
 
@@ -33,7 +33,7 @@ func newCheckpointer(s *Store, log *slog.Logger) *checkpointer {
 	return &checkpointer{s: s, log: log, woken: make(chan struct{}, 1), stop: stop, ended: make(chan struct{}), swept: time.Now(), throttle: throttle{stop: stop}}
 }
 
-// wake has the checkpointer look now.
+// wake makes the checkpointer run now.
 func (k *checkpointer) wake() {
 	select {
 	case k.woken <- struct{}{}:
@@ -70,7 +70,7 @@ func (k *checkpointer) runOnce() error {
 	}
 	for {
 		number, since := k.s.journal.Oldest()
-		if number == 0 || time.Since(since) < k.s.cfg.CheckpointDelay && !k.s.room.pressed() {
+		if number == 0 || time.Since(since) < k.s.cfg.CheckpointDelay && !k.s.journalSpace.pressed() {
 			break
 		}
 		began := time.Now()
@@ -89,14 +89,14 @@ func (k *checkpointer) runOnce() error {
 	return nil
 }
 
-// prepare makes the next segment once the current one fills or ages, and says whether writes have to be held.
+// prepare makes the next segment once the current one is nearly full or old, and tells journalSpace how that went.
 func (k *checkpointer) prepare() {
 	j := k.s.journal
 	if !j.Wanting() && !k.aged(k.s.cfg.CheckpointEvery/2) {
 		return
 	}
-	if k.s.room.isStarved() && time.Since(k.tried) < checkpointerEvery {
-		return // every write asks
+	if k.s.journalSpace.diskIsFull() && time.Since(k.tried) < checkpointerEvery {
+		return // every write wakes the checkpointer
 	}
 	k.tried = time.Now()
 	k.throttle.begin()
@@ -106,20 +106,20 @@ func (k *checkpointer) prepare() {
 			k.log.Warn("store: cannot start a new journal segment; retrying", "error", err.Error(), "times", n)
 		}
 	}
-	k.s.room.prepared(err)
+	k.s.journalSpace.prepared(err)
 }
 
-// aged reports that the current segment has had something for so long.
+// aged reports whether the current segment has had rows for at least age.
 func (k *checkpointer) aged(age time.Duration) bool {
 	number := k.s.journal.Current()
-	if number != k.segment || !k.s.recent.has(number) {
+	if number != k.segment || !k.s.overlay.has(number) {
 		k.segment, k.began = number, time.Now()
 		return false
 	}
 	return time.Since(k.began) >= age
 }
 
-// rotate goes on in the next segment once the current one is old.
+// rotate makes the committer go on in the next segment once the current one is CheckpointEvery old.
 func (k *checkpointer) rotate() error {
 	if !k.aged(k.s.cfg.CheckpointEvery) || !k.s.journal.Ready() {
 		return nil
@@ -128,7 +128,7 @@ func (k *checkpointer) rotate() error {
 	return k.barrier()
 }
 
-// barrier waits until everything handed over so far is in the journal.
+// barrier waits until all calls so far are in the journal.
 func (k *checkpointer) barrier() error {
 	g, err := k.s.commits.barrier()
 	if err != nil {
@@ -142,7 +142,7 @@ func (k *checkpointer) barrier() error {
 	}
 }
 
-// pause lets others have the core, and keeps the journal going meanwhile.
+// pause gives way to others (throttle), and makes the journal's next segment if it is needed meanwhile.
 func (k *checkpointer) pause() error {
 	select {
 	case <-k.stop:
@@ -156,5 +156,5 @@ func (k *checkpointer) pause() error {
 	return nil
 }
 
-// hurried reports that writes may soon have to wait for the checkpointer.
-func (k *checkpointer) hurried() bool { return k.s.room.pressed() || k.s.journal.Pressing() }
+// hurried reports whether writes may soon have to wait for the checkpointer.
+func (k *checkpointer) hurried() bool { return k.s.journalSpace.pressed() || k.s.journal.Pressing() }

@@ -13,55 +13,55 @@ import (
 	"ramen/store/pebble/journal"
 )
 
-// ErrStalled is the answer while too many writes wait for a disk that does not answer. Nothing was done.
+// ErrStalled is the answer while too many writes wait for a disk that does not respond. Nothing was written.
 var ErrStalled = errors.New("store/pebble: the disk does not answer")
 
 const (
-	// lingerCalls end a group's linger: so many share its fsync.
+	// lingerCalls is the number of calls in a group that ends its linger.
 	lingerCalls = 64
-	// maxParts is how many groups without a sync may wait for one, at most.
+	// maxParts is the most groups that may be buffered.
 	maxParts = 256
-	// keptOps is what the memory that groups are written into may have between them.
+	// keptOps is the largest buffer, in bytes, that is reused for the next group's ops.
 	keptOps = 1 * miB
-	// keptEffects is how many effects the memory that they are noted in may have room for, to be used again.
+	// keptEffects is the largest slice of effects that is reused for the next group, less than 1 MiB.
 	keptEffects = 16 << 10
-	// markAfter is how long nothing was written before the journal's last record is proven by a mark.
+	// markAfter is how long the journal is idle before a mark proves its last record.
 	markAfter = time.Second
-	// slowWrite is what a write may take before an operator is told.
+	// slowWrite is how long a write may take before a warning is logged.
 	slowWrite = 5 * time.Second
 )
 
-// group is what is written at once: every call that arrived while the group before it was being written.
+// group is what is written at once: all calls that arrived while the group before it was being written.
 type group struct {
 	number  uint64        // immutable: groups are written in order of it
-	ops     []byte        // set by take; kept by recent
-	effects []effect      // of ops; set by take, nil once they are applied
-	done    chan struct{} // closed when it is in the journal, or in its buffer where it is not durable, or failed
+	ops     []byte        // set by closeOpen; the overlay keeps it
+	effects []effect      // of ops; set by closeOpen, nil once they are applied
+	done    chan struct{} // closed when the group is in the journal, or in the buffer if it is not durable, or has failed
 	err     error         // set before done is closed
 
 	// guarded by committer.mu
 	durable bool
-	urgent  bool // it must not linger
+	urgent  bool // it does not linger
 	empty   bool // no call had anything to write
 	calls   int
-	overdue int // callers that gave up
+	overdue int // callers who gave up
 }
 
-// urgency is what a call wants of its group.
+// urgency says when a call's group has to be durable.
 type urgency int
 
 const (
-	lazily  urgency = iota // in the journal with the next durable group, or after Config.LazySync
-	shared                 // durable, though a moment later if others can share the fsync
-	durable                // durable, at once
+	lazily  urgency = iota // with the next durable group, or after Config.LazySync
+	shared                 // at once, or within Config.Linger so that others share the fsync
+	durable                // at once
 )
 
-// committer is the one who writes. Callers add to the open group, and wait for it or give up.
+// committer writes all groups, in order. Callers add to the open group, and wait for it or give up.
 type committer struct {
 	// immutable
 	journal      *journal.Journal
-	recent       *recent
-	room         *room
+	overlay      *overlay
+	journalSpace *journalSpace
 	checkpointer *checkpointer
 	metrics      *metrics
 	wrote        func(bytes int)
@@ -82,7 +82,7 @@ type committer struct {
 	writing atomic.Int64 // ns since started at which the journal's write under way began; 0: there is none
 
 	// owned by run
-	buffer       [][]byte // groups that are not in the journal yet, in their order; recent has them
+	buffer       [][]byte // groups that are not in the journal yet, in order; the overlay has them
 	bufferBytes  int
 	spare        []byte   // for the next group's ops
 	spareEffects []effect // for the next group's effects
@@ -93,15 +93,15 @@ type committer struct {
 	ops     ops    // writes the open group
 	open    *group // nil: none
 	groups  uint64 // made so far
-	late    *group // the newest that a caller gave up on
-	overdue int    // calls given up, their groups not done
+	late    *group // the newest group that a caller gave up on
+	overdue int    // calls whose caller gave up and whose group is not done
 	closed  bool
 }
 
 func newCommitter(s *Store) *committer {
 	return &committer{
-		journal: s.journal, recent: s.recent, room: &s.room, checkpointer: s.checkpointer, metrics: s.metrics,
-		wrote: s.space.wrote, nowMS: s.nowMS, fatal: s.fatal, slow: s.slowWrite,
+		journal: s.journal, overlay: s.overlay, journalSpace: &s.journalSpace, checkpointer: s.checkpointer, metrics: s.metrics,
+		wrote: s.diskSpace.wrote, nowMS: s.nowMS, fatal: s.fatal, slow: s.slowWrite,
 		lazySync: s.cfg.LazySync,
 		linger:   s.cfg.Linger,
 		maxBytes: int(min(s.cfg.MaxPendingBytes, 2*s.memTable)),
@@ -111,13 +111,12 @@ func newCommitter(s *Store) *committer {
 	}
 }
 
-// join adds a call to the open group: add is called with the queue held, writes its ops, and answers whether there are any.
-// An error means that nothing was done. A group that is full, or a journal, is waited for; the first call of a group always
-// fits.
+// join adds a call to the open group: it calls add with c.mu held; add writes ops, and reports whether it wrote any. join waits while
+// the open group or the journal is full; the first call of a group always fits. After an error nothing was written.
 func (c *committer) join(ctx context.Context, how urgency, add func(*ops) bool) (*group, error) {
 	for {
 		if err := ctx.Err(); err != nil {
-			return nil, fmt.Errorf("%w: nothing was written: %v", ErrStalled, err) // not as err: a deadline could mean unknown
+			return nil, fmt.Errorf("%w: nothing was written: %v", ErrStalled, err) // err is not wrapped: callers take a deadline for an unknown outcome
 		}
 		full, g, err := c.tryJoin(how, add)
 		if full == nil {
@@ -126,7 +125,7 @@ func (c *committer) join(ctx context.Context, how urgency, add func(*ops) bool) 
 		select {
 		case <-full:
 		case <-ctx.Done():
-		case <-c.stop: // nobody makes room any more
+		case <-c.stop: // tryJoin says that the store is closed
 		}
 	}
 }
@@ -143,14 +142,14 @@ func (c *committer) tryJoin(how urgency, add func(*ops) bool) (full <-chan struc
 	if c.open != nil && len(c.ops.b) >= c.maxBytes {
 		return c.open.done, nil, nil
 	}
-	if held := c.room.wait(len(c.ops.b)); held != nil {
-		return held, nil, nil
+	if full := c.journalSpace.wait(len(c.ops.b)); full != nil {
+		return full, nil, nil
 	}
 	return nil, c.addLocked(how, add), nil
 }
 
-// barrier joins the open group with nothing to write: once that is done, all before it is in the journal. It is the
-// checkpointer's, and goes through where calls are held.
+// barrier joins the open group with nothing to write: once the group is done, everything before it is in the journal. Only the
+// checkpointer calls it; it does not wait where join does.
 func (c *committer) barrier() (*group, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -166,7 +165,7 @@ func (c *committer) addLocked(how urgency, add func(*ops) bool) *group {
 		c.groups++
 		g = &group{number: c.groups, empty: true, done: make(chan struct{})}
 		c.open = g
-		c.ops.time(0) // take sets it
+		c.ops.time(0) // closeOpen sets the time
 	}
 	before := len(c.ops.b)
 	if add(&c.ops) {
@@ -183,12 +182,12 @@ func (c *committer) addLocked(how urgency, add func(*ops) bool) *group {
 		}
 	}
 	if g.calls == 1 {
-		c.wake <- struct{}{} // empty: the last group was taken with its token
+		c.wake <- struct{}{} // does not block: the token of the group before was received
 	}
 	return g
 }
 
-// wait is g's outcome, or store.ErrUnknown at ctx's end.
+// wait returns g's outcome, or store.ErrUnknown when ctx ends.
 func (c *committer) wait(ctx context.Context, g *group) error {
 	select {
 	case <-g.done:
@@ -211,8 +210,9 @@ func (c *committer) wait(ctx context.Context, g *group) error {
 	return fmt.Errorf("%w: the write goes on: %w", store.ErrUnknown, context.Cause(ctx))
 }
 
-// settle waits until every write that a caller gave up on has its outcome, so that a load sees nothing that may yet be lost.
-func (c *committer) settle(ctx context.Context) error {
+// awaitAbandoned waits until the outcome of every write that its caller gave up on is known, so that a load returns nothing that may
+// still be lost.
+func (c *committer) awaitAbandoned(ctx context.Context) error {
 	c.mu.Lock()
 	late := c.late
 	c.mu.Unlock()
@@ -227,8 +227,8 @@ func (c *committer) settle(ctx context.Context) error {
 	}
 }
 
-// take takes the open group. Its ops are copied: recent keeps them, and they must hold no more memory than they need.
-func (c *committer) take() *group {
+// closeOpen closes the open group to further calls. It copies the ops: the overlay keeps them, so they must have no spare capacity.
+func (c *committer) closeOpen() *group {
 	g, written := c.swap()
 	g.ops = bytes.Clone(written)
 	stamp(g.ops, g.effects, c.nowMS())
@@ -247,7 +247,8 @@ func (c *committer) swap() (g *group, written []byte) {
 	return g, written
 }
 
-func (c *committer) finish(g *group, err error) {
+// publish tells the callers of g its outcome.
+func (c *committer) publish(g *group, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.overdue -= g.overdue
@@ -258,7 +259,7 @@ func (c *committer) finish(g *group, err error) {
 	close(g.done)
 }
 
-// close refuses new calls, and waits for those that are in.
+// close refuses new calls, and waits for the groups that are not written yet.
 func (c *committer) close(timeout time.Duration) error {
 	c.mu.Lock()
 	c.closed = true

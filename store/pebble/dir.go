@@ -192,8 +192,8 @@ func (s *Store) journalIsBlank(l *listing) error {
 	return nil
 }
 
-// settle removes the files that say what was under way, once it is done.
-func (s *Store) settle() error {
+// removeMarkers removes the files that say that a creation or a restore is under way, once it is done.
+func (s *Store) removeMarkers() error {
 	fs, dir := s.cfg.fs(), s.cfg.Dir
 	l, err := list(fs, dir)
 	if err != nil {

@@ -66,7 +66,7 @@ func TestRefusesByPriorityAndRecovers(t *testing.T) {
 	}
 	for i, c := range cases {
 		disk.set(c.free)
-		s.space.look()
+		s.diskSpace.look()
 		for p, want := range map[protocol.Priority]bool{
 			protocol.PriorityHigh: c.high, protocol.PriorityMedium: c.medium, protocol.PriorityLow: c.low,
 		} {
@@ -134,12 +134,12 @@ func TestWritesCountAgainstSpaceBetweenLooks(t *testing.T) {
 	cfg := testConfig(t, &gateFS{FS: vfs.NewMem(), usage: disk.usage})
 	cfg.ReserveBytes, cfg.ReserveLowBytes = 100*miB, 100*miB
 	s := open(t, cfg)
-	s.space.look()
-	s.space.wrote(400)
+	s.diskSpace.look()
+	s.diskSpace.wrote(400)
 	if err := s.Admit(protocol.PriorityHigh); err != nil {
 		t.Fatalf("with room for it twice: %v", err)
 	}
-	s.space.wrote(400)
+	s.diskSpace.wrote(400)
 	if err := s.Admit(protocol.PriorityHigh); !errors.Is(err, ErrFull) {
 		t.Fatalf("without: %v", err)
 	}
@@ -240,7 +240,7 @@ func (d *fullDisk) fill() {
 		if d.publish() > 0 {
 			nothing = 0
 		}
-		d.space.look()
+		d.diskSpace.look()
 	}
 }
 
@@ -319,7 +319,7 @@ func TestDiskFilledByOthersRefusesAndRecovers(t *testing.T) {
 			}
 			taken, late := 0, time.Now().Add(30*time.Second)
 			for taken != protocol.Lanes && time.Now().Before(late) { // the engine may be about to try a flush again
-				d.space.look()
+				d.diskSpace.look()
 				taken = d.publish()
 			}
 			if taken != protocol.Lanes {
@@ -337,7 +337,7 @@ func TestReserveCoversFlushes(t *testing.T) {
 	d.fill()
 	left := d.free()
 	checkpoint(t, d.Store)
-	t.Logf("%d KiB were left, %d KiB after a flush; floors %d and %d KiB", left/kiB, d.free()/kiB, d.space.floors[0]/kiB, d.space.floors[2]/kiB)
+	t.Logf("%d KiB were left, %d KiB after a flush; floors %d and %d KiB", left/kiB, d.free()/kiB, d.diskSpace.floors[0]/kiB, d.diskSpace.floors[2]/kiB)
 	d.wantAccepted(true)
 	checkpoint(t, d.Store)
 	d.wantAccepted(false)
@@ -352,21 +352,21 @@ func TestCompactionWithoutRoomKeepsMessagesOut(t *testing.T) {
 	cfg.ReserveBytes = 100 * miB
 	s := open(t, cfg)
 	disk.set(40 * miB)
-	if s.space.awaitCompaction() {
+	if s.diskSpace.awaitCompaction() {
 		t.Fatal("a compaction began with 40 MiB of a reserve of 100")
 	}
 	disk.set(1 << 40)
-	s.space.look()
+	s.diskSpace.look()
 	if err := s.Admit(protocol.PriorityHigh); !errors.Is(err, ErrFull) {
 		t.Fatalf("admit while a compaction waits for room: %v", err)
 	}
 	disk.set(40 * miB)
-	if !s.space.awaitCompaction() {
+	if !s.diskSpace.awaitCompaction() {
 		t.Fatal("the next try has no room either, with nothing taken meanwhile")
 	}
-	s.space.compacted()
+	s.diskSpace.compacted()
 	disk.set(1 << 40)
-	s.space.look()
+	s.diskSpace.look()
 	if err := s.Admit(protocol.PriorityHigh); err != nil {
 		t.Fatalf("admit after the compaction: %v", err)
 	}

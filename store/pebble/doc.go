@@ -1,39 +1,42 @@
 // Package pebble is the embedded store: one process, one directory, an fsync before an Append is answered.
 //
-// A write goes into the journal (package journal), and into recent, in memory; a while later what is still there of it is put
-// into the engine's tables (checkpoint.go). Most messages are acked by then, and leave no trace but the journal's.
+// A write goes into the journal (package journal) and into the overlay, in memory. A checkpoint later writes what is left of it in
+// the overlay to the engine's tables (checkpoint.go). Most messages are acked before that, and never reach the engine.
 //
-//	calls ─▶ group ─▶ journal: synced ─▶ recent ─▶ answered          Load: recent over tables
+//	calls ─▶ group ─▶ journal: synced ─▶ overlay ─▶ answered          Load: overlay over tables
 //	                     │                  │
 //	                     └── segment full ──┴── checkpoint ─▶ tables: flushed ─▶ the segment is used again
 //
+// In RocksDB's terms the journal is the log and the overlay its memtable. It has another name because the engine has memtables, too,
+// which checkpoints fill (Config.MemTableBytes).
+//
 // Invariants:
 //
-//  1. All writes pass through one queue, the committer's, in the order of the calls; each group of it is one record of the
-//     journal, or a part of one. So appends of one user take effect in order, also where the caller of an earlier one gave up,
-//     and what was called earlier survives wherever what was called later does.
-//  2. A group is in the journal, synced, before any durable call in it is answered nil, and before any Load sees it. A group
-//     without durable calls may be seen before: it is in the buffer, and is written with the next, or after Config.LazySync.
-//  3. A shard's epoch is checked and raised while the caller holds the queue: what is fenced is in no group.
-//  4. What a caller that gave up (store.ErrUnknown) wrote counts only once its group has finished: Load waits for it.
-//  5. Of one id at most one entry comes back: a Load deletes all but the newest, which an older release may have left.
-//  6. Of a key, what recent has counts, and hides the tables' row. It leaves recent only when the tables have it on the
-//     disk; until then its segment of the journal stays. An entry that goes while it is recent leaves nothing, unless the tables may
-//     have its row: then a mark hides that, and deletes it with the next checkpoint.
+//  1. All writes pass through the committer, in the order of the calls; each group is a record of the journal, or a part of
+//     one. So appends of one user take effect in order, even if the caller of an earlier one gave up, and a later call does not
+//     survive a crash without the earlier ones.
+//  2. A group with a durable call is in the journal, synced, before the call is answered nil and before a Load sees it. A group
+//     without one may be seen earlier: it is buffered, and written with the next durable group, or after Config.LazySync.
+//  3. A shard's epoch is checked and raised with committer.mu held: no group has a call that was fenced.
+//  4. A write whose caller gave up (store.ErrUnknown) is visible only once its group is done: Load waits for it.
+//  5. Load returns at most one entry of an id. It deletes all but the newest; an older release may have left several.
+//  6. A row in the overlay hides the tables' row of the same key. It leaves the overlay only once the tables have it, synced;
+//     until then its segment of the journal is kept. An entry that is dropped from the overlay leaves nothing, unless the tables may
+//     have its row: then it leaves a tombstone, which hides the row, and with which the next checkpoint deletes it.
 //  7. A checkpoint, and the replay of the journal by Open, can be cut off anywhere and done again.
-//  8. Calls that would grow the files are refused while the disk has less left than checkpoints, flushes and compactions
-//     need, in order of priority (diskspace.go), or the journal has no room and cannot have more (journalspace.go). Where checkpoints do not
-//     keep up, calls wait. The process ends where the journal cannot be written for another reason than room, or the engine
-//     its manifest: what is on the disk is not known then.
-//  9. A directory is made a store only where it is empty, or its making was cut off (dir.go). What has data, and lacks a part of
-//     it, is refused. While a process has it, it is locked twice: by LOCK, and by itself.
-//  10. A store that was set back (restored, or repaired with a loss) has another generation, and goes on at epochs beyond all that
-//     may have been: no cursor that is out covers what is accepted from then on.
+//  8. Calls that would grow the files are refused, low priority first, while the disk has less free space than checkpoints, flushes
+//     and compactions need (diskspace.go), or the journal is full and the disk has no room for a segment (journalspace.go). If
+//     checkpoints do not keep up, calls wait. The process ends if a write to the journal fails for another reason than lack of space,
+//     or the engine cannot write its manifest: it does not know then what is on the disk.
+//  9. Open makes a store only in an empty directory, or in one where making it was cut off (dir.go). It refuses a directory in which
+//     some files of a store are missing. A process that uses a directory holds two locks: the file LOCK, and the directory itself.
+//  10. A store that lost its newest state (restored from a backup, or repaired with a loss) gets another generation, and goes on at
+//     epochs above all that it may have had: no cursor that a device holds covers a message accepted from then on.
 //  11. A row or record that cannot be read is an error that names it; it is never skipped, and never a panic.
 //
 // Goroutines: the committer; the checkpointer, who makes segments and checkpoints; one for each read under way, at most
-// Config.MaxReads; and the engine's own. Lock order: committer.mu, then any of epochs.mu, room.mu; checkpointer.running,
-// then recent.mu, then buckets.mu. No lock is held across I/O, but running, for which nobody else waits.
+// Config.MaxReads; and the engine's own. Lock order: committer.mu, then any of epochs.mu, journalSpace.mu; checkpointer.running,
+// then overlay.mu, then buckets.mu. No lock is held across I/O but running, which only runOnce takes.
 //
 // Rows (numbers big-endian, so that keys sort; a user ends with a zero byte, which no user contains):
 //

@@ -204,7 +204,7 @@ func TestFix19DamageIsToldNowAndThen(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := listener(slog.New(slog.NewTextHandler(&log, nil)), &space{metrics: m})
+	l := listener(slog.New(slog.NewTextHandler(&log, nil)), &diskSpace{metrics: m})
 	for range 100 {
 		l.DataCorruption(engine.DataCorruptionInfo{Path: "000007.sst", Details: errors.New("checksum")})
 	}

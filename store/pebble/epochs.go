@@ -50,7 +50,7 @@ func (e *epochs) raise(at protocol.Epoch) {
 }
 
 // replay takes over the claims that the journal has.
-func (e *epochs) replay(claims map[protocol.ShardID]recentClaim) {
+func (e *epochs) replay(claims map[protocol.ShardID]overlayClaim) {
 	for shard, c := range claims {
 		if e.at[shard].Epoch <= c.Epoch {
 			e.at[shard] = c.FencedError

@@ -18,7 +18,7 @@ import (
 // maxScan bounds the rows that one ScanExpired reads, so that a sweep of a large shard is many short calls.
 const maxScan = 20_000
 
-// scans is where a ScanExpired that ran out of rows stopped: the next with the same after goes on there. One a shard.
+// scans remembers, for each shard, where a ScanExpired stopped after maxScan rows: the next call with the same after continues there.
 type scans struct {
 	mu      sync.Mutex
 	stopped map[protocol.ShardID]scan
@@ -38,7 +38,7 @@ func (s *scans) resume(shard protocol.ShardID, after protocol.UserID) []byte {
 	return nil
 }
 
-// stop remembers next; nil forgets.
+// stop remembers that the scan of the shard continues at next; nil: it is complete.
 func (s *scans) stop(shard protocol.ShardID, after protocol.UserID, next []byte) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -52,9 +52,8 @@ func (s *scans) stop(shard protocol.ShardID, after protocol.UserID, next []byte)
 	s.stopped[shard] = scan{after, next}
 }
 
-// ScanExpired implements store.ExpiryScanner. It reads a bounded number of rows: an answer below limit may mean that it stopped for
-// that, and the next call with the same after goes on behind. A user with a row that cannot be read is named as well:
-// its Load says what is wrong.
+// ScanExpired implements store.ExpiryScanner. It reads at most maxScan rows. Fewer users than limit may mean that it stopped there;
+// the next call with the same after continues behind them. It names users with unreadable rows, too: their Load returns the error.
 func (s *Store) ScanExpired(ctx context.Context, at store.Owner, after protocol.UserID, beforeMS, unseenMS int64, limit int) ([]protocol.UserID, error) {
 	err := s.epochs.check(at)
 	var users []protocol.UserID
@@ -70,7 +69,7 @@ func (s *Store) ScanExpired(ctx context.Context, at store.Owner, after protocol.
 }
 
 func (s *Store) scan(shard protocol.ShardID, after protocol.UserID, beforeMS, unseenMS int64, limit int) ([]protocol.UserID, error) {
-	recent := s.recent.expired(shard, after, beforeMS, unseenMS) // first: what leaves it meanwhile is in the rows then
+	newer := s.overlay.expired(shard, after, beforeMS, unseenMS) // first: rows that leave the overlay meanwhile are in the engine then
 	lower := appendShardPrefix(nil, shard)
 	upper := prefixEnd(nil, lower)
 	start := s.scans.resume(shard, after)
@@ -104,12 +103,13 @@ func (s *Store) scan(shard protocol.ShardID, after protocol.UserID, beforeMS, un
 	if err := it.Close(); err != nil {
 		return nil, err
 	}
-	return merge(users, recent, next, limit), nil
+	return merge(users, newer, next, limit), nil
 }
 
-// merge is the first of both, in order; of those behind next, where the rows were not read to the end, none counts yet.
-func merge(users, recent []protocol.UserID, next []byte, limit int) []protocol.UserID {
-	for _, u := range recent {
+// merge returns the first limit users of both lists, in order. If the rows were read only up to next, users behind it are left to the
+// next call.
+func merge(users, newer []protocol.UserID, next []byte, limit int) []protocol.UserID {
+	for _, u := range newer {
 		if next == nil || string(u) < string(userOf(next)) {
 			users = append(users, u)
 		}
@@ -119,7 +119,7 @@ func merge(users, recent []protocol.UserID, next []byte, limit int) []protocol.U
 	return users[:min(limit, len(users))]
 }
 
-// userOf is the user in a key under 'u', or what stands in its place.
+// userOf returns the user in a key under 'u', or the rest of the key if it has none.
 func userOf(key []byte) []byte {
 	user := key[1+shardSize:]
 	if end := bytes.IndexByte(user, userEnd); end >= 0 {
@@ -128,16 +128,16 @@ func userOf(key []byte) []byte {
 	return user
 }
 
-// expired names the users of the shard behind after of whom something recent is expired.
-func (r *recent) expired(shard protocol.ShardID, after protocol.UserID, beforeMS, unseenMS int64) (users []protocol.UserID) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
+// expired names the users of the shard behind after who have something expired in the overlay.
+func (o *overlay) expired(shard protocol.ShardID, after protocol.UserID, beforeMS, unseenMS int64) (users []protocol.UserID) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
 	n := 0
-	for _, b := range r.shards[shard] {
-		if n++; n%portion == 0 { // a large shard must not hold up the others
-			r.mu.Unlock()
+	for _, b := range o.shards[shard] {
+		if n++; n%portion == 0 { // so that a large shard does not block the others
+			o.mu.Unlock()
 			runtime.Gosched()
-			r.mu.Lock()
+			o.mu.Lock()
 		}
 		if b.user > after && b.expired(beforeMS, unseenMS) {
 			users = append(users, b.user)
@@ -146,7 +146,7 @@ func (r *recent) expired(shard protocol.ShardID, after protocol.UserID, beforeMS
 	return users
 }
 
-func (b *recentBox) expired(beforeMS, unseenMS int64) bool {
+func (b *overlayMailbox) expired(beforeMS, unseenMS int64) bool {
 	for i := b.first; i < len(b.entries); i++ {
 		if ms, ok := codec.EntryExpiry(b.entries[i].value); !ok || ms < beforeMS {
 			return true
@@ -160,15 +160,16 @@ func (b *recentBox) expired(beforeMS, unseenMS int64) bool {
 	return false
 }
 
-// hides reports that something recent counts instead of the row.
-func (r *recent) hides(shard protocol.ShardID, row *userRow) bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	b := r.shards[shard][string(row.user)]
+// hides reports whether the overlay has a newer version of the row, or a tombstone for it.
+func (o *overlay) hides(shard protocol.ShardID, row *userRow) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	b := o.shards[shard][string(row.user)]
 	return b != nil && b.hides(row)
 }
 
-// expired reads the time of the row that it is at. One that is hidden is not: what counts instead was looked at.
+// expired reads the time of the iterator's row. A row that the overlay hides counts as not expired: overlay.expired has looked at its
+// newer version.
 func (s *Store) expired(it *engine.Iterator, shard protocol.ShardID, beforeMS, unseenMS int64) (user []byte, yes bool) {
 	row, err := parseUserRow(it.Key())
 	if err != nil {
@@ -176,7 +177,7 @@ func (s *Store) expired(it *engine.Iterator, shard protocol.ShardID, beforeMS, u
 		if end := bytes.IndexByte(key, userEnd); end > 0 {
 			return key[:end], true
 		}
-		return nil, false // a key without a user: Load finds it under none, Check does
+		return nil, false // a key without a user: no Load finds it, but Check does
 	}
 	value, err := it.ValueAndErr()
 	if err != nil {
@@ -189,5 +190,5 @@ func (s *Store) expired(it *engine.Iterator, shard protocol.ShardID, beforeMS, u
 		ms, ok := codec.EntryExpiry(value)
 		yes = !ok || ms < beforeMS
 	}
-	return row.user, yes && !s.recent.hides(shard, &row)
+	return row.user, yes && !s.overlay.hides(shard, &row)
 }

@@ -31,7 +31,7 @@ const (
 // one. Flushes are only slowed: the engine repeats a failing one without a pause.
 type guardFS struct {
 	vfs.FS
-	space *space
+	diskSpace *diskSpace
 }
 
 func (f guardFS) Create(name string, category vfs.DiskWriteCategory) (vfs.File, error) {
@@ -46,11 +46,11 @@ func (f guardFS) Create(name string, category vfs.DiskWriteCategory) (vfs.File, 
 		}
 		return file, err
 	case category == compactionFile:
-		if !f.space.awaitCompaction() {
+		if !f.diskSpace.awaitCompaction() {
 			return nil, fmt.Errorf("%w: a compaction waits for room", ErrFull)
 		}
 	case category == flushFile:
-		f.space.await(f.space.flushes)
+		f.diskSpace.await(f.diskSpace.flushes)
 	}
 	return f.FS.Create(name, category)
 }

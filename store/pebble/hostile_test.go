@@ -24,7 +24,7 @@ func TestStepIsTakenByItsHighestPriority(t *testing.T) {
 	cfg.ReserveBytes, cfg.ReserveLowBytes = 100*miB, 300*miB
 	s := open(t, cfg)
 	disk.set(150 * miB)
-	s.space.look()
+	s.diskSpace.look()
 	write := func(entries ...store.Entry) error {
 		return storetest.Append(t.Context(), s, []store.Append{{Owner: owner, User: "u", Entries: entries}})[0]
 	}

@@ -11,77 +11,77 @@ import (
 	"ramen/store/pebble/journal"
 )
 
-// room is whether the journal has room for more. Where the disk has none for its next segment, the present one must do: it
-// refuses by priority before it is full, and keeps the last of it for what a checkpoint needs. Where checkpoints do
-// not keep up, callers wait (committer.join).
-type room struct {
-	journal atomic.Pointer[journal.Journal] // nil: it is being opened
-	whole   int64                           // bytes of a segment
+// journalSpace knows whether the journal can take more. If the disk has no room for the next segment, calls are refused by
+// priority while the current one fills, and the end of it is left to what a checkpoint writes. If checkpoints do not keep
+// up, calls wait (committer.join).
+type journalSpace struct {
+	journal      atomic.Pointer[journal.Journal] // nil: it is being opened
+	segmentBytes int64                           // size of a segment
 
-	mu      sync.Mutex
-	behind  chan struct{} // closed when there is a segment again; nil: there is
-	since   time.Time     // of behind
-	starved error         // why the disk has none
+	mu          sync.Mutex
+	behind      chan struct{} // closed once checkpoints have freed a segment; nil: they keep up
+	behindSince time.Time
+	noDisk      error // why the disk had no room for the next segment; nil: it had
 }
 
-// What must be left, as shares of a segment: by lane for a message, for anything else, and for what is written while callers wait.
+// The journal takes a call only if more than this share of a segment is left (4: a quarter): by lane for messages, and for all else.
 var (
-	roomShares = [protocol.Lanes]int64{4, 3, 2}
-	roomRest   = int64(8)
+	journalShares = [protocol.Lanes]int64{4, 3, 2}
+	journalRest   = int64(8)
 )
 
-// prepared takes over the outcome of journal.Prepare.
-func (r *room) prepared(err error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.starved = nil
+// prepared notes the result of journal.Prepare.
+func (s *journalSpace) prepared(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.noDisk = nil
 	if errors.Is(err, journal.ErrBehind) {
-		if r.behind == nil {
-			r.behind, r.since = make(chan struct{}), time.Now()
+		if s.behind == nil {
+			s.behind, s.behindSince = make(chan struct{}), time.Now()
 		}
 		return
 	}
-	if r.behind != nil {
-		close(r.behind)
-		r.behind = nil
+	if s.behind != nil {
+		close(s.behind)
+		s.behind = nil
 	}
-	r.starved = err
+	s.noDisk = err
 }
 
-// pressed reports that a checkpoint must not be put off.
-func (r *room) pressed() bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.behind != nil || r.starved != nil
+// pressed reports whether a checkpoint is urgent.
+func (s *journalSpace) pressed() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.behind != nil || s.noDisk != nil
 }
 
-// isStarved reports that the disk had no room for the next segment.
-func (r *room) isStarved() bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.starved != nil
+// diskIsFull reports whether the disk had no room for the next segment.
+func (s *journalSpace) diskIsFull() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.noDisk != nil
 }
 
-// wait is a channel to wait for where callers have to, with so many bytes before them; nil: they need not.
-func (r *room) wait(before int) <-chan struct{} {
-	if r.journal.Load().Room()-int64(before) >= r.whole/roomRest {
+// wait returns a channel that callers have to wait for before they write behind so many bytes, or nil.
+func (s *journalSpace) wait(before int) <-chan struct{} {
+	if s.journal.Load().Room()-int64(before) >= s.segmentBytes/journalRest {
 		return nil
 	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.behind
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.behind
 }
 
-// admit answers ErrFull where less than a share of a segment is left, and the disk has no room for another.
-func (r *room) admit(share int64, what string) error {
-	j := r.journal.Load()
-	if j == nil || j.Room() >= r.whole/share {
+// admit returns ErrFull if less than segmentBytes/share is left and the disk has no room for another segment.
+func (s *journalSpace) admit(share int64, what string) error {
+	j := s.journal.Load()
+	if j == nil || j.Room() >= s.segmentBytes/share {
 		return nil
 	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.starved == nil {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.noDisk == nil {
 		return nil
 	}
-	return fmt.Errorf("%w: the journal has room for %d KiB, %s needs %d KiB: %v", ErrFull, j.Room()/kiB, what, r.whole/share/kiB, r.starved)
+	return fmt.Errorf("%w: the journal has room for %d KiB, %s needs %d KiB: %v", ErrFull, j.Room()/kiB, what, s.segmentBytes/share/kiB, s.noDisk)
 }

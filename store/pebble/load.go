@@ -29,7 +29,7 @@ func (s *Store) load(ctx context.Context, at store.Owner, user protocol.UserID) 
 	if err := s.epochs.check(at); err != nil {
 		return store.Mailbox{}, err
 	}
-	if err := s.commits.settle(ctx); err != nil {
+	if err := s.commits.awaitAbandoned(ctx); err != nil {
 		return store.Mailbox{}, err
 	}
 	box, err := offload(ctx, &s.reads, func() (store.Mailbox, error) { return s.readMailbox(at.Shard, user) })
@@ -39,15 +39,15 @@ func (s *Store) load(ctx context.Context, at store.Owner, user protocol.UserID) 
 	return box, s.dropDoubles(ctx, at, user, &box)
 }
 
-// readMailbox puts together what is recent of user, and the rows that it does not hide.
+// readMailbox merges what the overlay has of user with the engine's rows that it does not hide.
 func (s *Store) readMailbox(shard protocol.ShardID, user protocol.UserID) (store.Mailbox, error) {
 	var box store.Mailbox
 	lower := appendUserPrefix(nil, shard, user)
-	recent, it, err := s.view(shard, user, lower)
+	newer, it, err := s.view(shard, user, lower)
 	if err != nil {
 		return box, err
 	}
-	err = readRows(it, &recent, &box)
+	err = readRows(it, &newer, &box)
 	since := s.nowMS() - s.buckets.retention
 	for _, end := range s.buckets.live(since + s.buckets.retention) {
 		if err != nil {
@@ -61,29 +61,29 @@ func (s *Store) readMailbox(shard protocol.ShardID, user protocol.UserID) (store
 		err = closing
 	}
 	if err == nil {
-		err = recent.add(&box, since)
+		err = newer.addTo(&box, since)
 	}
 	return box, err
 }
 
-// view is what is recent of user, and an iterator over its rows, both of one moment: a checkpoint that goes on meanwhile
-// is in both, or in neither.
-func (s *Store) view(shard protocol.ShardID, user protocol.UserID, lower []byte) (recentBox, *engine.Iterator, error) {
+// view returns what the overlay has of user, and an iterator over the engine's rows, both of one moment: rows that a checkpoint moves
+// meanwhile are in one of them at least.
+func (s *Store) view(shard protocol.ShardID, user protocol.UserID, lower []byte) (overlayMailbox, *engine.Iterator, error) {
 	upper := prefixEnd(nil, lower)
-	s.recent.mu.Lock()
-	defer s.recent.mu.Unlock()
+	s.overlay.mu.Lock()
+	defer s.overlay.mu.Unlock()
 	it, err := s.db.NewIter(&engine.IterOptions{LowerBound: lower, UpperBound: upper}) // reads nothing yet
-	return s.recent.viewLocked(shard, user), it, err
+	return s.overlay.viewLocked(shard, user), it, err
 }
 
-// readRows reads the rows that are not hidden by what is recent.
-func readRows(it *engine.Iterator, recent *recentBox, box *store.Mailbox) error {
+// readRows reads the rows that newer does not hide.
+func readRows(it *engine.Iterator, newer *overlayMailbox, box *store.Mailbox) error {
 	for ok := it.First(); ok; ok = it.Next() {
 		row, err := parseUserRow(it.Key())
 		if err != nil {
 			return err
 		}
-		if recent.hides(&row) {
+		if newer.hides(&row) {
 			continue
 		}
 		value, err := it.ValueAndErr()
@@ -106,20 +106,20 @@ func readRows(it *engine.Iterator, recent *recentBox, box *store.Mailbox) error 
 	return it.Error()
 }
 
-// hides reports that b has what counts instead of the row.
-func (b *recentBox) hides(row *userRow) bool {
+// hides reports whether b has a newer version of the row, or a tombstone for it.
+func (b *overlayMailbox) hides(row *userRow) bool {
 	if row.kind == kindDevice {
 		return b.device(row.device) != nil
 	}
-	if _, marked := b.findMark(row.ref); marked {
+	if _, buried := b.findTombstone(row.ref); buried {
 		return true
 	}
 	_, ok := b.find(row.ref)
 	return ok
 }
 
-// add puts what b has to the rows of box, and brings the whole in order.
-func (b *recentBox) add(box *store.Mailbox, sinceMS int64) error {
+// addTo adds what b has to box, and sorts box.
+func (b *overlayMailbox) addTo(box *store.Mailbox, sinceMS int64) error {
 	for i := range b.devices {
 		d := &b.devices[i]
 		if d.removed {
@@ -127,21 +127,21 @@ func (b *recentBox) add(box *store.Mailbox, sinceMS int64) error {
 		}
 		device, err := codec.DecodeDevice([]byte(d.id), d.value)
 		if err != nil {
-			return fmt.Errorf("recent device %q: %w", d.id, err)
+			return fmt.Errorf("device %q, in memory: %w", d.id, err)
 		}
 		box.Devices = append(box.Devices, device)
 	}
 	for i := range b.entries {
 		e, err := codec.DecodeEntry(b.entries[i].ref, b.entries[i].value)
 		if err != nil {
-			return fmt.Errorf("recent entry %+v: %w", b.entries[i].ref, err)
+			return fmt.Errorf("entry %+v, in memory: %w", b.entries[i].ref, err)
 		}
 		box.Entries = append(box.Entries, e)
 	}
 	for _, ids := range b.ids {
 		var err error
 		if box.Seen, err = readIDs(ids.list, sinceMS, box.Seen); err != nil {
-			return fmt.Errorf("recent ids: %w", err)
+			return fmt.Errorf("ids, in memory: %w", err)
 		}
 	}
 	if len(b.devices) > 0 {
@@ -156,7 +156,7 @@ func (b *recentBox) add(box *store.Mailbox, sinceMS int64) error {
 	return nil
 }
 
-// newestSeen leaves one of each id: an id comes twice where its append was written again.
+// newestSeen removes duplicate ids, which come from appends that were written again.
 func newestSeen(seen []store.Seen) []store.Seen {
 	slices.SortFunc(seen, func(x, y store.Seen) int {
 		return cmp.Or(cmp.Compare(x.ID, y.ID), cmp.Compare(y.AcceptedMS, x.AcceptedMS))
@@ -164,8 +164,7 @@ func newestSeen(seen []store.Seen) []store.Seen {
 	return slices.CompactFunc(seen, func(x, y store.Seen) bool { return x.ID == y.ID })
 }
 
-// readIDRows reads one bucket's ids of a user. Older ones than sinceMS, of which the bucket has some at the end of its time,
-// do not count any more.
+// readIDRows reads the user's ids in one bucket, and leaves out those accepted before sinceMS.
 func readIDRows(it *engine.Iterator, sinceMS int64, box *store.Mailbox) error {
 	for ok := it.First(); ok; ok = it.Next() {
 		value, err := it.ValueAndErr()

@@ -44,7 +44,7 @@ type lazyf struct {
 func (l lazyf) LogValue() slog.Value { return slog.StringValue(fmt.Sprintf(l.format, l.args...)) }
 
 // listener watches the engine for what an operator must know.
-func listener(log *slog.Logger, space *space) *engine.EventListener {
+func listener(log *slog.Logger, space *diskSpace) *engine.EventListener {
 	m := space.metrics
 	background, slow, stall, damage := &sparse{}, &sparse{}, &sparse{}, &sparse{}
 	return &engine.EventListener{

@@ -47,7 +47,7 @@ func TestFix17StoreTakesNoMoreMemoryThanItSays(t *testing.T) {
 					most = max(most, liveHeap()-before)
 				}
 			}
-			t.Logf("at most %d MiB of the %d that it says; %d MiB counted", most/miB, (all-outside)/miB, s.recent.size()/miB)
+			t.Logf("at most %d MiB of the %d that it says; %d MiB counted", most/miB, (all-outside)/miB, s.overlay.size()/miB)
 			if most > all-outside {
 				t.Errorf("the store took %d MiB of heap, and says %d", most/miB, (all-outside)/miB)
 			}

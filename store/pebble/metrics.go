@@ -20,13 +20,13 @@ type metrics struct {
 	free             prometheus.GaugeFunc
 	disk             prometheus.GaugeFunc
 	journal          prometheus.GaugeFunc
-	recent           prometheus.GaugeFunc
+	overlay          prometheus.GaugeFunc
 
 	all []prometheus.Collector
 }
 
 // gauges are asked at each scrape.
-type gauges struct{ free, disk, journal, recent func() float64 }
+type gauges struct{ free, disk, journal, overlay func() float64 }
 
 // newMetrics makes and registers; a nil registerer registers nowhere.
 func newMetrics(reg prometheus.Registerer, ask gauges) (*metrics, error) {
@@ -67,10 +67,10 @@ func newMetrics(reg prometheus.Registerer, ask gauges) (*metrics, error) {
 	m.journal = prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "ramen_store_journal_bytes", Help: "Size of the journal's files, including unused ones.",
 	}, ask.journal)
-	m.recent = prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+	m.overlay = prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "ramen_store_recent_bytes", Help: "Memory of data that is in the journal and not yet in tables.",
-	}, ask.recent)
-	m.all = append(m.all, m.commit, m.groupCalls, m.checkpoint, refused, m.free, m.disk, m.journal, m.recent)
+	}, ask.overlay)
+	m.all = append(m.all, m.commit, m.groupCalls, m.checkpoint, refused, m.free, m.disk, m.journal, m.overlay)
 	return m, m.register(reg)
 }
 

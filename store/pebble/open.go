@@ -44,7 +44,7 @@ func (s *Store) open(log *slog.Logger) error {
 		err = s.replay()
 	}
 	if err == nil {
-		err = s.settle()
+		err = s.removeMarkers()
 	}
 	if err != nil {
 		s.metrics.unregister(s.registry)
@@ -67,17 +67,17 @@ func (s *Store) openEngine(log *slog.Logger, lock *engine.Lock, fresh bool) erro
 		return fmt.Errorf("read the size of the disk: %w", err)
 	}
 	memTable := memTableBytes(&s.cfg, total)
-	s.space = newSpace(&s.cfg, total, memTable, log)
-	s.space.room, s.space.debt = &s.room, s.recent.size
+	s.diskSpace = newDiskSpace(&s.cfg, total, memTable, log)
+	s.diskSpace.journalSpace, s.diskSpace.debt = &s.journalSpace, s.overlay.size
 	m, err := newMetrics(s.registry, gauges{
-		free: s.space.freeBytes, disk: s.diskBytes, journal: s.journalBytes, recent: func() float64 { return float64(s.recent.size()) },
+		free: s.diskSpace.freeBytes, disk: s.diskBytes, journal: s.journalBytes, overlay: func() float64 { return float64(s.overlay.size()) },
 	})
 	if err != nil {
 		return err
 	}
-	s.metrics, s.space.metrics = m, m
+	s.metrics, s.diskSpace.metrics = m, m
 	s.memTable = memTable
-	o := options(&s.cfg, memTable, log, s.space)
+	o := options(&s.cfg, memTable, log, s.diskSpace)
 	o.Lock, o.ErrorIfNotExists = lock, !fresh
 	if s.db, err = engine.Open(s.cfg.Dir, o); err != nil {
 		m.unregister(s.registry)
@@ -96,7 +96,7 @@ func (s *Store) diskBytes() float64 {
 }
 
 func (s *Store) journalBytes() float64 {
-	if j := s.room.journal.Load(); j != nil {
+	if j := s.journalSpace.journal.Load(); j != nil {
 		return float64(j.Bytes())
 	}
 	return 0 // a scrape while Open is under way

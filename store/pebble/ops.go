@@ -11,7 +11,7 @@ import (
 )
 
 // A group is written to the journal as a list of ops. An op begins with a byte that names it; ops about a mailbox come after
-// the op that names the user. Each op has an effect, which recent applies: the writer of a group notes it beside the op, and
+// the op that names the user. Each op has an effect, which the overlay applies: the writer of a group notes it beside the op, and
 // Open reads it back out of the journal.
 //
 //	't' ms:8                                       when the last of the ops behind it was handed over; the first of a group
@@ -33,7 +33,7 @@ const (
 	opClaimV3 = 'c'
 )
 
-// ops writes the ops of one group, and notes the effect of each. It is used with the queue held only (committer.join).
+// ops writes the ops of one group, and notes the effect of each. It is guarded by committer.mu.
 type ops struct {
 	b       []byte
 	effects []effect
@@ -42,7 +42,8 @@ type ops struct {
 	user    protocol.UserID // empty: none is named yet
 }
 
-// effect is what an op does. It has no pointers: what is long is found in the ops' bytes.
+// effect is what an op does to the overlay. It has no pointers, so that many of them cost the garbage collector nothing: it refers to the
+// ops' bytes.
 type effect struct {
 	op       byte              // opClaim for opClaimV3, too
 	priority protocol.Priority // opMessage, opDrop
@@ -55,7 +56,7 @@ type effect struct {
 
 func (e *effect) ref() store.Ref { return store.Ref{Priority: e.priority, Position: e.at} }
 
-// span is a part of the ops' bytes: less than 4 GiB, as a record is.
+// span is a part of the ops' bytes, which are less than 4 GiB, as is a record of the journal.
 type span struct{ from, to uint32 }
 
 func (s span) of(b []byte) []byte { return b[s.from:s.to:s.to] }
@@ -80,7 +81,7 @@ func stamp(group []byte, effects []effect, ms int64) {
 	effects[0].ms = ms
 }
 
-// mailbox names whose the next ops are.
+// mailbox names the user whom the next ops are about.
 func (o *ops) mailbox(shard protocol.ShardID, user protocol.UserID) {
 	if o.user == user && o.shard == shard {
 		return
@@ -137,7 +138,7 @@ func (o *ops) claim(shards []protocol.ShardID, epoch protocol.Epoch, owner strin
 	}
 }
 
-// beginSized leaves room for the size of what is appended before endSized.
+// beginSized leaves 4 bytes for the size of what is appended until endSized.
 func (o *ops) beginSized() (at int) {
 	o.b = append(o.b, 0, 0, 0, 0)
 	return len(o.b)
@@ -148,7 +149,7 @@ func (o *ops) endSized(at int) span {
 	return tail(o.b, len(o.b)-at)
 }
 
-// opReader reads ops; what it answers aliases what it reads.
+// opReader reads ops. The slices it returns alias the input. Once it has failed it returns zero values.
 type opReader struct {
 	b     []byte // what is left
 	whole int    // bytes, before any was read
@@ -159,7 +160,7 @@ func newOpReader(b []byte) opReader { return opReader{b: b, whole: len(b)} }
 
 var errOps = errors.New("ops end early")
 
-func (r *opReader) take(n int) []byte {
+func (r *opReader) next(n int) []byte {
 	if n > len(r.b) {
 		r.b, r.err = nil, errOps
 		return nil
@@ -170,14 +171,14 @@ func (r *opReader) take(n int) []byte {
 }
 
 func (r *opReader) uint32() uint32 {
-	if v := r.take(4); v != nil {
+	if v := r.next(4); v != nil {
 		return binary.BigEndian.Uint32(v)
 	}
 	return 0
 }
 
 func (r *opReader) uint64() uint64 {
-	if v := r.take(8); v != nil {
+	if v := r.next(8); v != nil {
 		return binary.BigEndian.Uint64(v)
 	}
 	return 0
@@ -200,7 +201,7 @@ func (r *opReader) bytes() []byte {
 		r.b, r.err = nil, errOps
 		return nil
 	}
-	return r.take(int(n))
+	return r.next(int(n))
 }
 
 func (r *opReader) sized() []byte {
@@ -209,12 +210,12 @@ func (r *opReader) sized() []byte {
 		r.b, r.err = nil, errOps
 		return nil
 	}
-	return r.take(int(n))
+	return r.next(int(n))
 }
 
 func (r *opReader) place() (protocol.Priority, protocol.Position) {
 	var ref store.Ref
-	if place := r.take(placeSize); place != nil {
+	if place := r.next(placeSize); place != nil {
 		if err := parsePlace(place, place, &ref); err != nil {
 			r.b, r.err = nil, err
 		}
@@ -222,13 +223,13 @@ func (r *opReader) place() (protocol.Priority, protocol.Position) {
 	return ref.Priority, ref.Position
 }
 
-// span is where v was read, if it was the last that was.
+// span returns where v is in the input; v is what was read last.
 func (r *opReader) span(v []byte) span {
 	end := r.whole - len(r.b)
 	return span{uint32(end - len(v)), uint32(end)}
 }
 
-// readOps hands the effect of each op of b to apply, in order. After an error some were handed over.
+// readOps calls apply with the effect of each op in b, in order, up to the first that cannot be read.
 func readOps(b []byte, apply func(*effect)) error {
 	r := newOpReader(b)
 	named := false // there is a user whom ops can be about
@@ -252,7 +253,7 @@ func readOps(b []byte, apply func(*effect)) error {
 
 var errUnnamed = errors.New("no user is named before it")
 
-// readOp reads one op, but for claims.
+// readOp reads one op that is not a claim.
 func readOp(op byte, r *opReader, apply func(*effect)) error {
 	e := effect{op: op}
 	switch op {
@@ -288,7 +289,7 @@ func readOp(op byte, r *opReader, apply func(*effect)) error {
 	return r.err
 }
 
-// readID reads from an entry's value what its effect has of it.
+// readID takes the id and the time of acceptance from the entry's value.
 func (e *effect) readID(value []byte) error {
 	from, to, acceptedMS, err := codec.EntryID(value)
 	if err != nil {

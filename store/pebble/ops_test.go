@@ -77,9 +77,9 @@ func FuzzReadOps(f *testing.F) {
 	f.Add(o.b[:len(o.b)-1])
 	f.Add([]byte{opMessage})
 	f.Fuzz(func(t *testing.T, b []byte) {
-		r := newRecent()
+		r := newOverlay()
 		_ = r.replay(b, 1)
-		r.leave(r.boxesUpTo(1), 1)
+		r.evict(r.boxesUpTo(1), 1)
 		for _, users := range r.shards {
 			for user, box := range users {
 				if !box.empty() {

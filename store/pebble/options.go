@@ -52,7 +52,7 @@ func segmentBytes(cfg *Config, memTable int64) int64 {
 
 // options tunes the engine for rows that come with checkpoints, in order, and are read seldom. The sizes of files and levels
 // follow the memtable, so that a compaction's output stays within the reserve (diskspace.go).
-func options(cfg *Config, memTable int64, log *slog.Logger, space *space) *engine.Options {
+func options(cfg *Config, memTable int64, log *slog.Logger, space *diskSpace) *engine.Options {
 	compactions, pile := 2, 32
 	if memTable < bigMemTable {
 		compactions, pile = 1, 12 // two at once take twice the room; what piles up is merged at once, and must fit

@@ -9,102 +9,102 @@ import (
 	"ramen/store"
 )
 
-// recent is what is in the journal and not yet for sure in the engine: the newer half of every mailbox. What it has hides
-// what the engine has under the same key, and a mark hides what is to be deleted there.
+// overlay holds in memory what is in the journal and may not be in the engine yet: the newer part of every mailbox. A row in it
+// hides the engine's row of the same key; a tombstone hides a row that the next checkpoint deletes.
 //
-// A row belongs to the segment of the journal that it came with, the newest where it came more than once; with that segment
-// it is written below, and then leaves (checkpoint.go). An entry that goes before leaves nothing at all, unless the
-// engine may have its row: then a mark takes its place.
-type recent struct {
+// Each row belongs to the segment of the journal that it was written in, the newest one if it was written several times. The
+// checkpoint of that segment writes the row to the engine, and then removes it from the overlay (checkpoint.go). An entry that is
+// dropped before that leaves nothing behind, unless the engine may have its row: then it leaves a tombstone.
+type overlay struct {
 	mu      sync.Mutex
-	shards  map[protocol.ShardID]map[string]*recentBox // by user
-	touched map[uint64][]*recentBox                    // by segment: where it has rows, or had
-	times   map[uint64]int64                           // by segment: when the last id in it was handed over, Unix ms
-	claims  map[protocol.ShardID]recentClaim
+	shards  map[protocol.ShardID]map[string]*overlayMailbox // by user
+	touched map[uint64][]*overlayMailbox                    // by segment: the mailboxes that have rows of it, or had
+	times   map[uint64]int64                                // by segment: when the last id in it was handed over, Unix ms
+	claims  map[protocol.ShardID]overlayClaim
 	bytes   int64
-	total   atomic.Int64 // bytes, for those who must not wait
-	// below is the furthest position of an entry that the engine was given, by shard. Positions of a user grow: an entry
-	// behind it has no row there.
-	below map[protocol.ShardID]protocol.Position
-	// old is the highest epoch that was claimed before Open: of entries up to it the engine may have rows.
-	old protocol.Epoch
+	total   atomic.Int64 // bytes, to be read without mu
+	// engineUpTo is the highest position, by shard, of an entry that was written to the engine. Positions of a user grow, so the
+	// engine has no row of an entry with a higher one.
+	engineUpTo map[protocol.ShardID]protocol.Position
+	// oldEpoch is the highest epoch that was claimed before Open: the engine may have rows of entries up to it.
+	oldEpoch protocol.Epoch
 }
 
-// recentBox is a mailbox. Its slices are in order: entries and marks by place, ids by segment.
-type recentBox struct {
-	shard   protocol.ShardID
-	user    protocol.UserID
-	touched uint64 // the newest segment in whose list it is
-	first   int    // entries before it are gone
-	entries []recentEntry
-	marks   []mark
-	devices []recentDevice // on one at first: most users have one
-	ids     []recentIDs
-	one     [1]recentDevice
+// overlayMailbox is one user's part of the overlay. Entries and tombstones are in order of position, ids in order of segment.
+type overlayMailbox struct {
+	shard      protocol.ShardID
+	user       protocol.UserID
+	touched    uint64 // the newest segment in whose touched list it is
+	first      int    // index of the first entry that is left
+	entries    []overlayEntry
+	tombstones []tombstone
+	devices    []overlayDevice // backed by one at first: most users have one device
+	ids        []overlayIDs
+	one        [1]overlayDevice
 }
 
-type recentEntry struct {
+type overlayEntry struct {
+	ref      store.Ref
+	value    []byte // encoded; never changed
+	segment  uint64
+	inEngine bool // the engine may have a row of it
+}
+
+// tombstone stands for an entry that was dropped and of which the engine may have a row: the checkpoint deletes that.
+type tombstone struct {
 	ref     store.Ref
-	value   []byte // encoded; never changed
-	segment uint64
-	below   bool // the engine may have a row of it
-}
-
-// mark is an entry of which the engine may have a row, which is to go.
-type mark struct {
-	ref     store.Ref
 	segment uint64
 }
 
-type recentDevice struct {
+type overlayDevice struct {
 	id      string
 	value   []byte // encoded; never changed
 	segment uint64
 	removed bool
 }
 
-// recentIDs is the ids of one segment, encoded as in their row (ids.go).
-type recentIDs struct {
+// overlayIDs is the ids of one segment, encoded as in their row (ids.go).
+type overlayIDs struct {
 	segment uint64
 	list    []byte // grows at its end only
 }
 
-type recentClaim struct {
+type overlayClaim struct {
 	store.FencedError
 	segment uint64
 }
 
-// What a row takes in memory beside its value, roughly.
+// The approximate bytes that a row takes in memory besides its value.
 const (
-	boxBytes    = 256
-	entryBytes  = 64
-	markBytes   = 32
-	deviceBytes = 64
+	boxBytes       = 256
+	entryBytes     = 64
+	tombstoneBytes = 32
+	deviceBytes    = 64
 )
 
-func newRecent() *recent {
-	return &recent{
-		shards: make(map[protocol.ShardID]map[string]*recentBox), touched: make(map[uint64][]*recentBox),
-		times: make(map[uint64]int64), claims: make(map[protocol.ShardID]recentClaim),
-		below: make(map[protocol.ShardID]protocol.Position),
+func newOverlay() *overlay {
+	return &overlay{
+		shards: make(map[protocol.ShardID]map[string]*overlayMailbox), touched: make(map[uint64][]*overlayMailbox),
+		times: make(map[uint64]int64), claims: make(map[protocol.ShardID]overlayClaim),
+		engineUpTo: make(map[protocol.ShardID]protocol.Position),
 	}
 }
 
-// size is the bytes that it takes, roughly.
-func (r *recent) size() int64 { return r.total.Load() }
+// size is the approximate bytes that the overlay takes.
+func (o *overlay) size() int64 { return o.total.Load() }
 
-// has reports that segment has rows that are still here.
-func (r *recent) has(segment uint64) bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.hasLocked(segment)
+// has reports whether the overlay still has rows of segment.
+func (o *overlay) has(segment uint64) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.hasLocked(segment)
 }
 
-func (r *recent) hasLocked(segment uint64) bool {
-	if len(r.touched[segment]) > 0 {
+func (o *overlay) hasLocked(segment uint64) bool {
+	if len(o.touched[segment]) > 0 {
 		return true
 	}
-	for _, c := range r.claims {
+	for _, c := range o.claims {
 		if c.segment == segment {
 			return true
 		}
@@ -112,60 +112,60 @@ func (r *recent) hasLocked(segment uint64) bool {
 	return false
 }
 
-// boxLocked is user's mailbox; it is made where there is none.
-func (r *recent) boxLocked(shard protocol.ShardID, user []byte) *recentBox {
-	users := r.shards[shard]
+// boxLocked returns user's mailbox, and makes it if there is none.
+func (o *overlay) boxLocked(shard protocol.ShardID, user []byte) *overlayMailbox {
+	users := o.shards[shard]
 	if users == nil {
-		users = make(map[string]*recentBox)
-		r.shards[shard] = users
+		users = make(map[string]*overlayMailbox)
+		o.shards[shard] = users
 	}
 	b := users[string(user)]
 	if b == nil {
-		b = &recentBox{shard: shard, user: protocol.UserID(user)}
+		b = &overlayMailbox{shard: shard, user: protocol.UserID(user)}
 		users[string(b.user)] = b
-		r.bytes += boxBytes
+		o.bytes += boxBytes
 	}
 	return b
 }
 
-// mayBeBelow reports that the engine may have a row of an entry.
-func (r *recent) mayBeBelow(shard protocol.ShardID, p protocol.Position) bool {
-	return p.Epoch <= r.old || !r.below[shard].Less(p)
+// mayBeInEngine reports whether the engine may have a row of the entry at p.
+func (o *overlay) mayBeInEngine(shard protocol.ShardID, p protocol.Position) bool {
+	return p.Epoch <= o.oldEpoch || !o.engineUpTo[shard].Less(p)
 }
 
-// apply puts a group that is in segment into effect, as one step for those who read. b is the group's ops, and is kept.
-func (r *recent) apply(b []byte, effects []effect, segment uint64) {
-	r.mu.Lock()
-	defer r.unlockCounted()
-	a := applier{recent: r, ops: b, segment: segment}
+// apply applies the effects of a group that was written to segment; readers see all of it or nothing. It keeps b, the group's ops.
+func (o *overlay) apply(b []byte, effects []effect, segment uint64) {
+	o.mu.Lock()
+	defer o.unlockCounted()
+	a := applier{overlay: o, ops: b, segment: segment}
 	for i := range effects {
 		a.apply(&effects[i])
 	}
 }
 
-// replay puts ops that were read from segment into effect. Of these nobody knows what the engine has: the checkpoint before the
-// end may have been cut off in its middle.
-func (r *recent) replay(b []byte, segment uint64) error {
-	r.mu.Lock()
-	defer r.unlockCounted()
-	a := applier{recent: r, ops: b, segment: segment, replayed: true}
+// replay applies ops that Open read from segment. The engine may have rows of any of them: the process may have ended in the middle
+// of a checkpoint.
+func (o *overlay) replay(b []byte, segment uint64) error {
+	o.mu.Lock()
+	defer o.unlockCounted()
+	a := applier{overlay: o, ops: b, segment: segment, replayed: true}
 	return readOps(b, a.apply)
 }
 
-// applier is the recent with its lock held.
+// applier applies effects to the overlay, with its lock held.
 type applier struct {
-	*recent
-	ops      []byte // that the effects are of
+	*overlay
+	ops      []byte // the group's ops, which the effects' spans refer to
 	segment  uint64
 	replayed bool
-	box      *recentBox
+	box      *overlayMailbox
 	ms       int64
 	idMS     int64 // of the last group with an id
 }
 
-func (r *recent) unlockCounted() {
-	r.total.Store(r.bytes)
-	r.mu.Unlock()
+func (o *overlay) unlockCounted() {
+	o.total.Store(o.bytes)
+	o.mu.Unlock()
 }
 
 func (a *applier) apply(e *effect) {
@@ -189,16 +189,16 @@ func (a *applier) apply(e *effect) {
 
 func (a *applier) mailbox(shard protocol.ShardID, user []byte) {
 	a.box = a.boxLocked(shard, user)
-	if a.box.touched == 0 { // what leaves it empty leaves it to a checkpoint as well
+	if a.box.touched == 0 { // so that a checkpoint removes it even if it becomes empty
 		a.touch()
 	}
 }
 
-// touch puts the box on the list of the segment.
+// touch lists the mailbox under the segment.
 func (a *applier) touch() {
 	if a.box.touched != a.segment {
 		a.box.touched = a.segment
-		a.recent.touched[a.segment] = append(a.recent.touched[a.segment], a.box)
+		a.overlay.touched[a.segment] = append(a.overlay.touched[a.segment], a.box)
 	}
 }
 
@@ -206,19 +206,19 @@ func (a *applier) message(ref store.Ref, value, id []byte, acceptedMS int64) {
 	a.touch()
 	a.addID(id, acceptedMS)
 	b := a.box
-	e := recentEntry{ref, value, a.segment, a.replayed || a.mayBeBelow(b.shard, ref.Position)}
+	e := overlayEntry{ref, value, a.segment, a.replayed || a.mayBeInEngine(b.shard, ref.Position)}
 	i, ok := b.find(ref)
 	if ok {
 		old := &b.entries[i]
 		a.bytes += int64(len(value) - len(old.value))
-		e.below = e.below || old.below
+		e.inEngine = e.inEngine || old.inEngine
 		*old = e
 		return
 	}
-	if at, marked := b.findMark(ref); marked {
-		b.marks = slices.Delete(b.marks, at, at+1)
-		a.bytes -= markBytes
-		e.below = true
+	if at, buried := b.findTombstone(ref); buried {
+		b.tombstones = slices.Delete(b.tombstones, at, at+1)
+		a.bytes -= tombstoneBytes
+		e.inEngine = true
 	}
 	b.insert(i, e)
 	a.bytes += entryBytes + int64(len(value))
@@ -228,10 +228,10 @@ func (a *applier) addID(id []byte, acceptedMS int64) {
 	b := a.box
 	n := len(b.ids)
 	if n == 0 || b.ids[n-1].segment != a.segment {
-		b.ids = append(b.ids, recentIDs{segment: a.segment})
+		b.ids = append(b.ids, overlayIDs{segment: a.segment})
 		n++
 	}
-	if a.ms > a.idMS { // of each group the first will do
+	if a.ms > a.idMS { // the first id of a group is enough
 		a.idMS = a.ms
 		a.times[a.segment] = max(a.ms, a.times[a.segment])
 	}
@@ -243,21 +243,21 @@ func (a *applier) addID(id []byte, acceptedMS int64) {
 
 func (a *applier) drop(ref store.Ref) {
 	b := a.box
-	below := a.replayed || a.mayBeBelow(b.shard, ref.Position)
+	inEngine := a.replayed || a.mayBeInEngine(b.shard, ref.Position)
 	if i, ok := b.find(ref); ok {
 		e := &b.entries[i]
-		below = e.below
+		inEngine = e.inEngine
 		a.bytes -= entryBytes + int64(len(e.value))
 		b.remove(i)
 	}
-	if !below {
+	if !inEngine {
 		return
 	}
-	// One that is there already stays with its older segment: it hides as much, and goes no later.
-	if i, marked := b.findMark(ref); !marked {
+	// A tombstone that is there already keeps its older segment: it hides the same row, and leaves no later.
+	if i, buried := b.findTombstone(ref); !buried {
 		a.touch()
-		b.marks = slices.Insert(b.marks, i, mark{ref, a.segment})
-		a.bytes += markBytes
+		b.tombstones = slices.Insert(b.tombstones, i, tombstone{ref, a.segment})
+		a.bytes += tombstoneBytes
 	}
 }
 
@@ -268,7 +268,7 @@ func (a *applier) device(id, value []byte, removed bool) {
 		if a.box.devices == nil {
 			a.box.devices = a.box.one[:0]
 		}
-		a.box.devices = append(a.box.devices, recentDevice{id: string(id)})
+		a.box.devices = append(a.box.devices, overlayDevice{id: string(id)})
 		d = &a.box.devices[len(a.box.devices)-1]
 		a.bytes += deviceBytes + int64(len(id))
 	}
@@ -278,7 +278,7 @@ func (a *applier) device(id, value []byte, removed bool) {
 
 func (a *applier) claim(shard protocol.ShardID, at store.FencedError) {
 	if c := a.claims[shard]; c.Epoch <= at.Epoch {
-		a.claims[shard] = recentClaim{at, a.segment}
+		a.claims[shard] = overlayClaim{at, a.segment}
 	}
 }
 
@@ -289,21 +289,21 @@ func compareRefs(a, b store.Ref) int {
 	return int(a.Priority) - int(b.Priority)
 }
 
-// find is where ref is in entries, or would be.
-func (b *recentBox) find(ref store.Ref) (int, bool) {
+// find returns the index of ref in entries, or where to insert it.
+func (b *overlayMailbox) find(ref store.Ref) (int, bool) {
 	if n := len(b.entries); n == b.first || compareRefs(b.entries[n-1].ref, ref) < 0 {
-		return n, false // as nearly always: positions grow
+		return n, false // the usual case: positions grow
 	}
-	i, ok := slices.BinarySearchFunc(b.entries[b.first:], ref, func(e recentEntry, r store.Ref) int { return compareRefs(e.ref, r) })
+	i, ok := slices.BinarySearchFunc(b.entries[b.first:], ref, func(e overlayEntry, r store.Ref) int { return compareRefs(e.ref, r) })
 	return b.first + i, ok
 }
 
-func (b *recentBox) findMark(ref store.Ref) (int, bool) {
-	return slices.BinarySearchFunc(b.marks, ref, func(m mark, r store.Ref) int { return compareRefs(m.ref, r) })
+func (b *overlayMailbox) findTombstone(ref store.Ref) (int, bool) {
+	return slices.BinarySearchFunc(b.tombstones, ref, func(m tombstone, r store.Ref) int { return compareRefs(m.ref, r) })
 }
 
-func (b *recentBox) insert(i int, e recentEntry) {
-	if len(b.entries) == cap(b.entries) && b.first > len(b.entries)/2 { // rather move than grow
+func (b *overlayMailbox) insert(i int, e overlayEntry) {
+	if len(b.entries) == cap(b.entries) && b.first > len(b.entries)/2 { // move the entries to the front instead of growing the slice
 		n := copy(b.entries, b.entries[b.first:])
 		clear(b.entries[n:])
 		i -= b.first
@@ -312,10 +312,10 @@ func (b *recentBox) insert(i int, e recentEntry) {
 	b.entries = slices.Insert(b.entries, i, e)
 }
 
-// remove takes the entry at i out: mostly it is the first.
-func (b *recentBox) remove(i int) {
+// remove removes the entry at i, usually the first.
+func (b *overlayMailbox) remove(i int) {
 	if i == b.first {
-		b.entries[i] = recentEntry{}
+		b.entries[i] = overlayEntry{}
 		b.first++
 	} else {
 		b.entries = slices.Delete(b.entries, i, i+1)
@@ -325,7 +325,7 @@ func (b *recentBox) remove(i int) {
 	}
 }
 
-func (b *recentBox) device(id []byte) *recentDevice {
+func (b *overlayMailbox) device(id []byte) *overlayDevice {
 	for i := range b.devices {
 		if b.devices[i].id == string(id) {
 			return &b.devices[i]
@@ -334,18 +334,18 @@ func (b *recentBox) device(id []byte) *recentDevice {
 	return nil
 }
 
-func (b *recentBox) empty() bool {
-	return b.first == len(b.entries) && len(b.marks)+len(b.devices)+len(b.ids) == 0
+func (b *overlayMailbox) empty() bool {
+	return b.first == len(b.entries) && len(b.tombstones)+len(b.devices)+len(b.ids) == 0
 }
 
-// viewLocked is what recent has of a user, as a copy.
-func (r *recent) viewLocked(shard protocol.ShardID, user protocol.UserID) (v recentBox) {
-	b := r.shards[shard][string(user)]
+// viewLocked returns a copy of what the overlay has of a user.
+func (o *overlay) viewLocked(shard protocol.ShardID, user protocol.UserID) (v overlayMailbox) {
+	b := o.shards[shard][string(user)]
 	if b == nil {
 		return v
 	}
-	return recentBox{
-		entries: slices.Clone(b.entries[b.first:]), marks: slices.Clone(b.marks),
+	return overlayMailbox{
+		entries: slices.Clone(b.entries[b.first:]), tombstones: slices.Clone(b.tombstones),
 		devices: slices.Clone(b.devices), ids: slices.Clone(b.ids),
 	}
 }

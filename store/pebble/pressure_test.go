@@ -33,8 +33,8 @@ func TestCloseEndsCallsThatWaitForCheckpoints(t *testing.T) {
 	cfg.CheckpointEvery = time.Hour
 	s := mustOpen(t, cfg)
 	claim(t, s)
-	s.room.whole = 1 << 40
-	s.room.prepared(journal.ErrBehind)
+	s.journalSpace.segmentBytes = 1 << 40
+	s.journalSpace.prepared(journal.ErrBehind)
 	ctx := &noted{Context: context.Background(), waits: make(chan struct{})}
 	answer := make(chan error)
 	go func() { answer <- appendOne(ctx, s, "u", entry("a", protocol.PriorityHigh, 1)) }()
@@ -55,7 +55,7 @@ func TestLazySavesLeaveRoomForACheckpoint(t *testing.T) {
 	cfg.SegmentBytes, cfg.ReserveBytes, cfg.LazySync, cfg.CheckpointEvery = minSegment, 100*miB, time.Hour, time.Hour
 	s := open(t, cfg)
 	disk.set(40 * miB) // not for the journal, but for what makes room
-	s.space.look()
+	s.diskSpace.look()
 	saved := 0
 	save := func(n int) error {
 		d := store.DeviceSave{Owner: owner, User: protocol.UserID(fmt.Sprint("u", n)), Device: fullDevice()}

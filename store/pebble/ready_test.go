@@ -37,20 +37,20 @@ func TestFix21ReadyWhileHighIsTaken(t *testing.T) {
 	s := open(t, cfg)
 	s.awaitReady(t, nil)
 	disk.set(120 * miB) // low and medium are refused
-	s.space.look()
+	s.diskSpace.look()
 	if err := s.Admit(protocol.PriorityMedium); !errors.Is(err, ErrFull) {
 		t.Errorf("medium: %v", err)
 	}
 	s.awaitReady(t, nil)
 	disk.set(50 * miB)
-	s.space.look()
+	s.diskSpace.look()
 	s.awaitReady(t, ErrFull)
 	var m dto.Metric
 	if err := s.metrics.refused[protocol.PriorityHigh.Lane()].Write(&m); err != nil || m.Counter.GetValue() != 0 {
 		t.Errorf("asking counts as %v refusals, %v", m.Counter.GetValue(), err)
 	}
 	disk.set(1 << 40)
-	s.space.look()
+	s.diskSpace.look()
 	s.awaitReady(t, nil)
 
 	release := fs.stall()

@@ -17,10 +17,10 @@ func journalSecret(identity []byte) uint32 {
 
 // openJournal opens the journal from segment first on (0: a new one), and takes over what it has.
 func (s *Store) openJournal(first uint64) error {
-	s.room.whole = segmentBytes(&s.cfg, s.memTable)
+	s.journalSpace.segmentBytes = segmentBytes(&s.cfg, s.memTable)
 	j, err := journal.Open(journal.Config{
 		FS: s.cfg.fs(), Dir: s.cfg.Dir, Secret: s.secret,
-		SegmentBytes: s.room.whole, MaxSegments: maxSegments, Admit: s.space.admitJournal, NoSync: s.cfg.noSync,
+		SegmentBytes: s.journalSpace.segmentBytes, MaxSegments: maxSegments, Admit: s.diskSpace.admitJournal, NoSync: s.cfg.noSync,
 		Lenient: s.format < sizedFormat, Warn: s.told, Salvage: s.cfg.salvage != nil,
 	}, first, s.replayRecord)
 	if errors.Is(err, journal.ErrDamaged) {
@@ -33,7 +33,7 @@ func (s *Store) openJournal(first uint64) error {
 		s.log.Info("store: the last process did not shut down cleanly; the accepted messages were read from the journal", "records", found.Records, "segments", found.Segments)
 	}
 	s.journal = j
-	s.room.journal.Store(j)
+	s.journalSpace.journal.Store(j)
 	return nil
 }
 
@@ -64,7 +64,7 @@ func (s *Store) replay() error {
 			return fmt.Errorf("write %s: %w", restoredName, err)
 		}
 	}
-	s.epochs.replay(s.recent.claims)
+	s.epochs.replay(s.overlay.claims)
 	if number, _ := s.journal.Oldest(); number > 0 {
 		last := s.journal.Current() - 1
 		none := func() error { return nil }
@@ -84,13 +84,13 @@ func (s *Store) replay() error {
 			return err
 		}
 	}
-	s.recent.old = s.epochs.highest()
-	if s.room.whole <= journal.FirstBytes { // on a small disk: with two segments it needs no more of it to go on
-		s.room.prepared(s.journal.Prepare(nil))
+	s.overlay.oldEpoch = s.epochs.highest()
+	if s.journalSpace.segmentBytes <= journal.FirstBytes { // on a small disk: with two segments it needs no more of it to go on
+		s.journalSpace.prepared(s.journal.Prepare(nil))
 	}
 	return nil
 }
 
 func (s *Store) replayRecord(segment uint64, payload []byte) error {
-	return s.recent.replay(payload, segment)
+	return s.overlay.replay(payload, segment)
 }

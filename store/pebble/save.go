@@ -93,7 +93,7 @@ func (s *Store) write(ctx context.Context, how urgency, n int, what string, add 
 		return nil
 	}
 	errs := failures{n: n}
-	err := s.space.admitRest()
+	err := s.diskSpace.admitRest()
 	if err == nil {
 		err = s.commit(ctx, how, &errs, add)
 	}

@@ -26,7 +26,7 @@ type Store struct {
 	metrics      *metrics
 	registry     prometheus.Registerer
 	commits      *committer
-	space        *space
+	diskSpace    *diskSpace
 	opened       time.Time
 	maxScan      int
 	creating     bool // the directory is new
@@ -35,18 +35,18 @@ type Store struct {
 	format       byte  // that the directory was found with
 	memTable     int64 // bytes
 	journal      *journal.Journal
-	recent       *recent
+	overlay      *overlay
 	checkpointer *checkpointer
 	log          *slog.Logger
 
 	// each under its own lock
-	epochs  epochs
-	buckets buckets
-	reads   reads
-	scans   scans
-	room    room
-	slow    sparse
-	backups sync.Mutex // held by the one under way
+	epochs       epochs
+	buckets      buckets
+	reads        reads
+	scans        scans
+	journalSpace journalSpace
+	slow         sparse
+	backups      sync.Mutex // held by the one under way
 }
 
 var (
@@ -63,7 +63,7 @@ func Open(cfg Config, log *slog.Logger, reg prometheus.Registerer) (*Store, erro
 		return nil, err
 	}
 	cfg.fill()
-	s := &Store{cfg: cfg, registry: reg, opened: cfg.Now(), maxScan: maxScan, log: log, recent: newRecent()}
+	s := &Store{cfg: cfg, registry: reg, opened: cfg.Now(), maxScan: maxScan, log: log, overlay: newOverlay()}
 	s.reads.slots = make(chan struct{}, cfg.MaxReads)
 	if err := s.open(log); err != nil {
 		return nil, fmt.Errorf("store/pebble: open %s: %w", cfg.Dir, err)
@@ -100,7 +100,7 @@ func (s *Store) Admit(p protocol.Priority) error {
 	if !validPriority(p) {
 		return fmt.Errorf("store/pebble: admit: unknown priority %d", p)
 	}
-	return s.space.admit(p, 0)
+	return s.diskSpace.admit(p, 0)
 }
 
 // Close writes what is left and ends the store. Where the disk does not answer it gives up, and leaves files and lock to

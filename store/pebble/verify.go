@@ -119,7 +119,7 @@ func openToRead(cfg Config) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open the tables: %w", err)
 	}
-	return &Store{cfg: cfg, db: db, recent: newRecent(), log: quiet, opened: cfg.Now()}, nil
+	return &Store{cfg: cfg, db: db, overlay: newOverlay(), log: quiet, opened: cfg.Now()}, nil
 }
 
 // verify reads everything. It goes on where it can, so that all is told at once.
@@ -144,7 +144,7 @@ func (s *Store) verify(r *Report) error {
 		FS: vfs.Default, Dir: s.cfg.Dir, Secret: s.secret, Lenient: s.format < sizedFormat,
 		Warn: func(n journal.Note) { r.Notes = append(r.Notes, n.String()) },
 	}, r.first, s.replayRecord)
-	s.epochs.replay(s.recent.claims)
+	s.epochs.replay(s.overlay.claims)
 	r.Segments, r.Records, r.Ended, r.last = found.Segments, found.Records, found.Ended, found.Last
 	r.Format, r.Generation, r.Epoch = int(s.format), s.identity.Generation, s.epochs.highest()
 	if levels := s.db.CheckLevels(nil); levels != nil {
@@ -159,7 +159,7 @@ func (s *Store) countRows(r *Report) error {
 	if err != nil {
 		return err
 	}
-	c := counter{s: s, r: r, now: s.nowMS(), seen: make(map[*recentBox]bool)}
+	c := counter{s: s, r: r, now: s.nowMS(), seen: make(map[*overlayMailbox]bool)}
 	for ok := it.First(); ok && err == nil; ok = it.Next() {
 		var value []byte
 		if value, err = it.ValueAndErr(); err == nil {
@@ -172,7 +172,7 @@ func (s *Store) countRows(r *Report) error {
 	if err = errors.Join(err, it.Error(), it.Close()); err != nil {
 		return err
 	}
-	return c.recent()
+	return c.countOverlay()
 }
 
 type counter struct {
@@ -180,8 +180,8 @@ type counter struct {
 	r    *Report
 	now  int64
 	user string // of the last row: shard and name
-	box  *recentBox
-	seen map[*recentBox]bool
+	box  *overlayMailbox
+	seen map[*overlayMailbox]bool
 }
 
 func (c *counter) row(key, value []byte) error {
@@ -201,7 +201,7 @@ func (c *counter) row(key, value []byte) error {
 	if fresh {
 		c.user = mailbox
 		shard := protocol.ShardID(uint32(key[1])<<24 | uint32(key[2])<<16 | uint32(key[3])<<8 | uint32(key[4]))
-		c.box = c.s.recent.shards[shard][string(row.user)]
+		c.box = c.s.overlay.shards[shard][string(row.user)]
 		if c.box == nil {
 			c.r.Users++
 		}
@@ -234,9 +234,9 @@ func (c *counter) message(ref store.Ref, value []byte) error {
 	return nil
 }
 
-// recent counts what the journal has.
-func (c *counter) recent() error {
-	for _, users := range c.s.recent.shards {
+// countOverlay counts what the journal has.
+func (c *counter) countOverlay() error {
+	for _, users := range c.s.overlay.shards {
 		for _, b := range users {
 			has := false
 			for i := range b.devices {

@@ -8,22 +8,22 @@ import (
 	"ramen/store/pebble/journal"
 )
 
-// barrierBytes is what the ops of a group without calls take.
+// barrierBytes is the size of a group that only has its time.
 const barrierBytes = 1 + 8
 
 // run writes group by group until close.
 func (c *committer) run() {
 	defer close(c.ended)
-	lazy, armed := time.NewTimer(c.lazySync), false // armed: since the oldest write that is not in the journal
+	lazy, armed := time.NewTimer(c.lazySync), false // armed: the buffer has something
 	lazy.Stop()
 	defer lazy.Stop()
-	idle, waiting := time.NewTimer(markAfter), false // waiting: to mark the journal
+	idle, waiting := time.NewTimer(markAfter), false // waiting: for markAfter to pass
 	idle.Stop()
 	defer idle.Stop()
 	for {
 		select {
 		case <-c.wake:
-			c.await()
+			c.awaitOthers()
 			c.commitOpen()
 		case <-lazy.C:
 			armed = false
@@ -50,19 +50,19 @@ func (c *committer) run() {
 	}
 }
 
-// mark proves the last record.
+// mark proves the journal's last record.
 func (c *committer) mark() {
 	if err := c.journal.Mark(); err != nil {
 		c.fatal(err)
 	}
 }
 
-// await leaves the open group open for a moment, if it needs an fsync and can wait for others to share it.
-func (c *committer) await() {
+// awaitOthers waits up to Config.Linger for further calls of the open group, if it needs an fsync and no call of it is urgent.
+func (c *committer) awaitOthers() {
 	c.mu.Lock()
 	lingers := c.linger > 0 && c.open.durable && !c.open.urgent
 	if lingers {
-		select { // of a group before
+		select { // a token left over from the group before
 		case <-c.hurry:
 		default:
 		}
@@ -80,7 +80,7 @@ func (c *committer) await() {
 	}
 }
 
-// drain writes what is left, and all that was saved lazily.
+// drain writes the open group and the buffer.
 func (c *committer) drain() {
 	select {
 	case <-c.wake:
@@ -92,7 +92,7 @@ func (c *committer) drain() {
 
 // commitOpen writes the open group.
 func (c *committer) commitOpen() {
-	g := c.take()
+	g := c.closeOpen()
 	c.commit(g)
 	if c.spareEffects = g.effects[:0]; cap(g.effects) > keptEffects {
 		c.spareEffects = nil
@@ -100,7 +100,7 @@ func (c *committer) commitOpen() {
 	g.effects = nil
 }
 
-// commit writes g, and all that is buffered before it; a group that is not durable joins the buffer.
+// commit writes the buffer and g; a group that is not durable is appended to the buffer.
 func (c *committer) commit(g *group) {
 	if c.rotate.Swap(false) {
 		if _, err := c.journal.Rotate(); err != nil {
@@ -108,11 +108,11 @@ func (c *committer) commit(g *group) {
 		}
 	}
 	if g.empty && len(c.buffer) == 0 {
-		c.finish(g, nil)
+		c.publish(g, nil)
 		return
 	}
 	if !g.durable && !c.fits(len(g.ops)) {
-		_ = c.sync() // else the group fails for the same reason
+		_ = c.sync() // if it fails, the group fails for the same reason
 	}
 	number := c.journal.Current()
 	if !g.durable && c.fits(len(g.ops)) {
@@ -121,23 +121,23 @@ func (c *committer) commit(g *group) {
 	} else {
 		var err error
 		if number, err = c.write(g.ops); err != nil {
-			c.finish(g, err)
+			c.publish(g, err)
 			return
 		}
 		c.metrics.groupCalls.Observe(float64(g.calls))
 	}
-	c.recent.apply(g.ops, g.effects, number)
-	c.finish(g, nil)
+	c.overlay.apply(g.ops, g.effects, number)
+	c.publish(g, nil)
 }
 
-// fits reports that the buffer may have so many bytes more: as much as the journal has room for in any case. A checkpoint
-// could not begin with one that cannot be written, and only checkpoints make room.
+// fits reports whether so many bytes more may be buffered. The journal must have room for the whole buffer: a checkpoint begins with
+// writing it, and only checkpoints free segments.
 func (c *committer) fits(bytes int) bool {
 	bytes += c.bufferBytes
 	return len(c.buffer) < maxParts && bytes <= c.maxBytes && c.journal.Fits(bytes+barrierBytes)
 }
 
-// write brings the buffer, and ops behind it, into the journal. An error means that nothing of it is there.
+// write writes the buffer and ops to the journal. After an error nothing of it is there.
 func (c *committer) write(ops []byte) (number uint64, err error) {
 	began := time.Now()
 	parts := append(c.buffer, ops)
@@ -165,7 +165,7 @@ func (c *committer) write(ops []byte) (number uint64, err error) {
 	return number, nil
 }
 
-// sync brings the buffer into the journal. Where there is no room for it, it stays, and is tried again.
+// sync writes the buffer to the journal. If there is no room for it, it stays, and is tried again.
 func (c *committer) sync() error {
 	if len(c.buffer) == 0 {
 		return nil

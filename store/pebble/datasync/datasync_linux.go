@@ -96,7 +96,7 @@ func (s *Syncer) Sync(fd uintptr) error {
 	if err := s.submit(iocb{opcode: opFDSync, fd: uint32(fd)}, false); err != nil {
 		return fmt.Errorf("%w: io_submit: %w", ErrUnsupported, err)
 	}
-	switch res, err := s.finish(); {
+	switch res, err := s.awaitResult(); {
 	case err != nil:
 		return err
 	case res < 0:
@@ -142,7 +142,7 @@ func (s *Syncer) request(cb iocb) (n int, err error) {
 	if err := s.submit(cb, true); err != nil {
 		return 0, fmt.Errorf("%w: io_submit: %w", ErrUnsupported, err)
 	}
-	res, err := s.finish()
+	res, err := s.awaitResult()
 	if err != nil {
 		return 0, err
 	}
@@ -187,8 +187,8 @@ func (s *Syncer) submit(cb iocb, announced bool) error {
 	return nil
 }
 
-// finish waits for the outcome of the last request.
-func (s *Syncer) finish() (res int64, err error) {
+// awaitResult waits for the result of the last request.
+func (s *Syncer) awaitResult() (res int64, err error) {
 	for {
 		if err := s.wait(); err != nil {
 			return 0, fmt.Errorf("store/pebble/datasync: wait for the disk: %w", err)

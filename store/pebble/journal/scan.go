@@ -64,7 +64,7 @@ func scan(secret uint32, s *segment, use func(payload []byte) error, salvage boo
 				return c.scanned, nil
 			}
 		}
-		if err := c.take(r); err != nil {
+		if err := c.accept(r); err != nil {
 			return c.scanned, fmt.Errorf("journal: record %d of %s at %d: %w", r.number, s.name, at, err)
 		}
 		c.place = place{length: at + recordSize(len(r.payload)), records: r.number + 1}
@@ -86,8 +86,8 @@ func (c *scanner) next() (at int64, r parsed, ok bool) {
 
 func (c *scanner) rest(at int64) []byte { return c.b[min(at, int64(len(c.b))):] }
 
-// take takes over what a record says.
-func (c *scanner) take(r parsed) (err error) {
+// accept updates the scanner's state by a record.
+func (c *scanner) accept(r parsed) (err error) {
 	c.ended = false
 	switch {
 	case r.number == 0:
