@@ -18,11 +18,11 @@ import (
 func storeCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "store",
-		Short: "Back up, verify and repair the embedded store.",
+		Short: "Check, prepare and copy stores; back up, verify and repair the embedded one.",
 		Args:  cobra.NoArgs,
 		RunE:  func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
-	c.AddCommand(storeBackupCommand(), storeVerifyCommand())
+	c.AddCommand(storeCheckCommand(), storeInitCommand(), storeSchemaCommand(), storeBackupCommand(), storeVerifyCommand())
 	return c
 }
 
@@ -57,7 +57,7 @@ func dataFolder(data, file string) (string, error) {
 	if data != "" {
 		return data, nil
 	}
-	cfg, err := loadConfig(file, nil)
+	cfg, err := loadStoreConfig(file)
 	if err != nil {
 		return "", err
 	}

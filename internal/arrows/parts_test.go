@@ -98,7 +98,7 @@ var parts = []part{
 	// What knows everything.
 	{path: "internal/app", may: []string{"frontend/...", "gateway", "link", "topology", "store", "store/control", "store/driver", "protocol", "internal/stores", "internal/tool/config", "internal/tool/memlimit"},
 		why: "it is the wiring of a server: it needs no client, no load test and no command"},
-	{path: "cmd/ramen", may: []string{"internal/app", "internal/tool/collector", "internal/tool/config", "clients/...", "loadtest/...", "protocol",
+	{path: "cmd/ramen", may: []string{"internal/app", "internal/stores", "store/driver", "internal/tool/collector", "internal/tool/config", "clients/...", "loadtest/...", "protocol",
 		"frontend/auth", "store/pebble", "store/control"},
 		why: "a command starts the app, or is about one thing alone"},
 }

@@ -38,6 +38,11 @@ func Default() Config {
 
 // Settle fills in what follows from other values: data is the folder of the embedded store.
 func (c *Config) Settle(data string, shards int, retention time.Duration) {
+	c.settleURL()
+	c.Pebble.Dir, c.Pebble.Shards, c.Pebble.IDRetention = data, shards, retention
+}
+
+func (c *Config) settleURL() {
 	if named := c.Kind + ":"; c.URL.IsZero() || !c.URL.Written() && c.kindIsKnown() {
 		if c.Kind == "" {
 			named = embedded
@@ -46,13 +51,13 @@ func (c *Config) Settle(data string, shards int, retention time.Duration) {
 			c.URL = u
 		}
 	}
-	c.Pebble.Dir, c.Pebble.Shards, c.Pebble.IDRetention = data, shards, retention
 }
 
 func (c *Config) kindIsKnown() bool { return c.Kind == "pebble" || c.Kind == "memory" }
 
-// Validate says what is wrong with c, which is settled. Nothing is read and nobody is asked.
+// Validate says what is wrong with c. Nothing is read and nobody is asked.
 func (c *Config) Validate() error {
+	c.settleURL()
 	errs := []error{c.Pebble.Validate(), c.checkKind(), c.checkTier()}
 	_, err := c.find(c.URL)
 	errs = append(errs, prefix("store.url", err))

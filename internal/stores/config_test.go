@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -99,6 +100,18 @@ func TestOnePasswordCounts(t *testing.T) {
 		if _, err := cfg.Place(); err == nil || strings.Contains(err.Error(), "hunter2") {
 			t.Errorf("a file with %q: %v", text, err)
 		}
+	}
+	at := func(cfg Config, url, file string) string {
+		p, err := cfg.PlaceAt(written(t, url), file)
+		if err != nil {
+			t.Error(err)
+		}
+		return p.password
+	}
+	named := Config{URL: written(t, "memory://me:hunter2@h")}
+	if got := []string{at(named, "memory://me@h", ""), at(named, "memory://me@i", ""), at(named, "memory://me:own@h", ""),
+		at(Config{Password: "hunter2"}, "memory://me@i", ""), at(named, "memory://me@h", file("other"))}; !slices.Equal(got, []string{"hunter2", "", "own", "hunter2", "other"}) {
+		t.Errorf("the passwords of commands are %q", got)
 	}
 	lonely := Default()
 	lonely.CachePassword = "hunter2"

@@ -36,11 +36,15 @@ func (c *Config) cachePlace() (Place, error) {
 	return c.place("store.cache", c.Cache, c.CachePassword, c.CachePasswordFile)
 }
 
-// PlaceAt is the store of another URL, such as a command is given: with the password that is in it, or in the file, or, where it is
-// the store of the configuration, that one's.
+// PlaceAt is the store of another URL, such as a command is given: with the password that is in it, or in the file, or that of the
+// configuration, unless that is of a store elsewhere.
 func (c *Config) PlaceAt(u driver.URL, passwordFile string) (Place, error) {
-	if _, has := u.Password(); !has && passwordFile == "" && u.String() == c.URL.String() {
-		return c.Place()
+	_, has := u.Password()
+	if ours := u.String() == c.URL.String() || !c.URL.Written(); ours && !has && passwordFile == "" {
+		if _, has := c.URL.Password(); has {
+			u = c.URL
+		}
+		return c.place("store", u, c.Password, c.PasswordFile)
 	}
 	return c.place("store", u, "", passwordFile)
 }
