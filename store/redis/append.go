@@ -80,12 +80,7 @@ func (s *Store) encodeAppend(c *call, a *store.Append, now int64) {
 	s.addMailbox(c, k, a.User)
 	add(c, k.expiry)
 	c.addToken()
-	if a.Last.IsZero() {
-		c.end()
-	} else {
-		c.arena = appendPosition(c.arena, a.Last)
-		c.end()
-	}
+	c.addMark(a.Last)
 	earliest, latest := int64(math.MaxInt64), now
 	var last protocol.Position
 	for i := range a.Entries {
@@ -96,8 +91,7 @@ func (s *Store) encodeAppend(c *call, a *store.Append, now int64) {
 	c.addInt(s.ttl(latest-now, s.cfg.IDRetention))
 	c.addInt(now - s.cfg.IDRetention.Milliseconds() - slack.Milliseconds())
 	c.addInt(int64(len(a.Entries)))
-	c.arena = appendPosition(c.arena, last)
-	c.end()
+	c.addMark(last)
 	add(c, a.User)
 	c.addInt(earliest)
 	for i := range a.Entries {

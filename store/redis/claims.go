@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"sync"
 	"time"
 
 	"ramen/protocol"
@@ -104,9 +103,9 @@ func (s *Store) claimed(c *call, owner string) error {
 
 var errReply = errors.New("unexpected reply")
 
-// mismatch acts on a call that has found another claim than its own. Where the shard is somebody else's, it is fenced. Where the
-// server has lost the claim (by FLUSHALL, eviction, or the fail-over to a replica that did not have it), it is claimed again under
-// another number, and the call tried again: what it expects of the mailbox is compared then.
+// mismatch acts on a call that has found another claim than its own. Where the shard is somebody else's, it is fenced, and what this
+// opening holds is dropped. Where the server has lost the claim (by FLUSHALL, eviction, or the fail-over to a replica that did not have
+// it), it is fenced until its owner has claimed it again: under another number, so that what is late changes nothing.
 func (s *Store) mismatch(c *call, value string) {
 	found, err := parseClaim(value)
 	if err != nil {
@@ -114,80 +113,18 @@ func (s *Store) mismatch(c *call, value string) {
 		return
 	}
 	h := c.held
-	if h == nil || found.epoch() > h.epoch() || found.epoch() == h.epoch() && (found.owner != h.owner || found.nonce() != h.nonce()) {
-		if h != nil {
+	ours := h != nil && found.epoch() == h.epoch() && found.owner == h.owner && found.nonce() == h.nonce()
+	switch {
+	case ours && found.number() > h.number(): // it is being claimed again
+		s.retry(c, 2*time.Millisecond, found.fenced())
+	case ours:
+		s.fail(c, reasonFenced, &store.FencedError{}) // what is there is a claim from before one that was lost
+	default:
+		if h != nil && found.epoch() >= h.epoch() {
 			s.holds[c.Shard].CompareAndSwap(h, nil)
 		}
 		s.fail(c, reasonFenced, found.fenced())
-		return
 	}
-	if now := s.held(c.Shard); now != nil && now != h {
-		s.retry(c, 0, found.fenced()) // it was claimed again meanwhile
-		return
-	}
-	s.reclaim(c, h)
-}
-
-// reclaims are the shards that are being claimed again, with the calls that wait for that.
-type reclaims struct {
-	mu     sync.Mutex
-	shards map[protocol.ShardID][]*call
-}
-
-// reclaim has c wait until its shard was claimed again.
-func (s *Store) reclaim(c *call, h *heldClaim) {
-	r := &s.reclaims
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.shards == nil {
-		r.shards = make(map[protocol.ShardID][]*call)
-	}
-	waiting, running := r.shards[c.Shard]
-	r.shards[c.Shard] = append(waiting, c)
-	if !running {
-		shard, deadline := c.Shard, c.deadline
-		s.running.Go(func() { s.claimAgain(shard, h, deadline) })
-	}
-}
-
-// claimAgain claims a shard again that the server has lost the claim of, and has those go on that wait for it.
-func (s *Store) claimAgain(shard protocol.ShardID, h *heldClaim, deadline time.Time) {
-	ctx, cancel := context.WithDeadline(context.Background(), deadline)
-	defer cancel()
-	g := newGroup(1)
-	c := s.claimCall(ctx, store.Owner{Shard: shard, Epoch: h.epoch()}, h.owner, h.number())
-	c.answer = g.answer
-	s.resubmit(c)
-	g.wait()
-	err := g.errs[0]
-	if err == nil {
-		err = s.claimed(c, h.owner)
-	}
-	c.free()
-	if errors.Is(err, store.ErrFenced) {
-		s.holds[shard].CompareAndSwap(h, nil)
-	}
-	s.metrics.reclaims.Inc()
-	s.log.Warn("the Redis server had lost the claim of a shard, which was claimed again", "shard", shard, "epoch", h.epoch(), "error", err)
-	r := &s.reclaims
-	r.mu.Lock()
-	waiting := r.shards[shard]
-	delete(r.shards, shard)
-	r.mu.Unlock()
-	for _, c := range waiting {
-		if err != nil {
-			s.fail(c, reasonOf(err), fmt.Errorf("claim the shard again: %w", err))
-			continue
-		}
-		s.retry(c, 0, errLate)
-	}
-}
-
-func reasonOf(err error) string {
-	if errors.Is(err, store.ErrFenced) {
-		return reasonFenced
-	}
-	return reasonServer
 }
 
 // LastEpoch implements store.Store.

@@ -12,6 +12,7 @@ import (
 
 	goredis "github.com/redis/go-redis/v9"
 
+	"ramen/protocol"
 	"ramen/store"
 )
 
@@ -27,11 +28,10 @@ type Store struct {
 	cluster  *goredis.ClusterClient // says which node has a slot; nil: there is one node
 	single   *node                  // nil: a cluster
 
-	holds    []atomic.Pointer[heldClaim] // of each shard: this opening's claim
-	reclaims reclaims
-	waitAOF  atomic.Bool   // fsync needs WAITAOF
-	order    atomic.Uint64 // of writes of devices
-	staged   atomic.Uint64 // mailboxes made to replace others
+	holds   []atomic.Pointer[heldClaim] // of each shard: this opening's claim
+	waitAOF atomic.Bool                 // fsync needs WAITAOF
+	order   atomic.Uint64               // of writes of devices
+	staged  atomic.Uint64               // mailboxes made to replace others
 
 	nodesMu sync.Mutex
 	nodes   map[string]*node // guarded by nodesMu: of a cluster, by address
@@ -122,14 +122,6 @@ func (s *Store) submit(c *call) *queue {
 	return s.route(c)
 }
 
-// resubmit hands one call over from within: the store may be closing.
-func (s *Store) resubmit(c *call) {
-	s.calls.Add(1)
-	if q := s.route(c); q != nil {
-		q.kick()
-	}
-}
-
 // route has c wait for its node.
 func (s *Store) route(c *call) *queue {
 	if c.read && c.getArgs[1] == nil {
@@ -160,10 +152,18 @@ func (s *Store) nodeOf(c *call) (*node, error) {
 	}
 	ctx, cancel := context.WithDeadline(context.Background(), c.deadline)
 	defer cancel()
-	client, err := s.cluster.MasterForKey(ctx, s.keys[c.Shard].claim)
+	return s.nodeOfShard(ctx, c.Shard)
+}
+
+// nodeOfShard is the node that has a shard, as far as is known.
+func (s *Store) nodeOfShard(ctx context.Context, shard protocol.ShardID) (*node, error) {
+	if s.single != nil {
+		return s.single, nil
+	}
+	client, err := s.cluster.MasterForKey(ctx, s.keys[shard].claim)
 	if err != nil {
 		s.cluster.ReloadState(ctx)
-		return nil, fmt.Errorf("find the node of shard %d: %w", c.Shard, err)
+		return nil, fmt.Errorf("find the node of shard %d: %w", shard, err)
 	}
 	return s.nodeAt(client.Options().Addr), nil
 }
