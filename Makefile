@@ -5,7 +5,7 @@ VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LDFLAGS := -s -w -X main.version=$(VERSION)
 
 .DEFAULT_GOAL := help
-.PHONY: run test browser check build load ledger attack bench fuzz generate format help clean
+.PHONY: run test browser check build load ledger faults attack bench fuzz generate format help clean
 
 run: build ## build and start the whole product on its embedded store, without authentication, on loopback
 	$(BIN) serve --dev
@@ -27,6 +27,9 @@ load: build ## measure the product on this machine against its budget, in under 
 
 ledger: $(if $(RACE),,build) ## kill -9 a server 100 times under load, and account for every message by its id, in under 11 minutes; RACE=1, SEED=n
 	$(GO) run ./loadtest/ledger $(if $(RACE),--race,--binary $(BIN)) $(if $(SEED),--seed $(SEED))
+
+faults: build ## pause, kill, cut off and fill up stores and servers, singly and in pairs, under load, and account for every message; SEED=n, STORE=names, ONLY=names
+	$(GO) run ./loadtest/faults --binary $(BIN) $(if $(SEED),--seed $(SEED)) $(if $(STORE),--store $(STORE)) $(if $(ONLY),--only $(ONLY))
 
 attack: build ## flood a server in every known way beside streams and publishes that must go on, in under 10 minutes; ONLY=names
 	$(GO) run ./loadtest/attack --binary $(BIN) $(if $(ONLY),--only $(ONLY))

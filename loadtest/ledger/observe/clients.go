@@ -43,6 +43,11 @@ type Config struct {
 	Quiet time.Duration // so long without a push means that a device has all
 	Late  time.Duration // some devices come for the first time up to so long after the others
 	Clock Clock
+	// Prefix begins the names of the users, so that several runs can have one store.
+	Prefix string
+	// Moves says that servers take over from each other, or are stopped in order: a stream may end with drain and rebalance, too.
+	Moves  bool
+	Tamper Tamper
 }
 
 // Clients are all publishers and devices of a run. Its methods are for one goroutine, but for Accepted.
@@ -52,6 +57,8 @@ type Clients struct {
 	accepted   atomic.Int64 // answers accepted or duplicate so far
 	devices    []*device
 	publishers []*publisher
+	idle       idle
+	tampering  tampering
 
 	streams, publishing sync.WaitGroup
 	leave, enough       context.CancelFunc
@@ -59,10 +66,13 @@ type Clients struct {
 
 // New is clients that have not come yet.
 func New(cfg Config, servers Servers) *Clients {
-	return &Clients{cfg: cfg, servers: servers, leave: func() {}, enough: func() {}}
+	c := &Clients{cfg: cfg, servers: servers, leave: func() {}, enough: func() {}, tampering: tampering{Tamper: cfg.Tamper}}
+	c.idle.wake(true)
+	return c
 }
 
-func userName(i int) string   { return fmt.Sprintf("user-%d", i) }
+func (c *Clients) userName(i int) string { return fmt.Sprintf("%suser-%d", c.cfg.Prefix, i) }
+
 func deviceName(i int) string { return fmt.Sprintf("device-%d", i) }
 
 // devicesOf is how many devices a user has.
@@ -82,10 +92,10 @@ func (c *Clients) Connect(ctx context.Context) {
 	rng := rand.New(rand.NewPCG(c.cfg.Seed, 0))
 	for u := range c.cfg.Users {
 		for i := range devicesOf(u) {
-			d := newDevice(c, userName(u), i, rand.New(rand.NewPCG(c.cfg.Seed, uint64(1000+8*u+i))))
+			d := newDevice(c, c.userName(u), i, rand.New(rand.NewPCG(c.cfg.Seed, uint64(1000+8*u+i))))
 			late := c.late(u, i, rng)
 			c.devices = append(c.devices, d)
-			c.streams.Go(func() { d.work(ctx, late) })
+			c.streams.Go(func() { d.work(ctx, late, sleeper(u)) })
 		}
 	}
 }

@@ -38,27 +38,36 @@ func (d *device) fault(format string, args ...any) {
 	d.faults = append(d.faults, d.rec.User+"/"+d.rec.Name+": "+fmt.Sprintf(format, args...))
 }
 
-// work opens streams until ctx ends.
-func (d *device) work(ctx context.Context, late time.Duration) {
+// work opens streams until ctx ends; where the device's user sleeps, only while sleepers are awake.
+func (d *device) work(ctx context.Context, late time.Duration, sleeps bool) {
 	defer d.dropGhost()
 	sleep(ctx, late)
 	for ctx.Err() == nil {
-		switch d.rng.IntN(20) {
-		case 0, 1:
-			d.lose()
-		case 2:
-			d.cursor, d.place = d.oldCursor, d.oldPlace
-		case 3, 4, 5:
-			d.oldCursor, d.oldPlace = d.cursor, d.place
+		if sleeps {
+			d.workAwake(ctx)
+			continue
 		}
-		life := 100*time.Millisecond + time.Duration(d.rng.ExpFloat64()*float64(3*time.Second))
-		d.open(ctx, life, false)
-		pause := time.Duration(d.rng.IntN(30)) * time.Millisecond
-		if d.rng.IntN(20) == 0 {
-			pause = time.Duration(1+d.rng.IntN(5)) * time.Second
-		}
-		sleep(ctx, pause)
+		d.workOnce(ctx)
 	}
+}
+
+// workOnce opens one stream, or polls for a while, and pauses.
+func (d *device) workOnce(ctx context.Context) {
+	switch d.rng.IntN(20) {
+	case 0, 1:
+		d.lose()
+	case 2:
+		d.cursor, d.place = d.oldCursor, d.oldPlace
+	case 3, 4, 5:
+		d.oldCursor, d.oldPlace = d.cursor, d.place
+	}
+	life := 100*time.Millisecond + time.Duration(d.rng.ExpFloat64()*float64(3*time.Second))
+	d.open(ctx, life, false)
+	pause := time.Duration(d.rng.IntN(30)) * time.Millisecond
+	if d.rng.IntN(20) == 0 {
+		pause = time.Duration(1+d.rng.IntN(5)) * time.Second
+	}
+	sleep(ctx, pause)
 }
 
 // lose is a crash of the device: it knows its place no longer.
@@ -131,15 +140,19 @@ func (d *device) checkEnd(rec *judge.Stream, err error) {
 
 func (d *device) checkReason(rec *judge.Stream, r protocol.Reason, detail string) {
 	switch r {
+	case protocol.ReasonDrain, protocol.ReasonRebalance:
+		if !d.clients.cfg.Moves {
+			d.fault("a stream over %s ended with %v: %s", rec.Transport, r, detail)
+		}
 	case protocol.ReasonNone, protocol.ReasonUnavailable, protocol.ReasonAckTimeout, protocol.ReasonSuperseded, protocol.ReasonTooSlow, protocol.ReasonResourceExhausted:
 	default:
 		d.fault("a stream over %s ended with %v: %s", rec.Transport, r, detail)
 	}
 }
 
-// received writes a push down.
-func (d *device) received(rec *judge.Stream, p *protocol.Push) {
-	x := judge.Push{At: d.clients.cfg.Clock.Now(), ID: string(p.Message.ID), Seq: uint64(p.Seq), ExpiresMS: p.Message.ExpiresMS, Priority: p.Message.Priority}
+// received writes a push down. shift is how much its number is off by tampering.
+func (d *device) received(rec *judge.Stream, p *protocol.Push, shift int) {
+	x := judge.Push{At: d.clients.cfg.Clock.Now(), ID: string(p.Message.ID), Seq: uint64(int64(p.Seq) + int64(shift)), ExpiresMS: p.Message.ExpiresMS, Priority: p.Message.Priority}
 	if want, kind := payload(x.ID); string(want) != string(p.Message.Payload) || kind != p.Message.ContentType {
 		x.Wrong = fmt.Sprintf("its payload is %.100q, %s", p.Message.Payload, p.Message.ContentType)
 	}

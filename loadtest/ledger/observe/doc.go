@@ -4,5 +4,5 @@
 // A publisher owns the messages that it publishes, a device its streams; nothing is shared between them but the clock and where the
 // servers are. All are put together when they have ended.
 //
-// Goroutines: one a publisher and one a device, and those of the clients that they use.
+// Goroutines: one a publisher, one a device, one more a device of a user that sleeps at times, and those of the clients that they use.
 package observe

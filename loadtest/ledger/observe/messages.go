@@ -50,7 +50,7 @@ func hostile(rng *rand.Rand) map[string]string {
 
 // message draws a message to user. Few keys and targets meet again and again.
 func (c *Clients) message(rng *rand.Rand, user int, id string) *judge.Message {
-	m := &judge.Message{User: userName(user), ID: id, Priority: protocol.Priority(1 + rng.IntN(3))}
+	m := &judge.Message{User: c.userName(user), ID: id, Priority: protocol.Priority(1 + rng.IntN(3))}
 	switch n := rng.IntN(20); {
 	case n < 3:
 		m.Target.Device = deviceName(rng.IntN(devicesOf(user)))
@@ -75,6 +75,10 @@ func (c *Clients) message(rng *rand.Rand, user int, id string) *judge.Message {
 
 // drawUser draws one: the lower their numbers, the busier they are.
 func (c *Clients) drawUser(rng *rand.Rand) int {
-	f := rng.Float64()
-	return int(f * f * float64(c.cfg.Users))
+	for {
+		f := rng.Float64()
+		if u := int(f * f * float64(c.cfg.Users)); !sleeper(u) || c.idle.awake.Load() {
+			return u
+		}
+	}
 }

@@ -35,8 +35,13 @@ func (d *device) polls(ctx context.Context, at Addresses, life time.Duration, dr
 			return false
 		}
 		rec.Greeted, rec.Resumed, rec.Expired = d.clients.cfg.Clock.Now(), answer.Resumed, answer.Expired
+		shift := 0
 		for i := range answer.Messages {
-			d.received(rec, &answer.Messages[i])
+			if d.clients.tampering.drops(d.rec.User, string(answer.Messages[i].Message.ID)) {
+				shift--
+				continue
+			}
+			d.received(rec, &answer.Messages[i], shift)
 		}
 		if drain || d.rng.IntN(4) > 0 {
 			d.processed(answer.Cursor, judge.Place{Stream: len(d.rec.Streams) - 1, Pushes: len(rec.Pushes)})

@@ -68,13 +68,14 @@ func (p *publisher) batch(most int) []item {
 		if p.rng.IntN(40) == 0 && m.Target.Device == "" && most > 1 {
 			for range 1 + p.rng.IntN(4) {
 				o := *m
-				o.User = userName(p.clients.drawUser(p.rng))
+				o.User = p.clients.userName(p.clients.drawUser(p.rng))
 				if !slices.ContainsFunc(it, func(x *judge.Message) bool { return x.User == o.User }) {
 					it = append(it, &o)
 				}
 			}
 		}
 		p.messages = append(p.messages, it...)
+		p.clients.tampering.consider(it)
 		batch = append(batch, it)
 	}
 	if most > 1 && p.rng.IntN(5) == 0 { // it must be answered duplicate
@@ -97,7 +98,11 @@ func (p *publisher) pick() *judge.Message {
 	if len(p.recent) == 0 {
 		return nil
 	}
-	return p.recent[p.rng.IntN(len(p.recent))]
+	m := p.recent[p.rng.IntN(len(p.recent))]
+	if p.clients.asleep(m.User) {
+		return nil
+	}
+	return m
 }
 
 // insist publishes a batch until every message of it is answered.
@@ -166,6 +171,9 @@ func (p *publisher) recall(ctx context.Context) {
 	}
 	from := max(0, len(p.recent)-4)
 	m := p.recent[from+p.rng.IntN(len(p.recent)-from)]
+	if p.clients.asleep(m.User) {
+		return
+	}
 	r := judge.Recall{Sent: p.clients.cfg.Clock.Now()}
 	recalled, known := p.calls.recall(ctx, at, m, p.rng.IntN(2) == 0)
 	if known {

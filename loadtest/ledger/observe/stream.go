@@ -23,6 +23,7 @@ type stream struct {
 	life  time.Duration // with drain: how long nothing may have come
 	left  int           // frames until the device has had enough
 	acked int           // with drain: pushes acked
+	shift int           // of the numbers of pushes, by tampering
 }
 
 // hold reads until the stream ends, its time is over, or the device has had enough of it. It reports whether its time was over.
@@ -67,6 +68,9 @@ func (s *stream) take(ctx context.Context, f *protocol.ServerFrame) {
 	case protocol.ServerHello:
 		h := &f.Hello
 		s.rec.Greeted, s.rec.Resumed, s.rec.Seq, s.rec.ServerMS, s.rec.Expired = d.clients.cfg.Clock.Now(), h.Resumed, uint64(h.Seq), h.TimeMS, h.Expired
+		if d.clients.tampering.repeat(d.rec, s.rec) {
+			s.shift++
+		}
 		if h.Cursor != "" && d.rng.IntN(2) == 0 { // the place of a device that processes no push on this stream. SPEC 2.2
 			d.processed(h.Cursor, judge.Place{Stream: s.index})
 		}
@@ -74,7 +78,11 @@ func (s *stream) take(ctx context.Context, f *protocol.ServerFrame) {
 		if s.rec.Greeted == 0 {
 			d.fault("over %s: push %s came before hello", s.rec.Transport, f.Push.Message.ID)
 		}
-		d.received(s.rec, &f.Push)
+		if d.clients.tampering.drops(d.rec.User, string(f.Push.Message.ID)) {
+			s.shift--
+			return
+		}
+		d.received(s.rec, &f.Push, s.shift)
 		s.process(ctx, &f.Push)
 	case protocol.ServerHeartbeat:
 		_ = s.conn.Echo(f.TimeMS) // an end is seen by Next

@@ -253,3 +253,36 @@ func (p *Process) lastWords() string {
 	}
 	return strings.TrimSpace(string(text[max(0, len(text)-1500):]))
 }
+
+// Pause is SIGSTOP: it returns once the process is stopped. AwaitUp waits meanwhile.
+func (p *Process) Pause() error {
+	p.setDown()
+	return p.signal(syscall.SIGSTOP)
+}
+
+// Continue is SIGCONT, after Pause.
+func (p *Process) Continue() error {
+	if err := p.signal(syscall.SIGCONT); err != nil {
+		return err
+	}
+	p.SetUp()
+	return nil
+}
+
+func (p *Process) signal(sig syscall.Signal) error {
+	if err := p.cmd.Process.Signal(sig); err != nil {
+		return fmt.Errorf("process: send %v to %s: %w", sig, p.cfg.Name, err)
+	}
+	return nil
+}
+
+// PID is the number of the process; 0: there is none.
+func (p *Process) PID() int {
+	if !p.Running() {
+		return 0
+	}
+	return p.cmd.Process.Pid
+}
+
+// Log is the file that the process logs to.
+func (p *Process) Log() string { return p.log.Name() }

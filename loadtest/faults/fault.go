@@ -1,0 +1,160 @@
+package main
+
+import (
+	"time"
+
+	"ramen/loadtest/ledger/judge"
+)
+
+// fault is something that can be done to a store or to who serves.
+type fault struct {
+	name    string
+	excuses judge.Span // Owner, Silent, Loses and Serves: what it excuses, and what it does not
+	fleet   bool       // it is done to the ramen processes, and not to the store
+	// do does it, for as long as hold says where it lasts, and undoes it.
+	do func(s *stage, hold time.Duration)
+}
+
+// leaseOver is how long after a fault an owner can still find that it has lost its shards: the time of a lease, and what a slow
+// machine adds.
+const leaseOver = 5 * time.Second
+
+// inflict does f now, and writes down when and what it excuses.
+func (s *stage) inflict(f fault, hold time.Duration) {
+	span := f.excuses
+	span.What = f.name
+	span.From = s.clock.Now()
+	s.logf("%s", f.name)
+	f.do(s, hold)
+	span.To = s.clock.Now()
+	s.logf("%s is over", f.name)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.over = max(s.over, span.To)
+	if span.Owner || span.Silent {
+		span.To += leaseOver
+	}
+	s.spans = append(s.spans, span)
+}
+
+// inflictAll does all of fs at once, within a second, and returns when all are over.
+func (s *stage) inflictAll(fs []fault, hold time.Duration) {
+	done := make(chan error)
+	for _, f := range fs {
+		delay := time.Duration(s.rng.Int64N(int64(time.Second)))
+		if len(fs) == 1 {
+			delay = 0
+		}
+		go func() {
+			done <- catch(func() {
+				sleep(s.ctx, delay)
+				s.inflict(f, hold)
+			})
+		}()
+	}
+	var failed error
+	for range fs {
+		if err := <-done; err != nil {
+			failed = err
+		}
+	}
+	if failed != nil {
+		s.t.Fatalf("%w", failed)
+	}
+}
+
+// serverFaults are those of who serves.
+func serverFaults(shared bool) []fault {
+	owner := judge.Span{Owner: true, Silent: true}
+	if !shared {
+		return []fault{
+			{name: "owner-killed", excuses: owner, fleet: true, do: (*stage).restartOwner},
+			{name: "owner-paused", excuses: owner, fleet: true, do: (*stage).pauseOwner},
+		}
+	}
+	return []fault{
+		{name: "owner-killed", excuses: owner, fleet: true, do: (*stage).restartOwner},
+		{name: "owner-paused", excuses: owner, fleet: true, do: (*stage).pauseOwner},
+		{name: "take-over", excuses: owner, fleet: true, do: (*stage).takeOver},
+		{name: "two-owners", excuses: owner, fleet: true, do: (*stage).twoOwners},
+		{name: "two-owners-one-paused", excuses: owner, fleet: true, do: (*stage).takeFromPaused},
+	}
+}
+
+// must fails the stage where something could not be done.
+func (s *stage) must(err error) {
+	if err != nil {
+		s.t.Fatalf("%w", err)
+	}
+}
+
+// restartOwner kills the owner and starts it again.
+func (s *stage) restartOwner(time.Duration) {
+	f := s.fleet
+	f.acting.Lock()
+	defer f.acting.Unlock()
+	f.kill(f.serving)
+	s.must(f.launch(f.serving))
+}
+
+// pauseOwner stops the owner by SIGSTOP and continues it.
+func (s *stage) pauseOwner(hold time.Duration) {
+	f := s.fleet
+	f.acting.Lock()
+	defer f.acting.Unlock()
+	s.must(f.pause(f.serving))
+	sleep(s.ctx, hold)
+	s.must(f.resume(f.serving))
+}
+
+// takeOver kills the owner, and has another process take over.
+func (s *stage) takeOver(time.Duration) {
+	f := s.fleet
+	f.acting.Lock()
+	defer f.acting.Unlock()
+	s.takeOverLocked()
+}
+
+func (s *stage) takeOverLocked() {
+	f := s.fleet
+	f.kill(f.serving)
+	f.serving = f.other()
+	s.must(f.launch(f.serving))
+}
+
+// twoOwners has another process take over from an owner that lives. Then one of the two ends, by kill -9 or in order: where it is the
+// newer one, the older one has to serve again by itself.
+func (s *stage) twoOwners(hold time.Duration) {
+	f := s.fleet
+	f.acting.Lock()
+	defer f.acting.Unlock()
+	older, newer := f.serving, f.other()
+	s.must(f.launch(newer))
+	sleep(s.ctx, hold)
+	gone := older
+	if s.flip() {
+		gone = newer
+	}
+	f.serving = older + newer - gone
+	if s.flip() {
+		f.kill(gone)
+	} else {
+		f.stop(gone)
+	}
+}
+
+// takeFromPaused has another process take over from an owner that is paused, and continues that one: it must not answer for anything
+// any more. It is killed then.
+func (s *stage) takeFromPaused(hold time.Duration) {
+	f := s.fleet
+	f.acting.Lock()
+	defer f.acting.Unlock()
+	older, newer := f.serving, f.other()
+	s.must(f.pause(older))
+	s.must(f.launch(newer))
+	f.serving = newer
+	sleep(s.ctx, hold)
+	s.must(f.resume(older))
+	sleep(s.ctx, hold)
+	f.kill(older)
+}

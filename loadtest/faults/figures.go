@@ -1,0 +1,59 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"slices"
+	"time"
+
+	"ramen/loadtest/ledger/judge"
+)
+
+// figures prints what is measured, and not judged.
+func figures(out io.Writer, s *stage, l *judge.Log) {
+	type span struct {
+		judge.Span
+		took              []time.Duration
+		unknown, accepted int
+	}
+	calm := span{Span: judge.Span{What: "otherwise"}}
+	spans := make([]span, len(l.Spans))
+	for i := range spans {
+		spans[i].Span = l.Spans[i]
+	}
+	for _, m := range l.Messages {
+		for _, a := range m.Attempts {
+			in := &calm
+			for i := range spans {
+				if a.Sent >= spans[i].From && a.Sent <= spans[i].To {
+					in = &spans[i]
+					break
+				}
+			}
+			if a.Status == judge.Unknown {
+				in.unknown++
+				continue
+			}
+			in.accepted++
+			in.took = append(in.took, a.Ended-a.Sent)
+		}
+	}
+	for _, x := range append(spans, calm) {
+		slices.Sort(x.took)
+		at := ""
+		if x.To > 0 {
+			at = fmt.Sprintf(" from %v to %v", x.From.Round(time.Millisecond), x.To.Round(time.Millisecond))
+		}
+		fmt.Fprintf(out, "  %s%s: %d answered (p50 %v, p99 %v, slowest %v), %d unavailable or without an answer\n", x.What, at, x.accepted,
+			quantile(x.took, 0.5), quantile(x.took, 0.99), quantile(x.took, 1), x.unknown)
+	}
+	fmt.Fprintf(out, "  accepted again %v after the last fault; a server took %d MiB at most\n", s.slow.Round(time.Millisecond), s.fleet.peak>>20)
+}
+
+// quantile of sorted times; 0 where there are none.
+func quantile(took []time.Duration, q float64) time.Duration {
+	if len(took) == 0 {
+		return 0
+	}
+	return took[min(len(took)-1, int(q*float64(len(took))))].Round(100 * time.Microsecond)
+}

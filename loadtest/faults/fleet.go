@@ -1,0 +1,221 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"ramen/loadtest/ledger/judge"
+	"ramen/loadtest/ledger/observe"
+	"ramen/loadtest/ledger/process"
+)
+
+const (
+	watchEvery = 100 * time.Millisecond
+	// anyoneAfter is how long clients look for a server that says that it is ready before they try one that does not.
+	anyoneAfter = 300 * time.Millisecond
+)
+
+// fleet are the ramen processes on one store, one of which is to serve. Clients go where a load balancer would send them: to one that
+// says that it is ready.
+type fleet struct {
+	all []*process.Process
+
+	acting sync.Mutex // held while processes are started and ended; guards serving
+	// serving is the index of the process that was started last.
+	serving int
+
+	mu     sync.Mutex
+	states []state
+	peak   int64 // bytes of memory that one process has had at most
+}
+
+// state is what the watcher knows of a process.
+type state struct {
+	pid    int
+	paused bool
+	ready  bool
+}
+
+// newFleet is two processes, not started; one where processes cannot share the store.
+func newFleet(c process.Config, shared bool) (*fleet, error) {
+	f := &fleet{}
+	for i := range 2 {
+		if i > 0 && !shared {
+			break
+		}
+		c.Name = "server-" + string(rune('a'+i))
+		c.Empty = shared
+		p, err := process.New(c)
+		if err != nil {
+			f.close()
+			return nil, err
+		}
+		f.all, f.states = append(f.all, p), append(f.states, state{})
+	}
+	return f, nil
+}
+
+func (f *fleet) close() {
+	for _, p := range f.all {
+		p.Close()
+	}
+}
+
+// AwaitUp implements observe.Servers.
+func (f *fleet) AwaitUp(ctx context.Context) (observe.Addresses, bool) {
+	for began := time.Now(); ctx.Err() == nil; sleep(ctx, 20*time.Millisecond) {
+		if i := f.choose(time.Since(began) > anyoneAfter); i >= 0 {
+			return f.all[i].At(), true
+		}
+	}
+	return observe.Addresses{}, false
+}
+
+// choose is the index of a process that is ready, or at least there; -1: there is none.
+func (f *fleet) choose(anyone bool) int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	found := -1
+	for i, s := range f.states {
+		switch {
+		case s.pid == 0 || s.paused:
+		case s.ready:
+			return i
+		case anyone && (found < 0 || rand.IntN(2) == 0):
+			found = i
+		}
+	}
+	return found
+}
+
+// watch looks at all processes until ctx ends.
+func (f *fleet) watch(ctx context.Context) {
+	for ctx.Err() == nil {
+		for i, p := range f.all {
+			f.mu.Lock()
+			s := f.states[i]
+			f.mu.Unlock()
+			if s.pid == 0 || s.paused {
+				continue
+			}
+			probe, cancel := context.WithTimeout(ctx, time.Second)
+			ready := p.Ready(probe)
+			cancel()
+			bytes := resident(s.pid)
+			f.mu.Lock()
+			if f.states[i].pid == s.pid && !f.states[i].paused {
+				f.states[i].ready = ready
+			}
+			f.peak = max(f.peak, bytes)
+			f.mu.Unlock()
+		}
+		sleep(ctx, watchEvery)
+	}
+}
+
+// resident is how many bytes of memory a process has; 0 where that is not to be known.
+func resident(pid int) int64 {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", pid))
+	if err != nil {
+		return 0
+	}
+	fields := strings.Fields(string(text))
+	if len(fields) < 2 {
+		return 0
+	}
+	pages, _ := strconv.ParseInt(fields[1], 10, 64)
+	return pages * int64(os.Getpagesize())
+}
+
+// set has the watcher and the clients know what has become of process i.
+func (f *fleet) set(i int, change func(*state)) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	change(&f.states[i])
+}
+
+// other is a process that does not serve; the serving one where there is no other.
+func (f *fleet) other() int { return (f.serving + 1) % len(f.all) }
+
+// launch starts process i and has clients try it.
+func (f *fleet) launch(i int) error {
+	if err := f.all[i].Launch(); err != nil {
+		return err
+	}
+	pid := f.all[i].PID()
+	f.set(i, func(s *state) { *s = state{pid: pid} })
+	return nil
+}
+
+// start starts process i, and waits until it takes publishes.
+func (f *fleet) start(ctx context.Context, i int) error {
+	if err := f.launch(i); err != nil {
+		return err
+	}
+	f.serving = i
+	return f.awaitReady(ctx, i)
+}
+
+// awaitReady waits until process i takes publishes. It fails where the process ends before.
+func (f *fleet) awaitReady(ctx context.Context, i int) error {
+	for end := time.Now().Add(process.StartTime); ; sleep(ctx, 10*time.Millisecond) {
+		switch {
+		case f.all[i].Ready(ctx):
+			f.set(i, func(s *state) { s.ready = true })
+			return nil
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case !f.all[i].Running():
+			return fmt.Errorf("faults: %s has ended: %s", f.all[i].Name(), f.lastLog(i))
+		case time.Now().After(end):
+			return fmt.Errorf("faults: %s does not take publishes after %v: %s", f.all[i].Name(), process.StartTime, f.lastLog(i))
+		}
+	}
+}
+
+// kill is kill -9 of process i.
+func (f *fleet) kill(i int) {
+	f.set(i, func(s *state) { *s = state{} })
+	f.all[i].Kill()
+}
+
+// stop ends process i in order.
+func (f *fleet) stop(i int) {
+	f.all[i].Stop()
+	f.set(i, func(s *state) { *s = state{} })
+}
+
+// pause is SIGSTOP of process i.
+func (f *fleet) pause(i int) error {
+	f.set(i, func(s *state) { s.paused, s.ready = true, false })
+	return f.all[i].Pause()
+}
+
+// resume is SIGCONT of process i.
+func (f *fleet) resume(i int) error {
+	err := f.all[i].Continue()
+	f.set(i, func(s *state) { s.paused = false })
+	return err
+}
+
+// kills are those of all processes, in order; faults what was wrong with any.
+func (f *fleet) addTo(l *judge.Log) {
+	for _, p := range f.all {
+		l.Kills = append(l.Kills, p.Kills()...)
+		l.Faults = append(l.Faults, p.Faults()...)
+	}
+}
+
+func (f *fleet) lastLog(i int) string {
+	text, err := os.ReadFile(f.all[i].Log())
+	if err != nil {
+		return err.Error()
+	}
+	return strings.TrimSpace(string(text[max(0, len(text)-2000):]))
+}

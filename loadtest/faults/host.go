@@ -1,0 +1,93 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"sync"
+
+	"ramen/internal/testserver"
+)
+
+// host stands in for a test where package testserver wants one.
+type host struct {
+	out io.Writer
+
+	mu       sync.Mutex
+	cleanups []func()
+	failed   bool
+	errs     []error
+}
+
+var _ testserver.TB = (*host)(nil)
+
+// failure is what Fatalf panics with, and skipping what Skipf does.
+type (
+	failure  struct{ error }
+	skipping struct{ error }
+)
+
+func (h *host) Helper()      {}
+func (h *host) Name() string { return "faults" }
+
+func (h *host) Failed() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.failed
+}
+
+func (h *host) Cleanup(f func()) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.cleanups = append(h.cleanups, f)
+}
+
+func (h *host) Logf(format string, args ...any) { fmt.Fprintf(h.out, "faults: "+format+"\n", args...) }
+
+func (h *host) Errorf(format string, args ...any) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.failed = true
+	h.errs = append(h.errs, fmt.Errorf(format, args...))
+}
+
+func (h *host) Fatalf(format string, args ...any) { panic(failure{fmt.Errorf(format, args...)}) }
+
+func (h *host) Skipf(format string, args ...any) { panic(skipping{fmt.Errorf(format, args...)}) }
+
+// catch calls f and answers what it failed with.
+func catch(f func()) (err error) {
+	defer func() {
+		switch p := recover().(type) {
+		case nil:
+		case failure:
+			err = p.error
+		case skipping:
+			err = p
+		default:
+			panic(p)
+		}
+	}()
+	f()
+	return nil
+}
+
+// close undoes everything, the last first.
+func (h *host) close() error {
+	for {
+		h.mu.Lock()
+		n := len(h.cleanups)
+		if n == 0 {
+			defer h.mu.Unlock()
+			if len(h.errs) > 0 {
+				return h.errs[0]
+			}
+			return nil
+		}
+		f := h.cleanups[n-1]
+		h.cleanups = h.cleanups[:n-1]
+		h.mu.Unlock()
+		if err := catch(f); err != nil {
+			h.Errorf("%w", err)
+		}
+	}
+}

@@ -1,0 +1,162 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"ramen/loadtest/ledger/judge"
+	"ramen/loadtest/ledger/observe"
+)
+
+// config is what a run does.
+type config struct {
+	Binary string
+	Dir    string // data goes into a new folder here, removed at the end of a run without violations
+	Seed   uint64
+	Stores []string // names of sites
+	Only   string   // names of schedules, with commas between them; empty: all
+	Short  bool     // everything in one schedule a store
+	Pairs  int      // of faults within the same second
+
+	Hold        time.Duration // how long a fault lasts
+	Calm        time.Duration // before the first fault, and after the last
+	Accept      int           // at least so many messages, duplicates counted, a schedule
+	Users       int
+	Pause       time.Duration // of a publisher between two batches
+	Quiet       time.Duration // so long without a push means that a device has all
+	MailboxIdle time.Duration // after which a mailbox without streams and publishes leaves memory
+	MostMemory  int64         // of one server, in bytes
+	Tamper      observe.Tamper
+
+	Printed  int // violations of each kind
+	Progress io.Writer
+}
+
+func defaults() config {
+	return config{
+		Binary: "bin/ramen", Dir: ".", Pairs: 12, Hold: 10 * time.Second, Calm: 4 * time.Second, Users: 32, Pause: 60 * time.Millisecond,
+		Quiet: 2 * time.Second, MailboxIdle: 2 * time.Second, MostMemory: 1 << 30, Printed: 3, Progress: os.Stderr, Stores: siteNames(),
+	}
+}
+
+func main() {
+	c := defaults()
+	stores := strings.Join(c.Stores, ",")
+	flag.StringVar(&c.Binary, "binary", c.Binary, "the ramen to test")
+	flag.StringVar(&c.Dir, "dir", c.Dir, "where the servers' data goes, in a new folder; a disk")
+	flag.Uint64Var(&c.Seed, "seed", rand.Uint64(), "of all that is drawn here; what servers and system do is not")
+	flag.StringVar(&stores, "store", stores, "the stores, with commas between them")
+	flag.StringVar(&c.Only, "only", "", "the schedules, by their names, with commas between them; all where it is empty")
+	flag.IntVar(&c.Pairs, "pairs", c.Pairs, "pairs of faults within the same second, a store")
+	flag.DurationVar(&c.Hold, "hold", c.Hold, "how long a fault lasts")
+	flag.IntVar(&c.Users, "users", c.Users, "users, with 1 to 4 devices each")
+	flag.DurationVar(&c.Pause, "pause", c.Pause, "of each of the 8 publishers between two batches of 1 to 40")
+	flag.IntVar(&c.Printed, "print", c.Printed, "violations of each kind to print with their histories")
+	flag.IntVar(&c.Tamper.DropOneIn, "drop", 0, "have the devices' logs be without one in so many messages, which has to be found; 0: none")
+	flag.IntVar(&c.Tamper.RepeatOneIn, "repeat", 0, "have one in so many resumed streams begin with a push that was acked, which has to be found; 0: none")
+	flag.IntVar(&c.Accept, "accept", c.Accept, "publish on in each schedule until so many messages are accepted")
+	flag.Parse()
+	c.Stores = strings.Split(stores, ",")
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	status, err := faults(ctx, c, os.Stdout)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		status = 2
+	}
+	stop()
+	os.Exit(status)
+}
+
+// faults makes all runs, and answers the exit status: 1 where a promise was broken.
+func faults(ctx context.Context, c config, out io.Writer) (status int, err error) {
+	dir, err := os.MkdirTemp(c.Dir, "ramen-faults-")
+	if err != nil {
+		return 0, fmt.Errorf("faults: make a folder: %w", err)
+	}
+	fmt.Fprintf(out, "faults: seed %d, %s\n", c.Seed, c.Binary)
+	for _, name := range c.Stores {
+		bad, err := onSite(ctx, c, name, dir, out)
+		var skipped skipping
+		switch {
+		case errors.As(err, &skipped):
+			return 0, fmt.Errorf("faults: %s: %w", name, err)
+		case err != nil:
+			return 0, err
+		case bad:
+			status = 1
+		}
+	}
+	if status != 0 {
+		fmt.Fprintf(out, "\nThe servers' logs are in %s\n", dir)
+		return status, nil
+	}
+	if err := os.RemoveAll(dir); err != nil {
+		return 0, fmt.Errorf("faults: remove the servers' data: %w", err)
+	}
+	return 0, nil
+}
+
+// onSite runs the schedules of one store.
+func onSite(ctx context.Context, c config, name, dir string, out io.Writer) (bad bool, err error) {
+	t := &host{out: c.Progress}
+	defer func() {
+		if closed := t.close(); err == nil {
+			err = closed
+		}
+	}()
+	st, err := open(t, c, name)
+	if err != nil {
+		return false, err
+	}
+	todo, err := selected(schedules(st, c), c.Only)
+	if err != nil {
+		return false, err
+	}
+	for _, sc := range todo {
+		if err := ctx.Err(); err != nil {
+			return bad, err
+		}
+		wrong, err := once(ctx, c, t, st, sc, dir, out)
+		if err != nil {
+			return bad, err
+		}
+		bad = bad || wrong
+	}
+	return bad, nil
+}
+
+// once runs one schedule and judges it.
+func once(ctx context.Context, c config, t *host, st *site, sc schedule, dir string, out io.Writer) (bad bool, err error) {
+	dir = filepath.Join(dir, st.name+"-"+strings.ReplaceAll(sc.name, "+", "-"))
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		return false, fmt.Errorf("faults: make a folder: %w", err)
+	}
+	s, err := newStage(ctx, c, t, st, sc, dir)
+	if err != nil {
+		return false, err
+	}
+	l, err := s.run(sc)
+	if err != nil {
+		return false, err
+	}
+	r := judge.Judge(l)
+	fmt.Fprintf(out, "\n%s / %s: %s\n", st.name, sc.name, st.says)
+	figures(out, s, l)
+	r.Write(out)
+	if !r.OK() {
+		judge.WriteViolations(out, l, r, c.Printed)
+		fmt.Fprintf(out, "\n%d violations; again by: make faults SEED=%d STORE=%s ONLY=%s\n", len(r.Violations), c.Seed, st.name, sc.name)
+	}
+	return !r.OK(), nil
+}

@@ -1,0 +1,41 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+)
+
+// site is a store with its servers, started once for all schedules.
+type site struct {
+	name      string
+	says      string   // what an accepted message survives, for the report
+	args      []string // of ramen serve
+	shared    bool     // several processes may open the store
+	faults    []fault
+	schedules []schedule // beside single faults and pairs
+	short     []schedule // of these, what a short run has
+}
+
+// openers start a site each; what they start ends with t.
+var openers = map[string]func(t *host, c config) *site{
+	"pebble": openPebble,
+}
+
+func open(t *host, c config, name string) (st *site, err error) {
+	start := openers[name]
+	if start == nil {
+		return nil, fmt.Errorf("faults: there is no store %q, but %s", name, strings.Join(siteNames(), ", "))
+	}
+	err = catch(func() { st = start(t, c) })
+	return st, err
+}
+
+// siteNames are those of openers, in the order in which they run.
+func siteNames() []string {
+	return []string{"pebble"}
+}
+
+// openPebble is the embedded store: a process that is killed is all that can be done to it here.
+func openPebble(_ *host, _ config) *site {
+	return &site{name: "pebble", says: "an accepted message is on this machine's disk", faults: serverFaults(false), args: []string{"--store.pebble.checkpoint-every", "3s"}}
+}

@@ -1,0 +1,206 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"time"
+
+	"ramen/loadtest/ledger/judge"
+	"ramen/loadtest/ledger/observe"
+	"ramen/loadtest/ledger/process"
+)
+
+// stage is one run of a schedule.
+type stage struct {
+	ctx     context.Context
+	t       *host
+	cfg     config
+	clock   observe.Clock
+	site    *site
+	fleet   *fleet
+	clients *observe.Clients
+	name    string
+
+	// Of the schedule's goroutine, but for flip.
+	rng *rand.Rand
+
+	mu     sync.Mutex
+	coin   *rand.Rand    // guarded by mu
+	spans  []judge.Span  // guarded by mu
+	over   judge.Moment  // guarded by mu: when the last fault was over
+	faults []string      // guarded by mu: what the stage itself found wrong
+	slow   time.Duration // guarded by mu: the longest time from the end of the faults until messages were accepted
+}
+
+// deadline is how long a publish may take: 5 s by the contract of the router's configuration, and a margin for a busy machine.
+const deadline = 15 * time.Second
+
+// savedIn is after which time an ack is surely saved: a second by configuration, and a margin for a busy machine.
+const savedIn = 10 * time.Second
+
+// newStage is a stage for a schedule, on a site that runs.
+func newStage(ctx context.Context, c config, t *host, st *site, sc schedule, dir string) (*stage, error) {
+	seed := c.Seed ^ hash(st.name+"/"+sc.name)
+	s := &stage{ctx: ctx, t: t, cfg: c, clock: observe.Clock{Began: time.Now()}, site: st, name: sc.name,
+		rng: rand.New(rand.NewPCG(seed, 1)), coin: rand.New(rand.NewPCG(seed, 2))}
+	args := append([]string{"--gateway.mailbox-idle", c.MailboxIdle.String(), "--gateway.save-interval", "1s"}, st.args...)
+	var err error
+	s.fleet, err = newFleet(process.Config{Binary: c.Binary, Dir: dir, Args: args, Clock: s.clock}, st.shared)
+	if err != nil {
+		return nil, err
+	}
+	s.clients = observe.New(observe.Config{
+		Seed: seed, Users: c.Users, Pause: c.Pause, Quiet: c.Quiet, Clock: s.clock, Prefix: sc.name + "-" + fmt.Sprint(c.Seed%1e6) + "-", Moves: true, Tamper: c.Tamper,
+	}, s.fleet)
+	return s, nil
+}
+
+// run plays a schedule, has every device take what it is due, and answers the log.
+func (s *stage) run(sc schedule) (*judge.Log, error) {
+	defer s.fleet.close()
+	ctx, cancel := context.WithTimeout(s.ctx, mostStage)
+	defer cancel()
+	s.ctx = ctx
+	if err := s.fleet.start(ctx, 0); err != nil {
+		return nil, err
+	}
+	watching, unwatch := context.WithCancel(ctx)
+	var watcher sync.WaitGroup
+	watcher.Go(func() { s.fleet.watch(watching) })
+	defer watcher.Wait()
+	defer unwatch()
+	if err := s.play(ctx, sc); err != nil {
+		return nil, err
+	}
+	unwatch()
+	watcher.Wait()
+	s.fleet.all[s.fleet.serving].Check(ctx)
+	for i, p := range s.fleet.all {
+		if p.Running() {
+			s.fleet.stop(i)
+		}
+	}
+	s.fleet.close()
+	return s.log(), ctx.Err()
+}
+
+// mostStage is well below the 30 minutes that a message lives whose publisher named no ttl.
+const mostStage = 15 * time.Minute
+
+func (s *stage) play(ctx context.Context, sc schedule) error {
+	living, leave := context.WithCancel(ctx)
+	defer s.clients.Leave()
+	defer s.clients.StopPublishing()
+	defer leave()
+	s.clients.Connect(living)
+	sleep(ctx, s.cfg.Calm/2) // most devices are known before the first message
+	s.clients.Publish(living)
+	s.awaitAccepted(50)
+	sleep(ctx, s.cfg.Calm)
+	if err := catch(func() { sc.play(s) }); err != nil {
+		return fmt.Errorf("faults: %s: %w", sc.name, err)
+	}
+	s.awaitRecovery()
+	sleep(ctx, s.cfg.Calm)
+	for until := int64(s.cfg.Accept); ctx.Err() == nil && s.clients.Accepted() < until; {
+		sleep(ctx, 20*time.Millisecond)
+	}
+	s.clients.StopPublishing()
+	s.clients.Leave()
+	if ctx.Err() != nil {
+		return fmt.Errorf("faults: %s: %w: publishes are not answered; the server's log ends with: %s", sc.name, ctx.Err(), s.fleet.lastLog(s.fleet.serving))
+	}
+	return s.settle(ctx)
+}
+
+// settle has every device take what it is due, acked; then come back without a cursor to a process that has what the store has alone.
+func (s *stage) settle(ctx context.Context) error {
+	s.clients.Drain(ctx, false)
+	s.clients.Drain(ctx, false) // with its cursor: hello confirms the acks
+	if err := catch(func() {
+		if s.site.shared {
+			s.takeOver(0)
+		} else {
+			s.restartOwner(0)
+		}
+	}); err != nil {
+		return err
+	}
+	if err := s.fleet.awaitReady(ctx, s.fleet.serving); err != nil {
+		return err
+	}
+	s.clients.Drain(ctx, true)
+	return ctx.Err()
+}
+
+// recoverWithin bounds how long after the last fault messages are not accepted: everything comes back by itself.
+const recoverWithin = time.Minute
+
+// awaitRecovery waits until messages are accepted again.
+func (s *stage) awaitRecovery() {
+	began, s0 := time.Now(), s.clients.Accepted()
+	for s.ctx.Err() == nil && s.clients.Accepted() < s0+20 {
+		if time.Since(began) > recoverWithin {
+			s.note("for %v after the last fault no message was accepted; the server's log ends with: %s", recoverWithin, s.fleet.lastLog(s.fleet.serving))
+			return
+		}
+		sleep(s.ctx, 10*time.Millisecond)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.slow = max(s.slow, time.Since(began))
+}
+
+// awaitAccepted waits until so many more messages were accepted.
+func (s *stage) awaitAccepted(more int64) {
+	for until := s.clients.Accepted() + more; s.ctx.Err() == nil && s.clients.Accepted() < until; {
+		sleep(s.ctx, 5*time.Millisecond)
+	}
+}
+
+// note writes down a fault of the servers that the stage itself has found.
+func (s *stage) note(format string, args ...any) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.faults = append(s.faults, fmt.Sprintf(format, args...))
+}
+
+// flip draws one of two. For any goroutine.
+func (s *stage) flip() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.coin.IntN(2) == 0
+}
+
+func (s *stage) logf(format string, args ...any) {
+	fmt.Fprintf(s.cfg.Progress, "faults: %s %v: %s\n", s.name, s.clock.Now().Round(time.Millisecond), fmt.Sprintf(format, args...))
+}
+
+// log is what everybody saw.
+func (s *stage) log() *judge.Log {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	l := &judge.Log{Began: s.clock.Began, Slack: s.clock.Slack(), Spans: s.spans, Deadline: deadline, SavedIn: savedIn}
+	l.Faults = append(l.Faults, s.faults...)
+	s.fleet.addTo(l)
+	s.clients.AddTo(l)
+	slices.Sort(l.Kills)
+	slices.SortFunc(l.Spans, func(a, b judge.Span) int { return int(a.From - b.From) })
+	if limit := s.cfg.MostMemory; s.fleet.peak > limit {
+		l.Faults = append(l.Faults, fmt.Sprintf("a server had %d MiB of memory: %d at most", s.fleet.peak>>20, limit>>20))
+	}
+	return l
+}
+
+// sleep waits for d, or until ctx ends.
+func sleep(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-ctx.Done():
+	}
+}
