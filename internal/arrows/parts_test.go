@@ -75,7 +75,7 @@ var parts = []part{
 
 	// The load tester knows a server by its wire alone.
 	{path: "loadtest/ledger/judge", may: []string{"protocol"}, why: "it judges what happened, whoever made it happen"},
-	{path: "loadtest/faults", may: []string{"loadtest/...", "internal/testserver/...", "protocol"}, why: "it knows servers by the wire, and does to stores what can be done"},
+	{path: "loadtest/faults", may: []string{"loadtest/...", "internal/testserver/...", "internal/testdisk", "protocol"}, why: "it knows servers by the wire, and does to stores what can be done"},
 	{path: "loadtest/...", may: []string{"loadtest/...", "clients/go/wire", "protocol", "protocol/protowalk", "protocol/ramenpb", "internal/ports", "internal/testcert"},
 		why: "a load test knows a server by its wire contract alone"},
 
@@ -89,6 +89,7 @@ var parts = []part{
 	{path: "internal/testapp", may: []string{"internal/app"}, why: "it is a tool of tests"},
 	{path: "internal/testprocess", why: "it is a tool of tests"},
 	{path: "internal/testcert", why: "it is a tool of tests"},
+	{path: "internal/testdisk", why: "it is a tool of tests"},
 	{path: "internal/testserver/...", may: []string{"internal/testserver", "internal/ports", "internal/testcert"}, why: "it is a tool of tests"},
 	{path: "scripts/...", why: "it is a program of the build"},
 	{path: "internal/arrows", why: "it has tests alone"},
