@@ -16,6 +16,6 @@
 //  7. All keys expire by themselves: a mailbox a minute after the last of what is in it, a claim 40 days after it was
 //     made.
 //
-// Goroutines: one for each pipeline under way, at most three times Config.Pipelines a server; and the client's own.
+// Goroutines: one for each pipeline under way, at most three times Config.Pipelines a server; the keeper, once a second; and the client's own.
 // Lock order: Store.closeMu, then queue.mu or Store.nodesMu. No lock is held across I/O.
 package redis

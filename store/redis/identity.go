@@ -40,14 +40,8 @@ func newIdentity() (id store.Identity) {
 	return id
 }
 
-// cmdable is a server, a cluster, or a connection.
-type cmdable interface {
-	Get(ctx context.Context, key string) *goredis.StringCmd
-	Do(ctx context.Context, args ...any) *goredis.Cmd
-}
-
 // openIdentity reads the identity of the store, and draws it where there is none.
-func (s *Store) openIdentity(ctx context.Context, c cmdable) error {
+func (s *Store) openIdentity(ctx context.Context, c goredis.UniversalClient) error {
 	key := identityKey(s.cfg.Prefix)
 	fresh := appendIdentity(nil, newIdentity(), s.cfg.Shards)
 	v, err := c.Get(ctx, key).Result()

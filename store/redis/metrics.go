@@ -11,6 +11,7 @@ type metrics struct {
 	seconds       [kinds]prometheus.Observer
 	errors        map[string]prometheus.Counter
 	pipelineCalls prometheus.Histogram
+	identityLost  prometheus.Counter
 	inFlight      atomic.Int64
 	inFlightBytes atomic.Int64
 
@@ -36,10 +37,13 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 	m.pipelineCalls = prometheus.NewHistogram(prometheus.HistogramOpts{
 		Name: "ramen_store_redis_pipeline_calls", Help: "Calls that shared a pipeline.", Buckets: prometheus.ExponentialBuckets(1, 2, 7),
 	})
+	m.identityLost = prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "ramen_store_redis_identity_lost_total", Help: "Times that the servers had lost the store's identity, and it was written back.",
+	})
 	gauge := func(name, help string, v *atomic.Int64) prometheus.Collector {
 		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, func() float64 { return float64(v.Load()) })
 	}
-	m.all = []prometheus.Collector{seconds, errors, m.pipelineCalls,
+	m.all = []prometheus.Collector{seconds, errors, m.pipelineCalls, m.identityLost,
 		gauge("ramen_store_redis_in_flight", "Calls that wait for a server or are under way.", &m.inFlight),
 		gauge("ramen_store_redis_in_flight_bytes", "Size of the calls that wait for a server or are under way.", &m.inFlightBytes),
 	}

@@ -36,23 +36,28 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 		s.metrics.unregister(cfg.Registerer)
 		return nil, fmt.Errorf("store/redis: open: %w", err)
 	}
+	var keeping context.Context
+	keeping, s.stop = context.WithCancel(context.Background())
+	s.running.Go(func() { s.keep(keeping) })
 	return s, nil
 }
 
 func (s *Store) connect(ctx context.Context) error {
-	var c cmdable
 	switch s.cfg.Mode {
 	case Cluster:
 		s.cluster = goredis.NewClusterClient(s.cfg.clusterOptions())
-		c = s.cluster
 	case Sentinel:
 		s.single = newNode(s, s.cfg.Master, goredis.NewFailoverClient(s.cfg.failoverOptions()))
-		c = s.single.client
 	default:
 		s.single = newNode(s, s.cfg.Addrs[0], goredis.NewClient(s.cfg.nodeOptions(s.cfg.Addrs[0])))
-		c = s.single.client
 	}
-	return s.openIdentity(ctx, c)
+	if err := s.inspect(ctx); err != nil {
+		return err
+	}
+	if broken := s.broken.Load(); broken != nil {
+		return fmt.Errorf("%w: %w", ErrUnfit, *broken)
+	}
+	return s.openIdentity(ctx, s.any())
 }
 
 // unused bounds a read or write whose context has no deadline: there is none such.

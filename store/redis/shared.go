@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -239,4 +240,10 @@ func (i info) history() string {
 		return ""
 	}
 	return i["master_replid"][:min(16, len(i["master_replid"]))] + "/" + i["run_id"][:min(16, len(i["run_id"]))]
+}
+
+// int is a number; 0 where there is none.
+func (i info) int(name string) int64 {
+	n, _ := strconv.ParseInt(i[name], 10, 64)
+	return n
 }

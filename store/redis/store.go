@@ -28,13 +28,21 @@ type Store struct {
 	cluster  *goredis.ClusterClient // says which node has a slot; nil: there is one node
 	single   *node                  // nil: a cluster
 
-	holds   []atomic.Pointer[heldClaim] // of each shard: this opening's claim
-	waitAOF atomic.Bool                 // fsync needs WAITAOF
-	order   atomic.Uint64               // of writes of devices
-	staged  atomic.Uint64               // mailboxes made to replace others
+	holds      []atomic.Pointer[heldClaim] // of each shard: this opening's claim
+	waitAOF    atomic.Bool                 // fsync needs WAITAOF
+	health     atomic.Pointer[health]
+	broken     atomic.Pointer[error] // why messages are not taken as long as a server is as it is; nil: they are
+	usedShare  atomic.Int64          // of the server's memory, in percent; 0: not known
+	inspectNow atomic.Bool
+	order      atomic.Uint64 // of writes of devices
+	staged     atomic.Uint64 // mailboxes made to replace others
 
 	nodesMu sync.Mutex
 	nodes   map[string]*node // guarded by nodesMu: of a cluster, by address
+
+	// owned by the keeper, once it runs
+	told    []finding
+	foreign sync.Once
 
 	closeMu sync.RWMutex
 	closed  bool           // guarded by closeMu

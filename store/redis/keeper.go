@@ -1,0 +1,203 @@
+package redis
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	goredis "github.com/redis/go-redis/v9"
+
+	"ramen/protocol"
+	"ramen/store"
+)
+
+const (
+	keepEvery    = time.Second
+	inspectEvery = 10 // times of keepEvery
+	touchEvery   = 3600
+	nodeIdle     = 10 * time.Minute
+)
+
+// keep is the keeper's goroutine: once a second it sees that the servers answer, and that they have the store's identity; now and then
+// it looks whether they still hold what is promised, and has the keys that it uses live on.
+func (s *Store) keep(ctx context.Context) {
+	tick := time.NewTicker(keepEvery)
+	defer tick.Stop()
+	for n := 1; ; n++ {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		call, cancel := context.WithTimeout(ctx, keepEvery)
+		err := s.keepIdentity(call)
+		if err == nil && (n%inspectEvery == 0 || s.inspectNow.Swap(false)) {
+			err = s.inspect(call)
+		}
+		if err == nil {
+			err = s.readMemory(call)
+		}
+		cancel()
+		s.noteHealth(err)
+		if err == nil && n%touchEvery == 0 {
+			s.touch(ctx)
+		}
+		s.closeIdleNodes()
+	}
+}
+
+// keepIdentity writes the identity back where the servers have lost it: every cursor that is out depends on it.
+func (s *Store) keepIdentity(ctx context.Context) error {
+	key := identityKey(s.cfg.Prefix)
+	v, err := s.any().Do(ctx, "set", key, appendIdentity(nil, s.identity, s.cfg.Shards), "nx", "get", "px", claimTTL.Milliseconds()).Text()
+	if errors.Is(err, goredis.Nil) {
+		s.log.Warn("the Redis server had lost the store's identity, which was written back", "key", key)
+		s.metrics.identityLost.Inc()
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if id, _, err := parseIdentity(v); err != nil || id != s.identity {
+		s.foreign.Do(func() {
+			s.log.Error("the Redis server has another identity for this store: it was emptied and opened by another process; devices that move there resume from what is stored", "key", key)
+		})
+	}
+	return nil
+}
+
+// health is what the keeper has seen last.
+type health struct {
+	since time.Time // when it began
+	err   error     // why the servers cannot be used; nil: they can
+}
+
+// noteHealth notes whether the servers have answered the keeper.
+func (s *Store) noteHealth(err error) {
+	before := s.health.Load()
+	now := &health{err: err, since: time.Now()}
+	if before != nil && (before.err == nil) == (err == nil) {
+		now.since = before.since
+	}
+	s.health.Store(now)
+	if before == nil || (before.err == nil) == (err == nil) {
+		return
+	}
+	if err != nil {
+		s.log.Warn("the Redis server does not answer", "error", err)
+		return
+	}
+	s.log.Info("the Redis server answers again", "after", now.since.Sub(before.since).Round(time.Millisecond))
+	s.inspectNow.Store(true)
+}
+
+// masters are the nodes that take writes now.
+func (s *Store) masters(ctx context.Context) (all []*node, err error) {
+	if s.single != nil {
+		return []*node{s.single}, nil
+	}
+	for i := range s.keys {
+		n, err := s.nodeOfShard(ctx, protocol.ShardID(i))
+		if err != nil {
+			return nil, err
+		}
+		if !slices.Contains(all, n) {
+			all = append(all, n)
+		}
+	}
+	return all, nil
+}
+
+// inspect looks at what the servers promise, and tells what has changed.
+func (s *Store) inspect(ctx context.Context) error {
+	nodes, err := s.masters(ctx)
+	if err != nil {
+		return err
+	}
+	var all []finding
+	waitAOF := false
+	for _, n := range nodes {
+		srv, err := ask(ctx, n.addr, n.client)
+		if err != nil {
+			return fmt.Errorf("%s: %w", n.addr, err)
+		}
+		all = append(all, s.cfg.findings(srv)...)
+		waitAOF = waitAOF || !srv.syncsBeforeReply()
+	}
+	s.waitAOF.Store(waitAOF)
+	s.tell(all)
+	return nil
+}
+
+// tell logs the findings that are new, and refuses messages while the configured durability does not hold.
+func (s *Store) tell(all []finding) {
+	var broken error
+	for _, f := range all {
+		if f.fatal && broken == nil {
+			broken = errors.New(f.text)
+		}
+		if !slices.Contains(s.told, f) {
+			s.log.Warn("the Redis server is not as the store needs it", "problem", f.text)
+		}
+	}
+	s.told = all
+	if broken != nil {
+		s.broken.Store(&broken)
+	} else {
+		s.broken.Store(nil)
+	}
+}
+
+// touch has the keys of the shards that this opening holds, and the identity, live on.
+func (s *Store) touch(ctx context.Context) {
+	ms := claimTTL.Milliseconds()
+	ctx, cancel := context.WithTimeout(ctx, noDeadline)
+	defer cancel()
+	s.any().Do(ctx, "pexpire", identityKey(s.cfg.Prefix), ms)
+	for i := range s.holds {
+		if s.holds[i].Load() == nil {
+			continue
+		}
+		for _, key := range []string{s.keys[i].claim, s.keys[i].expiry, s.keys[i].unseen} {
+			c := newCall(ctx, kindScan, store.Owner{Shard: protocol.ShardID(i)})
+			add(c, key)
+			c.addInt(ms)
+			c.command("pexpire")
+			if err := s.do(c); err != nil {
+				return // an hour later again
+			}
+		}
+	}
+}
+
+// closeIdleNodes closes the clients of nodes that have left the cluster.
+func (s *Store) closeIdleNodes() {
+	before := time.Now().Add(-nodeIdle).UnixMilli()
+	s.nodesMu.Lock()
+	var idle []*node
+	for addr, n := range s.nodes {
+		if n.usedMS.Load() < before && n.isIdle() {
+			delete(s.nodes, addr)
+			idle = append(idle, n)
+		}
+	}
+	s.nodesMu.Unlock()
+	for _, n := range idle {
+		_ = n.client.Close()
+	}
+}
+
+func (n *node) isIdle() bool {
+	for i := range n.queues {
+		q := &n.queues[i]
+		q.mu.Lock()
+		count := q.count
+		q.mu.Unlock()
+		if count > 0 {
+			return false
+		}
+	}
+	return true
+}
