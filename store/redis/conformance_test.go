@@ -3,13 +3,11 @@ package redis
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
 	"testing"
 	"time"
-
-	goredis "github.com/redis/go-redis/v9"
 
 	"ramen/internal/testserver"
 	"ramen/internal/testserver/redistest"
@@ -59,55 +57,87 @@ func crashing(t *testing.T, kind redistest.Kind) (func() store.Store, func() fun
 
 // losing is a place on a master whose replica is cut off, and then takes its place.
 func losing(t *testing.T, kind redistest.Kind) (func() store.Store, func() func()) {
-	master, replica := replicated(t, kind)
-	p := startProxy(t, master.Addr)
-	cfg := configOf(t, master)
+	r := redistest.WithReplicas(t, redistest.Options{Kind: kind}, 1)
+	replica := r.Replicas[0]
+	p := startProxy(t, r.Master.Addr)
+	cfg := configOf(t, r.Master)
 	cfg.Addrs = []string{p.addr()}
 	return opener(t, cfg), func() func() {
-		cutOff(t, master, replica)
+		lag(t, r.Master, replica)
 		return func() {
-			if err := replica.Client(t).Do(t.Context(), "replicaof", "no", "one").Err(); err != nil {
-				t.Fatal(err)
-			}
+			promote(t, replica)
 			p.turn(replica.Addr)
 		}
 	}
 }
 
-// replicated is a master and its replica.
-func replicated(t *testing.T, kind redistest.Kind) (master, replica *redistest.Server) {
-	master = redistest.Single(t, redistest.Options{Kind: kind})
-	replica = redistest.Single(t, redistest.Options{Kind: kind, Config: redistest.Config{"replicaof": strings.Replace(master.Addr, ":", " ", 1)}})
-	await(t, "the replica follows", replica, func(info info) bool { return info["master_link_status"] == "up" })
-	return master, replica
-}
-
-// cutOff has the replica have what the master has now, and no more.
-func cutOff(t *testing.T, master, replica *redistest.Server) {
-	of := parseInfo(master.Client(t).Info(t.Context(), "replication").Val())
-	await(t, "the replica has all", replica, func(info info) bool { return info["slave_repl_offset"] >= of["master_repl_offset"] })
-	c := replica.Client(t)
-	if err := errors.Join(c.ConfigSet(t.Context(), "masterauth", "not the password").Err(),
-		c.ClientKillByFilter(t.Context(), "TYPE", "master").Err()); err != nil {
-		t.Fatal(err)
-	}
-	await(t, "the replica is cut off", replica, func(info info) bool { return info["master_link_status"] == "down" })
-}
-
-// await waits until what a server says of its replication is so.
-func await(t *testing.T, what string, s *redistest.Server, is func(info) bool) {
+// lag has the replica have what the master has now, and no more.
+func lag(t *testing.T, master, replica *redistest.Server) {
 	t.Helper()
+	of := parseInfo(master.Client(t).Info(t.Context(), "replication").Val()).int("master_repl_offset")
 	ctx, cancel := context.WithTimeout(t.Context(), testserver.Patience)
 	defer cancel()
-	c := goredis.NewClient(s.ClientOptions())
-	defer c.Close()
+	c := replica.Client(t)
 	if err := testserver.Await(ctx, func() error {
 		text, err := c.Info(ctx, "replication").Result()
-		if err == nil && !is(parseInfo(text)) {
-			err = errors.New("not yet")
+		if has := parseInfo(text).int("slave_repl_offset"); err == nil && has < of {
+			err = fmt.Errorf("the replica is at %d of %d", has, of)
 		}
 		return err
 	}); err != nil {
-		t.Fatalf("%s: %v", what, err)
+		t.Fatal(err)
 	}
+	replica.StopReplication(t)
+}
+
+func promote(t *testing.T, replica *redistest.Server) {
+	t.Helper()
+	if err := replica.Client(t).Do(t.Context(), "replicaof", "no", "one").Err(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestConformanceOfACluster(t *testing.T) {
+	c := redistest.StartCluster(t, redistest.Options{})
+	cfg := clusterConfig(t, c)
+	storetest.Run(t, storetest.Config{
+		Open: func(t *testing.T) func() store.Store {
+			cfg := cfg
+			cfg.Prefix = configOf(t, c.Nodes[0]).Prefix
+			return opener(t, cfg)
+		},
+		Retention: time.Minute, ChecksLast: true,
+	})
+}
+
+func clusterConfig(t testing.TB, c *redistest.Cluster) Config {
+	cfg := configOf(t, c.Nodes[0])
+	cfg.Mode, cfg.Addrs = Cluster, nil
+	for _, n := range c.Nodes {
+		cfg.Addrs = append(cfg.Addrs, n.Addr)
+	}
+	return cfg
+}
+
+func TestConformanceBySentinels(t *testing.T) {
+	w := redistest.WithSentinels(t, redistest.Options{Password: "secret"}, 1)
+	cfg := sentinelConfig(t, w)
+	cfg.Durability = Replicas
+	storetest.Run(t, storetest.Config{
+		Open: func(t *testing.T) func() store.Store {
+			cfg := cfg
+			cfg.Prefix = configOf(t, w.Master).Prefix
+			return opener(t, cfg)
+		},
+		Retention: time.Minute, ChecksLast: true,
+	})
+}
+
+func sentinelConfig(t testing.TB, w *redistest.Watched) Config {
+	cfg := configOf(t, w.Master)
+	cfg.Mode, cfg.Addrs, cfg.Master = Sentinel, nil, w.Name
+	for _, s := range w.Sentinels {
+		cfg.Addrs = append(cfg.Addrs, s.Addr)
+	}
+	return cfg
 }

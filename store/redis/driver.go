@@ -57,6 +57,7 @@ type report struct {
 }
 
 func (r *report) check(ctx context.Context) error {
+	quieten()
 	r.Durability = r.cfg.promise()
 	var client goredis.UniversalClient
 	switch r.cfg.Mode {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -19,6 +20,7 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
+	quieten()
 	s := &Store{cfg: cfg, log: cfg.Log, nodes: make(map[string]*node), stop: func() {}}
 	s.keys = make([]shardKeys, cfg.Shards)
 	for i := range s.keys {
@@ -41,6 +43,13 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	s.running.Go(func() { s.keep(keeping) })
 	return s, nil
 }
+
+// quiet is the client's logger: what goes wrong is in the errors of calls, and told once.
+type quiet struct{}
+
+func (quiet) Printf(context.Context, string, ...any) {}
+
+var quieten = sync.OnceFunc(func() { goredis.SetLogger(quiet{}) })
 
 func (s *Store) connect(ctx context.Context) error {
 	switch s.cfg.Mode {
@@ -79,7 +88,7 @@ func (c *Config) failoverOptions() *goredis.FailoverOptions {
 	return &goredis.FailoverOptions{
 		MasterName: c.Master, SentinelAddrs: c.Addrs, SentinelUsername: c.SentinelUsername, SentinelPassword: c.SentinelPassword,
 		DB: c.DB, Username: c.Username, Password: c.Password, TLSConfig: c.TLS, Protocol: 2,
-		OnConnect: loadScripts, ContextTimeoutEnabled: true, MaxRetries: -1,
+		OnConnect: loadScriptsBySentinels, ContextTimeoutEnabled: true, MaxRetries: -1,
 		DialTimeout: c.DialTimeout, DialerRetries: 1, ReadTimeout: unused, WriteTimeout: unused,
 		PoolSize: c.PoolSize, DisableIdentity: true,
 	}
