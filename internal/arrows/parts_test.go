@@ -31,6 +31,9 @@ var parts = []part{
 	{path: "store/control", may: []string{"store"}, why: "it carries commands to a running store, whichever it is, and nothing else"},
 	{path: "store/codec", may: []string{"store", "protocol"}, why: "it writes the words of the contract as bytes, for whichever store"},
 	{path: "store/redis", may: []string{"store", "store/codec", "store/driver", "protocol"}, why: "a store keeps mailboxes, whoever asks"},
+	{path: "store/pebble", may: []string{"store", "store/codec", "protocol", "store/pebble/journal"}, why: "a store keeps mailboxes, whoever asks"},
+	{path: "store/cassandra", may: []string{"store", "store/codec", "store/driver", "protocol"}, why: "a store keeps mailboxes, whoever asks"},
+	{path: "store/pebble/control", may: []string{"store/pebble"}, why: "it carries commands to a running store, and nothing else"},
 	{path: "store/pebble/journal", may: []string{"store/pebble/datasync"}, why: "a journal holds bytes: it does not know of what"},
 	{path: "store/pebble/datasync", why: "it writes to files"},
 

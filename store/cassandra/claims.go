@@ -1,0 +1,326 @@
+package cassandra
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	gocql "github.com/apache/cassandra-gocql-driver/v2"
+
+	"ramen/protocol"
+	"ramen/store"
+)
+
+// Claims stand in partitions of claimsPart shards each. A claim of many of them is one lightweight transaction, on the condition that the
+// partition's round is the one that was read: whoever else has claimed any of them meanwhile has raised it.
+const claimsPart = 64
+
+const (
+	selectClaims = "SELECT shard, round, epoch, owner, again FROM claims WHERE part = ?"
+	updateRound  = "UPDATE claims SET round = ? WHERE part = ? IF round = ?"
+	insertClaim  = "INSERT INTO claims (part, shard, epoch, owner, again) VALUES (?, ?, ?, ?, ?)"
+	insertOwner  = "INSERT INTO owners (owner, until) VALUES (?, ?) USING TTL ? AND TIMESTAMP ?"
+	deleteOwner  = "DELETE FROM owners USING TIMESTAMP ? WHERE owner = ?"
+	selectOwner  = "SELECT owner FROM owners WHERE owner = ?"
+)
+
+// claimPause is how long a claim waits, about, that has met another one of the same partition.
+const claimPause = 20 * time.Millisecond
+
+// claim is what the store has of a shard.
+type claim struct {
+	epoch protocol.Epoch
+	owner string
+	again int // how often the owner has claimed it at this epoch once more
+}
+
+// part is a partition of claims.
+type claimPart struct {
+	round  int64 // 0: nobody has claimed any
+	claims map[protocol.ShardID]claim
+}
+
+// Claim implements store.Store.
+func (s *Store) Claim(ctx context.Context, shards []protocol.ShardID, epoch protocol.Epoch, owner string) []error {
+	byPart := make(map[int][]int) // places in shards
+	for i, id := range shards {
+		byPart[int(id)/claimsPart] = append(byPart[int(id)/claimsPart], i)
+	}
+	parts := make([]int, 0, len(byPart))
+	for p := range byPart {
+		parts = append(parts, p)
+	}
+	errs := make([]error, len(shards))
+	of := s.each(ctx, callClaim, len(parts), func(i int) error {
+		at := byPart[parts[i]]
+		ids := make([]protocol.ShardID, len(at))
+		for n, place := range at {
+			ids[n] = shards[place]
+		}
+		answers, err := s.claim(ctx, parts[i], ids, epoch, owner)
+		for n, place := range at {
+			if errs[place] = err; err == nil {
+				errs[place] = answers[n]
+			}
+		}
+		return err
+	})
+	failed := false
+	for i, p := range parts {
+		for _, place := range byPart[p] {
+			if of != nil && of[i] != nil {
+				errs[place] = of[i]
+			}
+			if err := errs[place]; err != nil {
+				errs[place] = fmt.Errorf("store/cassandra: claim shard %d at epoch %d: %w", shards[place], epoch, err)
+				failed = true
+			}
+		}
+	}
+	if !failed {
+		return nil
+	}
+	return errs
+}
+
+// claim claims shards of one partition. Each has its answer, where there is no error of all.
+func (s *Store) claim(ctx context.Context, p int, ids []protocol.ShardID, epoch protocol.Epoch, owner string) ([]error, error) {
+	if epoch > mostEpoch {
+		return nil, fmt.Errorf("the epoch is beyond %d, which is the most that this store can order", mostEpoch)
+	}
+	for _, id := range ids {
+		if int(id) >= len(s.shards) {
+			return nil, fmt.Errorf("there are %d shards", len(s.shards))
+		}
+	}
+	for {
+		have, err := s.readClaims(ctx, p, s.serial())
+		if err != nil {
+			return nil, err
+		}
+		answers := make([]error, len(ids))
+		take := make(map[protocol.ShardID]claim)
+		for i, id := range ids {
+			c := have.claims[id]
+			s.saw(id, c.epoch, c.owner)
+			switch {
+			case c.epoch > epoch, c.epoch == epoch && c.owner != owner:
+				answers[i] = &store.FencedError{Epoch: c.epoch, Owner: c.owner}
+			case c.epoch != epoch:
+				take[id] = claim{epoch: epoch, owner: owner}
+			case protocol.Epoch(s.shards[id].mine.Load()) != epoch: // the owner begins anew
+				take[id] = claim{epoch, owner, c.again + 1}
+			}
+		}
+		if len(take) > 0 {
+			var applied bool
+			if applied, err = s.takeClaims(ctx, p, have.round, take); err == nil && !applied {
+				err = errRound
+			}
+		}
+		if err == nil {
+			return answers, s.claimed(ctx, take)
+		}
+		if err := claimAgain(ctx, err); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// claimed notes what was claimed. Whoever owned the shards before has told by now of the longest messages that it took.
+func (s *Store) claimed(ctx context.Context, taken map[protocol.ShardID]claim) error {
+	if len(taken) == 0 {
+		return nil
+	}
+	if err := s.readMaxTTL(ctx); err != nil {
+		return err
+	}
+	for id, c := range taken {
+		s.shards[id].again.Store(uint64(c.again))
+		if s.shards[id].mine.Swap(uint64(c.epoch)) != uint64(c.epoch) {
+			s.shards[id].counter.Store(0)
+		}
+		s.saw(id, c.epoch, c.owner)
+	}
+	return nil
+}
+
+var errRound = errors.New("another process claims shards of the same partition")
+
+// claimAgain waits before a claim is tried again, or answers why it is not. What became of a transaction that was cut off is seen by
+// the next read, which completes it.
+func claimAgain(ctx context.Context, err error) error {
+	if f := faultOf(err); !errors.Is(err, errRound) && !f.again || ctx.Err() != nil {
+		return err
+	}
+	pause := time.NewTimer(claimPause/2 + rand.N(claimPause))
+	defer pause.Stop()
+	select {
+	case <-pause.C:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("%w (%w)", ctx.Err(), err)
+	}
+}
+
+// serial is the consistency of reads that see every transaction.
+func (s *Store) serial() gocql.Consistency {
+	if s.cfg.serial == serialGlobal {
+		return gocql.Serial
+	}
+	return gocql.LocalSerial
+}
+
+// claimTimeout is how long one request of a transaction may take: it has four rounds between the replicas.
+const claimTimeout = time.Second
+
+func (s *Store) takeClaims(ctx context.Context, p int, round int64, take map[protocol.ShardID]claim) (applied bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, claimTimeout)
+	defer cancel()
+	b := s.session.Batch(gocql.UnloggedBatch).SerialConsistency(s.serial())
+	var expected any // null in an empty partition
+	if round != 0 {
+		expected = round
+	}
+	b.Query(updateRound, round+1, p, expected)
+	for id, c := range take {
+		b.Query(insertClaim, p, int32(id), int64(c.epoch), c.owner, c.again)
+	}
+	a := &attempt{Context: ctx, call: new(call)}
+	applied, rows, err := b.ExecCASContext(a)
+	if rows != nil {
+		err = errors.Join(err, rows.Close())
+	}
+	s.note(a, err)
+	return applied, err
+}
+
+// readClaims reads one partition.
+func (s *Store) readClaims(ctx context.Context, p int, c gocql.Consistency) (claimPart, error) {
+	return read(ctx, s, func(ctx context.Context) (claimPart, error) {
+		have := claimPart{claims: make(map[protocol.ShardID]claim)}
+		rows := s.session.Query(selectClaims, p).Consistency(c).IterContext(ctx)
+		var shard *int32
+		var round, epoch *int64
+		var owner *string
+		var again *int
+		for rows.Scan(&shard, &round, &epoch, &owner, &again) {
+			if round != nil {
+				have.round = *round
+			}
+			if shard != nil && epoch != nil && owner != nil && again != nil {
+				have.claims[protocol.ShardID(*shard)] = claim{protocol.Epoch(*epoch), *owner, *again}
+			}
+			shard, round, epoch, owner, again = nil, nil, nil, nil, nil
+		}
+		return have, rows.Close()
+	})
+}
+
+// readParts reads the partitions that hold shards.
+func (s *Store) readParts(ctx context.Context, parts []int, c gocql.Consistency) (map[int]claimPart, error) {
+	all := make([]claimPart, len(parts))
+	errs := s.each(ctx, callClaims, len(parts), func(i int) (err error) {
+		all[i], err = s.readClaims(ctx, parts[i], c)
+		return err
+	})
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
+	}
+	m := make(map[int]claimPart, len(parts))
+	for i, p := range parts {
+		m[p] = all[i]
+	}
+	return m, nil
+}
+
+// LastEpoch implements store.Store.
+func (s *Store) LastEpoch(ctx context.Context) (last protocol.Epoch, err error) {
+	var parts []int
+	for p := range (len(s.shards) + claimsPart - 1) / claimsPart {
+		parts = append(parts, p)
+	}
+	all, err := s.readParts(ctx, parts, s.serial())
+	if err != nil {
+		return 0, fmt.Errorf("store/cassandra: read the last epoch: %w", err)
+	}
+	for _, p := range all {
+		for _, c := range p.claims {
+			last = max(last, c.epoch)
+		}
+	}
+	return last, nil
+}
+
+// Fences implements store.Shared: Cassandra does not know the owner of a shard when it writes.
+func (s *Store) Fences() bool { return false }
+
+// Claims implements store.Shared.
+func (s *Store) Claims(ctx context.Context, shards []protocol.ShardID) ([]store.Claimed, error) {
+	var parts []int
+	known := make(map[int]bool)
+	for _, id := range shards {
+		if p := int(id) / claimsPart; !known[p] {
+			known[p] = true
+			parts = append(parts, p)
+		}
+	}
+	all, err := s.readParts(ctx, parts, gocql.LocalQuorum)
+	if err != nil {
+		return nil, fmt.Errorf("store/cassandra: read claims: %w", err)
+	}
+	present := make(map[string]bool)
+	claims := make([]store.Claimed, len(shards))
+	for i, id := range shards {
+		c := all[int(id)/claimsPart].claims[id]
+		if int(id) < len(s.shards) {
+			s.saw(id, c.epoch, c.owner)
+		}
+		claims[i] = store.Claimed{Epoch: c.epoch, Owner: c.owner}
+		present[c.owner] = false
+	}
+	delete(present, "")
+	for owner := range present {
+		if present[owner], err = s.isPresent(ctx, owner); err != nil {
+			return nil, fmt.Errorf("store/cassandra: read whether owner %q is there: %w", owner, err)
+		}
+	}
+	for i := range claims {
+		claims[i].Present = present[claims[i].Owner]
+	}
+	return claims, nil
+}
+
+func (s *Store) isPresent(ctx context.Context, owner string) (bool, error) {
+	return read(ctx, s, func(ctx context.Context) (bool, error) {
+		var name string
+		err := s.session.Query(selectOwner, owner).ScanContext(ctx, &name)
+		if errors.Is(err, gocql.ErrNotFound) {
+			return false, nil
+		}
+		return err == nil, err
+	})
+}
+
+// Renew implements store.Shared. The time is counted by the servers, in whole seconds, rounded up.
+func (s *Store) Renew(ctx context.Context, owner string, ttl time.Duration) error {
+	if err := s.enter(); err != nil {
+		return fmt.Errorf("store/cassandra: renew owner %q: %w", owner, err)
+	}
+	defer s.calls.Done()
+	now := time.Now()
+	began := now
+	err := s.write(ctx, func(ctx context.Context) error {
+		if ttl <= 0 {
+			return s.session.Query(deleteOwner, now.UnixMicro(), owner).ExecContext(ctx)
+		}
+		return s.session.Query(insertOwner, owner, now.Add(ttl).UnixMilli(), int((ttl+time.Second-1)/time.Second), now.UnixMicro()).ExecContext(ctx)
+	})
+	s.metrics.observe(callRenew, began, err)
+	if err != nil {
+		return fmt.Errorf("store/cassandra: renew owner %q: %w", owner, err)
+	}
+	return nil
+}

@@ -1,0 +1,151 @@
+package cassandra
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"strconv"
+	"strings"
+	"time"
+
+	gocql "github.com/apache/cassandra-gocql-driver/v2"
+
+	"ramen/store"
+	"ramen/store/driver"
+)
+
+// Driver is what the store offers to those who open it by a URL.
+func Driver() driver.Driver {
+	return driver.Driver{
+		Schemes: []string{"cassandra"},
+		Open: func(ctx context.Context, p driver.Params) (store.Store, error) {
+			s, err := open(ctx, p)
+			if err != nil {
+				return nil, fmt.Errorf("store/cassandra: open: %w", err)
+			}
+			return s, nil
+		},
+		Check:  check,
+		Schema: schemaText,
+		Init:   initialize,
+	}
+}
+
+func logOf(p driver.Params) *slog.Logger {
+	if p.Log != nil {
+		return p.Log
+	}
+	return slog.New(slog.DiscardHandler)
+}
+
+// defaultRetention is how long ids are remembered where nobody says it.
+const defaultRetention = 5 * time.Minute
+
+func open(ctx context.Context, p driver.Params) (*Store, error) {
+	cfg, err := parse(p)
+	if err != nil {
+		return nil, err
+	}
+	s := &Store{cfg: cfg, log: logOf(p), retention: p.IDRetention, breakers: &breakers{started: time.Now()}}
+	if s.retention <= 0 {
+		s.retention = defaultRetention
+	}
+	s.init()
+	if s.metrics, err = newMetrics(nil, s); err != nil {
+		return nil, err
+	}
+	if s.session, err = s.cfg.open(ctx, s.log, true, func(dc string) gocql.HostSelectionPolicy { return newPolicy(dc, s.breakers) }); err != nil {
+		s.workers.end()
+		return nil, err
+	}
+	if err = s.readAbout(ctx, p.Shards); err == nil {
+		s.metrics, err = newMetrics(p.Registerer, s)
+	}
+	if err != nil {
+		_ = s.Close()
+		return nil, err
+	}
+	return s, nil
+}
+
+// schemaText is the schema in CQL.
+func schemaText(p driver.Params) (string, error) {
+	cfg, err := parse(p)
+	if err != nil {
+		return "", fmt.Errorf("store/cassandra: schema: %w", err)
+	}
+	var b strings.Builder
+	for _, statement := range cfg.schema() {
+		b.WriteString(statement)
+		b.WriteString(";\n\n")
+	}
+	return b.String(), nil
+}
+
+// initialize creates what Open needs.
+func initialize(ctx context.Context, p driver.Params) ([]string, error) {
+	done, err := initializeStore(ctx, p)
+	if err != nil {
+		return done, fmt.Errorf("store/cassandra: init: %w", err)
+	}
+	return done, nil
+}
+
+func initializeStore(ctx context.Context, p driver.Params) (done []string, err error) {
+	cfg, err := parse(p)
+	if err != nil {
+		return nil, err
+	}
+	if p.Shards < 1 {
+		return nil, fmt.Errorf("the number of shards is %d: it must be at least 1", p.Shards)
+	}
+	session, err := cfg.open(ctx, logOf(p), false, gocql.DCAwareRoundRobinPolicy)
+	if err != nil {
+		return nil, err
+	}
+	defer session.Close()
+	for _, statement := range cfg.schema() {
+		if err := session.Query(statement).Consistency(gocql.LocalQuorum).ExecContext(ctx); err != nil {
+			return done, fmt.Errorf("%s: %w", firstLine(statement), err)
+		}
+		if err := session.AwaitSchemaAgreement(ctx); err != nil {
+			return done, fmt.Errorf("%s: the nodes do not agree on the schema: %w", firstLine(statement), err)
+		}
+		done = append(done, "there is now, or was: "+strings.TrimPrefix(firstLine(statement), "CREATE "))
+	}
+	a := newAbout(p.Shards, cfg.slot)
+	text, err := json.Marshal(a)
+	if err != nil {
+		return done, err
+	}
+	for _, row := range []struct{ name, value string }{
+		{metaStore, string(text)},
+		{metaMaxTTL, strconv.FormatInt(cfg.maxTTL.Milliseconds(), 10)},
+		{metaSchema, strconv.Itoa(schemaVersion)},
+	} {
+		made, err := cfg.insertMeta(ctx, session, row.name, row.value)
+		if err != nil {
+			return done, fmt.Errorf("write %s of table meta: %w", row.name, err)
+		}
+		if made {
+			done = append(done, "wrote row "+row.name+" of table meta")
+		}
+	}
+	return done, nil
+}
+
+func firstLine(statement string) string {
+	line, _, _ := strings.Cut(statement, "\n")
+	return strings.TrimSuffix(strings.TrimSpace(line), " (")
+}
+
+// insertMeta makes a row, unless it is there.
+func (c *config) insertMeta(ctx context.Context, session *gocql.Session, name, value string) (made bool, err error) {
+	serial := gocql.LocalSerial
+	if c.serial == serialGlobal {
+		serial = gocql.Serial
+	}
+	statement := strings.Replace(insertMeta, "meta", c.keyspace+".meta", 1)
+	return session.Query(statement, name, value).SerialConsistency(serial).MapScanCASContext(ctx, make(map[string]any))
+}

@@ -1,0 +1,93 @@
+package cassandra
+
+import (
+	"context"
+	"slices"
+	"sync"
+
+	gocql "github.com/apache/cassandra-gocql-driver/v2"
+)
+
+// policy asks the replicas of a partition first, in an order that is drawn for each request, then the others of the datacentre; of both
+// those last that do not answer (breaker.go), and none twice for one call.
+type policy struct {
+	gocql.HostSelectionPolicy
+	breakers *breakers
+}
+
+func newPolicy(dc string, b *breakers) *policy {
+	return &policy{gocql.TokenAwareHostPolicy(gocql.DCAwareRoundRobinPolicy(dc), gocql.ShuffleReplicas()), b}
+}
+
+// call is one call of ours, which may be more than one request.
+type call struct {
+	mu    sync.Mutex
+	tried []*gocql.HostInfo // guarded by mu
+	room  [3]*gocql.HostInfo
+}
+
+// attempt is the context of one request, and learns which host was asked.
+type attempt struct {
+	context.Context
+	call *call
+	host *gocql.HostInfo // nil: none; set before the request is sent
+}
+
+// try reports whether the call has not asked h before, and notes that it does.
+func (c *call) try(h *gocql.HostInfo) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if slices.Contains(c.tried, h) {
+		return false
+	}
+	if c.tried == nil {
+		c.tried = c.room[:0]
+	}
+	c.tried = append(c.tried, h)
+	return true
+}
+
+// forget has all hosts be asked again.
+func (c *call) forget() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.tried = c.tried[:0]
+}
+
+// Pick implements gocql.HostSelectionPolicy.
+func (p *policy) Pick(statement gocql.ExecutableStatement) gocql.NextHost {
+	next := p.HostSelectionPolicy.Pick(statement)
+	s, ok := statement.(interface{ Context() context.Context })
+	if !ok {
+		return next
+	}
+	a, ok := s.Context().(*attempt)
+	if !ok {
+		return next
+	}
+	var closedOff []gocql.SelectedHost
+	return func() gocql.SelectedHost {
+		for h := next(); h != nil; h = next() {
+			if !p.breakers.host(h.Info().HostID()).allow(p.breakers.now()) {
+				closedOff = append(closedOff, h)
+				continue
+			}
+			if a.call.try(h.Info()) {
+				a.host = h.Info()
+				return h
+			}
+		}
+		for len(closedOff) > 0 { // better late than not at all
+			h := closedOff[0]
+			closedOff = closedOff[1:]
+			if a.call.try(h.Info()) {
+				a.host = h.Info()
+				return h
+			}
+		}
+		return nil
+	}
+}
+
+// policyKnows reports whether h is of the datacentre that is asked.
+func (s *Store) policyKnows(h *gocql.HostInfo) bool { return h.DataCenter() == s.cfg.dc }
