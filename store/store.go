@@ -189,6 +189,33 @@ type Backup struct {
 	Bytes int64 `json:"bytes"`
 }
 
+// Enumerator is a store that can name its users.
+type Enumerator interface {
+	// Users names users of whom the store may have something, in pages of about limit: the first is that of page "", and the last has
+	// an empty next. A user may be named twice, or have nothing any more; one that comes meanwhile may be left out.
+	Users(ctx context.Context, page string, limit int) (users []ShardUser, next string, err error)
+}
+
+// ShardUser is a user and its shard.
+type ShardUser struct {
+	Shard protocol.ShardID
+	User  protocol.UserID
+}
+
+// Adopter is a store that can go on for another one.
+type Adopter interface {
+	// Adopt gives the store the identity of another, durably, so that the cursors that the other gave stay good. It is called before
+	// anything else is done with a store, and fails where a shard was ever claimed, unless id is its identity already.
+	Adopt(ctx context.Context, id Identity) error
+}
+
+// Retirer is a store that another one can go on for.
+type Retirer interface {
+	// Retire has the store draw another generation, from when it is opened the next time at the latest: it gives positions then that the
+	// one that goes on for it may have given too, and must not honour that one's cursors.
+	Retire(ctx context.Context) error
+}
+
 // Ref names an entry of a mailbox.
 type Ref struct {
 	Priority protocol.Priority

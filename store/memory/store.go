@@ -22,6 +22,8 @@ var (
 	_ store.Store         = (*Store)(nil)
 	_ store.ExpiryScanner = (*Store)(nil)
 	_ store.Admitter      = (*Store)(nil)
+	_ store.Enumerator    = (*Store)(nil)
+	_ store.Adopter       = (*Store)(nil)
 )
 
 // New is a Store on a Disk of its own.

@@ -41,7 +41,8 @@
 // Rows (numbers big-endian, so that keys sort; a user ends with a zero byte, which no user contains):
 //
 //	'a' name                                    format, identity, shards, the journal's first segment that is needed; of a
-//	                                            store that was set back: its generation, and the least that epochs are above
+//	                                            store that was set back: its generation, and the least that epochs are above;
+//	                                            of one that goes on for another: that one's generation and cursor key
 //	'e' shard:4                                 epoch:8 owner               who claimed it last; before format 4 without owner
 //	'i' end:8 shard:4 user 0 segment:8          (length id accepted ms:8)...   ids that came with a segment, in buckets that
 //	                                            end at a time (ms)

@@ -34,6 +34,8 @@ var (
 	// Of a store that was set back (manifest.go).
 	keyGeneration = []byte{spaceMeta, 'g'}
 	keyFloor      = []byte{spaceMeta, 'l'}
+	// Of a store that goes on for another (adopt.go), which has its generation in keyGeneration as well.
+	keyCursorKey = []byte{spaceMeta, 'k'}
 )
 
 func appendEpochKey(b []byte, shard protocol.ShardID) []byte {

@@ -153,7 +153,7 @@ func (s *Store) renew() error {
 	return nil
 }
 
-// readRenewed reads what renew wrote.
+// readRenewed reads what renew and Adopt wrote.
 func (s *Store) readRenewed() error {
 	for _, row := range []struct {
 		key  []byte
@@ -161,6 +161,7 @@ func (s *Store) readRenewed() error {
 		use  func([]byte)
 	}{
 		{keyGeneration, 4, func(v []byte) { s.identity.Generation = binary.BigEndian.Uint32(v) }},
+		{keyCursorKey, len(s.identity.Key), func(v []byte) { s.identity.Key = [16]byte(v) }},
 		{keyFloor, 8, func(v []byte) { s.epochs.raise(protocol.Epoch(binary.BigEndian.Uint64(v))) }},
 	} {
 		v, err := get(s.db, row.key)

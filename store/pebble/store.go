@@ -54,6 +54,9 @@ var (
 	_ store.ExpiryScanner = (*Store)(nil)
 	_ store.Admitter      = (*Store)(nil)
 	_ store.Backuper      = (*Store)(nil)
+	_ store.Enumerator    = (*Store)(nil)
+	_ store.Adopter       = (*Store)(nil)
+	_ store.Retirer       = (*Store)(nil)
 )
 
 // Open opens the store in cfg.Dir, or makes it there. The directory belongs to this process until Close. A nil registerer

@@ -81,6 +81,8 @@ func Run(t *testing.T, cfg Config) {
 		{"lost", testLost},
 		{"devices", testDevices},
 		{"expiry", testExpiryScan},
+		{"users", testUsers},
+		{"adopt", testAdopt},
 		{"calls", testCalls},
 		{"model", testModel},
 	}
