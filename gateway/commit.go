@@ -48,9 +48,10 @@ type job struct {
 // op is what one caller wants done to one mailbox.
 type op struct {
 	mailbox.Op
-	box *box
-	job *job // whose it is
-	at  int  // where in its caller's batch
+	box   *box
+	job   *job  // whose it is
+	at    int   // where in its caller's batch
+	probe probe // what it asks, with an Err where that is not answered yet
 }
 
 // result is the answer to a publish.
@@ -209,8 +210,7 @@ func (j *job) append() {
 	}
 	g, a := j.g, j.spares.call(j)
 	for _, s := range j.steps {
-		s.making = false
-		if s.isEmpty() {
+		if !s.submit() {
 			j.ready = append(j.ready, s)
 			continue
 		}
@@ -330,9 +330,22 @@ func (a *appendCall) add(s *step) {
 	s.WriteTo(&a.batch[n])
 }
 
-// answered takes the store's answer to a step.
+// answered takes the store's answer to a step, or has it mended first. The job is under way until then, so that Close waits for it.
 func (a *appendCall) answered(i int, err error) {
-	s, j := a.steps[i], a.job
+	s := a.steps[i]
+	switch {
+	case err != nil && s.box.mends(err):
+		a.job.g.commits.Go(func() { a.resolve(s, s.mend(err)) })
+	case err == nil && s.replaces:
+		a.job.g.commits.Go(func() { a.resolve(s, s.replaceAll()) })
+	default:
+		a.resolve(s, err)
+	}
+}
+
+// resolve hands a step with its answer to who runs the job.
+func (a *appendCall) resolve(s *step, err error) {
+	j := a.job
 	s.err = err
 	j.mu.Lock()
 	j.answered = append(j.answered, s)

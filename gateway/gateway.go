@@ -34,6 +34,7 @@ type Gateway struct {
 	writeBehind    writeBehind
 	ackDeadlines   ackDeadlines
 	again          again
+	mender         mender
 	jobs           sync.Pool // of *job
 	underWay       struct{ bytes, jobs atomic.Int64 }
 	appendDeadline atomic.Pointer[appendDeadline]
@@ -43,7 +44,8 @@ type Gateway struct {
 
 	closeMu sync.RWMutex // guards closed, and commits against an Add behind its Wait
 	closed  bool
-	commits sync.WaitGroup // jobs under way
+	closing chan struct{}  // closed with it
+	commits sync.WaitGroup // jobs under way, and what unlessClosed runs
 	loops   sync.WaitGroup
 	stop    context.CancelFunc
 }
@@ -68,7 +70,7 @@ func New(cfg Config, deps Deps) (*Gateway, error) {
 	}
 	g := &Gateway{
 		cfg: cfg, log: deps.Log, store: deps.Store, owner: deps.Owner, onShard: deps.OnShard,
-		shards: make([]shard, cfg.ShardCount), started: time.Now(), lost: make(chan struct{}, 1),
+		shards: make([]shard, cfg.ShardCount), started: time.Now(), lost: make(chan struct{}, 1), closing: make(chan struct{}),
 	}
 	g.loads = make(chan struct{}, min(mostLoads, max(2, cfg.MemoryBytes/cfg.MailboxBytes)))
 	if g.owner == "" {
@@ -84,6 +86,7 @@ func New(cfg Config, deps Deps) (*Gateway, error) {
 	}
 	g.writeBehind.init(g)
 	g.ackDeadlines.init()
+	g.mender.init(g.store)
 	for i := range g.shards {
 		g.shards[i].g, g.shards[i].id = g, protocol.ShardID(i)
 	}
@@ -106,6 +109,7 @@ func (g *Gateway) Close(ctx context.Context) error {
 		return nil
 	}
 	g.closed = true
+	close(g.closing)
 	g.closeMu.Unlock()
 	g.commits.Wait()
 	g.stop()
@@ -129,8 +133,7 @@ func (o *ownership) storeError(verb string, err error) error {
 
 // storeAnswer is storeError without a line in the log, for many answers of one call.
 func (o *ownership) storeAnswer(verb string, err error) error {
-	if errors.Is(err, store.ErrFenced) {
-		o.fenced(err)
+	if errors.Is(err, store.ErrFenced) && o.fenced(err) {
 		return o.refusal()
 	}
 	o.g.metrics.storeErrors.Inc()

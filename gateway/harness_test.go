@@ -13,6 +13,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"ramen/gateway/mailbox"
 	"ramen/link"
 	"ramen/protocol"
@@ -29,6 +31,9 @@ type world struct {
 	store *memory.Store
 	g     *Gateway
 	epoch protocol.Epoch
+
+	registry *prometheus.Registry
+	shares   bool // the store is one that several open, and that may lose
 }
 
 // bubble runs a test of a gateway in synctest's time, and counts everything up at its end.
@@ -56,8 +61,14 @@ func newWorld(t testing.TB, edit func(*Config)) *world {
 
 func (w *world) start() {
 	w.t.Helper()
-	w.store = w.disk.Open()
-	g, err := New(w.cfg, Deps{Store: w.store, Log: slog.New(slog.NewTextHandler(io.Discard, nil))})
+	shared := w.disk.OpenShared()
+	w.store = shared.Store
+	w.registry = prometheus.NewRegistry()
+	deps := Deps{Store: shared.Store, Registerer: w.registry, Log: slog.New(slog.NewTextHandler(io.Discard, nil))}
+	if w.shares {
+		deps.Store = shared
+	}
+	g, err := New(w.cfg, deps)
 	if err != nil {
 		w.t.Fatal(err)
 	}

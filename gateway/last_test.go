@@ -10,9 +10,10 @@ import (
 	"ramen/store/memory"
 )
 
-// compares makes w's store one that compares last positions.
-func compares(w *world) {
+// shares makes w's store one that compares last positions, that several may open, and that may lose.
+func shares(w *world) {
 	w.stop()
+	w.shares = true
 	w.disk = memory.NewDisk(memory.Config{IDRetention: w.cfg.IDRetention, CheckLast: true})
 	w.start()
 }
@@ -21,7 +22,7 @@ func compares(w *world) {
 // recalls, and where one before failed, or its outcome is unknown and it was lost.
 func TestLastIsWhatTheStoreHas(t *testing.T) {
 	bubble(t, nil, func(t *testing.T, w *world) {
-		compares(w)
+		shares(w)
 		n, told := 0, 0
 		accept := func() {
 			t.Helper()

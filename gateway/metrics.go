@@ -14,6 +14,7 @@ type metrics struct {
 	storeErrors    prometheus.Counter
 	refused        [protocol.Lanes]prometheus.Counter
 	turned         prometheus.Counter
+	rewritten      prometheus.Counter
 	shards         [states]prometheus.Gauge
 	transitions    [states]prometheus.Counter
 }
@@ -30,6 +31,9 @@ func newMetrics(r prometheus.Registerer, g *Gateway) *metrics {
 		}),
 		storeErrors: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "ramen_gateway_store_errors_total", Help: "Store calls that failed.",
+		}),
+		rewritten: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "ramen_gateway_rewritten_messages_total", Help: "Messages that the store had lost after it had answered, and that were written again from memory.",
 		}),
 		turned: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "ramen_gateway_users_refused_total", Help: "Calls refused because memory is full and their user or device is not in memory.",
@@ -54,7 +58,7 @@ func newMetrics(r prometheus.Registerer, g *Gateway) *metrics {
 		m.shards[i], m.transitions[i] = shards.WithLabelValues(i.String()), transitions.WithLabelValues(i.String())
 	}
 	m.shards[StateNone].Set(float64(len(g.shards)))
-	all := []prometheus.Collector{m.append, m.appendMessages, m.storeErrors, m.turned, refused, shards, transitions}
+	all := []prometheus.Collector{m.append, m.appendMessages, m.storeErrors, m.turned, m.rewritten, refused, shards, transitions}
 	for i := range m.refused {
 		m.refused[i] = refused.WithLabelValues(protocol.LanePriority(i).String())
 		all = append(all, waiting(i))

@@ -137,6 +137,9 @@ func (g *Gateway) loadFrom(ctx context.Context, b *box) error {
 		return protocol.Errorf(protocol.CodeUnavailable, "too many users are being read from the store; retry with backoff")
 	}
 	kept, err := g.store.Load(ctx, b.Owner, b.User())
+	if b.claimLost(err) && b.claimAgain(ctx) == nil {
+		kept, err = g.store.Load(ctx, b.Owner, b.User())
+	}
 	if err != nil {
 		return b.storeError("load", err)
 	}

@@ -21,6 +21,10 @@ type step struct {
 	call    *appendCall // nil: there is nothing to write
 	err     error       // the store's answer
 	refused error       // why the shard takes no write; set with box.mu held
+	alone   bool        // it probes, and writes nothing
+	probe   probe
+	// replaces: it probes alone a mailbox whose last position does not tell of all that the store may have lost
+	replaces bool
 
 	waiting []*op // for the next step of the mailbox; guarded by box.mu
 }
@@ -58,8 +62,27 @@ func (s *step) add(o *op, now mailbox.Instant) (taken bool) {
 	case o.Recall != "":
 		s.Recall(&o.Op, now.MS)
 		return true
+	case o.probe.asked:
+		s.Probe()
+		s.probe = s.probe.and(o.probe)
+		return true
 	}
 	return false
+}
+
+// submit is before the step is written: nothing is added any more. It reports whether there is something to write.
+func (s *step) submit() bool {
+	s.making = false
+	if s.isEmpty() {
+		return false
+	}
+	if s.alone = s.ProbesAlone(); s.alone {
+		s.box.lock()
+		tells := s.box.Marked() && s.box.Last().Micros < s.probe.since
+		s.replaces = s.box.g.mender.replacer != nil && !tells
+		s.box.unlock()
+	}
+	return true
 }
 
 // finish puts the step into effect once the store has answered, or takes it back, or keeps it in doubt. The streams that may have
@@ -72,6 +95,7 @@ func (s *step) finish(all *[]*stream) (next *step) {
 	b.lock()
 	defer b.unlock()
 	s.settle(s.err)
+	s.tellProbes()
 	for st := b.streams; st != nil; st = st.next {
 		*all = append(*all, st)
 	}
@@ -93,7 +117,7 @@ func (s *step) settle(err error) {
 		told = b.storeAnswer("append", err)
 	}
 	switch {
-	case s.isEmpty():
+	case s.call == nil: // nothing was written
 	case !b.holds():
 		if !errors.Is(err, store.ErrFenced) {
 			told = link.ErrLost
@@ -114,6 +138,25 @@ func (s *step) settle(err error) {
 		}
 	default:
 		s.Undo(told)
+	}
+}
+
+// errNotProbed is the outcome of a probe that came with a write: what the write does not tell of is to be asked for.
+var errNotProbed = errors.New("gateway: the mailbox was written, and not probed")
+
+// tellProbes gives the outcome of those who asked whether the store has what it has answered.
+func (s *step) tellProbes() {
+	for _, o := range s.asked {
+		switch {
+		case !o.probe.asked || o.Err != nil:
+		case s.err != nil:
+			o.Err = s.err
+			if err := s.box.gate(); err != nil {
+				o.Err = err
+			}
+		case !s.alone:
+			o.Err = errNotProbed
+		}
 	}
 }
 

@@ -41,6 +41,7 @@ func (g *Gateway) sweep(ctx context.Context) {
 			next++
 		}
 		g.endStalled()
+		g.tellMended()
 		n = g.stepsToDue(next)
 		timer.Reset(min(time.Duration(n)*every, g.endLeases()))
 	}
@@ -108,7 +109,7 @@ func (g *Gateway) sweepShard(s *shard) {
 		g.releaseSwept(b)
 	}
 	if len(again) > 0 {
-		g.writeAgain(again)
+		g.writeAgain(again, probe{})
 	}
 }
 

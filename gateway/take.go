@@ -84,7 +84,7 @@ func (o *ownership) claimed(err error) error {
 			err = o.refusal()
 		}
 	case errors.Is(err, store.ErrFenced):
-		o.fenced(err)
+		o.loseTo(err)
 	default:
 		o.shard.move(o, change{to: StateNone, cause: err})
 	}
@@ -166,16 +166,6 @@ func (g *Gateway) leaseEnd(t time.Time) int64 {
 		return forever
 	}
 	return int64(t.Sub(g.started))
-}
-
-// fenced acts on a fence: somebody else owns the shard.
-func (o *ownership) fenced(err error) {
-	l := link.Loss{Reason: protocol.ReasonRebalance}
-	var e *store.FencedError
-	if errors.As(err, &e) {
-		l.Below = e.Epoch
-	}
-	o.lose(l, err)
 }
 
 // clearLost clears away the shards that are lost.

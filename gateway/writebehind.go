@@ -141,9 +141,7 @@ func (v *writeBehind) flushSome(ctx context.Context, n int, durable bool) (done,
 	v.write(ctx, all, durable)
 	for i := range all {
 		w := &all[i]
-		if errors.Is(w.err, store.ErrFenced) {
-			w.box.fenced(w.err)
-		} else if w.err != nil {
+		if w.err != nil && !(errors.Is(w.err, store.ErrFenced) && w.box.fenced(w.err)) {
 			w.putBack()
 			failed++
 			err = w.err
@@ -287,10 +285,7 @@ func (v *writeBehind) writeReleased(ctx context.Context, all []write, durable bo
 		n := min(len(all), savePortion)
 		v.write(ctx, all[:n], durable)
 		for i := range n {
-			switch w := &all[i]; {
-			case errors.Is(w.err, store.ErrFenced):
-				w.box.fenced(w.err)
-			case w.err != nil:
+			if w := &all[i]; w.err != nil && !(errors.Is(w.err, store.ErrFenced) && w.box.fenced(w.err)) {
 				err = w.err
 			}
 		}
