@@ -142,7 +142,7 @@ func (o *overlay) write(b *engine.Batch, boxes []*overlayMailbox, upTo uint64, b
 				continue
 			}
 			key = appendDeviceKey(key[:0], box.shard, box.user, d.id)
-			if d.removed {
+			if d.removed() {
 				_ = b.Delete(key, nil)
 			} else {
 				_ = b.Set(key, d.value, nil)
@@ -160,7 +160,7 @@ func (o *overlay) writeEntriesLocked(b *engine.Batch, box *overlayMailbox, upTo 
 			_ = b.Delete(key, nil)
 		}
 	}
-	for i := box.first; i < len(box.entries); i++ {
+	for i := int(box.first); i < len(box.entries); i++ {
 		e := &box.entries[i]
 		if e.segment > upTo {
 			continue
@@ -221,7 +221,7 @@ func (o *overlay) evictEntriesLocked(b *overlayMailbox, upTo uint64) {
 		}
 		return e.segment <= upTo
 	})
-	b.entries = b.entries[:b.first+len(kept)]
+	b.entries = b.entries[:int(b.first)+len(kept)]
 	if len(kept) == 0 {
 		b.entries, b.first = nil, 0
 	}

@@ -147,13 +147,13 @@ func (o *overlay) expired(shard protocol.ShardID, after protocol.UserID, beforeM
 }
 
 func (b *overlayMailbox) expired(beforeMS, unseenMS int64) bool {
-	for i := b.first; i < len(b.entries); i++ {
+	for i := int(b.first); i < len(b.entries); i++ {
 		if ms, ok := codec.EntryExpiry(b.entries[i].value); !ok || ms < beforeMS {
 			return true
 		}
 	}
 	for i := range b.devices {
-		if ms, ok := codec.DeviceSeen(b.devices[i].value); !b.devices[i].removed && (!ok || ms < unseenMS) {
+		if ms, ok := codec.DeviceSeen(b.devices[i].value); !b.devices[i].removed() && (!ok || ms < unseenMS) {
 			return true
 		}
 	}

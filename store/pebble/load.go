@@ -122,7 +122,7 @@ func (b *overlayMailbox) hides(row *userRow) bool {
 func (b *overlayMailbox) addTo(box *store.Mailbox, sinceMS int64) error {
 	for i := range b.devices {
 		d := &b.devices[i]
-		if d.removed {
+		if d.removed() {
 			continue
 		}
 		device, err := codec.DecodeDevice([]byte(d.id), d.value)

@@ -31,11 +31,14 @@ type overlay struct {
 }
 
 // overlayMailbox is one user's part of the overlay. Entries and tombstones are in order of position, ids in order of segment.
+//
+// Each connect of a new device makes one, which leaves some seconds later. So its size is of a class of the allocator in which
+// nothing is that stays with a stream.
 type overlayMailbox struct {
 	shard      protocol.ShardID
+	first      int32 // index of the first entry that is left
 	user       protocol.UserID
 	touched    uint64 // the newest segment in whose touched list it is
-	first      int    // index of the first entry that is left
 	entries    []overlayEntry
 	tombstones []tombstone
 	devices    []overlayDevice // backed by one at first: most users have one device
@@ -58,10 +61,11 @@ type tombstone struct {
 
 type overlayDevice struct {
 	id      string
-	value   []byte // encoded; never changed
+	value   []byte // encoded; never changed; nil: the device was removed
 	segment uint64
-	removed bool
 }
+
+func (d *overlayDevice) removed() bool { return d.value == nil }
 
 // overlayIDs is the ids of one segment, encoded as in their row (ids.go).
 type overlayIDs struct {
@@ -179,9 +183,9 @@ func (a *applier) apply(e *effect) {
 	case opDrop:
 		a.drop(e.ref())
 	case opDevice:
-		a.device(name, e.value.of(a.ops), false)
+		a.device(name, e.value.of(a.ops))
 	case opRemove:
-		a.device(name, nil, true)
+		a.device(name, nil)
 	case opClaim:
 		a.claim(e.shard, store.FencedError{Epoch: e.at.Epoch, Owner: string(name)})
 	}
@@ -261,7 +265,8 @@ func (a *applier) drop(ref store.Ref) {
 	}
 }
 
-func (a *applier) device(id, value []byte, removed bool) {
+// device puts the record of a device; nil: its removal.
+func (a *applier) device(id, value []byte) {
 	a.touch()
 	d := a.box.device(id)
 	if d == nil {
@@ -273,7 +278,7 @@ func (a *applier) device(id, value []byte, removed bool) {
 		a.bytes += deviceBytes + int64(len(id))
 	}
 	a.bytes += int64(len(value) - len(d.value))
-	d.value, d.segment, d.removed = value, a.segment, removed
+	d.value, d.segment = value, a.segment
 }
 
 func (a *applier) claim(shard protocol.ShardID, at store.FencedError) {
@@ -291,11 +296,11 @@ func compareRefs(a, b store.Ref) int {
 
 // find returns the index of ref in entries, or where to insert it.
 func (b *overlayMailbox) find(ref store.Ref) (int, bool) {
-	if n := len(b.entries); n == b.first || compareRefs(b.entries[n-1].ref, ref) < 0 {
+	if n := len(b.entries); n == int(b.first) || compareRefs(b.entries[n-1].ref, ref) < 0 {
 		return n, false // the usual case: positions grow
 	}
 	i, ok := slices.BinarySearchFunc(b.entries[b.first:], ref, func(e overlayEntry, r store.Ref) int { return compareRefs(e.ref, r) })
-	return b.first + i, ok
+	return int(b.first) + i, ok
 }
 
 func (b *overlayMailbox) findTombstone(ref store.Ref) (int, bool) {
@@ -303,10 +308,10 @@ func (b *overlayMailbox) findTombstone(ref store.Ref) (int, bool) {
 }
 
 func (b *overlayMailbox) insert(i int, e overlayEntry) {
-	if len(b.entries) == cap(b.entries) && b.first > len(b.entries)/2 { // move the entries to the front instead of growing the slice
+	if len(b.entries) == cap(b.entries) && int(b.first) > len(b.entries)/2 { // move the entries to the front instead of growing the slice
 		n := copy(b.entries, b.entries[b.first:])
 		clear(b.entries[n:])
-		i -= b.first
+		i -= int(b.first)
 		b.entries, b.first = b.entries[:n], 0
 	}
 	b.entries = slices.Insert(b.entries, i, e)
@@ -314,13 +319,13 @@ func (b *overlayMailbox) insert(i int, e overlayEntry) {
 
 // remove removes the entry at i, usually the first.
 func (b *overlayMailbox) remove(i int) {
-	if i == b.first {
+	if i == int(b.first) {
 		b.entries[i] = overlayEntry{}
 		b.first++
 	} else {
 		b.entries = slices.Delete(b.entries, i, i+1)
 	}
-	if b.first == len(b.entries) {
+	if int(b.first) == len(b.entries) {
 		b.entries, b.first = b.entries[:0], 0
 	}
 }
@@ -335,7 +340,7 @@ func (b *overlayMailbox) device(id []byte) *overlayDevice {
 }
 
 func (b *overlayMailbox) empty() bool {
-	return b.first == len(b.entries) && len(b.tombstones)+len(b.devices)+len(b.ids) == 0
+	return int(b.first) == len(b.entries) && len(b.tombstones)+len(b.devices)+len(b.ids) == 0
 }
 
 // viewLocked returns a copy of what the overlay has of a user.

@@ -240,7 +240,7 @@ func (c *counter) countOverlay() error {
 		for _, b := range users {
 			has := false
 			for i := range b.devices {
-				if d := &b.devices[i]; !d.removed {
+				if d := &b.devices[i]; !d.removed() {
 					has = true
 					c.r.Devices++
 					if _, err := codec.DecodeDevice([]byte(d.id), d.value); err != nil {
