@@ -320,8 +320,16 @@ func (v *writeBehind) saveNow(ctx context.Context, b *box, d *mailbox.Device) er
 			return b.refusal()
 		}
 	}
-	if err := errors.Join(v.g.store.SaveDevices(ctx, []store.DeviceSave{save}, true)...); err != nil {
+	batch := oneSave.Get().(*[1]store.DeviceSave)
+	batch[0] = save
+	err := errors.Join(v.g.store.SaveDevices(ctx, batch[:], true)...)
+	*batch = [1]store.DeviceSave{}
+	oneSave.Put(batch)
+	if err != nil {
 		return b.storeError("save device", err)
 	}
 	return nil
 }
+
+// oneSave is pooled: each connect of a new device needs one for a moment, and it has the size of a mailbox.
+var oneSave = sync.Pool{New: func() any { return new([1]store.DeviceSave) }}
