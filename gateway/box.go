@@ -21,7 +21,7 @@ type box struct {
 
 	// guarded by shard.mu
 	pins      int32
-	touchedMS int64
+	touchedMS int64 // when its last pin was given back; stillLoading: it is on its way from the store
 
 	saving sync.Mutex // held across a durable save of one of its devices, for which only opens of this user wait
 
@@ -30,6 +30,9 @@ type box struct {
 	idSweepMS int64   // guarded by mu: when remembered ids and writes in doubt are to be looked at
 	streams   *stream // guarded by mu: the first of the list by next
 }
+
+// stillLoading is touchedMS of a mailbox that is on its way from the store. Its loader has a pin.
+const stillLoading = -1
 
 func (b *box) lock() { b.mu.Lock() }
 

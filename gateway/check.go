@@ -29,7 +29,7 @@ func (s *shard) pinAll() []*box {
 	defer s.mu.Unlock()
 	list := make([]*box, 0, len(s.boxes))
 	for _, b := range s.boxes {
-		if s.loading[b] == nil {
+		if b.touchedMS != stillLoading {
 			b.pins++
 			list = append(list, b)
 		}

@@ -20,10 +20,10 @@ type shard struct {
 	// guarded by mu
 	below   protocol.Epoch // nobody serves it at an epoch below; 0: none is known
 	boxes   map[protocol.UserID]*box
-	loading map[*box]*loading // those of boxes that are on their way from the store
+	loading map[*box]*loading // those on their way from the store that somebody else waits for
 }
 
-// loading is a mailbox on its way from the store.
+// loading is a mailbox on its way from the store, for those who wait for it beside its loader.
 type loading struct {
 	done chan struct{}
 	err  error // set before done is closed
@@ -63,8 +63,8 @@ func (g *Gateway) acquireIf(ctx context.Context, at link.Route, user protocol.Us
 	if b := s.boxes[user]; b != nil {
 		b.pins++
 		var l *loading
-		if len(s.loading) > 0 {
-			l = s.loading[b]
+		if b.touchedMS == stillLoading {
+			l = s.loadingLocked(b)
 		}
 		s.mu.Unlock()
 		return g.await(ctx, b, l)
@@ -73,21 +73,27 @@ func (g *Gateway) acquireIf(ctx context.Context, at link.Route, user protocol.Us
 		s.mu.Unlock()
 		return nil, err
 	}
-	b := &box{ownership: own, pins: 1}
+	b := &box{ownership: own, pins: 1, touchedMS: stillLoading}
 	b.Make(&own.Scope, user)
-	s.addLocked(b, &loading{done: make(chan struct{})})
+	if s.boxes == nil {
+		s.boxes = make(map[protocol.UserID]*box)
+	}
+	s.boxes[user] = b
 	s.mu.Unlock()
 	return b, g.load(b)
 }
 
-func (s *shard) addLocked(b *box, l *loading) {
-	if s.boxes == nil {
-		s.boxes = make(map[protocol.UserID]*box)
+// loadingLocked is what those who wait for b share. It is made for the first of them: nearly always there is none.
+func (s *shard) loadingLocked(b *box) *loading {
+	l := s.loading[b]
+	if l == nil {
+		if s.loading == nil {
+			s.loading = make(map[*box]*loading)
+		}
+		l = &loading{done: make(chan struct{})}
+		s.loading[b] = l
 	}
-	if s.loading == nil {
-		s.loading = make(map[*box]*loading)
-	}
-	s.boxes[b.User()], s.loading[b] = b, l
+	return l
 }
 
 // await waits until somebody else's load of b is done.
@@ -114,6 +120,7 @@ func (g *Gateway) load(b *box) error {
 	err := g.loadFrom(ctx, b)
 	s := b.shard
 	s.mu.Lock()
+	b.touchedMS = 0
 	l := s.loading[b]
 	if delete(s.loading, b); len(s.loading) == 0 {
 		s.loading = nil // a map keeps the room that it once had
@@ -123,8 +130,10 @@ func (g *Gateway) load(b *box) error {
 	}
 	s.mu.Unlock()
 	s.sweepBy(b.dueMS.Load())
-	l.err = err
-	close(l.done)
+	if l != nil {
+		l.err = err
+		close(l.done)
+	}
 	return err
 }
 

@@ -121,7 +121,7 @@ func (s *shard) dueNow(nowMS, idleMS int64) (visit []*box) {
 	s.dueMS.Store(math.MaxInt64) // first: who finds something due meanwhile lowers it again
 	next := int64(math.MaxInt64)
 	for _, b := range s.boxes {
-		if s.loading[b] != nil {
+		if b.touchedMS == stillLoading {
 			continue // its end says when
 		}
 		if b.pins == 0 {
