@@ -75,9 +75,9 @@ type Gateway interface {
 	Publish(ctx context.Context, batch []Publish) []Result
 	// Open opens a stream, evicting the device's older one. Pushes go to r from the first Stream.Credit on.
 	Open(ctx context.Context, o Open, r Receiver) (Stream, Opened, error)
-	// Ack takes an ack that did not come on the stream: SPEC 5's POST /ramen/ack.
+	// Ack takes an ack that did not come on the stream: SPEC 5.5's POST /ramen/ack.
 	Ack(ctx context.Context, a Ack) error
-	// Devices lists the user's known devices. There are few enough for one answer: SPEC 1.
+	// Devices lists the user's known devices. There are few enough for one answer: SPEC 1.2.3.
 	Devices(ctx context.Context, at Route, user protocol.UserID) ([]Device, error)
 	// Messages lists what waits in the user's mailbox, in the order in which it would be pushed: one page of it.
 	Messages(ctx context.Context, at Route, user protocol.UserID, p Page) (MessagePage, error)
@@ -100,7 +100,7 @@ type Publish struct {
 // Status is what became of one publish.
 type Status uint8
 
-// The statuses, numbered as on the wire. SPEC 7.
+// The statuses, numbered as on the wire. SPEC 7.1.
 const (
 	StatusUnspecified Status = iota
 	StatusAccepted
@@ -221,7 +221,7 @@ type Ack struct {
 	Name   string
 }
 
-// Device is one device of a user as the owner sees it. SPEC 7.
+// Device is one device of a user as the owner sees it. SPEC 7.1.
 type Device struct {
 	ID          protocol.DeviceID
 	Online      bool

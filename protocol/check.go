@@ -6,7 +6,7 @@ import (
 	"unicode/utf8"
 )
 
-// The limits of SPEC 1, in bytes where nothing else is said.
+// The limits of SPEC 1.1, in bytes where nothing else is said.
 const (
 	MaxName       = 128  // a user, a device, a message's id, type and collapse key
 	MaxStreamName = 32   // hello's stream
@@ -84,7 +84,7 @@ func CheckHeaders(h map[string]string) error {
 	return checkTexts("headers", h)
 }
 
-// CheckWhere is nil, or an *Error that says what would be right. SPEC 9.
+// CheckWhere is nil, or an *Error that says what would be right. SPEC 9.4.3, 10.5.4.
 func CheckWhere(w map[string]string) error {
 	if n := HeadersSize(w); n > MaxWhere {
 		return Invalidf("where has %d bytes, keys counted: at most %d are allowed", n, MaxWhere)
@@ -110,7 +110,7 @@ func checkTexts(what string, m map[string]string) error {
 	return nil
 }
 
-// CheckCursor is nil where s has the shape of a cursor, else an *Error that says what would be right. SPEC 2.4.
+// CheckCursor is nil where s has the shape of a cursor, else an *Error that says what would be right. SPEC 2.4.5.
 func CheckCursor(s string) error {
 	if ValidCursor(s) {
 		return nil

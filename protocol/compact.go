@@ -4,7 +4,7 @@ package protocol
 const MaxJSONDepth = 10_000
 
 // CompactJSON appends src, which must be one valid UTF-8 JSON value, without the white space between its tokens, and
-// with nothing else changed: numbers, escapes, lone surrogates and duplicate names stay as they came. SPEC 5, 9.
+// with nothing else changed: numbers, escapes, lone surrogates and duplicate names stay as they came. SPEC 5.2.4, 9.5.2, 10.4.7.
 // The error is an *Error that names the byte. It allocates only where dst is too small, and dst may be src[:0].
 func CompactJSON(dst, src []byte) ([]byte, error) {
 	c := compactor{dst: dst, src: src}

@@ -14,7 +14,7 @@ type Cursor struct {
 	At  Positions // the last push of each lane
 }
 
-// MaxCursor is the longest text of a cursor, in bytes. SPEC 1.
+// MaxCursor is the longest text of a cursor, in bytes. SPEC 1.1.9.
 const MaxCursor = 128
 
 // ErrForeignCursor is a cursor that cannot be honoured: another user's or device's, another store's, or forged.
@@ -115,7 +115,7 @@ func (r *uvarints) next() uint64 {
 }
 
 // ValidCursor reports whether text has the shape of a cursor: 1 to 128 bytes of A-Z a-z 0-9 . _ -. Whether it can be
-// honoured is another question. SPEC 2.4.
+// honoured is another question. SPEC 2.4.5, 2.4.1.
 func ValidCursor(text string) bool {
 	if len(text) == 0 || len(text) > MaxCursor {
 		return false

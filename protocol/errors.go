@@ -5,10 +5,10 @@ import (
 	"time"
 )
 
-// Code is the machine-readable kind of an error, as in SPEC 4.
+// Code is the machine-readable kind of an error, as in SPEC 4.4.
 type Code string
 
-// The codes of SPEC 4, and internal.
+// The codes of SPEC 4.4, and internal.
 const (
 	CodeInvalidArgument   Code = "invalid_argument"
 	CodeUnauthenticated   Code = "unauthenticated"
@@ -39,7 +39,7 @@ func Invalidf(format string, args ...any) *Error {
 	return Errorf(CodeInvalidArgument, format, args...)
 }
 
-// HTTPStatus is the status that SPEC 4 gives c.
+// HTTPStatus is the status that SPEC 4.4 gives c.
 func (c Code) HTTPStatus() int {
 	switch c {
 	case CodeInvalidArgument:

@@ -1,6 +1,6 @@
 package protocol
 
-// Hello is the first thing that a stream says. SPEC 2.2.
+// Hello is the first thing that a stream says. SPEC 2.2.1.
 type Hello struct {
 	Resumed     bool
 	Stream      string // the opaque name of this stream
@@ -13,14 +13,14 @@ type Hello struct {
 	Cursor      string // the place at which this stream begins: who has processed no push on it resumes with this one
 }
 
-// GoAway says why the server ends a stream. SPEC 2.12.
+// GoAway says why the server ends a stream. SPEC 2.12.1.
 type GoAway struct {
-	Reason      Reason // ReasonNone where a decoder does not know the word: come back by SPEC 2.13
+	Reason      Reason // ReasonNone where a decoder does not know the word: come back by SPEC 2.13.1
 	ReconnectMS uint32 // 0: none. Else the device comes back at a random moment within it
 	Detail      string
 }
 
-// PollAnswer is the body of a long-poll's answer. SPEC 5.
+// PollAnswer is the body of a long-poll's answer. SPEC 5.6.2.
 type PollAnswer struct {
 	Resumed  bool
 	Stream   string
@@ -53,12 +53,12 @@ type DeviceFrame struct {
 	Context *DeviceContext // refresh; nil: none was sent
 }
 
-// OpenFrame is the first frame of a device on gRPC. SPEC 7.
+// OpenFrame is the first frame of a device on gRPC. SPEC 7.1.
 type OpenFrame struct {
 	User   UserID
 	Device DeviceID
 	Cursor string
-	// SPEC 2.4's first form. Protobuf knows no absent number, so HasSeq is "one of the two is set".
+	// The first form of a cursor, SPEC 2.4.6. Protobuf knows no absent number, so HasSeq is "one of the two is set".
 	HasSeq      bool
 	Seq         Seq
 	Stream      string
@@ -89,7 +89,7 @@ type ServerFrame struct {
 	TimeMS int64 // heartbeat; 0 where the transport carries none
 }
 
-// FrameError is a frame that breaks the contract: the stream ends without goaway, a WebSocket with 1008. SPEC 2.12, 6.
+// FrameError is a frame that breaks the contract: the stream ends without goaway, a WebSocket with 1008. SPEC 2.12.2, 6.3.13.
 // A frame that is well formed but holds a bad value is an *Error instead.
 type FrameError struct {
 	Message string // what was wrong, and what would be right

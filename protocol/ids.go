@@ -1,18 +1,18 @@
 package protocol
 
-// UserID names whom a message is for. Everything of one user lives on one shard. SPEC 1.
+// UserID names whom a message is for. Everything of one user lives on one shard. SPEC 1.1.1, 1.2.1.
 type UserID string
 
-// DeviceID names one installation of an app for a user. SPEC 1.
+// DeviceID names one installation of an app for a user. SPEC 1.1.2.
 type DeviceID string
 
-// MessageID names a message within its user's mailbox. SPEC 1.
+// MessageID names a message within its user's mailbox. SPEC 1.1.4.
 type MessageID string
 
-// Seq is the number of a push; within a stream without gaps. 0 is "before the first push". SPEC 1.
+// Seq is the number of a push; within a stream without gaps. 0 is "before the first push". SPEC 1.1.8, 1.2.8.
 type Seq uint64
 
-// MaxSeq bounds every Seq: below 2^53, so that JavaScript's numbers hold it. SPEC 1.
+// MaxSeq bounds every Seq: below 2^53, so that JavaScript's numbers hold it. SPEC 1.1.8.
 const MaxSeq Seq = 1<<53 - 1
 
 // ShardID numbers a shard of users, from 0.
@@ -42,7 +42,7 @@ func (n StreamNumber) Less(o StreamNumber) bool {
 // Transport is how a device holds its stream.
 type Transport uint8
 
-// The transports, as named in SPEC 7.
+// The transports, as named in SPEC 7.3.4.
 const (
 	TransportNone Transport = iota
 	TransportSSE
@@ -61,7 +61,7 @@ func (t Transport) String() string {
 	return ""
 }
 
-// TwoWay reports whether the device answers on the stream itself: it acks and echoes heartbeats there. SPEC 2.8.
+// TwoWay reports whether the device answers on the stream itself: it acks and echoes heartbeats there. SPEC 1.1.11.
 func (t Transport) TwoWay() bool { return t == TransportWS || t == TransportGRPC }
 
 // Window is the most that may be unacked at once on a stream over t: pushes, and bytes of payload. SPEC 2.10.

@@ -99,7 +99,7 @@ func DecodePollAnswer(b []byte) (*PollAnswer, error) {
 	return a, nil
 }
 
-// DecodeErrorJSON reads the body of an HTTP error, or reports that it is none. SPEC 4.
+// DecodeErrorJSON reads the body of an HTTP error, or reports that it is none. SPEC 4.4.1.
 func DecodeErrorJSON(b []byte) (*Error, bool) {
 	var body struct {
 		Error *struct {

@@ -4,7 +4,7 @@ import (
 	"strconv"
 )
 
-// The text frames of devices. SPEC 6.
+// The text frames of devices. SPEC 6.2.
 
 // AppendJSONDeviceFrame appends the text frame of f. A heartbeat's echo is the empty frame. An open has no text form,
 // for it is the request's query: it becomes {}, which a server ignores, as nothing at all does.

@@ -5,7 +5,7 @@ import (
 	"strconv"
 )
 
-// The JSON of what the server says: the objects of SPEC 5, and the text frames of SPEC 6 around them.
+// The JSON of what the server says: the objects of SPEC 5.1 to 5.6, and the text frames of SPEC 6.2 around them.
 
 // AppendJSONHello appends the text frame {"hello":{…}}, with the cursor in it.
 func AppendJSONHello(b []byte, h *Hello) []byte {
@@ -25,7 +25,7 @@ func AppendJSONGoAway(b []byte, g *GoAway) []byte {
 	return append(appendGoAwayObject(b, g), '}')
 }
 
-// AppendErrorJSON appends {"error":{"code":…,"message":…}}, the body of every HTTP error. SPEC 4.
+// AppendErrorJSON appends {"error":{"code":…,"message":…}}, the body of every HTTP error. SPEC 4.4.1.
 func AppendErrorJSON(b []byte, e *Error) []byte {
 	b = append(b, `{"error":{"code":`...)
 	b = appendJSONString(b, string(e.Code))
@@ -34,7 +34,7 @@ func AppendErrorJSON(b []byte, e *Error) []byte {
 	return append(b, `}}`...)
 }
 
-// AppendPollAnswer appends the body of a long-poll's answer. SPEC 5.
+// AppendPollAnswer appends the body of a long-poll's answer. SPEC 5.6.2.
 func AppendPollAnswer(b []byte, a *PollAnswer) []byte {
 	b = append(b, `{"resumed":`...)
 	b = strconv.AppendBool(b, a.Resumed)
@@ -98,7 +98,7 @@ func appendGoAwayObject(b []byte, g *GoAway) []byte {
 	return append(b, '}')
 }
 
-// AppendJSONPushObject appends the push object of SPEC 5; withCursor puts its cursor in it, as on a WebSocket.
+// AppendJSONPushObject appends the push object of SPEC 5.2; withCursor puts its cursor in it, as on a WebSocket.
 func AppendJSONPushObject(b []byte, p *Push, withCursor bool) []byte {
 	m := p.Message
 	b = append(b, `{"seq":`...)
@@ -133,7 +133,7 @@ func AppendJSONPushObject(b []byte, p *Push, withCursor bool) []byte {
 }
 
 // AppendJSONPayload appends the members that carry m's payload, each after a comma: payload where the content type is
-// application/json, else content_type and payload_b64. An empty payload is absent. SPEC 5.
+// application/json, else content_type and payload_b64. An empty payload is absent. SPEC 5.2.5, 5.2.6.
 func AppendJSONPayload(b []byte, m *Message) []byte {
 	if m.ContentType == ContentTypeJSON || m.ContentType == "" {
 		if len(m.Payload) == 0 {

@@ -76,7 +76,7 @@ func (w *jsonWalk) field() ([]byte, bool) {
 	return name, w.err == nil
 }
 
-// member is field for objects in which a null is as good as absent: it passes over those. SPEC 8.
+// member is field for objects in which a null is as good as absent: it passes over those. SPEC 8.4.3.
 func (w *jsonWalk) member() ([]byte, bool) {
 	for {
 		name, ok := w.field()
@@ -167,7 +167,7 @@ func (w *jsonWalk) unsigned() uint64 {
 	return n
 }
 
-// null reports whether the next value is null, and passes over it. A field of that value is as good as absent. SPEC 8.
+// null reports whether the next value is null, and passes over it. A field of that value is as good as absent. SPEC 8.4.3.
 func (w *jsonWalk) null() bool {
 	if w.err != nil || w.d.PeekKind() != 'n' {
 		return false

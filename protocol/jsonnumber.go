@@ -7,7 +7,7 @@ import (
 )
 
 // wholeNumber reads text, a JSON number, where it has no fraction, however it is written: 1000, 1000.0, 1e3 and 100000e-2 are
-// the same. SPEC 8. ok is false where it has one. Beyond uint64 the magnitude is the largest, and over is true.
+// the same. SPEC 8.4.4. ok is false where it has one. Beyond uint64 the magnitude is the largest, and over is true.
 func wholeNumber(text []byte) (negative bool, magnitude uint64, over, ok bool) {
 	text, negative = bytes.CutPrefix(text, []byte("-"))
 	exponent := 0

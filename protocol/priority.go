@@ -1,6 +1,6 @@
 package protocol
 
-// Priority is the lane of a message. The numbers are those of the wire. SPEC 7.
+// Priority is the lane of a message. The numbers are those of the wire. SPEC 7.1.
 type Priority uint8
 
 // The priorities, highest first. Unspecified is medium to a publisher.

@@ -11,7 +11,7 @@ import (
 )
 
 // Publish is one message as a publisher asks for it. Its text is unchecked and plain, hence not of the types of ids,
-// until Check has passed it. The names are those of SPEC 7's Publish.
+// until Check has passed it. The names are those of SPEC 7.1's Publish.
 type Publish struct {
 	User        string
 	Users       []string // instead of User: the same message to each
@@ -32,29 +32,29 @@ type Publish struct {
 
 // PublishLimits is what a publish may ask for.
 type PublishLimits struct {
-	// SPEC 1.
+	// SPEC 1.1.4.
 	MaxPayload int `yaml:"max_payload" unit:"bytes" doc:"The most bytes of one message's payload (JSON: without white space), at most 1MiB."`
-	// SPEC 7.
+	// SPEC 8.3.1.
 	MaxBatch int `yaml:"max_batch" doc:"The most messages of one request, each user of a message counted; at most 1000."`
-	// SPEC 7, 8.
+	// SPEC 7.3.3, 8.3.6.
 	MaxBody    int           `yaml:"max_body" unit:"bytes" doc:"The most bytes of one request after decompression, at most 4MiB."`
 	DefaultTTL time.Duration `yaml:"default_ttl" doc:"TTL of a message whose publisher gave none."`
 	MaxTTL     time.Duration `yaml:"max_ttl" doc:"The longest TTL that a publisher may ask for, at most 30d. A longer one makes the store larger."`
 	AnyServer  bool          // these are what no server exceeds: a client does not know its server's own, and does not name them as such
 }
 
-// MinTTL is the shortest life of a message. SPEC 7.
+// MinTTL is the shortest life of a message. SPEC 7.1.
 const MinTTL = time.Second
 
 const (
-	mostPayload    = 1 << 20 // bytes, SPEC 1
-	mostBatch      = 1000    // messages, SPEC 7
-	mostBody       = 4 << 20 // bytes, SPEC 7
+	mostPayload    = 1 << 20 // bytes, SPEC 1.1.4
+	mostBatch      = 1000    // messages, SPEC 8.3.1
+	mostBody       = 4 << 20 // bytes, SPEC 8.3.6
 	mostTTL        = 30 * 24 * time.Hour
 	maxContentType = 128
 )
 
-// DefaultPublishLimits is what SPEC 1 and 7 name.
+// DefaultPublishLimits is what SPEC 1.1 and 7.1 name.
 func DefaultPublishLimits() PublishLimits {
 	return PublishLimits{
 		MaxPayload: 64 << 10,
@@ -90,7 +90,7 @@ func (p *Publish) Count() int { return max(1, len(p.Users)) }
 
 // Check reports what is wrong with p, as an *Error, or makes it what will be stored: an id, a priority, a content type
 // and a life are filled in, and Payload becomes a copy without white space between its tokens. Each of Users is left
-// for the caller to check, since one that is wrong is rejected by itself. SPEC 1, 7, 9.
+// for the caller to check, since one that is wrong is rejected by itself. SPEC 1.1, 8.3.4, 9.
 func (p *Publish) Check(l *PublishLimits) error {
 	if p.refused != nil {
 		return p.refused

@@ -22,7 +22,7 @@ const (
 	fieldMessages // of the body alone
 )
 
-// asNull is the bit of a field whose value was null: it was named, and is as good as absent. SPEC 8.
+// asNull is the bit of a field whose value was null: it was named, and is as good as absent. SPEC 8.4.3.
 func (f publishField) asNull() publishField { return f << nullShift }
 
 // given is the fields of f with a value.
@@ -69,7 +69,7 @@ func publishFieldOf(name []byte) publishField {
 // DecodePublishJSON reads the body of POST /v1/publish and appends its messages to dst; batch says that they came as
 // {"messages":[…]}. A body that is no JSON, has a field of the wrong type or an unknown or repeated one, or has no
 // message or too many, is an *Error, and none of it counts. A value that is wrong is said by its message's Check.
-// Payloads alias body until then. SPEC 8.
+// Payloads alias body until then. SPEC 8.3.
 func DecodePublishJSON(dst []Publish, body []byte, l *PublishLimits) (messages []Publish, batch bool, err error) {
 	w := newJSONWalk(body)
 	var one Publish
@@ -295,7 +295,7 @@ func AppendPublishBatchJSON(b []byte, messages []Publish) []byte {
 }
 
 // DecodeDisconnectJSON reads the body of POST /v1/users/{user}/disconnect as strictly as that of a publish; no body at
-// all is every device of the user. SPEC 8.
+// all is every device of the user. SPEC 8.3.2.
 func DecodeDisconnectJSON(body []byte) (device, detail string, err error) {
 	if len(body) == 0 {
 		return "", "", nil

@@ -6,7 +6,7 @@ import (
 )
 
 // JSONObject appends the fields of one JSON object to B, in the order of the calls. Those with nothing in them are
-// absent, but numbers and booleans that are asked for are there. SPEC 8.
+// absent, but numbers and booleans that are asked for are there. SPEC 8.4.2.
 type JSONObject struct {
 	B    []byte
 	some bool

@@ -6,7 +6,7 @@ import (
 	"ramen/protocol/protowalk"
 )
 
-// The field numbers of SPEC 7 that stand in a PublishRequest, a Publish, a PublishResponse and a PublishResult.
+// The field numbers of SPEC 7.1 that stand in a PublishRequest, a Publish, a PublishResponse and a PublishResult.
 const (
 	requestMessages = 1
 
@@ -36,7 +36,7 @@ const (
 
 // DecodePublishProto reads a PublishRequest and appends its messages to dst. Bytes that are no protobuf, and no message
 // or too many, are an *Error, and none of it counts. Payloads alias b until Check. Text that is no UTF-8 is Check's to
-// refuse, message by message. SPEC 7.
+// refuse, message by message. SPEC 7.1.
 func DecodePublishProto(dst []Publish, b []byte, l *PublishLimits) ([]Publish, error) {
 	from, count := len(dst), 0
 	r := protowalk.Of(b)

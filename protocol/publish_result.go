@@ -6,10 +6,10 @@ import (
 	"slices"
 )
 
-// PublishStatus is what became of a message. The numbers are those of the wire. SPEC 7.
+// PublishStatus is what became of a message. The numbers are those of the wire. SPEC 7.1.
 type PublishStatus uint8
 
-// The statuses of SPEC 7.
+// The statuses of SPEC 7.1.
 const (
 	PublishUnspecified PublishStatus = iota
 	PublishAccepted
@@ -35,7 +35,7 @@ type PublishResult struct {
 	Devices uint32 // the known devices that it is for
 }
 
-// AppendPublishResults appends the answer of POST /v1/publish: {"results":[…]}. SPEC 8.
+// AppendPublishResults appends the answer of POST /v1/publish: {"results":[…]}. SPEC 8.2.1.
 func AppendPublishResults(b []byte, results []PublishResult) []byte {
 	b = append(b, `{"results":[`...)
 	for i := range results {

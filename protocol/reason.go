@@ -1,9 +1,9 @@
 package protocol
 
-// Reason is why a stream ended. The same value goes to the wire, the log and the metric label. SPEC 5.
+// Reason is why a stream ended. The same value goes to the wire, the log and the metric label. SPEC 5.3.
 type Reason uint8
 
-// The reasons of SPEC 5, and those that only the server sees: gone (the device closed or its connection broke) and
+// The reasons of SPEC 5.3, and those that only the server sees: gone (the device closed or its connection broke) and
 // protocol_error (a frame that breaks the contract, which gets no goaway).
 const (
 	ReasonNone Reason = iota
@@ -27,7 +27,7 @@ const (
 
 type reasonInfo struct {
 	name  string
-	close int  // WebSocket close code, SPEC 6
+	close int  // WebSocket close code, SPEC 6.3
 	final bool // the device must not come back as it is
 }
 
@@ -70,10 +70,10 @@ func (r Reason) info() *reasonInfo {
 // String is the wire name of r.
 func (r Reason) String() string { return r.info().name }
 
-// CloseCode is the WebSocket close code of r. SPEC 6.
+// CloseCode is the WebSocket close code of r. SPEC 6.3.
 func (r Reason) CloseCode() int { return r.info().close }
 
-// Final reports whether a device must not come back as it is: without another token, or at all. SPEC 2.13, 6.
+// Final reports whether a device must not come back as it is: without another token, or at all. SPEC 2.13.3, 2.13.4, 6.3.15.
 func (r Reason) Final() bool { return r.info().final }
 
 // ParseReason finds the reason with the wire name s.

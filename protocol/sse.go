@@ -5,7 +5,7 @@ import (
 	"strconv"
 )
 
-// The two forms of a heartbeat on SSE. SPEC 4, 5.
+// The two forms of a heartbeat on SSE. SPEC 4.2.8, 5.1.4.
 const (
 	SSEHeartbeat      = "\n"
 	SSEHeartbeatEvent = "event: heartbeat\ndata: {}\n\n"

@@ -171,7 +171,7 @@ func spare(b []byte) []byte {
 	return b[:0]
 }
 
-// The events of SPEC 5.
+// The events of SPEC 5.1, 5.2, 5.3.
 const (
 	eventHello     = "hello"
 	eventGoAway    = "goaway"

@@ -16,7 +16,7 @@ const flushTimeout = 2 * time.Second
 // finishTimeout is how long a server may take to end a stream that the device has finished.
 const finishTimeout = 250 * time.Millisecond
 
-// mostJoins bounds hello's ack_ms: SSE's. SPEC 2.9
+// mostJoins bounds hello's ack_ms: SSE's. SPEC 2.9.2
 const mostJoins = 30 * time.Second
 
 // acker sends one stream's acks and refreshes from its own goroutine, so that neither handler nor reader waits for the
@@ -57,7 +57,7 @@ func (a *acker) start(conn wire.Conn, joins time.Duration) {
 	a.conn = conn
 	a.joins = min(joins, mostJoins)
 	if a.s.transport == SSE {
-		a.joins = a.joins * 3 / 4 // ack_ms is the latest there, and the request takes its time. SPEC 2.9
+		a.joins = a.joins * 3 / 4 // ack_ms is the latest there, and the request takes its time. SPEC 2.9.2
 	}
 	if a.s.transport == Poll {
 		a.joins = 0 // no request: it is what the next poll begins with

@@ -32,10 +32,10 @@ const (
 	Low    = protocol.PriorityLow
 )
 
-// Hello is what the server says first on each stream. SPEC 2.2.
+// Hello is what the server says first on each stream. SPEC 2.2.1.
 type Hello = protocol.Hello
 
-// DeviceContext is what a device says of itself: app, os, labels, … SPEC 1.
+// DeviceContext is what a device says of itself: app, os, labels, … SPEC 1.1.3.
 type DeviceContext = protocol.DeviceContext
 
 // Error is what the server refused, and what would be right.
@@ -44,7 +44,7 @@ type Error = protocol.Error
 // Message is one message as a device gets it.
 type Message struct {
 	protocol.Message
-	Redelivered bool         // a hint that this device was pushed it before. SPEC 2.6
+	Redelivered bool         // a hint that this device was pushed it before. SPEC 2.6.4
 	Seq         protocol.Seq // the number of the push
 }
 

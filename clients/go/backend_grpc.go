@@ -17,7 +17,7 @@ import (
 	"ramen/protocol/ramenpb"
 )
 
-// grpcBackend speaks SPEC 7's Backend. Publishes are pipelined on one stream, answers come in the order of requests.
+// grpcBackend speaks SPEC 7.1's Backend. Publishes are pipelined on one stream, answers come in the order of requests.
 type grpcBackend struct {
 	key    string
 	conn   *grpc.ClientConn
@@ -101,7 +101,7 @@ func (b *grpcBackend) open() (*pipe, error) {
 	return b.pipe, nil
 }
 
-// refusalOf is the server's *Error where err holds one: a stream that broke holds none, whatever it broke of. SPEC 9
+// refusalOf is the server's *Error where err holds one: a stream that broke holds none, whatever it broke of. SPEC 9.1.3
 func refusalOf(err error) error {
 	if e, ok := grpcstatus.ReadCallError(err); ok {
 		return e

@@ -19,7 +19,7 @@ import (
 // maxAnswer bounds the body of an answer, in bytes: a full mailbox of 64 MiB without payloads over 16 KiB, in base64.
 const maxAnswer = 96 << 20
 
-// httpBackend speaks SPEC 8.
+// httpBackend speaks SPEC 8.2.
 type httpBackend struct {
 	base   *url.URL
 	key    string

@@ -9,7 +9,7 @@ import (
 	"ramen/protocol"
 )
 
-// The lists of SPEC 8 in JSON.
+// The lists of SPEC 8.2 in JSON.
 
 type jsonDevice struct {
 	Device      string      `json:"device"`

@@ -127,7 +127,7 @@ func (c *call) round(ctx context.Context, p *Publisher) (after time.Duration, er
 			return 0, ErrClosed
 		case ctx.Err() != nil:
 			return 0, ctx.Err()
-		default: // no answer: unknown. SPEC 9
+		default: // no answer: unknown. SPEC 9.1.3
 			c.cause = err
 			c.open = append(c.open, todo[:n]...)
 			if refused != nil {
@@ -186,7 +186,7 @@ func result(before Result, r protocol.PublishResult) Result {
 	return after
 }
 
-// again reports whether a refusal is for now alone. SPEC 9
+// again reports whether a refusal is for now alone. SPEC 9.1.5
 func again(e *Error) bool {
 	return e.Code == protocol.CodeUnavailable || e.Code == protocol.CodeResourceExhausted
 }

@@ -37,7 +37,7 @@ type DeviceConfig struct {
 	Context *DeviceContext `yaml:"context"`
 
 	// Handler processes one message, in the order of pushes, one at a time. nil acks the message. An error says that it
-	// is not processed: the device lets go of the stream and opens another after a pause (SPEC 2.13), where the message
+	// is not processed: the device lets go of the stream and opens another after a pause (SPEC 2.13.1), where the message
 	// comes again unless it has expired or was replaced, and newer ones of higher priority before it. So answer nil for
 	// what can never be processed. ctx ends with Run. Needed.
 	Handler func(ctx context.Context, m *Message) error `yaml:"-"`
@@ -47,7 +47,7 @@ type DeviceConfig struct {
 	// Window is the most pushes unacked at once; 0: the transport's most, 256 or 1,024 (SPEC 2.10).
 	Window int `yaml:"window"`
 	// Heartbeat is the interval asked for, 1 s to 60 s; 0: the server's, 4 s. Longer saves battery, and finds a dead
-	// connection later: after 7/4 of it (SPEC 2.8).
+	// connection later: after 7/4 of it (SPEC 2.8.3, 2.8.6).
 	Heartbeat time.Duration `yaml:"heartbeat"`
 	// Wait is long-poll's, 1 s to 60 s; 0: 25 s.
 	Wait time.Duration `yaml:"wait"`

@@ -26,7 +26,7 @@ type CursorStore interface {
 // FileCursor is a CursorStore in a file of its own. The file is replaced whole; it is not synced, see CursorStore.
 type FileCursor string
 
-// maxCursorFile is the most of a file that is read, in bytes: a cursor (SPEC 1) and the white space around it.
+// maxCursorFile is the most of a file that is read, in bytes: a cursor (SPEC 1.1.9) and the white space around it.
 const maxCursorFile = 1 << 10
 
 // Load reads the file. One that is absent or empty holds no cursor yet; one that holds anything else than a cursor is an error, since

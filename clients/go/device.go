@@ -26,7 +26,7 @@ type Device struct {
 	cursor    string                  // guarded by mu: of the last push processed, or of the hello before it
 	context   *protocol.DeviceContext // guarded by mu
 	state     StateChange             // guarded by mu
-	doublings int                     // guarded by mu: how often the silence allowed is doubled. SPEC 2.8
+	doublings int                     // guarded by mu: how often the silence allowed is doubled. SPEC 2.8.4
 	changed   chan struct{}           // one token: context has changed
 
 	background context.CancelFunc // guarded by mu: ends what Start began

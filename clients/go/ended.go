@@ -23,7 +23,7 @@ func (k *keeper) ended(s *stream, err error) error {
 	case k.live:
 		k.live = nil
 		k.trial.stop()
-	default: // it was replaced: whatever ended it, superseded too, is of no interest. SPEC 2.13
+	default: // it was replaced: whatever ended it, superseded too, is of no interest. SPEC 2.13.5
 		k.leaving = slices.DeleteFunc(k.leaving, func(l *stream) bool { return l == s })
 		return nil
 	}
@@ -88,7 +88,7 @@ func (k *keeper) note(s *stream, e end, wasOpening bool) {
 	d.cfg.Logger.Debug(what, "device", d.cfg.Device, "transport", s.transport, "reason", e.Reason.String(), "err", e.Err, "lived", time.Since(s.began))
 }
 
-// final is the error that ends Run, where no new stream can be better than this. SPEC 2.13, 6
+// final is the error that ends Run, where no new stream can be better than this. SPEC 2.13.3, 2.13.4, 6.3.15
 func (k *keeper) final(s *stream, e end, wasOpening bool) error {
 	switch e.Reason {
 	case protocol.ReasonSuperseded:
@@ -149,7 +149,7 @@ func (k *keeper) unanswered(e end) {
 	}
 }
 
-// pause waits for the next opening. SPEC 2.13
+// pause waits for the next opening. SPEC 2.13.1
 func (k *keeper) pause(e end, cause error, wasOpening bool) {
 	delay := k.backoff.Within(e.within)
 	if !e.moving || wasOpening {

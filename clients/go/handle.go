@@ -64,7 +64,7 @@ func (h *handler) process(ctx context.Context, it item) error {
 }
 
 // begin takes over the place at which a stream begins, where the device has none that the server honours: so one that was
-// pushed nothing comes back with a place, too. SPEC 2.2
+// pushed nothing comes back with a place, too. SPEC 2.2.14
 func (h *handler) begin(it item) {
 	h.d.mu.Lock()
 	moved := h.d.cursor == "" || !it.resumed

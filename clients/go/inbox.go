@@ -78,7 +78,7 @@ func (b *inbox) take(ctx context.Context) (it item, more bool, ok bool) {
 	return item{}, false, false
 }
 
-// pop drops what came on streams that are over: their successors bring it again. SPEC 2.6
+// pop drops what came on streams that are over: their successors bring it again. SPEC 2.6.1
 func (b *inbox) pop() (it item, more bool, ok bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

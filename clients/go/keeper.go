@@ -125,7 +125,7 @@ func (k *keeper) event(ev event) error {
 	return nil
 }
 
-// goAway sets the moment of the next stream. SPEC 2.12
+// goAway sets the moment of the next stream. SPEC 2.12.6
 func (k *keeper) goAway(ev event) {
 	s := ev.from
 	if s != k.live || s.away {

@@ -7,7 +7,7 @@ import (
 	"ramen/protocol"
 )
 
-// KnownDevice is a device as a backend sees it. SPEC 7.
+// KnownDevice is a device as a backend sees it. SPEC 7.1.
 type KnownDevice struct {
 	Device    string
 	Online    bool

@@ -9,7 +9,7 @@ import (
 	"ramen/protocol"
 )
 
-// Publication is one message to publish. SPEC 7's Publish says more of each field.
+// Publication is one message to publish. SPEC 7.1's Publish says more of each field.
 type Publication struct {
 	User        string            // whom it is for
 	Users       []string          // instead of User: the same message to each
@@ -37,7 +37,7 @@ func JSON(v any) []byte {
 // Status is what became of a publication.
 type Status = protocol.PublishStatus
 
-// The statuses of SPEC 9.
+// The statuses of SPEC 8.3.3.
 const (
 	Accepted  = protocol.PublishAccepted  // it is durable
 	Duplicate = protocol.PublishDuplicate // one of that id for that user was accepted before

@@ -38,7 +38,7 @@ const (
 	defaultBatch    = 256
 	defaultInFlight = 4
 	defaultTimeout  = 10 * time.Second
-	maxRequest      = 3 << 20 // bytes of messages in one request; the server takes 4 MiB. SPEC 7
+	maxRequest      = 3 << 20 // bytes of messages in one request; the server takes 4 MiB. SPEC 7.3.3
 	firstRetry      = 100 * time.Millisecond
 	mostRetry       = 5 * time.Second
 	messageOverhead = 64 // bytes of a message's wire form beside its texts, roughly

@@ -2,7 +2,7 @@ package ramen
 
 import "ramen/protocol"
 
-// seenSize is how many ids of processed messages are remembered: at least 1,000 (SPEC 2.6), and more than the widest
+// seenSize is how many ids of processed messages are remembered: at least 1,000 (SPEC 2.6.3), and more than the widest
 // window (1,024), all of which may come again.
 const seenSize = 2048
 

@@ -186,7 +186,7 @@ func (s *stream) push(p protocol.Push) error {
 	return d.inbox.put(item{from: s, push: p})
 }
 
-// goAway passes on the wish to be replaced; any other ends the stream, as does one before hello. SPEC 2.12
+// goAway passes on the wish to be replaced; any other ends the stream, as does one before hello. SPEC 2.12.6
 func (s *stream) goAway(g *protocol.GoAway, greeted bool) error {
 	s.dev.count.goaways.Add(1)
 	wait := min(time.Duration(g.ReconnectMS)*time.Millisecond, maxReconnect)
@@ -233,7 +233,7 @@ func (s *stream) setToken(token string) {
 	s.acker.refresh(false)
 }
 
-// silenceFor is how long a stream may be silent: by hello, else by the interval that was asked for. SPEC 2.8
+// silenceFor is how long a stream may be silent: by hello, else by the interval that was asked for. SPEC 2.8.6
 func silenceFor(hello, heartbeat time.Duration) time.Duration {
 	if hello == 0 {
 		hello = heartbeat * 7 / 4
@@ -244,7 +244,7 @@ func silenceFor(hello, heartbeat time.Duration) time.Duration {
 	return min(max(hello, minSilence), maxSilence)
 }
 
-// patience is silence, doubled for each death by it since the last push, up to 28 s. SPEC 2.8
+// patience is silence, doubled for each death by it since the last push, up to 28 s. SPEC 2.8.4
 func (d *Device) patience(silence time.Duration) time.Duration {
 	d.mu.Lock()
 	defer d.mu.Unlock()

@@ -14,7 +14,7 @@ import (
 // errToken is the app having no token to go on with. It says nothing of the network.
 var errToken = errors.New("ramen: no token")
 
-// errRefusedToken is the app answering with the token that the server has just refused. SPEC 2.13
+// errRefusedToken is the app answering with the token that the server has just refused. SPEC 2.13.3
 var errRefusedToken = errors.New("the server refused the current token, and there is no new one yet")
 
 // tokens asks the app for tokens, and never tries one twice that was refused.

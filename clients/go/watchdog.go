@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// Rule 8 of SPEC 2.
+// How long a stream may be silent: SPEC 2.8.3, 2.8.4.
 const (
 	defaultSilence = 7 * time.Second     // 7/4 of the default interval
 	minSilence     = 7 * time.Second / 4 // of the shortest interval

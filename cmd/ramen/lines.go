@@ -16,7 +16,7 @@ import (
 )
 
 const (
-	maxLine    = 4 << 20 // bytes of a line: the largest request of SPEC 8
+	maxLine    = 4 << 20 // bytes of a line: the largest request of SPEC 8.3.6
 	aheadLines = 4096    // lines read ahead of their answers
 	aheadBytes = 8 << 20 // or bytes
 )

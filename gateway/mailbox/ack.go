@@ -2,7 +2,7 @@ package mailbox
 
 import "ramen/protocol"
 
-// Ack is a device's word, beside its stream, that it has processed all up to a push. Exactly one of Cursor and Name is set.
+// Ack is an ack that does not come on the device's stream. Exactly one of Cursor and Name is set.
 type Ack struct {
 	Device protocol.DeviceID
 	Cursor string
@@ -10,7 +10,7 @@ type Ack struct {
 	Name   string // of the stream that Seq counts
 }
 
-// AckBeside takes an ack that did not come on the device's stream. moved reports whether the cursor has. SPEC 5.
+// AckBeside applies an ack that did not come on the device's stream. moved reports whether the device's cursor moved. SPEC 5.5.
 func (b *Mailbox) AckBeside(a Ack, nowMS int64) (d *Device, moved bool, err error) {
 	d = b.Device(a.Device)
 	if moved, err = b.ackOf(d, a); err != nil {
@@ -39,7 +39,7 @@ func (b *Mailbox) ackOf(d *Device, a Ack) (moved bool, err error) {
 	return d.ack(c), nil
 }
 
-// Ack takes an ack of the device's stream, by seq, or by cursor where seq is 0. moved reports whether the device's cursor has.
+// Ack applies an ack of the device's stream, by seq, or by cursor if seq is 0. moved reports whether the device's cursor moved. SPEC 2.9.4, 2.9.5.
 func (d *Device) Ack(seq protocol.Seq, cursor string) (moved bool, err *protocol.Error) {
 	switch {
 	case seq > d.pushed().Seq:
@@ -54,7 +54,7 @@ func (d *Device) Ack(seq protocol.Seq, cursor string) (moved bool, err *protocol
 	return d.ack(c), nil
 }
 
-// verifyCursor reads a cursor of a device: authentic, and of no place that has not been.
+// verifyCursor reads a cursor of the device. It fails if the cursor is not authentic, or is beyond all positions given so far. SPEC 2.4.2.
 func (b *Mailbox) verifyCursor(id protocol.DeviceID, text string) (protocol.Cursor, error) {
 	c, err := b.scope.Sealer.Open(b.user, id, text)
 	if err != nil {
@@ -63,13 +63,13 @@ func (b *Mailbox) verifyCursor(id protocol.DeviceID, text string) (protocol.Curs
 	epoch := b.scope.Owner.Epoch
 	for _, p := range c.At {
 		if p.Epoch > epoch || p.Epoch == epoch && p.Micros > b.scope.Positions.last.Load() {
-			return c, protocol.ErrForeignCursor // of a store that has been set back
+			return c, protocol.ErrForeignCursor // the store was set back since
 		}
 	}
 	return c, nil
 }
 
-// ackSeq acks the stream's pushes up to seq, which is no further than pushed.Seq.
+// ackSeq acks the stream's pushes up to seq, which is at most pushed.Seq.
 func (d *Device) ackSeq(seq protocol.Seq) (moved bool) {
 	f := d.inflight
 	if f == nil || seq+protocol.Seq(len(f.sent)) <= f.pushed.Seq {
@@ -82,19 +82,20 @@ func (d *Device) ackSeq(seq protocol.Seq) (moved bool) {
 	return d.ack(c)
 }
 
-// ack moves the device's cursor to c, where that is further, and reports whether it is. Everything up to it leaves what waits for d.
+// ack moves the device's cursor to c in the lanes in which c is further, and reports whether it moved. Entries up to it do not wait for d
+// any more.
 func (d *Device) ack(c protocol.Cursor) (moved bool) {
 	old := d.acked
 	acked := protocol.Cursor{Seq: max(old.Seq, c.Seq), At: old.At.Max(c.At)}
 	if acked == old {
 		return false
 	}
-	f := d.makeInflight() // as of what was acked before
+	f := d.makeInflight() // with the old d.acked
 	defer d.releaseIfIdle()
 	d.acked = acked
 	d.markDirty()
 	if acked.At == old.At {
-		return false // only numbered otherwise: a cursor of a place where nothing was pushed
+		return false // only the seq differs: nothing was pushed in between
 	}
 	f.read = f.read.Max(acked.At)
 	for i := range protocol.Lanes {
@@ -108,7 +109,7 @@ func (d *Device) ack(c protocol.Cursor) (moved bool) {
 	return true
 }
 
-// pass is done, for d, with the entries of lane i behind from, up to and including to.
+// pass notes that d has acked the entries of lane i behind from, up to and including to.
 func (d *Device) pass(i int, from, to protocol.Position) {
 	l := d.box.lane(i)
 	if len(l.entries) == 0 {
@@ -121,7 +122,7 @@ func (d *Device) pass(i int, from, to protocol.Position) {
 			continue
 		}
 		pending := e.pendingFor(d)
-		t.take(pending)
+		t.subtract(pending)
 		d.box.deviceDone(e, pending)
 	}
 }

@@ -6,33 +6,33 @@ import (
 	"ramen/protocol"
 )
 
-// checkPortion is how many entries are recounted while a mailbox is held, each for all its devices: publishes to the user wait for
-// that.
+// checkPortion is the number of entries that are recounted while a mailbox is locked, each for all its devices: publishes to the user
+// wait meanwhile.
 const checkPortion = 32
 
-// Recount counts a mailbox anew in portions, and holds it against what the mailbox says. Its sums mean something only where nothing
-// has changed between the first portion and the last.
+// Recount counts what is in a mailbox, in portions, and compares that with the mailbox's own counts, if nothing has changed between the
+// first portion and the last.
 type Recount struct {
 	b       *Mailbox
 	begun   bool
 	lanes   *lanes
 	changes uint64
-	moved   bool // something has changed
+	moved   bool // something has changed since the first portion
 
 	lane    int
 	at      protocol.Position // in lane
-	live    int               // in all lanes so far
+	live    int               // entries in all lanes so far
 	dead    [protocol.Lanes]int
 	tallies []tally
 }
 
-// Counts are what a recount of mailboxes has counted.
+// Counts are the sums over the mailboxes that were recounted.
 type Counts struct {
 	Mailboxes, Devices, Online, Bytes int64
 	Waiting                           [protocol.Lanes]int64
 }
 
-// NewRecount begins to count b anew.
+// NewRecount begins a recount of b.
 func NewRecount(b *Mailbox) *Recount { return &Recount{b: b} }
 
 // Portion recounts the next entries, and reports whether there are more; at the end it adds the mailbox to n.
@@ -64,7 +64,7 @@ func (c *Recount) Portion(n *Counts) (more bool, err error) {
 	return false, c.compare()
 }
 
-// entry recounts whom one entry waits for.
+// entry recounts the devices that one entry waits for.
 func (c *Recount) entry(l *lane, i int) error {
 	b, e := c.b, l.entries[i]
 	if i > 0 && !l.entries[i-1].pos.Less(e.pos) {
@@ -92,7 +92,7 @@ func (c *Recount) entry(l *lane, i int) error {
 	return nil
 }
 
-// addTo adds to n what the mailbox says of itself.
+// addTo adds the mailbox's own counts to n.
 func (b *Mailbox) addTo(n *Counts) {
 	n.Mailboxes++
 	for i := range protocol.Lanes {
@@ -108,7 +108,7 @@ func (b *Mailbox) addTo(n *Counts) {
 	}
 }
 
-// compare holds what was recounted against what the mailbox says.
+// compare compares what was recounted with the mailbox's own counts.
 func (c *Recount) compare() error {
 	b, count := c.b, c.live
 	for _, s := range b.inDoubt() {

@@ -8,26 +8,26 @@ import (
 	"ramen/store"
 )
 
-// What was replaced must not come back, whatever dies. An entry that is waiting when its successor is appended is killed by
-// that append. One that has left before, by an ack or its time, is forgotten lazily, and a crash may bring it back: so
-// whatever is appended of its key until the store has forgotten it kills it too. Then a store has an entry that was replaced
-// only where a newer one of its key is beside it (an older version may have left that), and a load drops all but the newest:
-// before anything newer of the mailbox is forgotten, since what is forgotten of one user survives a crash in order. SPEC 9.
+// A message that was replaced must not come back after a crash. If it waits when its successor is appended, that append kills it.
+// If it was acked or has expired before, the store forgets it lazily, and a crash may bring it back (a leftover): so
+// every append of its key kills it, too, until the store has forgotten it. So the store can have a replaced entry only together with
+// a newer one of its key (an older release may have left both), and a load drops all but the newest. The dropped ones are forgotten
+// before the newest is, since the forgets of a user survive a crash in order. SPEC 9.3.4.
 
-// collapseKey is what makes two messages of a user replace each other: the key and the target.
+// collapseKey is key and target: of two messages of a user with the same, the newer replaces the older.
 type collapseKey struct {
 	key    string
 	device protocol.DeviceID
 	where  string // by whereText
 }
 
-// collapseKey is what e is replaced by.
+// collapseKey returns the key of e.
 func (e *entry) collapseKey() collapseKey {
 	return collapseKey{e.msg.CollapseKey, e.device, whereText(e.where)}
 }
 
-// whereText is where as one string: the same for the same pairs alone. Texts may contain any character, so each has its length
-// before it.
+// whereText encodes where as a string that is equal only for equal maps. Each text has its length in front, since it may contain any
+// character.
 func whereText(where map[string]string) string {
 	if len(where) == 0 {
 		return ""
@@ -48,13 +48,13 @@ func whereText(where map[string]string) string {
 	return string(b)
 }
 
-// leftover is an entry with a key that has left memory, and that the store may still have.
+// leftover is an entry with a collapse key that has left memory and that the store may still have.
 type leftover struct {
 	key collapseKey
 	ref store.Ref
 }
 
-// addLeftover notes an entry of key that has left memory, and that the store forgets a little later.
+// addLeftover notes an entry that has left memory; the store forgets it with the next save.
 func (b *Mailbox) addLeftover(key collapseKey, ref store.Ref) {
 	l := b.makeLanes()
 	if l.leftovers == nil {
@@ -65,7 +65,7 @@ func (b *Mailbox) addLeftover(key collapseKey, ref store.Ref) {
 	d.leftovers = append(d.leftovers, leftover{key, ref})
 }
 
-// dropLeftover notes that the store has forgotten x, or that an append has killed it.
+// dropLeftover removes x: the store has forgotten it, or an append has killed it.
 func (b *Mailbox) dropLeftover(x leftover) {
 	if b.lanes == nil {
 		return
@@ -81,7 +81,7 @@ func (b *Mailbox) dropLeftover(x leftover) {
 	}
 }
 
-// carry has the step kill what the store may still have of e's key, and memory has not.
+// carry has the step kill the leftovers of e's key.
 func (s *Step) carry(e *entry) {
 	l := s.box.lanes
 	if e.msg.CollapseKey == "" || l == nil || len(l.leftovers) == 0 {
@@ -89,14 +89,14 @@ func (s *Step) carry(e *entry) {
 	}
 	key := e.collapseKey()
 	if s.latestByKey[key] != nil {
-		return // what was added of the key before kills them, in this same write
+		return // an earlier entry of the key in this write kills them
 	}
 	for _, ref := range l.leftovers[key] {
 		s.carried = append(s.carried, leftover{key, ref})
 	}
 }
 
-// dropReplaced takes the entries out of what was loaded that were replaced: all but the newest of each key.
+// dropReplaced returns the loaded entries without those that were replaced: all but the newest of each key.
 func (b *Mailbox) dropReplaced(loaded []store.Entry) (left []store.Entry) {
 	newest, keyed := newestOfKeys(loaded)
 	if len(newest) == keyed {
@@ -119,7 +119,7 @@ func (b *Mailbox) dropReplaced(loaded []store.Entry) (left []store.Entry) {
 	return left
 }
 
-// newestOfKeys is the last position of each key, and how many entries have one. Positions of a user grow over all lanes.
+// newestOfKeys returns the highest position of each key, and the number of entries with a key. Positions of a user grow over all lanes.
 func newestOfKeys(all []store.Entry) (newest map[collapseKey]protocol.Position, keyed int) {
 	for i := range all {
 		k := &all[i]

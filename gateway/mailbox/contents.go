@@ -8,8 +8,8 @@ import (
 	"ramen/store"
 )
 
-// Contents is all of b, for a store that has lost it: what lives, the ids that are remembered, the devices. What is in doubt, or under
-// way, is left out: it is written behind it. A later Fill makes the same mailbox of it.
+// Contents returns all of b for a store that has lost it: live entries, remembered ids, devices. Steps in doubt and under way are left
+// out: they are written after it. A later Fill with it makes the same mailbox.
 func (b *Mailbox) Contents(nowMS int64) store.Mailbox {
 	m := store.Mailbox{Last: b.last}
 	live := make(map[idHash]bool)
@@ -34,14 +34,14 @@ func (b *Mailbox) Contents(nowMS int64) store.Mailbox {
 	return m
 }
 
-// Marked reports whether a store that has Last has all of b: an append with entries was the last that was written. Else kills, records
-// or forgets may be lost without a sign of it.
+// Marked reports whether a store that has Last has all of b, since the last write was an append with entries. Otherwise kills, records
+// or forgets may be lost without the store's last position showing it.
 func (b *Mailbox) Marked() bool { return b.marked }
 
-// hashMark is what the id of a message whose text is not known begins with: no id has a space. SPEC 1.
+// hashMark begins the id of a message whose text is not known. No other id has a space. SPEC 1.1.4.
 const hashMark = " "
 
-// text stands for the id in a store that has lost it: memory has its hash alone.
+// text stands for the id in a store that has lost it: memory has only its hash.
 func (h idHash) text() protocol.MessageID {
 	var raw [16]byte
 	binary.BigEndian.PutUint64(raw[:8], h[0])
@@ -49,7 +49,7 @@ func (h idHash) text() protocol.MessageID {
 	return protocol.MessageID(hashMark + hex.EncodeToString(raw[:]))
 }
 
-// seenHash is the hash of an id as a store has it among those that it has seen.
+// seenHash returns the hash of an id in a store's Seen, which may be the text of a hash.
 func (c *Common) seenHash(id protocol.MessageID) idHash {
 	if len(id) == len(hashMark)+32 && id[:len(hashMark)] == hashMark {
 		if raw, err := hex.DecodeString(string(id[len(hashMark):])); err == nil {

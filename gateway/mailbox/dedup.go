@@ -9,7 +9,7 @@ import (
 	"ramen/protocol"
 )
 
-// idHash stands for a message id in memory: 128 bits under the store's secret, so that two ids of a user never meet.
+// idHash stands for a message id in memory: 128 bits, keyed with the store's secret, so that nobody can make two ids collide.
 type idHash [2]uint64
 
 // hashID is id's hash under the store's secret.
@@ -19,9 +19,9 @@ func hashID(key *[16]byte, id protocol.MessageID) idHash {
 	return idHash{a, b}
 }
 
-// dedup remembers the ids of one user, each until its retention is over and its message has left. Guarded like the mailbox.
+// dedup remembers the ids of one user, each until its retention is over and its message has left. The mailbox's lock guards it.
 type dedup struct {
-	until map[idHash]int64 // Unix ms until which it is remembered at least; pending for one that is being appended
+	until map[idHash]int64 // Unix ms until which the id is remembered; pending while it is being appended
 }
 
 // pending marks an id whose append is under way.
@@ -32,7 +32,7 @@ func (s *dedup) get(h idHash) (untilMS int64, ok bool) {
 	return untilMS, ok
 }
 
-// maxIDs is the most ids that are remembered of one user.
+// maxIDs is the most ids of one user that are remembered.
 const maxIDs = 1 << 20
 
 func (s *dedup) bytes() int64 {
@@ -55,7 +55,7 @@ func (s *dedup) put(h idHash, untilMS int64) {
 
 func (s *dedup) drop(h idHash) { delete(s.until, h) }
 
-// remember puts, drop and SweepIDs take ids, and count the memory.
+// remember, drop and SweepIDs change the remembered ids, and count the memory.
 func (b *Mailbox) remember(h idHash, untilMS int64) {
 	before := b.dedup.bytes()
 	b.dedup.put(h, untilMS)
@@ -74,7 +74,7 @@ func (b *Mailbox) SweepIDs(nowMS int64) {
 	b.scope.Ledger.Memory.Add(b.dedup.bytes() - before)
 }
 
-// sweep forgets what is over. A message that still waits holds its id: its until is no earlier than its expiry.
+// sweep forgets ids whose time is over. That of a waiting message is no earlier than its expiry.
 func (s *dedup) sweep(nowMS int64) {
 	before := len(s.until)
 	for h, until := range s.until {
@@ -85,7 +85,7 @@ func (s *dedup) sweep(nowMS int64) {
 	switch n := len(s.until); {
 	case n == 0:
 		s.until = nil
-	case before-n > before/4: // a map keeps the room that it once had
+	case before-n > before/4: // a map does not shrink
 		left := make(map[idHash]int64, n)
 		maps.Copy(left, s.until)
 		s.until = left

@@ -6,7 +6,7 @@ import (
 	"ramen/protocol"
 )
 
-// Device is one known device of a user: a cursor over the mailbox. It is guarded like its mailbox.
+// Device is one known device of a user: a cursor over the mailbox. The mailbox's lock guards it.
 type Device struct {
 	// immutable
 	box *Mailbox
@@ -15,42 +15,42 @@ type Device struct {
 	next            *Device // of its user
 	context         *protocol.DeviceContext
 	acked           protocol.Cursor       // what it has acked
-	inflight        *inflight             // nil: it has acked all that it was pushed, and read no further
+	inflight        *inflight             // nil: it has acked all that it was pushed, and has read no further
 	window          *Window               // of its stream; nil while offline
-	number          protocol.StreamNumber // of the latest stream; zero where this process knows none
-	sinceMS         int64                 // with a stream: it was opened; offline: last seen
+	number          protocol.StreamNumber // of the latest stream; zero: this process knows none
+	sinceMS         int64                 // when the stream was opened, or without one when the device was last seen
 	expired         uint32                // messages for it that expired unacked since its last hello
 	transport       protocol.Transport
 	greeted         bool // it has had a hello
-	uncleanShutdown bool // it had a stream when its process died: it may have acked more than was saved (uncertain.go)
+	uncleanShutdown bool // it had a stream when the gateway died: it may have acked more than was saved (uncertain.go)
 	durable         bool // its record is known to be in the store
 }
 
-// ID names the device.
+// ID is the device's id.
 func (d *Device) ID() protocol.DeviceID { return d.id }
 
-// Number is that of its latest stream; zero where this process knows none.
+// Number is the number of its latest stream; zero: this process knows none.
 func (d *Device) Number() protocol.StreamNumber { return d.number }
 
-// Transport is that of its latest stream.
+// Transport is the transport of its latest stream.
 func (d *Device) Transport() protocol.Transport { return d.transport }
 
-// Context is what its latest stream said of it.
+// Context is the context that its latest stream was opened or refreshed with.
 func (d *Device) Context() *protocol.DeviceContext { return d.context }
 
 // ConnectedMS is when its stream was opened.
 func (d *Device) ConnectedMS() int64 { return d.sinceMS }
 
-// Known reports whether its mailbox still has it.
+// Known reports whether the mailbox still has the device.
 func (d *Device) Known() bool { return d.box.Device(d.id) == d }
 
-// Durable reports whether its record is known to be in the store; SetDurable says that it is.
+// Durable reports whether the device's record is known to be in the store.
 func (d *Device) Durable() bool { return d.durable }
 
 // SetDurable notes that its record is in the store.
 func (d *Device) SetDurable() { d.durable, d.box.marked = true, false }
 
-// Pending is how many messages wait for it.
+// Pending is the number of messages that wait for the device.
 func (d *Device) Pending() int {
 	if d.box.lanes == nil {
 		return 0
@@ -58,15 +58,15 @@ func (d *Device) Pending() int {
 	return d.tally().waiting()
 }
 
-// inflight is how far a device has come beyond what it has acked. Most have none: it is back in a pool once there is nothing beyond.
+// inflight is what a device was pushed beyond what it has acked. Most devices have none: releaseIfIdle returns it to the pool.
 //
 //	acked.At <= read <= the lanes' ends, lane by lane; sent holds what was pushed between them.
 type inflight struct {
 	pushed protocol.Cursor    // the last seq ever pushed, and the furthest push of each lane
-	read   protocol.Positions // how far its latest stream has come: pushed, or passed over as not for it
+	read   protocol.Positions // the last entry of each lane that its latest stream was pushed, or that was skipped because it is not for the device
 	sent   []sent             // unacked pushes of its latest stream, in order; their seqs end at pushed.Seq
 	bytes  int                // of payload in sent
-	held   int64              // bytes of memory of sent, as they were counted
+	held   int64              // bytes of memory of sent, as counted
 }
 
 // sent is one unacked push.
@@ -78,10 +78,10 @@ type sent struct {
 
 var inflights = sync.Pool{New: func() any { return new(inflight) }}
 
-// keptSent is the most pushes that an inflight has room for while none is unacked.
+// keptSent is the largest capacity of sent that is kept while nothing is unacked.
 const keptSent = 64
 
-// makeInflight is d's inflight to change. releaseIfIdle follows.
+// makeInflight returns d's inflight for changing. The caller calls releaseIfIdle afterwards.
 func (d *Device) makeInflight() *inflight {
 	if d.inflight == nil {
 		d.inflight = inflights.Get().(*inflight)
@@ -90,7 +90,7 @@ func (d *Device) makeInflight() *inflight {
 	return d.inflight
 }
 
-// releaseIfIdle gives the inflight back where it says nothing beyond acked. Whoever had it before must ask for it again.
+// releaseIfIdle returns the inflight to the pool if nothing was pushed beyond acked. A pointer to it must not be used afterwards.
 func (d *Device) releaseIfIdle() {
 	f := d.inflight
 	if f == nil || len(f.sent) > 0 || f.read != d.acked.At || f.pushed.Seq != d.acked.Seq || f.pushed.At.Max(d.acked.At) != d.acked.At {
@@ -100,12 +100,12 @@ func (d *Device) releaseIfIdle() {
 		f.sent = nil
 	}
 	d.box.scope.Ledger.Memory.Add(-f.held)
-	f.held = 0 // what a spare one keeps is nobody's
+	f.held = 0 // what is in the pool counts for no user
 	inflights.Put(f)
 	d.inflight = nil
 }
 
-// pushed is the last seq ever pushed, and the furthest push of each lane.
+// pushed is the last seq ever pushed, and the highest position pushed in each lane.
 func (d *Device) pushed() protocol.Cursor {
 	if d.inflight == nil {
 		return d.acked
@@ -113,7 +113,7 @@ func (d *Device) pushed() protocol.Cursor {
 	return d.inflight.pushed
 }
 
-// read is how far the latest stream has come in a lane.
+// read is the last position in a lane that the latest stream was pushed or skipped.
 func (d *Device) read(lane int) protocol.Position {
 	if d.inflight == nil {
 		return d.acked.At[lane]
@@ -121,7 +121,7 @@ func (d *Device) read(lane int) protocol.Position {
 	return d.inflight.read[lane]
 }
 
-// unacked is how many pushes of the latest stream are not acked.
+// unacked is the number of unacked pushes of the latest stream.
 func (d *Device) unacked() int {
 	if d.inflight == nil {
 		return 0
@@ -132,24 +132,24 @@ func (d *Device) unacked() int {
 // AckedSeq is the seq of the stream up to which everything is acked.
 func (d *Device) AckedSeq() protocol.Seq { return d.pushed().Seq - protocol.Seq(d.unacked()) }
 
-// rewind begins anew behind at.
+// rewind makes the next push the first one behind at.
 func (f *inflight) rewind(at protocol.Positions) { f.sent, f.bytes, f.read = f.sent[:0], 0, at }
 
-// drop takes from sent what is acked: a prefix, since pushes are acked in their order.
+// drop removes from sent what is acked: a prefix, since acks are cumulative.
 func (f *inflight) drop(acked protocol.Positions) {
 	n := 0
 	for n < len(f.sent) && !acked[f.sent[n].lane].Less(f.sent[n].pos) {
 		f.bytes -= int(f.sent[n].bytes)
 		n++
 	}
-	f.sent = f.sent[:copy(f.sent, f.sent[n:])] // to the front: behind a slice of it the whole buffer would be kept
+	f.sent = f.sent[:copy(f.sent, f.sent[n:])] // moved to the front, so that the buffer does not grow without end
 	if len(f.sent) == 0 && cap(f.sent) > keptSent {
 		f.sent = nil
 	}
 }
 
-// nextEntry is the oldest pending message of the highest priority: alive, for d, behind what it was pushed. It passes over for good
-// what is not, and evaluates where on what is first the next. SPEC 2.5, 9.
+// nextEntry returns the next push: the oldest pending message of the highest priority (SPEC 2.5.1), or nil. It skips for good what has
+// expired or is not for d. It evaluates where on a message that is the next push for the first time (SPEC 9.4.1).
 func (d *Device) nextEntry(nowMS int64) *entry {
 	for i := range protocol.Lanes {
 		l := d.box.lane(i)
@@ -167,7 +167,7 @@ func (d *Device) nextEntry(nowMS int64) *entry {
 	return nil
 }
 
-// evaluate reports whether where of e matches d. The first answer stands.
+// evaluate reports whether where of e matches d, and remembers the result.
 func (d *Device) evaluate(e *entry) bool {
 	if e.where == nil {
 		return true
@@ -183,7 +183,7 @@ func (d *Device) evaluate(e *entry) bool {
 	return m != excluded
 }
 
-// setMatch notes a match. A device that where excludes no longer holds the message back.
+// setMatch remembers the result of where for d. The message does not wait for a device that is excluded.
 func (d *Device) setMatch(e *entry, m match) {
 	if e.matches == nil {
 		e.matches = make(map[protocol.DeviceID]match, 1)
@@ -196,12 +196,12 @@ func (d *Device) setMatch(e *entry, m match) {
 		}
 	}
 	if m == excluded {
-		d.tally().take(false)
+		d.tally().subtract(false)
 		d.box.deviceDone(e, false)
 	}
 }
 
-// deviceDone counts one device less that e waits for, and removes e once none is left and one has acked it.
+// deviceDone notes that e waits for one device less, and removes e if it waits for none and one has acked it.
 func (b *Mailbox) deviceDone(e *entry, acked bool) {
 	b.lanes.changes++
 	e.waiting--
@@ -211,7 +211,7 @@ func (b *Mailbox) deviceDone(e *entry, acked bool) {
 	}
 }
 
-// send numbers the push of e, which nextEntry has just chosen.
+// send makes the push of e, which nextEntry has just returned.
 func (d *Device) send(e *entry) protocol.Push {
 	i, f := e.msg.Priority.Lane(), d.makeInflight()
 	again := !f.pushed.At[i].Less(e.pos)

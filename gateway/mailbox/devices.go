@@ -5,7 +5,7 @@ import (
 	"ramen/store"
 )
 
-// Device is the known device with that id, or nil.
+// Device returns the known device with that id, or nil.
 func (b *Mailbox) Device(id protocol.DeviceID) *Device {
 	for d := b.devices; d != nil; d = d.next {
 		if d.id == id {
@@ -15,7 +15,7 @@ func (b *Mailbox) Device(id protocol.DeviceID) *Device {
 	return nil
 }
 
-// Devices are the known devices, in the order in which they became known.
+// Devices lists the known devices in the order in which they became known.
 func (b *Mailbox) Devices() []*Device {
 	list := make([]*Device, 0, b.countDevices())
 	for d := b.devices; d != nil; d = d.next {
@@ -24,7 +24,7 @@ func (b *Mailbox) Devices() []*Device {
 	return list
 }
 
-// indexOf is d's place among the devices.
+// indexOf returns d's index in the list of devices.
 func (b *Mailbox) indexOf(d *Device) (i int) {
 	for at := b.devices; at != d; at = at.next {
 		i++
@@ -32,7 +32,7 @@ func (b *Mailbox) indexOf(d *Device) (i int) {
 	return i
 }
 
-// link puts d at the end of the devices, unlink takes it off them, countDevices counts them.
+// link appends d to the list of devices.
 func (b *Mailbox) link(d *Device) {
 	at := &b.devices
 	for *at != nil {
@@ -57,8 +57,8 @@ func (b *Mailbox) countDevices() (n int) {
 	return n
 }
 
-// AddDevice makes a device known: it gets what still waits. Where there are as many as may be, the one that is unseen the longest
-// is forgotten for it. SPEC 1.
+// AddDevice makes a device known; it gets what still waits (SPEC 1.3.4). At the limit, the device that was unseen the longest is
+// forgotten, or the new one is refused if all have a stream. SPEC 1.2.3, 1.2.4.
 func (b *Mailbox) AddDevice(o *Open, nowMS int64) (*Device, error) {
 	if err := b.makeRoom(); err != nil {
 		return nil, err
@@ -71,7 +71,7 @@ func (b *Mailbox) AddDevice(o *Open, nowMS int64) (*Device, error) {
 	return d, nil
 }
 
-// restoreDevice makes a device known that the store has.
+// restoreDevice adds a device that was loaded.
 func (b *Mailbox) restoreDevice(r *store.Device) {
 	d := &Device{
 		box: b, id: r.ID, context: r.Context, acked: r.Acked,
@@ -102,7 +102,7 @@ func (b *Mailbox) makeRoom() error {
 	return nil
 }
 
-// ForgetUnseen forgets devices that were last seen before beforeMS. SPEC 1.
+// ForgetUnseen forgets devices that were last seen before beforeMS. SPEC 1.2.2.
 func (b *Mailbox) ForgetUnseen(beforeMS int64) {
 	for d := b.devices; d != nil; {
 		next := d.next
@@ -113,7 +113,7 @@ func (b *Mailbox) ForgetUnseen(beforeMS int64) {
 	}
 }
 
-// forgetDevice takes a device without a stream off the mailbox. What others have acked no longer waits for it.
+// forgetDevice removes a device without a stream. Messages do not wait for it any more.
 func (b *Mailbox) forgetDevice(d *Device) {
 	b.scope.Ledger.Memory.Add(-knownBytes(d.id, d.context))
 	if d.inflight != nil {

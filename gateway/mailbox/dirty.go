@@ -6,23 +6,22 @@ import (
 	"ramen/store"
 )
 
-// Dirty is what is to be saved of one mailbox. It may be lost without losing a message: where devices stand, and which entries
-// nobody needs.
+// Dirty is the unsaved changes of one mailbox: device records, and entries that the store can forget. Losing them loses no message.
 type Dirty struct {
-	devices   []*Device // forgotten ones too
-	last      int       // in devices: the one that was marked last
+	devices   []*Device // with unsaved records, forgotten devices included
+	last      int       // index in devices of the one that was marked last
 	forgets   []store.Ref
-	leftovers []leftover // of the forgets, those with a key
+	leftovers []leftover // those of the forgets that have a collapse key
 }
 
-// Forgets are entries that nobody needs any more. Whatever expired by the counts in the records that were taken together with them
-// is among these, or was forgotten before: they are to be written first.
+// Forgets are entries that the store can forget. They include every message that the device records taken together with them count as
+// expired, so they must be written first (store, 8).
 func (x *Dirty) Forgets() []store.Ref { return x.forgets }
 
-// IsDirty reports whether there is something to save.
+// IsDirty reports whether there are unsaved changes.
 func (b *Mailbox) IsDirty() bool { return b.dirty != nil }
 
-// makeDirty is what is to be saved, to add to.
+// makeDirty returns the unsaved changes, for adding to them.
 func (b *Mailbox) makeDirty() *Dirty {
 	if b.dirty == nil {
 		b.dirty = new(Dirty)
@@ -31,13 +30,13 @@ func (b *Mailbox) makeDirty() *Dirty {
 	return b.dirty
 }
 
-// markDirty notes that d's record is to be saved.
+// markDirty notes that d's record has changed.
 func (d *Device) markDirty() {
 	x := d.box.makeDirty()
 	if x.last++; x.last >= len(x.devices) {
 		x.last = 0
 	}
-	if len(x.devices) > 0 && x.devices[x.last] == d { // as where each of many messages is for all devices, in their order
+	if len(x.devices) > 0 && x.devices[x.last] == d { // the usual case: many messages in a row mark all devices in the same order
 		return
 	}
 	if x.last = slices.Index(x.devices, d); x.last < 0 {
@@ -46,7 +45,7 @@ func (d *Device) markDirty() {
 	}
 }
 
-// TakeDirty takes what is to be saved; nil: nothing. The records of its devices are appended to records, as they are now.
+// TakeDirty removes and returns the unsaved changes; nil: none. It appends the present records of the devices to records.
 func (b *Mailbox) TakeDirty(records []store.DeviceSave, nowMS int64) (*Dirty, []store.DeviceSave) {
 	x := b.dirty
 	b.dirty = nil
@@ -59,7 +58,7 @@ func (b *Mailbox) TakeDirty(records []store.DeviceSave, nowMS int64) (*Dirty, []
 	return x, records
 }
 
-// TakeForgets takes the forgets alone; nil: there are none. The rest stays dirty.
+// TakeForgets removes and returns the forgets alone; nil: none. The rest stays dirty.
 func (b *Mailbox) TakeForgets() *Dirty {
 	x := b.dirty
 	if x == nil || len(x.forgets) == 0 {
@@ -71,10 +70,10 @@ func (b *Mailbox) TakeForgets() *Dirty {
 	return taken
 }
 
-// PutBack makes dirty again what could not be saved.
+// PutBack adds back changes that could not be saved.
 func (b *Mailbox) PutBack(x *Dirty) {
 	now, more := b.makeDirty(), x.devices
-	if len(more) > len(now.devices) { // each is looked for among the others, which may be all that a long outage has seen
+	if len(more) > len(now.devices) { // the shorter list is added to the longer: adding one searches it
 		now.devices, more = more, now.devices
 	}
 	for _, d := range more {
@@ -84,7 +83,7 @@ func (b *Mailbox) PutBack(x *Dirty) {
 	now.leftovers = append(now.leftovers, x.leftovers...)
 }
 
-// Forgotten notes that the store has forgotten what x says.
+// Forgotten notes that the store has forgotten the entries in x.
 func (b *Mailbox) Forgotten(x *Dirty) {
 	if len(x.leftovers) == 0 {
 		return
@@ -95,7 +94,7 @@ func (b *Mailbox) Forgotten(x *Dirty) {
 	b.trim()
 }
 
-// Save is d's record as a write to the store: where d was forgotten, its removal, or that of its successor if it has come back since.
+// Save returns the write that saves d. If d was forgotten that is a removal, or the record of the device that has come back since.
 func (d *Device) Save(nowMS int64) store.DeviceSave {
 	known := d.box.Device(d.id)
 	if known != nil {

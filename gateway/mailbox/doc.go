@@ -1,5 +1,4 @@
-// Package mailbox is what a message goes through between its acceptance and its last ack: one user's mailbox with its lanes, devices,
-// cursors and windows.
+// Package mailbox keeps the messages of one user between acceptance and last ack: a mailbox with its lanes, devices, cursors and windows.
 //
 // A user's messages are stored once, in three lanes; a device is a cursor over them. Invariants:
 //
@@ -8,11 +7,12 @@
 //     was recalled; the ledger counts each once.
 //  3. What a device has acked never moves back. What was merely pushed is not acked.
 //  4. A device has at most one stream, and so one window.
-//  5. Of one key and target the newest position alone lives, after a load too: what was replaced does not come back (collapse.go).
+//  5. Of the messages with one collapse key and target only the newest is alive; those it has replaced do not come back after a load
+//     (collapse.go).
 //  6. A write of unknown outcome is written again, the same entries at the same positions, before anything else is written (step.go).
 //
-// The package is pure: it does no I/O, reads no clock and calls nobody. The time is handed in. What its owner has to do because of a
-// change is asked for: Notices, DueMS, TakeDirty, Window.Full.
+// The package is pure: it does no I/O, reads no clock and calls no other package's objects. Callers pass the time. After a change they ask
+// what they have to do: Notices, DueMS, TakeDirty, Window.Full.
 //
 // Goroutines: none. Locks: none; the caller holds one of its own around each call to a mailbox, its devices, windows and steps. Common
 // is safe for concurrent use.

@@ -10,24 +10,24 @@ import (
 
 // entry is one message in a lane, guarded like its mailbox.
 //
-// waiting counts the known devices that the entry is for and that have not acked it; a device that where has turned
-// away is not counted. An entry that nobody has acked stays although waiting is 0: the first device that comes may want it.
+// waiting counts the known devices that the entry is for and that have not acked it; devices that where excludes are not
+// counted. An entry that no device has acked stays even if waiting is 0: it may be for the first device that comes (SPEC 1.3.3).
 type entry struct {
 	pos     protocol.Position
 	msg     *protocol.Message
 	device  protocol.DeviceID // empty: every device
 	where   map[string]string
-	matches map[protocol.DeviceID]match // of where, as far as evaluated; nil until then
-	size    int32                       // bytes that it holds, as it was counted (size.go)
+	matches map[protocol.DeviceID]match // results of where, by device; nil until one was evaluated
+	size    int32                       // bytes of memory, as counted (size.go)
 	quota   int32                       // bytes that count against mailbox_bytes
 	waiting int32
 	acked   bool    // by at least one device
 	killed  bool    // by a write that is under way, or in doubt
-	dead    bool    // left the mailbox; awaits being trimmed from its lane
-	removal Removal // why, once dead
+	dead    bool    // removed from the mailbox; the next trim drops it from its lane
+	removal Removal // why it was removed
 }
 
-// match is what where said of a device when the message was first the next to be pushed to it. It stands. SPEC 9.
+// match is the result of where for a device. It is evaluated once, when the message is first the next push to the device. SPEC 9.4.1, 9.4.2.
 type match uint8
 
 const (
@@ -37,13 +37,13 @@ const (
 	matchedAndPushed
 )
 
-// ref is what the store calls e.
+// ref names e to the store.
 func (e *entry) ref() store.Ref { return store.Ref{Priority: e.msg.Priority, Position: e.pos} }
 
-// targets reports whether e names d, whatever where says.
+// targets reports whether e is for all devices or for the one with that id, without regard to where.
 func (e *entry) targets(id protocol.DeviceID) bool { return e.device == "" || e.device == id }
 
-// pendingFor reports whether e is for d as far as anybody knows: what is not evaluated counts by the context that d has now.
+// pendingFor reports whether e is for d. A where that is not evaluated yet counts by the context that d has now.
 func (e *entry) pendingFor(d *Device) bool {
 	if e.dead || !e.targets(d.id) {
 		return false
@@ -60,33 +60,33 @@ func (e *entry) pendingFor(d *Device) bool {
 	return true
 }
 
-// lane is one priority of a mailbox: entries in order of position, the dead among them until they are trimmed.
+// lane is one priority of a mailbox: entries in order of position, with the dead ones until trim drops them.
 type lane struct {
 	entries []*entry
 	dead    int
 }
 
-// lanes are those of a mailbox in which something waits.
+// lanes are the three lanes of a mailbox, and what else a mailbox needs only while something waits in it.
 type lanes struct {
 	at        [protocol.Lanes]lane
 	collapse  map[collapseKey]*entry      // the waiting entry of each key; nil until there was one
-	leftovers map[collapseKey][]store.Ref // what left of each key, and the store may still have (collapse.go); nil until there was one
+	leftovers map[collapseKey][]store.Ref // by key: entries that have left memory and that the store may still have (collapse.go); nil until there was one
 	tallies   []tally                     // what waits for each device, in the order of the mailbox's devices
-	last      struct {                    // whose tally was asked for last: mostly it is the next too
-		device *Device // nil: nobody's
+	last      struct {                    // the device whose tally was read last, which usually is the next to be read, too
+		device *Device // nil: none
 		place  int
 	}
 	wheres  int    // live entries with where
-	held    int64  // bytes of what is in the lanes, the dead included, and of these themselves
-	changes uint64 // of whom something waits for, and of what is in the lanes
+	held    int64  // bytes of memory of the lanes and all entries in them
+	changes uint64 // number of changes of entries and of the devices that they wait for
 }
 
 var spareLanes = sync.Pool{New: func() any { return new(lanes) }}
 
-// emptyLane stands for each lane of a mailbox in which nothing waits. It is only read.
+// emptyLane stands for the lanes of a mailbox that has none. It is only read.
 var emptyLane lane
 
-// after is the index of the first entry behind p. A device that has read all, or nothing, costs no search.
+// after returns the index of the first entry behind p, without a search if p is before the first or behind the last.
 func (l *lane) after(p protocol.Position) int {
 	n := len(l.entries)
 	if n == 0 || !p.Less(l.entries[n-1].pos) {
@@ -98,7 +98,7 @@ func (l *lane) after(p protocol.Position) int {
 	return sort.Search(n, func(i int) bool { return p.Less(l.entries[i].pos) })
 }
 
-// find is the entry at p, or nil.
+// find returns the entry at p, or nil.
 func (l *lane) find(p protocol.Position) *entry {
 	i := sort.Search(len(l.entries), func(i int) bool { return !l.entries[i].pos.Less(p) })
 	if i == len(l.entries) || l.entries[i].pos != p {
@@ -107,10 +107,10 @@ func (l *lane) find(p protocol.Position) *entry {
 	return l.entries[i]
 }
 
-// compactAt is how many dead entries behind a live one are borne before a lane is rewritten.
+// compactAt is the most dead entries behind a live one that a lane keeps before it may be rewritten.
 const compactAt = 64
 
-// trim drops the dead at the head, and all of them where they are many, and says what they held.
+// trim drops the dead entries at the head of the lane, and all of them if they are many, and returns the bytes that they took.
 func (l *lane) trim() (bytes int64) {
 	head := 0
 	for head < len(l.entries) && l.entries[head].dead {

@@ -8,59 +8,59 @@ import (
 	"ramen/store"
 )
 
-// Mailbox is one user's messages and devices, at one ownership of the user's shard. The caller holds a lock of its own around each
-// call, and reads Notices before it gives that back.
+// Mailbox is one user's messages and devices, during one ownership of the user's shard. The caller holds a lock of its own around each
+// call, and reads Notices before it unlocks.
 type Mailbox struct {
 	// immutable
 	scope *Scope
 	user  protocol.UserID
 
-	last         protocol.Position // the last that the store is known to have of it; zero: none
-	nextExpiryMS int64             // nothing here expires before; 0: nothing does
-	count        int32             // entries that wait, and those being appended
-	filled       bool              // its counts are in the ledger
+	last         protocol.Position // the last position that the store is known to have of the mailbox; zero: none
+	nextExpiryMS int64             // nothing expires before it; 0: nothing expires
+	count        int32             // entries that wait, those being appended included
+	filled       bool              // between Fill and Unload: its counts are in the ledger
 	marked       bool              // last tells of all that was written: an append with entries was the last write
-	wake         bool              // something expired: what it held up may be pushed
+	wake         bool              // something expired that may have held up pushes
 	notices      Notice
 	bytes        int64     // of the entries counted
 	lanes        *lanes    // nil while they are empty: an idle mailbox has none
 	devices      *Device   // the first of the list by next, in the order in which they became known
-	dedup        dedup     // ids accepted not long ago
-	dirty        *Dirty    // what is to be saved; nil: nothing
-	recovery     *recovery // nil: none, as nearly always
+	dedup        dedup     // ids of the duplicate window
+	dirty        *Dirty    // unsaved changes; nil: none
+	recovery     *recovery // nil: none, the usual case
 	opens        ratelimit.Bucket
 	publishes    ratelimit.Bucket
 }
 
-// Notice is what the owner of a mailbox has to do because of what has changed in it.
+// Notice tells the owner of a mailbox what a change requires it to do.
 type Notice uint8
 
 const (
-	// NoticeDirty says that there is something to save, for the first time since TakeDirty.
+	// NoticeDirty says that the mailbox has unsaved changes, the first since TakeDirty.
 	NoticeDirty Notice = 1 << iota
 	// NoticeDue says that DueMS has become earlier.
 	NoticeDue
 )
 
-// Make makes b the mailbox of a user. It is of use once it is filled.
+// Make initializes b as the mailbox of a user. Fill follows.
 func (b *Mailbox) Make(scope *Scope, user protocol.UserID) { b.scope, b.user = scope, user }
 
-// User is whose mailbox it is.
+// User is the user whose mailbox it is.
 func (b *Mailbox) User() protocol.UserID { return b.user }
 
-// Scope is what it shares with others.
+// Scope is what the mailbox shares with others of its shard.
 func (b *Mailbox) Scope() *Scope { return b.scope }
 
-// Notices are those since ClearNotices.
+// Notices are the notices since ClearNotices.
 func (b *Mailbox) Notices() Notice { return b.notices }
 
 // ClearNotices forgets the notices: the caller has acted on them.
 func (b *Mailbox) ClearNotices() { b.notices = 0 }
 
-// Waiting is how many messages wait, those that are being appended included.
+// Waiting is the number of messages that wait, those being appended included.
 func (b *Mailbox) Waiting() int { return int(b.count) }
 
-// Filled reports whether it is in memory: between Fill and Unload.
+// Filled reports whether the mailbox is between Fill and Unload.
 func (b *Mailbox) Filled() bool { return b.filled }
 
 // TakeWoken reports whether messages expired since the last call that may have held up others.
@@ -70,10 +70,10 @@ func (b *Mailbox) TakeWoken() bool {
 	return woken
 }
 
-// Last is the position that the store is known to have as the mailbox's last: as it was loaded, or appended since. Zero: none.
+// Last is the last position that the store is known to have of the mailbox: what was loaded, or appended since. Zero: none.
 func (b *Mailbox) Last() protocol.Position { return b.last }
 
-// Fill makes a mailbox of what the store has: what every device has acked, or time has ended, goes at once.
+// Fill loads what the store has into b. Messages that every device has acked, or that have expired, leave at once.
 func (b *Mailbox) Fill(kept store.Mailbox, nowMS int64) {
 	b.filled, b.last = true, kept.Last
 	b.scope.Ledger.Mailboxes.Add(1)
@@ -93,7 +93,7 @@ func (b *Mailbox) Fill(kept store.Mailbox, nowMS int64) {
 	b.Sweep(nowMS)
 }
 
-// restoreEntry puts an entry of the store's back into its lane.
+// restoreEntry puts an entry that was loaded into its lane.
 func (b *Mailbox) restoreEntry(k *store.Entry) {
 	e := &entry{pos: k.Position, msg: k.Message, device: k.Device, where: k.Where, quota: int32(QuotaBytes(k.Message, k.Where))}
 	b.scope.Ledger.Loaded.Add(1)
@@ -104,8 +104,8 @@ func (b *Mailbox) restoreEntry(k *store.Entry) {
 	for d := b.devices; d != nil; d = d.next {
 		if e.targets(d.id) && !d.acked.At[lane].Less(e.pos) {
 			pending := e.pendingFor(d)
-			d.tally().take(pending)
-			b.deviceDone(e, pending) // acked before: only the store had not forgotten it yet
+			d.tally().subtract(pending)
+			b.deviceDone(e, pending) // acked before; the store had not forgotten it yet
 			if e.dead {
 				return
 			}
@@ -113,8 +113,8 @@ func (b *Mailbox) restoreEntry(k *store.Entry) {
 	}
 }
 
-// Unload takes b out of the ledger, for who takes it out of memory, and gives up what is in doubt: whatever became of that is for
-// the next owner to see. Nothing may be done with b afterwards. abandoned reports whether something was in doubt.
+// Unload subtracts b from the ledger when b leaves memory. It abandons writes of unknown outcome: the next owner's load shows what
+// became of them. b must not be used afterwards. abandoned reports whether there were any such writes.
 func (b *Mailbox) Unload() (abandoned bool) {
 	abandoned = b.abandonInDoubt()
 	if !b.filled {
@@ -134,7 +134,7 @@ func (b *Mailbox) Unload() (abandoned bool) {
 	return abandoned
 }
 
-// lane is a lane to look at.
+// lane returns a lane for reading.
 func (b *Mailbox) lane(i int) *lane {
 	if b.lanes == nil {
 		return &emptyLane
@@ -142,7 +142,7 @@ func (b *Mailbox) lane(i int) *lane {
 	return &b.lanes.at[i]
 }
 
-// makeLanes is the lanes to change.
+// makeLanes returns the lanes for changing; it takes them from a pool if there are none.
 func (b *Mailbox) makeLanes() *lanes {
 	if b.lanes == nil {
 		b.lanes = spareLanes.Get().(*lanes)
@@ -153,7 +153,7 @@ func (b *Mailbox) makeLanes() *lanes {
 	return b.lanes
 }
 
-// insert puts a durable entry at the end of its lane and says for how many known devices it is.
+// insert appends a durable entry to its lane, and returns the number of known devices that it is for.
 func (b *Mailbox) insert(e *entry) (devices int) {
 	l := b.makeLanes()
 	l.held += int64(e.size)
@@ -171,7 +171,7 @@ func (b *Mailbox) insert(e *entry) (devices int) {
 	return devices
 }
 
-// expiresAt notes that something expires at ms.
+// expiresAt notes that a message expires at ms.
 func (b *Mailbox) expiresAt(ms int64) {
 	if b.nextExpiryMS == 0 || ms < b.nextExpiryMS {
 		b.nextExpiryMS = ms
@@ -191,7 +191,7 @@ const (
 	Removals
 )
 
-// remove takes a live entry out of the mailbox for good. The store forgets it, unless it was killed there already.
+// remove removes a live entry. The store is told to forget it, unless a write has killed it there already.
 func (b *Mailbox) remove(e *entry, why Removal) {
 	b.untallyEntry(e)
 	e.dead, e.removal = true, why
@@ -220,12 +220,12 @@ func (b *Mailbox) remove(e *entry, why Removal) {
 	}
 }
 
-// reserve takes room for e, or says which bound it meets. freed is what the same write takes out.
-func (b *Mailbox) reserve(e *entry, freed room, nowMS int64) error {
+// reserve counts e against the limits, or returns the limit that it would exceed. freed is what the same write removes.
+func (b *Mailbox) reserve(e *entry, freed usage, nowMS int64) error {
 	limits := &b.scope.Limits
 	if count, bytes := b.wouldBe(e, freed); count > limits.Messages || bytes > limits.Bytes {
 		if b.ExpiresBy(nowMS) {
-			b.Sweep(nowMS) // what is over takes no room
+			b.Sweep(nowMS) // what has expired does not count
 		}
 	}
 	count, bytes := b.wouldBe(e, freed)
@@ -242,29 +242,29 @@ func (b *Mailbox) reserve(e *entry, freed room, nowMS int64) error {
 	return nil
 }
 
-// userParts is the part of the gateway's memory that the messages of one user may take: a mailbox comes from the store as a whole,
-// and several at once must have room.
+// userParts limits the messages of one user to this part of the gateway's memory (4: a quarter): a mailbox is loaded as a whole, and
+// several must fit at once.
 const userParts = 4
 
-// room is a part of a mailbox.
-type room struct {
+// usage is what some entries of a mailbox take.
+type usage struct {
 	count int
-	bytes int64 // as mailbox_bytes counts
+	bytes int64 // as counted against mailbox_bytes
 	held  int64 // of memory
 }
 
-func (r *room) add(e *entry) {
-	r.count++
-	r.bytes += int64(e.quota)
-	r.held += int64(e.size)
+func (u *usage) add(e *entry) {
+	u.count++
+	u.bytes += int64(e.quota)
+	u.held += int64(e.size)
 }
 
-func (b *Mailbox) wouldBe(e *entry, freed room) (count int, bytes int64) {
+func (b *Mailbox) wouldBe(e *entry, freed usage) (count int, bytes int64) {
 	return int(b.count) + 1 - freed.count, b.bytes + int64(e.quota) - freed.bytes
 }
 
-// enter counts an entry, leave one that comes into no lane. Of one that leaves a lane the room is counted at once, and the memory
-// when it is trimmed.
+// enter counts an entry; leave uncounts one that was never put into a lane. When an entry leaves a lane, remove uncounts its quota at
+// once, and trim its memory.
 func (b *Mailbox) enter(e *entry) {
 	b.count++
 	b.bytes += int64(e.quota)
@@ -278,8 +278,8 @@ func (b *Mailbox) leave(e *entry) {
 	b.scope.Ledger.Memory.Add(-int64(e.size))
 }
 
-// Trim drops dead entries from the lanes, and gives these back once nothing is left in any, nor of their keys in the store. Whoever
-// had looked at a lane before must look again.
+// trim drops dead entries from the lanes. It returns the lanes to the pool once they are empty and the store has no leftovers of their
+// keys. A lane that was read before the call must not be used afterwards.
 func (b *Mailbox) trim() {
 	if b.lanes == nil {
 		return
@@ -302,7 +302,7 @@ func (b *Mailbox) trim() {
 	}
 }
 
-// find is the waiting entry with that id, or nil.
+// find returns the waiting entry with that id, or nil.
 func (b *Mailbox) find(id protocol.MessageID) *entry {
 	for i := range protocol.Lanes {
 		for _, e := range b.lane(i).entries {
@@ -314,10 +314,10 @@ func (b *Mailbox) find(id protocol.MessageID) *entry {
 	return nil
 }
 
-// Bounds is where a list ends: with that many messages, or once their payloads are that many bytes.
+// Bounds ends a list after so many messages, or once their payloads have so many bytes.
 type Bounds struct{ Messages, Bytes int }
 
-// Messages are what waits behind after, in the order in which it would be pushed, and the last of them where more follow.
+// Messages lists what waits behind after, in the order in which it would be pushed. next is the last of the list if more follow, or zero.
 func (b *Mailbox) Messages(after store.Ref, most Bounds, nowMS int64) (list []*protocol.Message, next store.Ref) {
 	list = make([]*protocol.Message, 0, min(most.Messages, int(b.count)))
 	bytes, last := 0, store.Ref{}
@@ -341,7 +341,7 @@ func (b *Mailbox) Messages(after store.Ref, most Bounds, nowMS int64) (list []*p
 	return list, store.Ref{}
 }
 
-// DueMS is when b is to be swept: 0 at once, math.MaxInt64 where nothing waits for its time.
+// DueMS is when b is to be swept. 0: at once; math.MaxInt64: never, as things are.
 func (b *Mailbox) DueMS() int64 {
 	switch {
 	case b.wake:
@@ -355,7 +355,7 @@ func (b *Mailbox) DueMS() int64 {
 // ExpiresBy reports whether something may have expired at nowMS.
 func (b *Mailbox) ExpiresBy(nowMS int64) bool { return b.nextExpiryMS != 0 && b.nextExpiryMS <= nowMS }
 
-// expire ends a message whose time is over, and counts it for each device that it was for and that had not acked it.
+// expire removes an expired message, and counts it for each device that it was for and that had not acked it.
 func (b *Mailbox) expire(e *entry) {
 	for d := b.devices; d != nil; d = d.next {
 		if d.window != nil && !b.wake {
@@ -363,10 +363,10 @@ func (b *Mailbox) expire(e *entry) {
 			b.notices |= NoticeDue
 		}
 		if !d.greeted || !e.targets(d.id) || !d.acked.At[e.msg.Priority.Lane()].Less(e.pos) {
-			continue // SPEC 2.2: since its last hello, and 0 in its first
+			continue // SPEC 2.2.8, 2.2.13: since its last hello, and 0 in its first
 		}
 		if e.where != nil && e.matches[d.id] < matched {
-			continue // nobody knows whether it was for d: never invent a loss
+			continue // whether it was for d is unknown: never invent a loss (SPEC 2.2.13)
 		}
 		if d.uncleanShutdown && e.pos.Epoch < b.scope.Owner.Epoch {
 			b.addUncertain(e)
@@ -378,10 +378,10 @@ func (b *Mailbox) expire(e *entry) {
 	b.remove(e, Expired)
 }
 
-// Sweep expires what is over at nowMS and finds when to come again. What is the next to be pushed then is matched with its device.
+// Sweep expires what is over at nowMS, and computes DueMS. For each device with a stream it evaluates where on what is then the next push.
 func (b *Mailbox) Sweep(nowMS int64) { b.SweepSome(nowMS, math.MaxInt) }
 
-// SweepSome is Sweep for so many messages at most, and reports whether there may be more.
+// SweepSome expires at most so many messages, and reports whether there may be more.
 func (b *Mailbox) SweepSome(nowMS int64, most int) (more bool) {
 	next, ended := int64(0), false
 	for i := range protocol.Lanes {

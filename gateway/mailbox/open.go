@@ -2,25 +2,25 @@ package mailbox
 
 import "ramen/protocol"
 
-// Open asks for a stream of a device: where the device says that it stands, and what it is.
+// Open is a request for a stream: the device, its context, and the cursor or seq from which it resumes.
 type Open struct {
 	Device    protocol.DeviceID
 	Transport protocol.Transport
 	Context   *protocol.DeviceContext
 	Window    int // pushes; 0: the transport's most
 
-	Cursor string // where the device stands; empty: no cursor
-	// The first form, where Cursor is empty: Seq counted from the stream named Name. A bare seq has no Name.
+	Cursor string // of the last push that the device has processed; empty: none
+	// The first form of a cursor (SPEC 2.4.6), if Cursor is empty: Seq counted from the stream named Name. A seq without stream has no Name.
 	HasSeq bool
 	Seq    protocol.Seq
 	Name   string
 
 	Number protocol.StreamNumber // of the stream
-	// Reopen says that a live socket goes on at a new owner. Seq is then that of the last push on the socket, or of its hello
-	// where there was none.
+	// Reopen says that a live socket goes on at a new owner. Seq is then that of the last push on the socket, or of its hello if there
+	// was no push.
 	Reopen bool
-	Acked  string // the cursor that the device has acked or come with; it alone moves the saved cursor
-	Sent   []Sent // what went out on this socket after Acked, in order: not acked
+	Acked  string // the cursor that the device has acked or opened with; only this one counts as an ack
+	Sent   []Sent // the unacked pushes on this socket after Acked, in order
 }
 
 // Sent is one push that went out on a socket.
@@ -31,18 +31,18 @@ type Sent struct {
 	Bytes    int // of payload: what it takes of the window
 }
 
-// Opened says where the stream begins.
+// Opened is the answer to an Open. SPEC 2.2.
 type Opened struct {
 	Name        string
 	Resumed     bool
 	Seq         protocol.Seq // the first push is Seq + 1
 	Expired     uint32       // messages for this device that expired unacked since its last hello
-	Cursor      string       // resumes at exactly this place
-	Pending     bool         // something is to be pushed
-	AckedBeside bool         // of a re-open: some of what was sent was acked by another way meanwhile
+	Cursor      string       // resumes exactly here
+	Pending     bool         // something waits to be pushed
+	AckedBeside bool         // of a re-open: part of Sent was acked meanwhile, but not on this stream
 }
 
-// Attach gives d a stream: w becomes its window, and d's older one has ended before.
+// Attach gives d a stream with window w. The device's older stream must have been detached.
 func (b *Mailbox) Attach(d *Device, w *Window, o *Open, nowMS int64) (opened Opened) {
 	if o.Reopen {
 		var known bool
@@ -61,7 +61,7 @@ func (b *Mailbox) Attach(d *Device, w *Window, o *Open, nowMS int64) (opened Ope
 	opened.Name = b.scope.streamName(o.Number)
 	opened.Seq = d.pushed().Seq
 	opened.Cursor = d.seal(protocol.Cursor{Seq: opened.Seq, At: d.acked.At})
-	if !o.Reopen { // a re-open tells no hello
+	if !o.Reopen { // a re-open writes no hello
 		opened.Expired = d.takeExpiredCount(nowMS)
 	}
 	opened.Pending = d.nextEntry(nowMS) != nil
@@ -70,7 +70,7 @@ func (b *Mailbox) Attach(d *Device, w *Window, o *Open, nowMS int64) (opened Ope
 	return opened
 }
 
-// resume takes what the device says of where it stands as acks, and begins anew behind them. SPEC 2.3, 2.4.
+// resume counts the cursor that the device gives as an ack, and begins pushing behind what is acked. SPEC 2.3.1, 2.4.1, 2.4.7.
 func (d *Device) resume(o *Open) (resumed bool) {
 	switch {
 	case o.Cursor != "":
@@ -90,8 +90,8 @@ func (d *Device) resume(o *Open) (resumed bool) {
 	return resumed
 }
 
-// reopen goes on with a socket that had another gateway: behind what went out on it, which is not acked. beside reports that some
-// of it was acked beside the stream meanwhile; known, that what was acked is.
+// reopen continues a socket that had its stream on another gateway: it begins pushing behind what was sent on the socket, which is not
+// acked. beside reports whether some of that was acked by other means meanwhile; known, whether o.Acked is a cursor of this device.
 func (d *Device) reopen(o *Open) (beside, known bool) {
 	if c, err := d.box.verifyCursor(d.id, o.Acked); err == nil {
 		known = true
@@ -103,7 +103,7 @@ func (d *Device) reopen(o *Open) (beside, known bool) {
 	for k, w := range o.Sent {
 		c, err := d.box.verifyCursor(d.id, w.Cursor)
 		if err != nil || w.Seq+protocol.Seq(len(o.Sent)-1-k) != o.Seq || w.Priority.Lane() < 0 || w.Priority.Lane() >= protocol.Lanes {
-			// Not written by this store, or not these pushes: all is pushed again.
+			// Not cursors of this store, or gaps between them: push everything unacked again.
 			f.rewind(d.acked.At)
 			at = d.acked.At
 			break
@@ -121,7 +121,7 @@ func (d *Device) reopen(o *Open) (beside, known bool) {
 	return len(f.sent) < sent, known
 }
 
-// takeExpiredCount is how many messages for d expired since its last hello, up to this moment; the count begins anew.
+// takeExpiredCount returns the number of messages for d that expired since its last hello, and resets it. SPEC 2.2.8.
 func (d *Device) takeExpiredCount(nowMS int64) (expired uint32) {
 	if d.box.ExpiresBy(nowMS) {
 		d.box.Sweep(nowMS)
@@ -130,5 +130,5 @@ func (d *Device) takeExpiredCount(nowMS int64) (expired uint32) {
 	return expired
 }
 
-// PutBackExpired gives back a count that its device was not told.
+// PutBackExpired adds back a count that could not be told to the device.
 func (d *Device) PutBackExpired(n uint32) { d.expired += n }

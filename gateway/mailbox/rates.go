@@ -2,13 +2,13 @@ package mailbox
 
 import "time"
 
-// TakePublish counts a publish against the user's rate, or says how long until one is allowed.
+// TakePublish counts a publish against the user's rate limit, or returns how long to wait until one is allowed.
 func (b *Mailbox) TakePublish(nowUS int64) (wait time.Duration, ok bool) {
 	l := &b.scope.Limits
 	return b.publishes.Take(nowUS, l.PublishesPerSecond, l.PublishesBurst)
 }
 
-// TakeOpen is TakePublish for streams and polls.
+// TakeOpen counts the opening of a stream or a poll likewise.
 func (b *Mailbox) TakeOpen(nowUS int64) (wait time.Duration, ok bool) {
 	l := &b.scope.Limits
 	return b.opens.Take(nowUS, l.OpensPerSecond, l.OpensBurst)

@@ -9,7 +9,7 @@ import (
 	"ramen/store"
 )
 
-// Limits bounds what one user may have. What they mean to an operator stands in the gateway's configuration.
+// Limits are the limits of one user. The gateway's configuration documents them.
 type Limits struct {
 	Messages int   // that wait
 	Bytes    int64 // of their payloads, headers and where
@@ -23,7 +23,7 @@ type Limits struct {
 	IDRetention        time.Duration
 }
 
-// Common is what all mailboxes of a process share.
+// Common is shared by all mailboxes of a process.
 type Common struct {
 	// immutable
 	Limits   Limits
@@ -35,24 +35,24 @@ type Common struct {
 	streams   atomic.Uint64 // numbers given to streams
 }
 
-// Scope is what the mailboxes of one ownership of a shard share.
+// Scope is shared by the mailboxes of a shard during one ownership.
 type Scope struct {
 	*Common
 	Owner store.Owner
 }
 
-// NewStream is the number of a stream that is opened for the first time.
+// NewStream returns the number for a stream that is opened for the first time.
 func (s *Scope) NewStream() protocol.StreamNumber {
 	return protocol.StreamNumber{Epoch: s.Owner.Epoch, Counter: s.streams.Add(1)}
 }
 
-// streamName is the opaque name of a stream: unique over restarts, since the epoch is raised by each, and over stores, since a
-// wiped one begins with the same epochs again.
+// streamName returns the opaque name of a stream (SPEC 2.2.3). It has the epoch, since each restart counts from 1, and the store's
+// generation, since a wiped store begins with the same epochs again.
 func (c *Common) streamName(n protocol.StreamNumber) string {
 	return "s" + strconv.FormatUint(uint64(c.Identity.Generation), 36) + "." + strconv.FormatUint(uint64(n.Epoch), 36) + "." + strconv.FormatUint(n.Counter, 36)
 }
 
-// retainedMS is until when the id of a message that was accepted at createdMS is remembered at least.
+// retainedMS is the time until which the id of a message accepted at createdMS is remembered at least. SPEC 9.2.2.
 func (c *Common) retainedMS(createdMS int64) int64 {
 	return createdMS + c.Limits.IDRetention.Milliseconds()
 }
@@ -60,7 +60,7 @@ func (c *Common) retainedMS(createdMS int64) int64 {
 // Positions gives the µs of positions. Safe for concurrent use.
 type Positions struct{ last atomic.Uint64 }
 
-// next is now, and always more than what was given last: so a clock that is set back moves nothing behind a cursor.
+// next returns now, or one more than the last result if that is higher: a clock that is set back moves no message behind a cursor.
 func (p *Positions) next(now uint64) uint64 {
 	for {
 		last := p.last.Load()
@@ -71,9 +71,9 @@ func (p *Positions) next(now uint64) uint64 {
 	}
 }
 
-// Ledger counts every message in and out of memory. At any quiet moment
-// accepted + loaded = acked + expired + collapsed + recalled + unloaded + waiting. SPEC 8. It has the gauges beside them, too. Safe
-// for concurrent use.
+// Ledger counts every message in and out of memory. While nothing is under way,
+// accepted + loaded = acked + expired + collapsed + recalled + unloaded + waiting. SPEC 8.5.10. It also has gauges. Safe for concurrent
+// use.
 type Ledger struct {
 	Accepted, Loaded, Unloaded atomic.Uint64
 	Ended                      [Removals]atomic.Uint64

@@ -4,21 +4,21 @@ import (
 	"ramen/protocol"
 )
 
-// What is held in memory, in bytes, as Go's allocator gives it out: with the rest of a size class, the slots of maps that are never
-// all full, and the room that slices grow into. gateway.memory_bytes bounds the sum. TestFix17 holds it against the heap.
+// The bytes of memory that things take from Go's allocator, with the unused rest of size classes, map slots and slice capacity.
+// gateway.memory_bytes bounds the sum. TestFix17 compares the sum with the heap.
 const (
 	boxBytes    = 256 // a mailbox, and its slot in its shard's map
 	deviceBytes = 144 // a device
 	lanesBytes  = 256 // the lanes of a mailbox in which something waits
-	entryBytes  = 216 // an entry with its message, and its slots in a lane and in the store's lists of what it is to forget
+	entryBytes  = 216 // an entry with its message, and its slots in a lane and in a list of forgets
 	keyedBytes  = 112 // the slot of a collapse key in its index
 	sentBytes   = 24  // a push that is not acked
 	idBytes     = 64  // a remembered id
-	fewInMap    = 8   // entries of a map are in one piece
+	fewInMap    = 8   // a map of up to so many entries is a single group
 	contextSize = 112 // a device's context
 )
 
-// streamBytes is a stream, at both ends, with what its connection takes outside of the kernel: over gRPC that is goroutines and buffers.
+// streamBytes is the size of a stream at both ends, with its connection; over gRPC that has goroutines and buffers.
 func streamBytes(t protocol.Transport) int64 {
 	if t == protocol.TransportGRPC {
 		return 32 << 10
@@ -26,7 +26,7 @@ func streamBytes(t protocol.Transport) int64 {
 	return 1 << 10
 }
 
-// textBytes is a text, or a payload, of n bytes.
+// textBytes is the size of a string or payload of n bytes.
 func textBytes(n int) int64 {
 	if n == 0 {
 		return 0
@@ -34,7 +34,7 @@ func textBytes(n int) int64 {
 	return int64((n+15)&^15 + n/16)
 }
 
-// mapBytes is a map of n entries with slots of so many bytes.
+// mapBytes is the size of a map of n entries of slot bytes each.
 func mapBytes(n, slot int) int64 {
 	switch {
 	case n == 0:
@@ -45,7 +45,7 @@ func mapBytes(n, slot int) int64 {
 	return int64(128 + n*slot*2)
 }
 
-// textsBytes is a map of texts.
+// textsBytes is the size of a map of strings.
 func textsBytes(m map[string]string) (bytes int64) {
 	if len(m) == 0 {
 		return 0
@@ -56,23 +56,23 @@ func textsBytes(m map[string]string) (bytes int64) {
 	return bytes + mapBytes(len(m), 34)
 }
 
-// MessageBytes is a message that waits, with whom it is for.
+// MessageBytes is the size of a waiting message and its target.
 func MessageBytes(m *protocol.Message, device protocol.DeviceID, where map[string]string) int64 {
 	n := entryBytes + textBytes(len(m.ID)) + textBytes(len(m.Type)) + textBytes(len(m.Payload)) + textBytes(len(device)) +
 		textsBytes(m.Headers) + textsBytes(where)
-	if m.ContentType != protocol.ContentTypeJSON { // else it is the constant
+	if m.ContentType != protocol.ContentTypeJSON { // else the string is a constant
 		n += textBytes(len(m.ContentType))
 	}
 	if m.CollapseKey != "" {
-		n += keyedBytes + textBytes(len(m.CollapseKey)) + textBytes(protocol.HeadersSize(where)+2*len(where)) // where, once more as text
+		n += keyedBytes + textBytes(len(m.CollapseKey)) + textBytes(protocol.HeadersSize(where)+2*len(where)) // where is in the key, too
 	}
 	return n
 }
 
-// matchesBytes is what where said of n devices.
+// matchesBytes is the size of the results of where for n devices.
 func matchesBytes(n int) int64 { return mapBytes(n, 25) }
 
-// knownBytes is a known device.
+// knownBytes is the size of a known device.
 func knownBytes(id protocol.DeviceID, c *protocol.DeviceContext) int64 {
 	n := deviceBytes + textBytes(len(id))
 	if c == nil {
@@ -82,17 +82,17 @@ func knownBytes(id protocol.DeviceID, c *protocol.DeviceContext) int64 {
 		textBytes(len(c.Model)) + textBytes(len(c.Locale)) + textsBytes(c.Labels)
 }
 
-// QuotaBytes is what a message counts against mailbox_bytes: payload and headers (SPEC 1), and where, which is as long and as
-// much a publisher's to choose. What else a message takes counts against memory_bytes alone.
+// QuotaBytes is what a message counts against mailbox_bytes: payload and headers (SPEC 1.1.5), and where, which a publisher may make as
+// long. What else a message takes counts against memory_bytes alone.
 func QuotaBytes(m *protocol.Message, where map[string]string) int64 {
 	n := len(m.Payload)
-	if len(m.Headers)+len(where) > 0 { // a map costs as much to walk where it is empty
+	if len(m.Headers)+len(where) > 0 { // iterating even an empty map costs time
 		n += protocol.HeadersSize(m.Headers) + protocol.HeadersSize(where)
 	}
 	return int64(n)
 }
 
-// held is what b holds: the recount of what was added to the gateway's memory for it.
+// held recounts the memory that was counted for b.
 func (b *Mailbox) held() int64 {
 	n := boxBytes + textBytes(len(b.user)) + b.dedup.bytes() + b.heldByLanes()
 	for d := b.devices; d != nil; d = d.next {
@@ -107,7 +107,7 @@ func (b *Mailbox) held() int64 {
 	return n
 }
 
-// heldByLanes is what the lanes hold.
+// heldByLanes is the memory of the lanes.
 func (b *Mailbox) heldByLanes() int64 {
 	if b.lanes == nil {
 		return 0
@@ -115,13 +115,13 @@ func (b *Mailbox) heldByLanes() int64 {
 	return b.lanes.held
 }
 
-// hold counts what the lanes hold more, or less.
+// hold counts a change of the lanes' memory.
 func (b *Mailbox) hold(bytes int64) {
 	b.lanes.held += bytes
 	b.scope.Ledger.Memory.Add(bytes)
 }
 
-// recountInflight counts the room of the unacked pushes of d, where it has changed.
+// recountInflight counts a change of the capacity of d's unacked pushes.
 func (d *Device) recountInflight() {
 	f := d.inflight
 	if now := int64(cap(f.sent)) * sentBytes; now != f.held {
@@ -130,7 +130,7 @@ func (d *Device) recountInflight() {
 	}
 }
 
-// inDoubtHeld is the memory of what is in doubt, which is in no lane.
+// inDoubtHeld is the memory of the steps in doubt, whose entries are in no lane.
 func (b *Mailbox) inDoubtHeld() (n int64) {
 	for _, s := range b.inDoubt() {
 		for _, e := range s.added {

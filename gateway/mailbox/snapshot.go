@@ -4,14 +4,14 @@ import (
 	"ramen/protocol"
 )
 
-// Snapshot is a copy of what is in a mailbox, for tests and for who looks for a fault.
+// Snapshot is a copy of what is in a mailbox, for tests and debugging.
 type Snapshot struct {
 	Entries []EntrySnapshot // live ones, lane by lane, in order of position
 	Devices []DeviceSnapshot
 	Dirty   []protocol.DeviceID // devices with a record to save, forgotten ones too
-	Lanes   bool                // it holds lanes: something waits, or the store may have left what is to be killed
+	Lanes   bool                // it has lanes: something waits, or there are leftovers
 	InDoubt bool                // the outcome of a write is unknown
-	Recover bool                // it holds more than an idle one because of what went wrong
+	Recover bool                // it has a recovery
 }
 
 // EntrySnapshot is one message that waits.
@@ -20,18 +20,18 @@ type EntrySnapshot struct {
 	Message  *protocol.Message
 }
 
-// DeviceSnapshot is one device, and what waits for it, counted one by one.
+// DeviceSnapshot is one device, and the messages that wait for it, counted one by one.
 type DeviceSnapshot struct {
 	ID               protocol.DeviceID
 	Acked            protocol.Cursor
 	Pushed           protocol.Cursor
 	Pending, Unacked int
-	Inflight         bool // it holds more than an idle device
-	Sent, SentRoom   int  // pushes that are not acked, and for how many there is room
+	Inflight         bool // it has an inflight
+	Sent, SentRoom   int  // unacked pushes, and the capacity for them
 	SentBytes        int  // of payload
 }
 
-// Snapshot copies what is in b at nowMS.
+// Snapshot returns a copy of what is in b at nowMS.
 func (b *Mailbox) Snapshot(nowMS int64) Snapshot {
 	s := Snapshot{Lanes: b.lanes != nil, InDoubt: b.InDoubt(), Recover: b.recovery != nil}
 	for i := range protocol.Lanes {
@@ -73,7 +73,7 @@ func (d *Device) snapshot(nowMS int64) DeviceSnapshot {
 	return s
 }
 
-// Device is the device with that id in s, or nil.
+// Device returns the device with that id, or nil.
 func (s *Snapshot) Device(id protocol.DeviceID) *DeviceSnapshot {
 	for i := range s.Devices {
 		if s.Devices[i].ID == id {

@@ -7,31 +7,31 @@ import (
 	"ramen/store"
 )
 
-// Step is what one write to the store does to one mailbox: first each of its operations is added, then it is written, and then its
-// outcome put into effect. A step whose outcome the store could not tell stays with its mailbox, in doubt, and is written again,
-// before and with the mailbox's next step, until the store answers: the same entries at the same positions, so that it happens once
-// however often it is written. Undoing it instead could lose what it replaces.
+// Step is what one write to the store does to one mailbox. Its operations are added, it is written, and then applied or undone by the
+// store's answer. If the outcome is unknown, the step stays with its mailbox, in doubt, and is written again with the mailbox's next
+// step, in front of it, until the store answers: the same entries at the same positions, so that it takes effect once. Undoing it
+// instead could lose the messages that it replaces.
 type Step struct {
 	box        *Mailbox
 	prior      []*Step // in doubt, oldest first
-	ops        []*Op   // with something to write
-	duplicates []*Op   // of what is being written: publishes of an id, duplicates once it is durable; recalls of what is killed
+	ops        []*Op   // those that write something
+	duplicates []*Op   // answered with the step: publishes of an id that is being written, and recalls of an entry that is being killed
 	added      []*entry
 	kills      []kill
-	// carried is what the store may still have of the keys of added and kills, and memory has not: killed with them.
+	// carried are leftovers of the keys of added and kills: killed in the same write.
 	carried     []leftover
-	freed       room                   // by the kills, of the steps in doubt too
-	latestByKey map[collapseKey]*entry // the newest of each key among added, those in doubt included; nil until there is one
-	probe       bool                   // it asks the store for its last position, whatever else it writes
+	freed       usage                  // by the kills, those of steps in doubt included
+	latestByKey map[collapseKey]*entry // by key: the newest of added, those of steps in doubt included; nil until there is one
+	probe       bool                   // the step asks for the store's last position, whatever else it writes
 }
 
-// kill is an entry that a step replaces or recalls.
+// kill is an entry that a step collapses or recalls.
 type kill struct {
 	entry *entry
 	why   Removal
 }
 
-// Op is one publish, where it has a message; or one recall; or neither, so that what is in doubt is written again.
+// Op is a publish if it has a Message, else a recall if it has a Recall. One with neither has the steps in doubt written again.
 type Op struct {
 	Message *protocol.Message // CreatedMS and ExpiresMS are set on a copy
 	Device  protocol.DeviceID // empty: every device of the user
@@ -41,18 +41,18 @@ type Op struct {
 
 	Outcome
 	hash  idHash
-	entry *entry // what was made of a publish, or is to be recalled; nil where nothing is written for it
+	entry *entry // that a publish adds or a recall kills; nil: nothing is written
 }
 
-// Outcome is what became of an Op.
+// Outcome is the result of an Op.
 type Outcome struct {
 	Status  Status
-	Err     error // where rejected
-	Devices int   // accepted: the known devices that it is for
-	Found   bool  // a recall found its message
+	Err     error // of StatusRejected
+	Devices int   // of StatusAccepted: the number of known devices that the message is for
+	Found   bool  // of a recall: there was such a message
 }
 
-// Status is what became of a publish.
+// Status is the result of a publish.
 type Status uint8
 
 // The statuses.
@@ -63,22 +63,22 @@ const (
 	StatusRejected
 )
 
-// Reject answers o with err.
+// Reject sets the outcome of o to err.
 func (o *Op) Reject(err error) { o.Outcome = Outcome{Status: StatusRejected, Err: err} }
 
-// Instant is a moment as positions and expiry see it.
+// Instant is one moment by the clock of expiry and by that of positions.
 type Instant struct {
 	MS     int64  // Unix ms by the wall clock
 	Micros uint64 // the wall clock when the process started plus monotonic time since, in µs
 }
 
-// maxInDoubt and maxInDoubtBytes bound what a mailbox keeps in doubt before it takes more: all of it is written again with each step.
+// A mailbox with so much in doubt takes no more: all of it is written again with each step.
 const (
 	maxInDoubt      = 1000 // entries and kills
 	maxInDoubtBytes = 256 << 10
 )
 
-// Begin makes s the next step of b, behind what is in doubt of it.
+// Begin makes s the next step of b, behind the steps in doubt.
 func (s *Step) Begin(b *Mailbox) {
 	s.box, s.prior = b, b.inDoubt()
 	for _, p := range s.prior {
@@ -86,23 +86,23 @@ func (s *Step) Begin(b *Mailbox) {
 			s.indexLatest(e)
 		}
 		for _, k := range p.kills {
-			if !k.entry.dead { // else its room is free already
+			if !k.entry.dead { // else it is uncounted already
 				s.freed.add(k.entry)
 			}
 		}
 	}
 }
 
-// IsEmpty reports that there is nothing to write.
+// IsEmpty reports whether there is nothing to write.
 func (s *Step) IsEmpty() bool { return len(s.ops)+len(s.prior) == 0 && !s.probe }
 
-// Probe has the step ask the store whether its last position is that of the mailbox, even where it has nothing else to write.
+// Probe makes the step ask the store whether its last position is that of the mailbox, even if it writes nothing.
 func (s *Step) Probe() { s.probe = true }
 
-// ProbesAlone reports that the step asks and writes nothing.
+// ProbesAlone reports whether the step probes and writes nothing.
 func (s *Step) ProbesAlone() bool { return s.probe && len(s.ops)+len(s.prior) == 0 }
 
-// IsNew reports whether o may be added to the step. Otherwise it is answered: a duplicate, or more than the mailbox takes.
+// IsNew reports whether the publish o can be added to the step. Otherwise it sets the outcome: a duplicate, or too much for the mailbox.
 func (s *Step) IsNew(o *Op, nowMS int64) bool {
 	b := s.box
 	o.hash = b.scope.hash(o.Message.ID)
@@ -126,7 +126,7 @@ func (s *Step) IsNew(o *Op, nowMS int64) bool {
 	return true
 }
 
-// Publish adds a publish for which IsNew, or rejects it.
+// Publish adds a publish for which IsNew was true, or rejects it.
 func (s *Step) Publish(o *Op, now Instant) {
 	b := s.box
 	e := newEntry(o, now.MS)
@@ -151,7 +151,7 @@ func (s *Step) Publish(o *Op, now Instant) {
 	s.ops = append(s.ops, o)
 }
 
-// newEntry is what a publish makes: the entry, and its own copy of the message, in one piece of memory.
+// newEntry makes the entry of a publish, with its own copy of the message, in one allocation.
 func newEntry(o *Op, nowMS int64) *entry {
 	both := &struct {
 		entry
@@ -168,7 +168,7 @@ func (s *Step) kill(e *entry, why Removal) {
 	s.freed.add(e)
 }
 
-// Recall adds a recall, or answers that there is nothing to recall.
+// Recall adds a recall, unless there is no such message: then o keeps the outcome not found.
 func (s *Step) Recall(o *Op, nowMS int64) {
 	e := s.addedID(o.Recall)
 	if e == nil {
@@ -178,7 +178,7 @@ func (s *Step) Recall(o *Op, nowMS int64) {
 		return
 	}
 	o.entry = e
-	if e.killed { // whether it is gone is known once that is durable
+	if e.killed { // another operation kills it: its outcome decides
 		s.duplicates = append(s.duplicates, o)
 		return
 	}
@@ -187,7 +187,7 @@ func (s *Step) Recall(o *Op, nowMS int64) {
 	s.ops = append(s.ops, o)
 }
 
-// victim is the older message that e replaces: of this write, or in the mailbox. SPEC 9.
+// victim returns the older message that e replaces, of this write or in the mailbox, or nil. SPEC 9.3.1.
 func (s *Step) victim(e *entry, nowMS int64) *entry {
 	if e.msg.CollapseKey == "" {
 		return nil
@@ -207,13 +207,13 @@ func (s *Step) victim(e *entry, nowMS int64) *entry {
 		return nil
 	}
 	if old.msg.ExpiresMS <= nowMS {
-		s.box.expire(old) // lost to time, not replaced
+		s.box.expire(old) // it expired before it was replaced
 		return nil
 	}
 	return old
 }
 
-// indexLatest notes e, which is being added, for what may replace it.
+// indexLatest makes e the newest entry of its key.
 func (s *Step) indexLatest(e *entry) {
 	if e.msg.CollapseKey == "" {
 		return
@@ -224,7 +224,7 @@ func (s *Step) indexLatest(e *entry) {
 	s.latestByKey[e.collapseKey()] = e
 }
 
-// addedID is the entry of this write with that id, those in doubt included; or nil.
+// addedID returns the entry of this write with that id, those of steps in doubt included, or nil.
 func (s *Step) addedID(id protocol.MessageID) *entry {
 	for _, e := range s.added {
 		if e.msg.ID == id {
@@ -241,7 +241,7 @@ func (s *Step) addedID(id protocol.MessageID) *entry {
 	return nil
 }
 
-// countInDoubt is how many entries and kills in doubt are written before this step.
+// countInDoubt is the number of entries and kills of the steps in doubt.
 func (s *Step) countInDoubt() (n int) {
 	for _, p := range s.prior {
 		n += len(p.added) + len(p.kills) + len(p.carried)
@@ -249,8 +249,8 @@ func (s *Step) countInDoubt() (n int) {
 	return n
 }
 
-// WriteTo makes w the step, and those in doubt before it, for the store. The slices in w are used again. Last is that of before what is
-// in doubt: a store that compares does it once, however often it is written.
+// WriteTo sets w to the steps in doubt and this one, and reuses the slices in w. Last is the position from before the steps in doubt, so
+// that a store that compares it applies them once.
 func (s *Step) WriteTo(w *store.Append) {
 	w.Owner, w.User, w.Last = s.box.scope.Owner, s.box.user, s.box.last
 	for _, p := range s.prior {
@@ -271,8 +271,7 @@ func (s *Step) write(w *store.Append) {
 	}
 }
 
-// Apply puts the step, and those in doubt before it, into effect: the store has it durably. settled reports that nothing is in doubt
-// any more that was.
+// Apply applies the steps in doubt and this one: the store has them durably. settled reports whether there were steps in doubt.
 func (s *Step) Apply() (settled bool) {
 	b := s.box
 	for _, p := range s.prior {
@@ -301,7 +300,7 @@ func (s *Step) apply() {
 	for _, k := range s.kills {
 		if !k.entry.dead {
 			b.remove(k.entry, k.why)
-		} else if k.entry.msg.CollapseKey != "" { // it left lazily meanwhile
+		} else if k.entry.msg.CollapseKey != "" { // acked or expired meanwhile
 			b.dropLeftover(leftover{k.entry.collapseKey(), k.entry.ref()})
 		}
 	}
@@ -318,18 +317,18 @@ func (s *Step) apply() {
 	}
 }
 
-// Found is what of a step a store has.
+// Found tells how much of a step, and of the steps in doubt before it, a store has.
 type Found uint8
 
-// What may be found.
+// The values of Found.
 const (
 	FoundNothing Found = iota
 	FoundPrior         // some of what is in doubt before the step
 	FoundAll           // the step, and so all before it
 )
 
-// Find says what of s and of what is in doubt before it the store has, whose last position last is, and puts into effect what is of
-// before it: a write that was answered unknown has happened. What is left of s is to be written again. settled is as Apply has it.
+// Find tells how much of s, and of the steps in doubt before it, a store with the last position last has. It applies the steps in doubt
+// that the store has; the rest of s has to be written again. settled reports whether no step is in doubt any more.
 func (s *Step) Find(last protocol.Position) (f Found, settled bool) {
 	if n := len(s.added); n > 0 && s.added[n-1].pos == last {
 		return FoundAll, false
@@ -350,7 +349,7 @@ func (s *Step) Find(last protocol.Position) (f Found, settled bool) {
 	return FoundNothing, false
 }
 
-// Undo takes the step back: the store has not done it. Those in doubt before it stay.
+// Undo takes the step back, which the store has refused, and rejects its ops with told. The steps in doubt stay.
 func (s *Step) Undo(told error) {
 	s.reject(told)
 	b := s.box
@@ -366,7 +365,8 @@ func (s *Step) Undo(told error) {
 	}
 }
 
-// KeepInDoubt keeps the step with its mailbox: nobody knows whether the store has done it. first reports that nothing was in doubt.
+// KeepInDoubt keeps the step with its mailbox, since its outcome is unknown, and rejects its ops with told. first reports whether it is
+// the only one in doubt.
 func (s *Step) KeepInDoubt(told error) (first bool) {
 	b := s.box
 	if len(s.ops) == 0 {
@@ -385,11 +385,11 @@ func (s *Step) KeepInDoubt(told error) (first bool) {
 	for _, e := range kept.added {
 		r.bytes += int64(e.quota)
 	}
-	r.inDoubt = append(slices.Clip(r.inDoubt), kept) // steps have the old ones
+	r.inDoubt = append(slices.Clip(r.inDoubt), kept) // other steps have the old slice as prior
 	return first
 }
 
-// Abandon ends a step of a mailbox that is no longer owned. What the store has of it is the next owner's to see.
+// Abandon ends a step of a mailbox that is no longer owned. The next owner loads what the store has of it.
 func (s *Step) Abandon(told error) {
 	s.reject(told)
 	for _, e := range s.added {
@@ -406,10 +406,10 @@ func (s *Step) reject(told error) {
 	}
 }
 
-// keptStep is the most ops that a step has room for while it is not in use: a burst must not hold memory for ever.
+// keptStep is the largest capacity of a step that is reused, so that a burst does not keep memory.
 const keptStep = 128
 
-// Reset makes the step ready for another mailbox, and reports whether it is worth keeping.
+// Reset clears the step for another mailbox, and reports whether to reuse it.
 func (s *Step) Reset() bool {
 	clear(s.ops)
 	clear(s.duplicates)

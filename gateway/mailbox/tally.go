@@ -6,17 +6,17 @@ import (
 	"ramen/protocol"
 )
 
-// tally is what waits for one device, kept as it changes: counting it anew for every device of a full mailbox would hold up
-// whoever else needs that mailbox, publishers among them. Guarded like the mailbox.
+// tally counts the messages that wait for one device. It is updated with each change: counting a full mailbox for each of its devices
+// would keep its lock from publishers for too long. The mailbox's lock guards it.
 type tally struct {
-	named    int32 // live entries that name the device, not acked by it, without those that where has turned it away from
-	unlikely int32 // of these, those that are not evaluated yet and whose where does not match the context that it has now
+	named    int32 // live entries that target the device, without those that it has acked or where excludes it from
+	unlikely int32 // those of named whose where is not evaluated yet and does not match the present context
 }
 
-// waiting is how many messages wait for the device, as far as anybody knows.
+// waiting is the number of messages that wait for the device, as far as known.
 func (t *tally) waiting() int { return int(t.named - t.unlikely) }
 
-// add and take count one entry more or less; likely as entry.pendingFor has it.
+// add counts an entry, subtract uncounts it. likely is the result of entry.pendingFor.
 func (t *tally) add(likely bool) {
 	t.named++
 	if !likely {
@@ -24,14 +24,14 @@ func (t *tally) add(likely bool) {
 	}
 }
 
-func (t *tally) take(likely bool) {
+func (t *tally) subtract(likely bool) {
 	t.named--
 	if !likely {
 		t.unlikely--
 	}
 }
 
-// beginTallies is for lanes in which nothing waits.
+// beginTallies makes the tallies of empty lanes.
 func (l *lanes) beginTallies(devices int) {
 	l.tallies = slices.Grow(l.tallies[:0], devices)[:devices]
 	clear(l.tallies)
@@ -39,7 +39,7 @@ func (l *lanes) beginTallies(devices int) {
 	l.changes++
 }
 
-// tally is d's own, while something is in the lanes.
+// tally returns d's tally. The mailbox must have lanes.
 func (d *Device) tally() *tally {
 	l := d.box.lanes
 	if l.last.device != d {
@@ -48,7 +48,7 @@ func (d *Device) tally() *tally {
 	return &l.tallies[l.last.place]
 }
 
-// tallyEntry counts a new entry for those that it names, and says for how many it is.
+// tallyEntry counts a new entry for the devices that it targets, and returns how many it is for.
 func (b *Mailbox) tallyEntry(e *entry) (devices int) {
 	b.lanes.changes++
 	if e.where != nil {
@@ -69,7 +69,7 @@ func (b *Mailbox) tallyEntry(e *entry) (devices int) {
 	return devices
 }
 
-// untallyEntry takes an entry that is about to leave off those who still wait for it.
+// untallyEntry uncounts an entry that is about to be removed.
 func (b *Mailbox) untallyEntry(e *entry) {
 	b.lanes.changes++
 	if e.where != nil {
@@ -78,7 +78,7 @@ func (b *Mailbox) untallyEntry(e *entry) {
 	i := 0
 	for d := b.devices; d != nil && e.waiting > 0; d = d.next {
 		if e.waitsFor(d) {
-			b.lanes.tallies[i].take(e.pendingFor(d))
+			b.lanes.tallies[i].subtract(e.pendingFor(d))
 		}
 		i++
 	}
@@ -89,7 +89,7 @@ func (e *entry) waitsFor(d *Device) bool {
 	return e.targets(d.id) && d.acked.At[e.msg.Priority.Lane()].Less(e.pos) && e.matches[d.id] != excluded
 }
 
-// tallyDevice counts what waits for a device that has just been linked: the last.
+// tallyDevice counts what waits for the device that was appended last.
 func (b *Mailbox) tallyDevice(d *Device) {
 	if b.lanes == nil {
 		return
@@ -107,7 +107,7 @@ func (b *Mailbox) tallyDevice(d *Device) {
 	b.lanes.tallies = append(b.lanes.tallies, t)
 }
 
-// untallyDevice is for a device that is about to be unlinked.
+// untallyDevice removes the tally of a device that is about to be unlinked.
 func (b *Mailbox) untallyDevice(d *Device) {
 	if b.lanes != nil {
 		b.lanes.changes++
@@ -117,7 +117,7 @@ func (b *Mailbox) untallyDevice(d *Device) {
 	}
 }
 
-// setContext gives d another context. What where has not evaluated yet may be for it now, or no longer.
+// setContext sets d's context, and counts the messages anew whose where is not evaluated yet.
 func (d *Device) setContext(c *protocol.DeviceContext) {
 	same := d.context.Equal(c)
 	if !same {
@@ -141,7 +141,7 @@ func (d *Device) setContext(c *protocol.DeviceContext) {
 	}
 }
 
-// Unacked is how much of what waits for d was pushed on its stream.
+// Unacked is the number of waiting messages that were pushed on d's stream.
 func (d *Device) Unacked() (n int) {
 	if d.window == nil || d.inflight == nil {
 		return 0

@@ -2,16 +2,16 @@ package mailbox
 
 import "ramen/protocol"
 
-// uncertainExpiry is a message that expired for a device of which nobody knows yet whether it had acked it: the device had a stream
-// when the process before this one died, and its last acks may not have been saved. Its cursor tells. Without one the message is
-// not counted: rather fewer losses than there were than one that never was. SPEC 2.2.
+// uncertainExpiry is an expired message that a device may have acked: the device had a stream when the gateway before this one died, and
+// its last acks may not have been saved. Its next cursor tells. If it comes without one the message is not counted: the count is a
+// lower bound, and no loss is invented. SPEC 2.2.13.
 type uncertainExpiry struct {
 	pos    protocol.Position
 	device protocol.DeviceID // empty: every device
 	lane   uint8
 }
 
-// addUncertain keeps e, which has just expired, for the opens of those who may have acked it. At most once a message.
+// addUncertain remembers e, which has just expired, until the devices that may have acked it open a stream.
 func (b *Mailbox) addUncertain(e *entry) {
 	x := uncertainExpiry{pos: e.pos, device: e.device, lane: uint8(e.msg.Priority.Lane())}
 	r := b.makeRecovery()
@@ -20,14 +20,14 @@ func (b *Mailbox) addUncertain(e *entry) {
 	}
 }
 
-// countUncertain counts for d what expired and d has not acked, where d has said how far it came. known says that it has. After
-// that nothing is uncertain for d.
+// countUncertain counts the uncertain messages that d has not acked as expired, if d came with a cursor (known). After that nothing
+// is uncertain for d.
 func (b *Mailbox) countUncertain(d *Device, known bool, nowMS int64) {
 	if !d.uncleanShutdown {
 		return
 	}
 	if b.ExpiresBy(nowMS) {
-		b.Sweep(nowMS) // as long as it is uncertain for d
+		b.Sweep(nowMS) // before uncleanShutdown is reset
 	}
 	var list []uncertainExpiry
 	if b.recovery != nil {
@@ -50,14 +50,14 @@ func (b *Mailbox) countUncertain(d *Device, known bool, nowMS int64) {
 	}
 }
 
-// recovery is what a mailbox keeps while the outcome of something is not known.
+// recovery is what a mailbox keeps while the outcome of a write, or of a device's last acks, is unknown.
 type recovery struct {
 	inDoubt   []*Step           // writes with an unknown outcome, oldest first
 	bytes     int64             // of what is in doubt, as mailbox_bytes counts
 	uncertain []uncertainExpiry // what expired, for devices that may have acked it before a crash
 }
 
-// makeRecovery is b's recovery to add to.
+// makeRecovery returns b's recovery, for adding to it.
 func (b *Mailbox) makeRecovery() *recovery {
 	if b.recovery == nil {
 		b.recovery = new(recovery)
@@ -65,14 +65,14 @@ func (b *Mailbox) makeRecovery() *recovery {
 	return b.recovery
 }
 
-// dropRecovery ends the recovery if it is over.
+// dropRecovery removes the recovery if it is empty.
 func (b *Mailbox) dropRecovery() {
 	if len(b.recovery.inDoubt)+len(b.recovery.uncertain) == 0 {
 		b.recovery = nil
 	}
 }
 
-// inDoubt are the writes with an unknown outcome, oldest first.
+// inDoubt returns the steps of unknown outcome, oldest first.
 func (b *Mailbox) inDoubt() []*Step {
 	if b.recovery == nil {
 		return nil
@@ -83,7 +83,7 @@ func (b *Mailbox) inDoubt() []*Step {
 // InDoubt reports whether the outcome of a write is unknown.
 func (b *Mailbox) InDoubt() bool { return len(b.inDoubt()) > 0 }
 
-// InDoubtBytes is how much is in doubt, as mailbox_bytes counts: it is written again with the next step.
+// InDoubtBytes is the size of the messages in doubt, as counted against mailbox_bytes.
 func (b *Mailbox) InDoubtBytes() int64 {
 	if b.recovery == nil {
 		return 0
@@ -106,13 +106,13 @@ func (b *Mailbox) keepInDoubt(left []*Step) {
 	}
 }
 
-// endInDoubt notes that nothing is in doubt any more.
+// endInDoubt removes all steps in doubt.
 func (b *Mailbox) endInDoubt() {
 	b.recovery.inDoubt, b.recovery.bytes = nil, 0
 	b.dropRecovery()
 }
 
-// abandonInDoubt gives up what is in doubt, and reports whether anything was.
+// abandonInDoubt abandons the steps in doubt, and reports whether there were any.
 func (b *Mailbox) abandonInDoubt() bool {
 	steps := b.inDoubt()
 	for _, s := range steps {

@@ -35,7 +35,7 @@ type Config struct {
 	Store    stores.Config   `yaml:"store" doc:"The store that keeps the mailboxes."`
 }
 
-// Listen is where the four ports are. SPEC 3.
+// Listen is where the four ports are. SPEC 3.1.
 type Listen struct {
 	Devices      string `yaml:"devices" doc:"Devices over HTTP: SSE, WebSocket, long-poll, ack."`
 	DevicesGRPC  string `yaml:"devices_grpc" doc:"Devices over gRPC."`

@@ -38,7 +38,7 @@ func (r *readiness) Ready() error {
 	return nil
 }
 
-// devicesReady answers nil while streams are served: whatever becomes of publishes, devices are. SPEC 8.
+// devicesReady answers nil while streams are served: whatever becomes of publishes, devices are. SPEC 8.2.7.
 func (a *App) devicesReady() error {
 	if err := a.ready.Ready(); err != nil {
 		return err
@@ -46,7 +46,7 @@ func (a *App) devicesReady() error {
 	return a.gateway.Serving()
 }
 
-// backendsReady answers nil while publishes of high priority are taken. SPEC 8.
+// backendsReady answers nil while publishes of high priority are taken. SPEC 8.2.7.
 func (a *App) backendsReady() error {
 	if err := a.ready.Ready(); err != nil {
 		return err
@@ -109,7 +109,7 @@ func (s *side) look(log *slog.Logger) {
 }
 
 // operators adds what operators ask of the backends' port: the console, health, metrics, and a check of the gauges.
-// SPEC 3, 8.
+// SPEC 3.1, 8.2.
 // The check names users, and counts everything: it takes a key that may read, and is made once for all who ask meanwhile.
 func operators(mux *http.ServeMux, ready, check func() error, readers func(http.Handler) http.Handler, g prometheus.Gatherer) {
 	var checking singleflight.Group
@@ -137,7 +137,7 @@ func exact(mux *http.ServeMux) http.Handler {
 	})
 }
 
-// reading takes no method but those that read. SPEC 4.
+// reading takes no method but those that read. SPEC 4.4.6.
 func reading(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method == http.MethodGet || r.Method == http.MethodHead {
@@ -149,7 +149,7 @@ func reading(h http.Handler) http.Handler {
 	})
 }
 
-// nothingHere is the answer to what nobody serves. SPEC 4
+// nothingHere is the answer to what nobody serves. SPEC 4.4.5
 func nothingHere(w http.ResponseWriter, _ *http.Request) {
 	httpconn.WriteError(w, http.StatusNotFound, protocol.Errorf(protocol.CodeNotFound,
 		"there is nothing at this path: backends use /v1/publish and /v1/users/, operators GET /, /healthz, /readyz and /metrics"))

@@ -135,7 +135,7 @@ func ignoreClosed(err error) error {
 	return err
 }
 
-// grpcServer has the service, and the standard ones for health and reflection. SPEC 3.
+// grpcServer has the service, and the standard ones for health and reflection. SPEC 3.1.7.
 func (a *App) grpcServer(opts []grpc.ServerOption, name string, ready func() error, register func(grpc.ServiceRegistrar)) *grpc.Server {
 	s := grpc.NewServer(opts...)
 	register(s)

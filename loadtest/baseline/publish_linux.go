@@ -13,7 +13,7 @@ import (
 // mostTime is the default TTL of a RAMEN server, for expires_ms. Nothing expires here.
 const mostTime = 30 * time.Minute
 
-// The fields of PublishRequest and Publish that the baseline reads. SPEC 7.
+// The fields of PublishRequest and Publish that the baseline reads. SPEC 7.1.
 const (
 	requestMessages = 1
 	publishUser     = 1

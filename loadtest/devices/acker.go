@@ -9,7 +9,7 @@ import (
 	"ramen/protocol"
 )
 
-// sseAck is one request of SPEC 5.
+// sseAck is one request of SPEC 5.5.1.
 type sseAck struct {
 	open protocol.OpenFrame
 	at   *endpoint

@@ -34,7 +34,7 @@ func sentAt(payload []byte) int64 {
 	return t
 }
 
-// The fields of ServerFrame, Push and Message that a device reads. SPEC 7.
+// The fields of ServerFrame, Push and Message that a device reads. SPEC 7.1.
 const (
 	framePush       = 2
 	pushSeq         = 1

@@ -168,7 +168,7 @@ func (s *Shard) ackAfter(k kind) int64 {
 	return s.cfg.AckAfter.Microseconds()
 }
 
-// halfWindow is how many unacked pushes make an ack due at once. SPEC 2.9
+// halfWindow is how many unacked pushes make an ack due at once. SPEC 2.9.2
 func (s *Shard) halfWindow(k kind) int {
 	most, _ := k.transport().Kind().Window()
 	if s.cfg.Window > 0 {

@@ -88,7 +88,7 @@ func (l *light) wsFrame(head byte, payload []byte) error {
 	return l.message(payload)
 }
 
-// message takes one whole frame of SPEC 6.
+// message takes one whole frame of SPEC 6.2.
 func (l *light) message(b []byte) error {
 	var p push
 	var f protocol.ServerFrame

@@ -13,7 +13,7 @@ import (
 	"ramen/protocol"
 )
 
-// poster publishes over HTTP, one request at a time, so that the order is known. SPEC 8
+// poster publishes over HTTP, one request at a time, so that the order is known. SPEC 8.2.1
 type poster struct {
 	cfg    *Config
 	url    string

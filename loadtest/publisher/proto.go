@@ -9,7 +9,7 @@ import (
 	"ramen/protocol/protowalk"
 )
 
-// What is sent as protobuf, written by hand: PublishRequest, Publish, PublishResponse of SPEC 7.
+// What is sent as protobuf, written by hand: PublishRequest, Publish, PublishResponse of SPEC 7.1.
 
 func request(cfg *Config, batch *batch) []byte {
 	b := make([]byte, 0, len(batch.names)*(cfg.Payload+96))
@@ -38,7 +38,7 @@ func field(b []byte, number protowire.Number, v []byte) []byte {
 
 var errResponse = errors.New("publisher: the answer to a publish is malformed")
 
-// The fields of PublishResponse, PublishResult and Error. SPEC 7.
+// The fields of PublishResponse, PublishResult and Error. SPEC 7.1.
 const (
 	responseResults = 1
 	resultStatus    = 2

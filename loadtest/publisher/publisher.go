@@ -43,7 +43,7 @@ const defaultEvery = time.Millisecond
 // defaultRetry is how long a publish without an answer is tried again: a server that was killed is back within it.
 const defaultRetry = 10 * time.Second
 
-// Limits of SPEC 7.
+// Limits of SPEC 8.3.1, 8.3.6.
 const (
 	maxBatch   = 1000
 	minPayload = 32

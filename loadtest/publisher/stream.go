@@ -19,7 +19,7 @@ type pipe interface {
 	RecvMsg(m any) error
 }
 
-// stream is a pipe of publishes, opened anew where it has broken. SPEC 7
+// stream is a pipe of publishes, opened anew where it has broken. SPEC 7.3.1
 type stream struct {
 	cfg   *Config
 	open  func(ctx context.Context) (pipe, error) // it ends with ctx

@@ -13,7 +13,7 @@ import (
 	"ramen/protocol"
 )
 
-// When a device acks over SSE, where each ack is a request of its own. SPEC 2.9
+// When a device acks over SSE, where each ack is a request of its own. SPEC 2.9.2
 const (
 	slowAcks = 5 * time.Second
 	slowHalf = 256 // pushes; less than half a window, since an ack takes its time too

@@ -17,7 +17,7 @@ import (
 
 const (
 	slowBatch    = 1 << 20          // bytes of payload in one request
-	mostBatch    = 1000             // messages in it, SPEC 7
+	mostBatch    = 1000             // messages in it, SPEC 8.3.1
 	mostRefusals = 20               // kinds that are told apart
 	slowLeast    = 16               // bytes of a payload
 	slowTTL      = 30 * time.Minute // longer than any run waits

@@ -9,7 +9,7 @@ import (
 	"ramen/protocol"
 )
 
-// reasonCodes are the statuses of SPEC 7, and those of the reasons that only the server sees.
+// reasonCodes are the statuses of SPEC 7.2, and those of the reasons that only the server sees.
 var reasonCodes = [...]codes.Code{
 	protocol.ReasonNone:              codes.OK,
 	protocol.ReasonDrain:             codes.Unavailable,

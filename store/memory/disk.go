@@ -15,7 +15,7 @@ import (
 
 // Config of a Disk.
 type Config struct {
-	IDRetention time.Duration    // how long an id counts as a duplicate; zero: 5 min. SPEC 9
+	IDRetention time.Duration    // how long an id counts as a duplicate; zero: 5 min. SPEC 9.2.2
 	Now         func() time.Time // nil: time.Now
 	CheckLast   bool             // refuse an Append whose Last is not the mailbox's last position
 	Unfenced    bool             // take appends, saves and loads of an older epoch, too: Claim alone compares epochs

@@ -24,7 +24,7 @@ const (
 type Config struct {
 	// Dir holds the store's files; it is made where it does not exist. One process at a time.
 	Dir string `yaml:"-"`
-	// IDRetention is how long an id counts as a duplicate. Default 5 min. SPEC 9. Longer makes loads dearer by little,
+	// IDRetention is how long an id counts as a duplicate. Default 5 min. SPEC 9.2.2. Longer makes loads dearer by little,
 	// and the disk fuller by about 60 bytes a message.
 	IDRetention time.Duration `yaml:"-"`
 	// Shards is how many shards the users are kept under; a store that was made with another number is refused. 0: it does not matter.

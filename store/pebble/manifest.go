@@ -133,7 +133,7 @@ func (s *Store) takeBackup(l *listing) error {
 const renewEpochs = 1 << 20
 
 // renew is for a store that was set back: restored from a backup, or without what a repair left out. Since then epochs and
-// positions were given that may be given again. So no cursor and stream that is out counts any more (SPEC 2.4: the devices
+// positions were given that may be given again. So no cursor and stream that is out counts any more (SPEC 2.4.2, 2.4.4: the devices
 // are not resumed, and miss nothing), and the epoch goes beyond all that may have been.
 func (s *Store) renew() error {
 	generation := make([]byte, 4)

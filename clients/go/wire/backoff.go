@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// SPEC 2.13.
+// SPEC 2.13.1.
 const (
 	FirstBackoff = time.Second      // the most of the first pause; it doubles from there
 	MaxBackoff   = 30 * time.Second // the most of any
@@ -32,7 +32,7 @@ func (b *Backoff) Next() time.Duration {
 // Reset starts anew.
 func (b *Backoff) Reset() { b.fails = 0 }
 
-// Within is a random moment within d, from 0 on. SPEC 2.12.
+// Within is a random moment within d, from 0 on. SPEC 2.12.6.
 func (b *Backoff) Within(d time.Duration) time.Duration {
 	if d <= 0 {
 		return 0

@@ -51,13 +51,13 @@ func (t Transport) Kind() protocol.Transport {
 	return protocol.TransportNone
 }
 
-// MaxFrame is the longest frame taken from a server, in bytes: a payload of 1 MiB (SPEC 1) in base64, its headers, and room.
+// MaxFrame is the longest frame taken from a server, in bytes: a payload of 1 MiB (SPEC 1.1.4) in base64, its headers, and room.
 const MaxFrame = 4 << 20
 
 // maxErrorBody is how much of an error's body is read, in bytes.
 const maxErrorBody = 4 << 10
 
-// defaultWait is long-poll's wait. SPEC 5.
+// defaultWait is long-poll's wait. SPEC 5.6.1.
 const defaultWait = 25 * time.Second
 
 // Dialer opens streams at one place.

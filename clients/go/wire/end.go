@@ -59,7 +59,7 @@ func cut(err error) *EndError {
 	return &EndError{Err: err}
 }
 
-// ReadError reads the answer to a refused request. An answer that does not bear SPEC 4's body came from something
+// ReadError reads the answer to a refused request. An answer that does not bear SPEC 4.4.1's body came from something
 // in between, and has no reason; but 401 stands for itself, so that no token is ever tried twice.
 func ReadError(resp *http.Response) *EndError {
 	body, _ := io.ReadAll(io.LimitReader(resp.Body, maxErrorBody))
@@ -80,7 +80,7 @@ func ReadError(resp *http.Response) *EndError {
 	return e
 }
 
-// StatusError is an HTTP status without the body of SPEC 4: the answer of a proxy, or of a server that is not RAMEN.
+// StatusError is an HTTP status without the body of SPEC 4.4.1: the answer of a proxy, or of a server that is not RAMEN.
 type StatusError struct{ Code int }
 
 func (e *StatusError) Error() string {
@@ -96,7 +96,7 @@ func retryAfter(h http.Header) time.Duration {
 }
 
 // closeReasons are the close codes that mean one reason alone. 1001 and 1013 stand for several, and are not final: after
-// their goaway the code adds nothing. SPEC 6.
+// their goaway the code adds nothing. SPEC 6.3.
 var closeReasons = func() map[int]protocol.Reason {
 	m := make(map[int]protocol.Reason)
 	for _, r := range protocol.Reasons() {
@@ -118,7 +118,7 @@ func endOfWS(err error) *EndError {
 	return &EndError{Reason: closeReasons[ce.Code], Detail: ce.Text, Err: err}
 }
 
-// endOfGRPC reads the status of a stream. SPEC 7.
+// endOfGRPC reads the status of a stream. SPEC 7.2.
 func endOfGRPC(err error) *EndError {
 	if err == nil || errors.Is(err, io.EOF) || errors.Is(err, context.Canceled) {
 		return cut(err)

@@ -14,7 +14,7 @@ import (
 	"ramen/protocol"
 )
 
-const devicesStream = "/ramen.v1.Devices/Stream" // SPEC 7
+const devicesStream = "/ramen.v1.Devices/Stream" // SPEC 7.1
 
 type grpcConn struct {
 	client *grpc.ClientConn

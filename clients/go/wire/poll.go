@@ -20,7 +20,7 @@ const (
 )
 
 // pollConn makes a stream of one poll after another. The next one waits until the pushes of the last answer are acked,
-// since its cursor is their ack. SPEC 2.9.
+// since its cursor is their ack. SPEC 2.9.3.
 type pollConn struct {
 	// immutable
 	client *http.Client
@@ -128,7 +128,7 @@ func (c *pollConn) poll() (*protocol.PollAnswer, error) {
 	c.query.Del("cursor")
 	if c.cursor != "" {
 		c.query.Set("cursor", c.cursor)
-		c.query.Del("seq") // SPEC 2.4: the cursor counts from here on
+		c.query.Del("seq") // SPEC 2.4.9: the cursor counts from here on
 		c.query.Del("stream")
 	}
 	c.mu.Unlock()

@@ -8,7 +8,7 @@ import (
 	"ramen/protocol"
 )
 
-// Query is o as the parameters of SPEC 4. The token is not among them: it goes into a header, so that no proxy logs it.
+// Query is o as the parameters of SPEC 4.2. The token is not among them: it goes into a header, so that no proxy logs it.
 func Query(o *protocol.OpenFrame) url.Values {
 	q := url.Values{}
 	set := setter(q)

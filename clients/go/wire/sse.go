@@ -121,8 +121,8 @@ func (c *sseConn) event(ev protocol.SSEEvent) error {
 	case f.Kind == protocol.ServerHello:
 		c.greeted = true
 	case f.Kind == protocol.ServerGoAway && !c.greeted:
-		// A refusal says so when to come back. Elsewhere retry: is for an EventSource, which knows no other backoff than
-		// it: ours is rule 13's. SPEC 5
+		// Of a refusal retry: is when to come back (SPEC 5.4.1). Elsewhere it is for EventSource, which has no other backoff;
+		// this client has that of SPEC 2.13.1.
 		c.retry = min(time.Duration(ev.RetryMS)*time.Millisecond, maxRetryAfter)
 	}
 	if f.Kind != protocol.ServerNone {
@@ -176,7 +176,7 @@ func (c *sseConn) Close() error {
 	return err
 }
 
-// refused is a stream that ends at once with a goaway, and the retry: that says when to come back. SPEC 5.
+// refused is a stream that ends at once with a goaway, and the retry: that says when to come back. SPEC 5.4.1.
 func (c *sseConn) refused(f *protocol.ServerFrame) error {
 	return &EndError{Reason: f.GoAway.Reason, Detail: f.GoAway.Detail, RetryAfter: c.retry}
 }

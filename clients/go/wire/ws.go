@@ -12,7 +12,7 @@ import (
 	"ramen/protocol"
 )
 
-// The subprotocols of SPEC 6.
+// The subprotocols of SPEC 6.1.
 const (
 	subprotocolJSON  = "ramen.v1.json"
 	subprotocolProto = "ramen.v1.proto"
@@ -46,7 +46,7 @@ func (d *Dialer) dialWS(ctx context.Context, o *protocol.OpenFrame, alive func()
 		ReadBufferSize:  wsBuffer,
 		WriteBufferSize: wsBuffer,
 		TLSClientConfig: tlsHTTP1(d.TLS),
-		// Below TLS, so that the bytes of an incomplete record count as a sign of life. SPEC 2.8
+		// Below TLS, so that the bytes of an incomplete record count as a sign of life. SPEC 2.8.4
 		NetDialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
 			c, err := connect(ctx, network, addr)
 			if err != nil {
@@ -63,7 +63,7 @@ func (d *Dialer) dialWS(ctx context.Context, o *protocol.OpenFrame, alive func()
 		return nil, cut(err)
 	}
 	conn.SetReadLimit(MaxFrame)
-	// A server without the proto subprotocol falls back to JSON. SPEC 6
+	// A server without the proto subprotocol falls back to JSON. SPEC 6.1.3
 	return &wsConn{conn: conn, proto: conn.Subprotocol() == subprotocolProto}, nil
 }
 
@@ -83,7 +83,7 @@ func (c *wsConn) Next(f *protocol.ServerFrame) error {
 		return endOfWS(err)
 	}
 	*f = protocol.ServerFrame{}
-	if len(b) == 0 { // SPEC 6: an empty frame is a heartbeat
+	if len(b) == 0 { // SPEC 6.2.6: an empty frame is a heartbeat
 		f.Kind = protocol.ServerHeartbeat
 		return nil
 	}

@@ -34,7 +34,7 @@ func (d *device) note(w *walk, e *entry, p *Push) {
 	}
 }
 
-// due judges what the device should have got of its user's messages. SPEC 1, 2.6.
+// due judges what the device should have got of its user's messages. SPEC 1.3, 2.6.1.
 func (d *device) due() {
 	known := always
 	for _, s := range d.Streams {
@@ -118,7 +118,7 @@ func (d *device) excused(e *entry) bool {
 }
 
 // checkSkipped finds a message that was pending while the device got others that it should have come before. So one that expired or
-// was replaced is excused only if it was never passed over. SPEC 2.5.
+// was replaced is excused only if it was never passed over. SPEC 2.5.1.
 func (d *device) checkSkipped(e *entry, got []ref) {
 	until := d.mayBeGone(e)
 	if len(got) > 0 {

@@ -55,7 +55,7 @@ func (t Target) key() string {
 // Status is what an attempt to publish came to.
 type Status uint8
 
-// The statuses. Unknown is no answer, or unavailable: the message may be stored. SPEC 9.
+// The statuses. Unknown is no answer, or unavailable: the message may be stored. SPEC 9.1.3.
 const (
 	Unknown Status = iota
 	Accepted

@@ -82,7 +82,7 @@ func Judge(l *Log) *Report {
 	return r
 }
 
-// count counts a message, and finds one that was accepted twice. SPEC 9: an id is remembered for 5 minutes, and publishers
+// count counts a message, and finds one that was accepted twice. SPEC 9.2.2: an id is remembered for 5 minutes, and publishers
 // of a run publish nothing again that is older.
 func (r *Report) count(b *book, e *entry) {
 	switch {

@@ -114,7 +114,7 @@ func (d *device) push(w *walk, n int, p *Push) {
 	d.note(w, e, p)
 }
 
-// checkOrder finds a push that should have come before one that it came behind. SPEC 2.5.
+// checkOrder finds a push that should have come before one that it came behind. SPEC 2.5.1, 2.5.2.
 func (d *device) checkOrder(w *walk, e *entry) {
 	lane := e.Priority.Lane()
 	if e.accepted != 0 {
@@ -141,7 +141,7 @@ func (d *device) checkOrder(w *walk, e *entry) {
 	w.chains[c] = e.Nth
 }
 
-// checkGone finds what had been replaced or recalled before the stream was opened. SPEC 9.
+// checkGone finds what had been replaced or recalled before the stream was opened. SPEC 9.3.3, 9.3.4.
 func (d *device) checkGone(w *walk, e *entry, p *Push) {
 	if e.replaced != 0 && w.Opened > e.replaced {
 		d.complain(Replaced, e, "it came at %v on stream %d over %s, opened at %v; %s had replaced it by %v", p.At, w.index, w.Transport, w.Opened, e.replacedBy.ID, e.replaced)
@@ -151,7 +151,7 @@ func (d *device) checkGone(w *walk, e *entry, p *Push) {
 	}
 }
 
-// checkLife finds a push after its message's end, and an end that the publisher did not ask for. SPEC 2.7.
+// checkLife finds a push after its message's end, and an end that the publisher did not ask for. SPEC 2.7.1.
 func (d *device) checkLife(w *walk, e *entry, p *Push) {
 	if p.ExpiresMS <= w.ServerMS || p.ExpiresMS < d.wallMS(w.chosen)-d.slackMS() {
 		d.complain(Expired, e, "it expired at %d ms and was pushed at %d ms or later: stream %d over %s", p.ExpiresMS, max(w.ServerMS, d.wallMS(w.chosen)), w.index, w.Transport)
@@ -166,7 +166,7 @@ func (d *device) checkLife(w *walk, e *entry, p *Push) {
 }
 
 // checkCovered finds a push of what the stream's cursor covers, and of what this same process had been told as acked.
-// Acks are saved lazily, so a kill excuses those that no cursor repeats. SPEC 2.3.
+// Acks are saved lazily, so a kill excuses those that no cursor repeats. SPEC 2.3.4.
 func (d *device) checkCovered(w *walk, e *entry, p *Push) {
 	earlier := d.pushed[e]
 	if len(earlier) == 0 {

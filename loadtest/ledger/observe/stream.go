@@ -71,7 +71,7 @@ func (s *stream) take(ctx context.Context, f *protocol.ServerFrame) {
 		if d.clients.tampering.repeat(d.rec, s.rec) {
 			s.shift++
 		}
-		if h.Cursor != "" && d.rng.IntN(2) == 0 { // the place of a device that processes no push on this stream. SPEC 2.2
+		if h.Cursor != "" && d.rng.IntN(2) == 0 { // the place of a device that processes no push on this stream. SPEC 2.2.14
 			d.processed(h.Cursor, judge.Place{Stream: s.index})
 		}
 	case protocol.ServerPush:
