@@ -1,6 +1,7 @@
 package cassandratest
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/url"
@@ -8,10 +9,12 @@ import (
 	"strconv"
 	"strings"
 
+	gocql "github.com/apache/cassandra-gocql-driver/v2"
+
 	"ramen/internal/testserver"
 )
 
-// maxNodes is how many nodes a cluster has at most.
+// maxNodes is how many nodes a cluster has, if it is more than one.
 const maxNodes = 3
 
 // Datacenter is the one that all nodes are in.
@@ -23,12 +26,11 @@ type Cluster struct {
 	Nodes []*Node  // empty where CASSANDRA_HOSTS names nodes of somebody else
 
 	release func() error // the network
-	admin   admin
 }
 
 // Options are what a cluster is started with.
 type Options struct {
-	Nodes int // 1 where it is 0; at most 3
+	Nodes int // 1 or 3; 0 is 1
 	// Settings are those of cassandra.yaml, by their names there, beside what this package sets: commitlog_sync is periodic, each second.
 	// One that is nil is left out.
 	Settings map[string]any
@@ -58,8 +60,8 @@ func Start(t testserver.TB, o Options) *Cluster {
 // prepare is a cluster that is not started.
 func prepare(in install, o Options) (*Cluster, error) {
 	count := max(1, o.Nodes)
-	if count > maxNodes {
-		return nil, fmt.Errorf("cassandratest: %d nodes: at most %d", count, maxNodes)
+	if count != 1 && count != maxNodes {
+		return nil, fmt.Errorf("cassandratest: %d nodes: 1 or %d are possible", count, maxNodes)
 	}
 	prefix, release, err := reserveNetwork()
 	if err != nil {
@@ -115,11 +117,40 @@ func (c *Cluster) start(t testserver.TB) {
 	for _, n := range c.Nodes {
 		n.AwaitReady(t)
 	}
+	c.AwaitUp(t)
+}
+
+// AwaitUp waits until all nodes take all nodes for up, as they need some time to see of one that has come back.
+func (c *Cluster) AwaitUp(t testserver.TB) {
+	t.Helper()
+	if len(c.Hosts) < maxNodes {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), testserver.Patience)
+	defer cancel()
+	for _, host := range c.Hosts {
+		if err := allUp(ctx, host); err != nil {
+			t.Fatalf("cassandratest: %s does not take all nodes for up: %v", host, err)
+		}
+	}
+}
+
+// allUp waits until the node at host asks all nodes. It refuses a question at once that a node has to answer which it takes for down.
+func allUp(ctx context.Context, host string) error {
+	s, err := session("", host)
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	return testserver.Await(ctx, func() error {
+		// This keyspace of Cassandra's own has three replicas.
+		return s.Query("SELECT keyspace_name FROM system_distributed.view_build_status LIMIT 1").Consistency(gocql.All).ExecContext(ctx)
+	})
 }
 
 // Close ends the cluster and removes what it has on disk.
 func (c *Cluster) Close() error {
-	err := c.admin.close()
+	var err error
 	for _, n := range slices.Backward(c.Nodes) {
 		err = errors.Join(err, n.Close())
 	}

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"strconv"
-	"sync"
 	"time"
 
 	gocql "github.com/apache/cassandra-gocql-driver/v2"
@@ -15,13 +14,14 @@ import (
 // answerWithin bounds a request of the tests' own, which may change the schema.
 const answerWithin = 60 * time.Second
 
-// session connects to hosts, for what tests ask and change themselves.
+// session connects to hosts, and to no others of their cluster, for what tests ask and change themselves.
 func session(keyspace string, hosts ...string) (*gocql.Session, error) {
 	c := gocql.NewCluster(hosts...)
 	c.Keyspace = keyspace
 	c.ProtoVersion = 4
 	c.ConnectTimeout, c.Timeout = answerWithin, answerWithin
 	c.NumConns = 1
+	c.HostFilter = gocql.WhiteListHostFilter(hosts...)
 	c.Logger = gocql.NewLogger(gocql.LogLevelNone)
 	return c.CreateSession()
 }
@@ -37,12 +37,18 @@ func (c *Cluster) Session(t testserver.TB, keyspace string) *gocql.Session {
 	return s
 }
 
+// Session is a session that asks this node alone, closed at the test's end. An empty keyspace is none.
+func (n *Node) Session(t testserver.TB, keyspace string) *gocql.Session {
+	t.Helper()
+	return (&Cluster{Hosts: []string{n.Host}}).Session(t, keyspace)
+}
+
 // KeyspaceName draws the name of a keyspace for a test, which the test itself creates. It is dropped at the end of the test.
 func (c *Cluster) KeyspaceName(t testserver.TB) string {
 	t.Helper()
 	name := "ramen_test_" + strconv.FormatUint(rand.Uint64(), 36)
 	t.Cleanup(func() {
-		if err := c.admin.exec(c.Hosts, "DROP KEYSPACE IF EXISTS "+name); err != nil && c.running() {
+		if err := c.exec("DROP KEYSPACE IF EXISTS " + name); err != nil && c.running() {
 			t.Errorf("cassandratest: %v", err)
 		}
 	})
@@ -53,7 +59,7 @@ func (c *Cluster) KeyspaceName(t testserver.TB) string {
 func (c *Cluster) Keyspace(t testserver.TB) string {
 	t.Helper()
 	name := c.KeyspaceName(t)
-	if err := c.admin.exec(c.Hosts, fmt.Sprintf("CREATE KEYSPACE %s WITH replication = {'class': 'NetworkTopologyStrategy', '%s': %d}",
+	if err := c.exec(fmt.Sprintf("CREATE KEYSPACE %s WITH replication = {'class': 'NetworkTopologyStrategy', '%s': %d}",
 		name, Datacenter, len(c.Hosts))); err != nil {
 		t.Fatalf("cassandratest: %v", err)
 	}
@@ -70,34 +76,15 @@ func (c *Cluster) running() bool {
 	return true
 }
 
-// admin is the session that makes and drops keyspaces. It is opened when it is first used.
-type admin struct {
-	mu sync.Mutex
-	s  *gocql.Session
-}
-
-func (a *admin) exec(hosts []string, statement string) error {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if a.s == nil {
-		s, err := session("", hosts...)
-		if err != nil {
-			return fmt.Errorf("connect to %v: %w", hosts, err)
-		}
-		a.s = s
+// exec has one statement done, over a session of its own: nodes may have come and gone since the last.
+func (c *Cluster) exec(statement string) error {
+	s, err := session("", c.Hosts...)
+	if err != nil {
+		return fmt.Errorf("connect to %v: %w", c.Hosts, err)
 	}
-	if err := a.s.Query(statement).Exec(); err != nil {
+	defer s.Close()
+	if err := s.Query(statement).Exec(); err != nil {
 		return fmt.Errorf("%s: %w", statement, err)
-	}
-	return nil
-}
-
-func (a *admin) close() error {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if a.s != nil {
-		a.s.Close()
-		a.s = nil
 	}
 	return nil
 }

@@ -29,6 +29,8 @@ func writeConf(dir, addr string, o Options, ca *testcert.Certificate) error {
 		"enable-debug-command": "local",
 		// A replica's first copy otherwise waits 5 s for others.
 		"repl-diskless-sync-delay": "0",
+		// Clients of a cluster are not told of a replica that has received nothing, and without writes it receives these pings alone.
+		"repl-ping-replica-period": "1",
 	}
 	if ca != nil {
 		if err := tlsConf(conf, dir, host, ca); err != nil {

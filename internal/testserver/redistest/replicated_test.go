@@ -8,15 +8,15 @@ import (
 
 // eachOption runs a test with each kind of server, and with users and TLS.
 func eachOption(t *testing.T, test func(t *testing.T, o Options)) {
-	for _, kind := range Kinds {
-		for name, o := range map[string]Options{
-			"plain": {},
-			"user":  {User: "ramen", Password: "secret"},
-			"TLS":   {Password: "secret", TLS: true},
-		} {
-			o.Kind = kind
-			t.Run(string(kind)+"/"+name, func(t *testing.T) { test(t, o) })
-		}
+	for name, o := range map[string]Options{
+		"redis":        {},
+		"redis,secret": {User: "ramen", Password: "secret", TLS: true},
+		"valkey":       {Kind: Valkey, Password: "secret"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			test(t, o)
+		})
 	}
 }
 

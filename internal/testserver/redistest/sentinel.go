@@ -57,7 +57,7 @@ func (w *Watched) configure(s *Server, o Options) error {
 	lines := []string{
 		fmt.Sprintf("monitor %s %s %s %d", masterName, host, port, quorum),
 		"down-after-milliseconds " + masterName + " 500",
-		"failover-timeout " + masterName + " 3000", // twice as long passes before a failed fail-over is tried again
+		"failover-timeout " + masterName + " 1500", // twice as long passes before a failed fail-over is tried again
 		"parallel-syncs " + masterName + " 5",
 	}
 	if o.User != "" {
