@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/url"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -34,6 +36,8 @@ type Options struct {
 	// Settings are those of cassandra.yaml, by their names there, beside what this package sets: commitlog_sync is periodic, each second.
 	// One that is nil is left out.
 	Settings map[string]any
+	// DataDir is where each node has a folder for its data and its commit log; empty: beside its configuration.
+	DataDir string
 }
 
 // Start starts a cluster of its own for a test.
@@ -88,6 +92,9 @@ func (c *Cluster) settings(i int, o Options) map[string]any {
 		"seed_provider": []map[string]any{{"class_name": "org.apache.cassandra.locator.SimpleSeedProvider", "parameters": seeds}},
 		"num_tokens":    tokensPerNode,
 		"initial_token": tokens(i, len(c.Hosts)),
+	}
+	if o.DataDir != "" {
+		maps.Copy(s, dataSettings(filepath.Join(o.DataDir, "node"+strconv.Itoa(i+1))))
 	}
 	for key, value := range o.Settings {
 		s[key] = value

@@ -9,26 +9,21 @@ import (
 
 // configText is a cassandra.yaml for the node at host, with its data in dir.
 func configText(dir, host string, settings map[string]any) ([]byte, error) {
-	data := func(name string) string { return filepath.Join(dir, "data", name) }
 	config := map[string]any{
-		"cluster_name":           "cassandratest",
-		"partitioner":            "org.apache.cassandra.dht.Murmur3Partitioner",
-		"endpoint_snitch":        "SimpleSnitch",
-		"listen_address":         host,
-		"rpc_address":            host,
-		"storage_port":           storagePort,
-		"native_transport_port":  nativePort,
-		"data_file_directories":  []string{data("data")},
-		"commitlog_directory":    data("commitlog"),
-		"hints_directory":        data("hints"),
-		"saved_caches_directory": data("saved_caches"),
-		"cdc_raw_directory":      data("cdc_raw"),
-		"commitlog_sync":         "periodic",
-		"commitlog_sync_period":  "1000ms",
-		"auto_snapshot":          false, // of what is dropped
-		"auto_bootstrap":         false, // a new cluster has nothing to be copied
-		"incremental_backups":    false,
+		"cluster_name":          "cassandratest",
+		"partitioner":           "org.apache.cassandra.dht.Murmur3Partitioner",
+		"endpoint_snitch":       "SimpleSnitch",
+		"listen_address":        host,
+		"rpc_address":           host,
+		"storage_port":          storagePort,
+		"native_transport_port": nativePort,
+		"commitlog_sync":        "periodic",
+		"commitlog_sync_period": "1000ms",
+		"auto_snapshot":         false, // of what is dropped
+		"auto_bootstrap":        false, // a new cluster has nothing to be copied
+		"incremental_backups":   false,
 	}
+	maps.Copy(config, dataSettings(filepath.Join(dir, "data")))
 	maps.Copy(config, settings)
 	for key, value := range config {
 		if value == nil {
@@ -36,4 +31,16 @@ func configText(dir, host string, settings map[string]any) ([]byte, error) {
 		}
 	}
 	return yaml.Marshal(config)
+}
+
+// dataSettings name the folders in dir of all that a node keeps.
+func dataSettings(dir string) map[string]any {
+	in := func(name string) string { return filepath.Join(dir, name) }
+	return map[string]any{
+		"data_file_directories":  []string{in("data")},
+		"commitlog_directory":    in("commitlog"),
+		"hints_directory":        in("hints"),
+		"saved_caches_directory": in("saved_caches"),
+		"cdc_raw_directory":      in("cdc_raw"),
+	}
 }
