@@ -276,7 +276,7 @@ func (v *writeBehind) save(ctx context.Context, records []store.DeviceSave, of [
 }
 
 func (u *write) forget() store.Forget {
-	return store.Forget{Owner: u.box.Owner, User: u.box.User(), Refs: u.dirty.Forgets()}
+	return store.Forget{Owner: u.box.Owner, User: u.box.User(), Refs: u.dirty.Forgets(), Below: u.dirty.Below()}
 }
 
 // writeReleased writes what shards that are released leave to save, of which nothing else is being written.

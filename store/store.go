@@ -15,7 +15,7 @@
 //
 //  4. A call with an epoch older than the shard's last Claim is ErrFenced and changes nothing, where the store can tell.
 //
-//  5. Load gives every entry that was appended and neither killed nor forgotten, expired ones too as long as the store
+//  5. Load gives every entry that was appended and neither killed nor forgotten (Refs, Below), expired ones too as long as the store
 //     still has them, in order of position; and of two entries of one id only the one with the higher position.
 //
 //  6. An id is in Load's Seen for at least the retention that the store was opened with, from its acceptance, whatever
@@ -282,4 +282,7 @@ type Forget struct {
 	Owner
 	User protocol.UserID
 	Refs []Ref
+	// Below is, a lane, a position below which nothing of the user is needed any more, whatever Refs has; zero: it is not known. A store
+	// may leave it out of Load from then on, so that it need not read what is behind all devices; it is as lazy as Refs.
+	Below protocol.Positions
 }

@@ -71,7 +71,7 @@ func (f *fixture) open(id string) {
 // saveNow saves one device, and before it what has expired by its record.
 func (f *fixture) saveNow(d *mailbox.Device, m *modelDevice) {
 	if forgets := f.b.TakeForgets(); forgets != nil {
-		f.disk.forget(forgets.Forgets())
+		f.disk.forget(forgets)
 		f.b.Forgotten(forgets)
 	}
 	f.disk.save(d.Save(f.x.nowMS))

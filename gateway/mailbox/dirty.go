@@ -3,6 +3,7 @@ package mailbox
 import (
 	"slices"
 
+	"ramen/protocol"
 	"ramen/store"
 )
 
@@ -12,11 +13,15 @@ type Dirty struct {
 	last      int       // index in devices of the one that was marked last
 	forgets   []store.Ref
 	leftovers []leftover // those of the forgets that have a collapse key
+	below     protocol.Positions
 }
 
 // Forgets are entries that the store can forget. They include every message that the device records taken together with them count as
 // expired, so they must be written first (store, 8).
 func (x *Dirty) Forgets() []store.Ref { return x.forgets }
+
+// Below is, a lane, where what is still needed begins, once the store has forgotten what Forgets are; zero: it is not known.
+func (x *Dirty) Below() protocol.Positions { return x.below }
 
 // IsDirty reports whether there are unsaved changes.
 func (b *Mailbox) IsDirty() bool { return b.dirty != nil }
@@ -51,6 +56,7 @@ func (b *Mailbox) TakeDirty(records []store.DeviceSave, nowMS int64) (*Dirty, []
 	b.dirty = nil
 	if x != nil {
 		b.marked = false
+		x.below = b.needed()
 		for _, d := range x.devices {
 			records = append(records, d.Save(nowMS))
 		}
@@ -65,9 +71,38 @@ func (b *Mailbox) TakeForgets() *Dirty {
 		return nil
 	}
 	b.marked = false
-	taken := &Dirty{forgets: x.forgets, leftovers: x.leftovers}
+	taken := &Dirty{forgets: x.forgets, leftovers: x.leftovers, below: b.needed()}
 	x.forgets, x.leftovers = nil, nil
 	return taken
+}
+
+// needed is, a lane, the first position that is needed: of the first message that waits, or behind all that this owner has given. That is not
+// known while something is being appended, or in doubt: it has its position, and waits in no lane yet.
+func (b *Mailbox) needed() (at protocol.Positions) {
+	if b.recovery != nil && b.recovery.abandoned {
+		return at
+	}
+	waiting := 0
+	for i := range at {
+		l := b.lane(i)
+		waiting += len(l.entries) - l.dead
+		for _, e := range l.entries {
+			if !e.dead {
+				at[i] = e.pos
+				break
+			}
+		}
+	}
+	if waiting < int(b.count) {
+		return at
+	}
+	behind := protocol.Position{Epoch: b.scope.Owner.Epoch, Micros: b.scope.Positions.last.Load() + 1}
+	for i := range at {
+		if at[i].IsZero() {
+			at[i] = behind
+		}
+	}
+	return at
 }
 
 // PutBack adds back changes that could not be saved.

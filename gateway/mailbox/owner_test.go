@@ -82,7 +82,7 @@ func (f *fixture) save() {
 		return
 	}
 	f.note("save")
-	f.disk.forget(dirty.Forgets())
+	f.disk.forget(dirty)
 	f.disk.save(records...)
 	f.b.Forgotten(dirty)
 	f.x.save(f.x.devices...)
@@ -106,7 +106,7 @@ func (f *fixture) forgetUnseen() {
 	f.x.drop()
 	dirty, records := f.b.TakeDirty(nil, f.x.nowMS)
 	if f.noticed = false; dirty != nil {
-		f.disk.forget(dirty.Forgets())
+		f.disk.forget(dirty)
 		f.disk.save(records...)
 		f.b.Forgotten(dirty)
 		f.x.save(f.x.devices...)
@@ -132,7 +132,7 @@ func (f *fixture) move() {
 	}
 	dirty, records := f.b.TakeDirty(nil, f.x.nowMS)
 	if dirty != nil {
-		f.disk.forget(dirty.Forgets())
+		f.disk.forget(dirty)
 		f.disk.save(records...)
 	}
 	f.x.save(f.x.devices...)

@@ -392,6 +392,7 @@ func (s *Step) KeepInDoubt(told error) (first bool) {
 // Abandon ends a step of a mailbox that is no longer owned. The next owner loads what the store has of it.
 func (s *Step) Abandon(told error) {
 	s.reject(told)
+	s.box.makeRecovery().abandoned = true
 	for _, e := range s.added {
 		s.box.leave(e)
 	}

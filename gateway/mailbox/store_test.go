@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 
+	"ramen/gateway/mailbox"
 	"ramen/protocol"
 	"ramen/store"
 )
@@ -72,9 +73,15 @@ func (k *disk) append(w *store.Append) (done bool) {
 	return true
 }
 
-func (k *disk) forget(refs []store.Ref) {
-	for _, ref := range refs {
+// forget drops what x says, and all that is below what is needed.
+func (k *disk) forget(x *mailbox.Dirty) {
+	for _, ref := range x.Forgets() {
 		delete(k.entries, ref)
+	}
+	for ref := range k.entries {
+		if ref.Position.Less(x.Below()[ref.Priority.Lane()]) {
+			delete(k.entries, ref)
+		}
 	}
 }
 

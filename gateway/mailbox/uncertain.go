@@ -55,6 +55,7 @@ type recovery struct {
 	inDoubt   []*Step           // writes with an unknown outcome, oldest first
 	bytes     int64             // of what is in doubt, as mailbox_bytes counts
 	uncertain []uncertainExpiry // what expired, for devices that may have acked it before a crash
+	abandoned bool              // a step was: the store may have what is in no lane
 }
 
 // makeRecovery returns b's recovery, for adding to it.
@@ -67,7 +68,7 @@ func (b *Mailbox) makeRecovery() *recovery {
 
 // dropRecovery removes the recovery if it is empty.
 func (b *Mailbox) dropRecovery() {
-	if len(b.recovery.inDoubt)+len(b.recovery.uncertain) == 0 {
+	if len(b.recovery.inDoubt)+len(b.recovery.uncertain) == 0 && !b.recovery.abandoned {
 		b.recovery = nil
 	}
 }

@@ -159,6 +159,11 @@ func (s *Store) Forget(ctx context.Context, batch []store.Forget) []error {
 			for _, ref := range f.Refs {
 				delete(b.entries, ref)
 			}
+			for ref := range b.entries {
+				if ref.Position.Less(f.Below[ref.Priority.Lane()]) {
+					delete(b.entries, ref)
+				}
+			}
 			return nil
 		}))
 	})

@@ -38,10 +38,10 @@ func compareUsers(a, b store.ShardUser) int {
 	return cmp.Or(cmp.Compare(a.Shard, b.Shard), cmp.Compare(a.User, b.User))
 }
 
-// users is at least the first limit users behind a place, in order, if there are so many: those of recent, first, since what leaves it
+// users is at least the first limit users behind a place, in order, if there are so many: those of the overlay first, since what leaves it
 // meanwhile is in the rows then, and the first of each space.
 func (s *Store) users(after string, limit int) ([]store.ShardUser, error) {
-	users := s.recent.users(after)
+	users := s.overlay.users(after)
 	it, err := s.db.NewIter(&engine.IterOptions{LowerBound: []byte{spaceID}, UpperBound: []byte{spaceUser + 1}})
 	if err != nil {
 		return nil, err
@@ -85,16 +85,16 @@ func appendUsers(users []store.ShardUser, it *engine.Iterator, space []byte, aft
 }
 
 // users names those behind a place, in no order.
-func (r *recent) users(after string) (users []store.ShardUser) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
+func (o *overlay) users(after string) (users []store.ShardUser) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
 	n := 0
-	for shard, boxes := range r.shards {
+	for shard, boxes := range o.shards {
 		for _, b := range boxes {
 			if n++; n%portion == 0 { // others must not wait for all of it
-				r.mu.Unlock()
+				o.mu.Unlock()
 				runtime.Gosched()
-				r.mu.Lock()
+				o.mu.Lock()
 			}
 			if u := (store.ShardUser{Shard: shard, User: b.user}); placeOfUser(u) > after {
 				users = append(users, u)

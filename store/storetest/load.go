@@ -52,6 +52,7 @@ func testLoad(t *testing.T, cfg Config) {
 		p.forget(store.Forget{Owner: epoch1, User: "u", Refs: []store.Ref{ref(c), ref(c)}})
 		p.wantEntries(epoch1, "u", a)
 	})
+	t.Run("WhatIsNotBelowStays", func(t *testing.T) { testBelow(t, newPlace(t, cfg)) })
 	t.Run("ManyEntries", func(t *testing.T) {
 		p := newPlace(t, cfg)
 		p.claim(1, 1)
@@ -64,6 +65,33 @@ func testLoad(t *testing.T, cfg Config) {
 		}
 		p.wantEntries(epoch1, "u", all...)
 	})
+}
+
+// testBelow forgets all below a position of each lane: a store may leave that out, and nothing else.
+func testBelow(t *testing.T, p *place) {
+	p.claim(1, 1)
+	low, high := withPriority(entry("low", 2), protocol.PriorityLow), withPriority(entry("high", 3), protocol.PriorityHigh)
+	a, b, c := entry("a", 1), entry("b", 4), entry("c", 5)
+	p.append(step("u", a, low, high, b), step("v", a))
+	p.append(step("u", c))
+	below := protocol.Positions{{Epoch: 1, Micros: high.Position.Micros + 1}, b.Position, {}} // high, medium, low
+	p.forget(store.Forget{Owner: epoch1, User: "u", Refs: []store.Ref{ref(a), ref(high)}, Below: below})
+	p.wantEntries(epoch1, "u", b, c, low)
+	p.append(kill("u", ref(b)))
+	p.append(step("u", withPriority(entry("last", 6), protocol.PriorityHigh)))
+	p.wantEntries(epoch1, "u", entryOf(p, "u", "last"), c, low)
+	p.forget(store.Forget{Owner: epoch1, User: "u", Below: protocol.Positions{{}, {Epoch: 1, Micros: 7}, {Epoch: 2}}})
+	at := store.Owner{Shard: 1, Epoch: 2}
+	p.claim(2, 1)
+	next := entry("next", 1) // at a clock that is behind
+	next.Position.Epoch = 2
+	p.append(store.Append{Owner: at, User: "u", Entries: []store.Entry{next}})
+	m := p.load(at, "u")
+	if n := len(m.Entries); n == 0 || diffEntries(m.Entries[:1], []store.Entry{m.Entries[slices.IndexFunc(m.Entries, func(e store.Entry) bool { return e.Message.ID == "last" })]}) != "" ||
+		!slices.ContainsFunc(m.Entries, func(e store.Entry) bool { return e.Message.ID == "next" }) {
+		t.Fatalf("entries %v", m.Entries)
+	}
+	p.wantEntries(at, "v", a)
 }
 
 // entryAt is the entry that is loaded under id: for tests that care for others.
