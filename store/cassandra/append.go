@@ -86,6 +86,9 @@ func (w *stepWrite) indexKey(p protocol.Priority) indexKey {
 
 func (s *Store) append(ctx context.Context, a *store.Append) error {
 	nowMS := time.Now().UnixMilli()
+	if err := s.flushForgets(ctx, userKey{a.Shard, a.User}); err != nil {
+		return notWritten(err)
+	}
 	if err := s.knowTTL(ctx, a.Entries, nowMS); err != nil {
 		return err
 	}

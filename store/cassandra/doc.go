@@ -11,6 +11,7 @@
 //  4. Records of devices are ordered by (epoch, counter), and not by clocks: those of a newer owner win.
 //  5. A write is at a quorum of the local datacentre when it is answered nil, and a read asks a quorum. An answer that is not wrapped in
 //     store.ErrUnknown says that nothing was written, or will be.
+//     Forgets are answered before: they are written with, or before, what else is written of their user.
 //  6. Every call ends with its context. What is under way is bounded; beyond it appends are refused at once.
 //  7. Every value carries a checksum. One that does not fit is an error that names it, and never a message.
 //
@@ -29,6 +30,7 @@
 // expired. There is no store.ExpiryScanner, since to find users by what has expired would be to scan, or a second write a message.
 //
 // Goroutines: one an append under way, of which up to keptWorkers wait for the next; as many for SaveDevices, Forget and Claim, 64 a
-// call at most; one a request of a read, and four a Load; those of the driver. Locks: closeMu, index.mu, call.mu, loading.mu, each
+// call at most; one a request of a read, and four a Load; one that writes forgets; those of the driver. Locks: closeMu, index.mu,
+// forgets.mu, call.mu, loading.mu, each
 // alone, none across I/O.
 package cassandra

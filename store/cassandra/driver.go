@@ -66,6 +66,7 @@ func open(ctx context.Context, p driver.Params) (*Store, error) {
 		_ = s.Close()
 		return nil, err
 	}
+	s.flusher.Go(func() { s.writeForgets(s.ended) })
 	return s, nil
 }
 

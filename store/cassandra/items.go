@@ -3,6 +3,7 @@ package cassandra
 import (
 	"encoding/binary"
 	"fmt"
+	"slices"
 
 	"ramen/protocol"
 	"ramen/store"
@@ -11,7 +12,7 @@ import (
 
 // The items of a user's partition (numbers big-endian, so that they sort), and their values, each with a sealed head:
 //
-//	'b'                               floor: a position a lane: what is below is needed no more
+//	'b' [priority]                    floor: below which position nothing is needed any more, of each lane, or of one
 //	'd' device                        the device, as package codec writes it
 //	'i' epoch:8 slot:8 priority       index: the bucket has entries or kills of that priority; expires ms:8  first ms:8  first µs:8
 //	'x' epoch:8 slot:8 nonce:8        what was forgotten of a bucket: number (priority position)...
@@ -76,7 +77,20 @@ func decodeIndexed(item, value []byte) (x indexed, err error) {
 	return x, nil
 }
 
-func encodeFloor(p protocol.Positions) []byte {
+// floorItems is what is written of floors, a lane; zero: it is not known. Mostly all are.
+func floorItems(p protocol.Positions) (items, values [][]byte) {
+	if !slices.ContainsFunc(p[:], protocol.Position.IsZero) {
+		return [][]byte{{itemFloor}}, [][]byte{encodeFloor(p[:]...)}
+	}
+	for i, at := range p {
+		if !at.IsZero() {
+			items, values = append(items, []byte{itemFloor, byte(protocol.LanePriority(i))}), append(values, encodeFloor(at))
+		}
+	}
+	return items, values
+}
+
+func encodeFloor(p ...protocol.Position) []byte {
 	b := make([]byte, sealed, sealed+64)
 	for _, at := range p {
 		b = appendPosition(b, at)
@@ -84,18 +98,24 @@ func encodeFloor(p protocol.Positions) []byte {
 	return seal(b, itemVersion)
 }
 
-func decodeFloor(value []byte) (p protocol.Positions, err error) {
+// raiseFloor reads a floor item into p.
+func raiseFloor(p *protocol.Positions, item, value []byte) error {
 	r, err := unseal(value, itemVersion)
 	if err != nil {
-		return p, &damageError{"floor", err}
+		return &damageError{"floor", err}
 	}
-	for i := range p {
-		p[i] = r.position()
+	from, to := 0, len(p)
+	if len(item) == 2 && known(protocol.Priority(item[1])) {
+		from = protocol.Priority(item[1]).Lane()
+		to = from + 1
+	}
+	for i := from; i < to; i++ {
+		p[i] = later(p[i], r.position())
 	}
 	if err := r.end(); err != nil {
-		return protocol.Positions{}, &damageError{"floor", err}
+		return &damageError{"floor", err}
 	}
-	return p, nil
+	return nil
 }
 
 func encodeRefs(refs []store.Ref) []byte {

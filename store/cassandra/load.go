@@ -53,6 +53,11 @@ func (s *Store) load(ctx context.Context, at store.Owner, user protocol.UserID) 
 		return m, err
 	}
 	l := &loading{s: s, shard: at.Shard, user: user, floor: u.floor, nowMS: time.Now().UnixMilli()}
+	waiting := s.forgets.look(userKey{at.Shard, user})
+	for i, below := range waiting.Below {
+		l.floor[i] = later(l.floor[i], below)
+	}
+	l.forgotten = waiting.Refs
 	if err := l.readAll(ctx, l.parts(u.index)); err != nil {
 		return m, err
 	}
@@ -88,7 +93,7 @@ func (u *partition) add(item, value []byte) (err error) {
 	case len(item) == 0:
 		return &damageError{"item", errShort}
 	case item[0] == itemFloor:
-		u.floor, err = decodeFloor(value)
+		err = raiseFloor(&u.floor, item, value)
 	case item[0] == itemDevice:
 		var d store.Device
 		d, err = decodeDevice(item, value)
@@ -257,7 +262,7 @@ func (l *loading) readForgotten(ctx context.Context, first bucket) error {
 		}
 		return refs, fault
 	})
-	l.forgotten = refs
+	l.forgotten = append(l.forgotten, refs...)
 	return err
 }
 

@@ -30,6 +30,7 @@ type Store struct {
 	shards    []shard
 
 	index    index
+	forgets  forgets
 	workers  workers
 	gate     gate           // appends
 	loads    chan struct{}  // of capacity Config.loads: a token each
@@ -38,6 +39,8 @@ type Store struct {
 	maxTTLMS atomic.Int64 // the longest life of a message that any process has seen
 	nonce    atomic.Int64
 	slowRead quantile
+	flusher  sync.WaitGroup // of writeForgets
+	ended    chan struct{}  // closed by Close
 	deadline atomic.Pointer[deadline]
 
 	closeMu sync.RWMutex
@@ -60,9 +63,11 @@ var (
 
 func (s *Store) init() {
 	s.index.init()
+	s.forgets.init()
 	s.workers.init()
 	s.gate.mostCalls, s.gate.mostBytes = int64(s.cfg.inFlight), int64(s.cfg.inFlightMiB)<<20
 	s.loads = make(chan struct{}, s.cfg.loads)
+	s.ended = make(chan struct{})
 	s.nonce.Store(rand.Int64() >> 1)
 }
 
@@ -134,7 +139,7 @@ func (s *Store) wrap(verb string, user protocol.UserID, err error) error {
 	return fmt.Errorf("store/cassandra: %s of user %q: %w", verb, user, err)
 }
 
-// Close implements store.Store. Everything that was answered is durable already.
+// Close implements store.Store. What was answered is durable already, but for what was forgotten: that is written now.
 func (s *Store) Close() error {
 	s.closeMu.Lock()
 	closed := s.closed
@@ -144,6 +149,9 @@ func (s *Store) Close() error {
 		return nil
 	}
 	s.calls.Wait()
+	close(s.ended)
+	s.flusher.Wait()
+	s.flushOlder(time.Now().Add(time.Hour)) // all
 	s.requests.Wait()
 	s.workers.end()
 	s.session.Close()

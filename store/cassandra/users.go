@@ -110,33 +110,19 @@ func (s *Store) saveDevices(ctx context.Context, saves []store.DeviceSave) error
 	if err := s.fence(at); err != nil {
 		return err
 	}
-	items := make([]item, len(saves))
+	forgets := s.forgets.take(userKey{at.Shard, user})
+	items := s.forgetItems(forgets, time.Now().UnixMilli()) // before what counts them: all of it happens, or nothing
 	for i := range saves {
 		d := &saves[i].Device
-		items[i] = item{item: deviceItem(d.ID), ttl: int(s.cfg.deviceTTL / time.Second), timestamp: s.timestamp(at)}
+		x := item{item: deviceItem(d.ID), ttl: int(s.cfg.deviceTTL / time.Second), timestamp: s.timestamp(at)}
 		if !saves[i].Remove {
-			items[i].value = encodeDevice(d)
+			x.value = encodeDevice(d)
 		}
+		items = append(items, x)
 	}
-	return s.write(ctx, func(ctx context.Context) error { return s.putItems(ctx, at.Shard, user, items) })
-}
-
-// Forget implements store.Store. What it forgets is a mark beside the user's devices, which lives as long as what it marks.
-func (s *Store) Forget(ctx context.Context, batch []store.Forget) []error {
-	return s.each(ctx, callForget, len(batch), func(i int) error {
-		return s.wrap("forget entries", batch[i].User, s.forget(ctx, &batch[i]))
-	})
-}
-
-func (s *Store) forget(ctx context.Context, f *store.Forget) error {
-	if err := s.fence(f.Owner); err != nil || len(f.Refs) == 0 {
-		return err
+	err := s.write(ctx, func(ctx context.Context) error { return s.putItems(ctx, at.Shard, user, items) })
+	if err != nil {
+		s.forgets.putBack(userKey{at.Shard, user}, forgets)
 	}
-	nowMS := time.Now().UnixMilli()
-	var items []item
-	for b, refs := range s.bucketsOf(f.Refs) {
-		name := append(b.append([]byte{itemForgotten}), nonceBytes(s.nonce.Add(1))...)
-		items = append(items, item{name, encodeRefs(refs), ttlOf(s.lifeOf(f.Owner, f.User, refs, nowMS), nowMS), nowMS * 1000})
-	}
-	return s.write(ctx, func(ctx context.Context) error { return s.putItems(ctx, f.Shard, f.User, items) })
+	return err
 }

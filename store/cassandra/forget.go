@@ -1,0 +1,215 @@
+package cassandra
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"ramen/protocol"
+	"ramen/store"
+)
+
+// Forgets wait here, for forgetAfter at most, until something else is written of their user: mostly the records of the devices that have
+// acked what is forgotten, a moment later, in the same mutation. What is appended of the user is written behind them.
+type forgets struct {
+	count atomic.Int64 // of users, so that appends need no lock while there are none
+
+	mu    sync.Mutex
+	of    map[userKey]*store.Forget // guarded by mu; its Refs are ours
+	since map[userKey]time.Time     // guarded by mu
+	refs  int                       // guarded by mu: of all
+}
+
+// forgetAfter is how long a Forget waits, about, and forgetMost how many refs: beyond it none waits.
+const (
+	forgetAfter = time.Second
+	forgetMost  = 1 << 20
+)
+
+// userKey is a user of a shard.
+type userKey struct {
+	shard protocol.ShardID
+	user  protocol.UserID
+}
+
+func (f *forgets) init() {
+	f.of, f.since = make(map[userKey]*store.Forget), make(map[userKey]time.Time)
+}
+
+// add adds one, unless there are too many.
+func (f *forgets) add(k userKey, one *store.Forget, now time.Time) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.refs+len(one.Refs) > forgetMost {
+		return false
+	}
+	f.addLocked(k, one, now)
+	return true
+}
+
+func (f *forgets) addLocked(k userKey, one *store.Forget, now time.Time) {
+	all := f.of[k]
+	if all == nil {
+		all = &store.Forget{User: k.user}
+		f.of[k], f.since[k] = all, now
+		f.count.Add(1)
+	}
+	if one.Epoch >= all.Epoch {
+		all.Owner = one.Owner
+	}
+	for i, at := range one.Below {
+		all.Below[i] = later(all.Below[i], at)
+	}
+	all.Refs = append(all.Refs, one.Refs...)
+	f.refs += len(one.Refs)
+}
+
+// take takes what waits of a user; nil: nothing does.
+func (f *forgets) take(k userKey) *store.Forget {
+	if f.count.Load() == 0 {
+		return nil
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	one := f.of[k]
+	if one != nil {
+		f.refs -= len(one.Refs)
+		delete(f.of, k)
+		delete(f.since, k)
+		f.count.Add(-1)
+	}
+	return one
+}
+
+// putBack has what could not be written wait again, however much waits.
+func (f *forgets) putBack(k userKey, one *store.Forget) {
+	if one == nil {
+		return
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.addLocked(k, one, time.Now())
+}
+
+// look copies what waits of a user; it goes on waiting.
+func (f *forgets) look(k userKey) (one store.Forget) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if all := f.of[k]; all != nil {
+		one.Below, one.Refs = all.Below, append([]store.Ref(nil), all.Refs...)
+	}
+	return one
+}
+
+// older names the users of whom something waits since before.
+func (f *forgets) older(before time.Time) (keys []userKey) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for k, since := range f.since {
+		if since.Before(before) {
+			keys = append(keys, k)
+		}
+	}
+	return keys
+}
+
+// Forget implements store.Store. What is forgotten is not loaded here any more when it returns; it is written soon, and with or before
+// anything else of the user.
+func (s *Store) Forget(ctx context.Context, batch []store.Forget) []error {
+	if err := s.enter(); err != nil {
+		return repeat(fmt.Errorf("store/cassandra: forget entries: %w", err), len(batch))
+	}
+	defer s.calls.Done()
+	var errs []error
+	now := time.Now()
+	for i := range batch {
+		f := &batch[i]
+		err := s.fence(f.Owner)
+		if k := (userKey{f.Shard, f.User}); err == nil && !s.forgets.add(k, f, now) {
+			err = s.writeForget(ctx, f)
+		}
+		if err != nil {
+			if errs == nil {
+				errs = make([]error, len(batch))
+			}
+			errs[i] = s.wrap("forget entries", f.User, err)
+		}
+	}
+	return errs
+}
+
+// flushForgets writes what waits of a user, if anything does.
+func (s *Store) flushForgets(ctx context.Context, k userKey) error {
+	f := s.forgets.take(k)
+	if f == nil {
+		return nil
+	}
+	began := time.Now()
+	err := s.writeForget(ctx, f) // of an earlier owner, too: what it says stays true
+	s.metrics.observe(callForget, began, err)
+	if err != nil {
+		s.forgets.putBack(k, f)
+	}
+	return err
+}
+
+// writeForgets is the goroutine that writes what has waited for long enough.
+func (s *Store) writeForgets(ended <-chan struct{}) {
+	tick := time.NewTicker(forgetAfter / 2)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ended:
+			return
+		case <-tick.C:
+			s.flushOlder(time.Now().Add(-forgetAfter / 2))
+		}
+	}
+}
+
+// flushOlder writes what waits since before. What cannot be written waits on.
+func (s *Store) flushOlder(before time.Time) {
+	ctx, cancel := context.WithTimeout(context.Background(), forgetAfter)
+	defer cancel()
+	keys := s.forgets.older(before)
+	errs := s.workers.each(len(keys), func(i int) error { return s.flushForgets(ctx, keys[i]) })
+	for _, err := range errs {
+		if err != nil {
+			s.log.Warn("store failed", "verb", "forget", "users", len(keys), "error", err)
+			return
+		}
+	}
+}
+
+func (s *Store) writeForget(ctx context.Context, f *store.Forget) error {
+	items := s.forgetItems(f, time.Now().UnixMilli())
+	if len(items) == 0 {
+		return nil
+	}
+	return s.write(ctx, func(ctx context.Context) error { return s.putItems(ctx, f.Shard, f.User, items) })
+}
+
+// forgetItems is what is written of f, which may be nil: one item of what is below, and marks for the rest, which live as long as what they
+// mark.
+func (s *Store) forgetItems(f *store.Forget, nowMS int64) (items []item) {
+	if f == nil {
+		return nil
+	}
+	names, values := floorItems(f.Below)
+	for i := range names { // for as long as there may be something below
+		items = append(items, item{names[i], values[i], ttlOf(nowMS+s.maxTTLMS.Load(), nowMS), s.timestamp(f.Owner)})
+	}
+	var above []store.Ref
+	for _, ref := range f.Refs {
+		if !ref.Position.Less(f.Below[ref.Priority.Lane()]) {
+			above = append(above, ref)
+		}
+	}
+	for b, refs := range s.bucketsOf(above) {
+		name := append(b.append([]byte{itemForgotten}), nonceBytes(s.nonce.Add(1))...)
+		items = append(items, item{name, encodeRefs(refs), ttlOf(s.lifeOf(f.Owner, f.User, refs, nowMS), nowMS), nowMS * 1000})
+	}
+	return items
+}
