@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net"
 	"net/url"
 	"path/filepath"
 	"slices"
@@ -14,6 +15,7 @@ import (
 	gocql "github.com/apache/cassandra-gocql-driver/v2"
 
 	"ramen/internal/testserver"
+	"ramen/internal/testserver/faultproxy"
 )
 
 // maxNodes is how many nodes a cluster has, if it is more than one.
@@ -38,6 +40,9 @@ type Options struct {
 	Settings map[string]any
 	// DataDir is where each node has a folder for its data and its commit log; empty: beside its configuration.
 	DataDir string
+	// Proxied puts a proxy of package faultproxy before each node, which clients are led to: by Hosts, and by what nodes tell of each other
+	// (broadcast_rpc_address). Nodes reach each other past it, and so do Node.Session and AwaitUp.
+	Proxied bool
 }
 
 // Start starts a cluster of its own for a test.
@@ -57,6 +62,9 @@ func Start(t testserver.TB, o Options) *Cluster {
 			t.Errorf("%v", err)
 		}
 	})
+	if o.Proxied {
+		c.proxy(t)
+	}
 	c.start(t)
 	return c
 }
@@ -72,11 +80,22 @@ func prepare(in install, o Options) (*Cluster, error) {
 		return nil, err
 	}
 	c := &Cluster{release: release}
+	var hosts []string
 	for i := range count {
-		c.Hosts = append(c.Hosts, prefix+strconv.Itoa(i+1))
+		hosts = append(hosts, prefix+strconv.Itoa(i+1))
 	}
-	for i, host := range c.Hosts {
-		n, err := newNode(in, host, c.settings(i, o))
+	for i, host := range hosts {
+		settings := clusterSettings(hosts, i)
+		if o.Proxied {
+			host = prefix + strconv.Itoa(proxyAbove+i+1)
+			settings["broadcast_rpc_address"] = host
+		}
+		c.Hosts = append(c.Hosts, host)
+		if o.DataDir != "" {
+			maps.Copy(settings, dataSettings(filepath.Join(o.DataDir, "node"+strconv.Itoa(i+1))))
+		}
+		maps.Copy(settings, o.Settings)
+		n, err := newNode(in, hosts[i], settings)
 		if err != nil {
 			return nil, errors.Join(err, c.Close())
 		}
@@ -85,21 +104,26 @@ func prepare(in install, o Options) (*Cluster, error) {
 	return c, nil
 }
 
-// settings are those of node i.
-func (c *Cluster) settings(i int, o Options) map[string]any {
-	seeds := []map[string]string{{"seeds": strings.Join(c.Hosts, ",")}}
-	s := map[string]any{
+// proxyAbove is how much above its node's address that of a proxy is.
+const proxyAbove = 10
+
+// proxy starts the proxies.
+func (c *Cluster) proxy(t testserver.TB) {
+	t.Helper()
+	for i, n := range c.Nodes {
+		port := strconv.Itoa(nativePort)
+		n.Proxy = faultproxy.NewAt(t, net.JoinHostPort(c.Hosts[i], port), net.JoinHostPort(n.Host, port))
+	}
+}
+
+// clusterSettings are those of node i of the nodes at hosts.
+func clusterSettings(hosts []string, i int) map[string]any {
+	seeds := []map[string]string{{"seeds": strings.Join(hosts, ",")}}
+	return map[string]any{
 		"seed_provider": []map[string]any{{"class_name": "org.apache.cassandra.locator.SimpleSeedProvider", "parameters": seeds}},
 		"num_tokens":    tokensPerNode,
-		"initial_token": tokens(i, len(c.Hosts)),
+		"initial_token": tokens(i, len(hosts)),
 	}
-	if o.DataDir != "" {
-		maps.Copy(s, dataSettings(filepath.Join(o.DataDir, "node"+strconv.Itoa(i+1))))
-	}
-	for key, value := range o.Settings {
-		s[key] = value
-	}
-	return s
 }
 
 // tokensPerNode is how many ranges of the ring each node has.
@@ -130,14 +154,14 @@ func (c *Cluster) start(t testserver.TB) {
 // AwaitUp waits until all nodes take all nodes for up, as they need some time to see of one that has come back.
 func (c *Cluster) AwaitUp(t testserver.TB) {
 	t.Helper()
-	if len(c.Hosts) < maxNodes {
+	if len(c.Nodes) < maxNodes {
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), testserver.Patience)
 	defer cancel()
-	for _, host := range c.Hosts {
-		if err := allUp(ctx, host); err != nil {
-			t.Fatalf("cassandratest: %s does not take all nodes for up: %v", host, err)
+	for _, n := range c.Nodes {
+		if err := allUp(ctx, n.Host); err != nil {
+			t.Fatalf("cassandratest: %s does not take all nodes for up: %v", n.Host, err)
 		}
 	}
 }

@@ -17,7 +17,7 @@ func TestClusterGoesOnWithoutANode(t *testing.T) {
 		t.Skip("skipped: three nodes are too much for -short")
 	}
 	began := time.Now()
-	c := Start(t, Options{Nodes: 3, Settings: map[string]any{
+	c := Start(t, Options{Nodes: 3, Proxied: true, Settings: map[string]any{
 		"commitlog_sync": "batch", "commitlog_sync_period": nil, "write_request_timeout": "500ms"}})
 	t.Logf("three nodes are up after %v", time.Since(began))
 	s := c.Nodes[0].Session(t, c.Keyspace(t))
@@ -27,6 +27,7 @@ func TestClusterGoesOnWithoutANode(t *testing.T) {
 	write := func(k int, level gocql.Consistency) error {
 		return s.Query("INSERT INTO t (k) VALUES (?)", k).Consistency(level).Idempotent(true).Exec()
 	}
+	clientsAreLedThroughProxies(t, c)
 	node := c.Nodes[2]
 	back := func(t testserver.TB) { node.Restart(t) }
 	for k, way := range []struct {
@@ -89,5 +90,36 @@ func TestNodeKeepsItsData(t *testing.T) {
 	}
 	if _, err := os.Stat(node.Dir); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("its folder is left: %v", err)
+	}
+}
+
+// clientsAreLedThroughProxies: who begins with one node finds the others by their proxies.
+func clientsAreLedThroughProxies(t *testing.T, c *Cluster) {
+	t.Helper()
+	config := gocql.NewCluster(c.Hosts[0])
+	config.ProtoVersion = 4
+	config.Timeout = answerWithin
+	s, err := config.CreateSession()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	found := make(map[string]bool)
+	for _, h := range s.GetHosts() {
+		found[h.ConnectAddress().String()] = true
+	}
+	for _, host := range c.Hosts {
+		if !found[host] {
+			t.Errorf("a client was led to %v, not %s", found, host)
+		}
+	}
+	for _, n := range c.Nodes {
+		n.Proxy.Cut(t)
+	}
+	if err := s.Query("SELECT key FROM system.local").Exec(); err == nil {
+		t.Error("a client was answered past the proxies")
+	}
+	for _, n := range c.Nodes {
+		n.Proxy.Heal(t)
 	}
 }

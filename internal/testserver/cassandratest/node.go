@@ -12,6 +12,7 @@ import (
 	"strconv"
 
 	"ramen/internal/testserver"
+	"ramen/internal/testserver/faultproxy"
 )
 
 //go:embed conf/jvm.options
@@ -23,7 +24,8 @@ var logback []byte
 // Node is one Cassandra. What is done to it is of testserver.Server.
 type Node struct {
 	*testserver.Server
-	Host string // its address, for nodes and clients
+	Host  string            // its address, for other nodes and, where there is no proxy, for clients
+	Proxy *faultproxy.Proxy // nil: there is none
 }
 
 // newNode is a node that is not started.

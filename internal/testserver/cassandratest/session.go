@@ -21,7 +21,7 @@ func session(keyspace string, hosts ...string) (*gocql.Session, error) {
 	c.ProtoVersion = 4
 	c.ConnectTimeout, c.Timeout = answerWithin, answerWithin
 	c.NumConns = 1
-	c.HostFilter = gocql.WhiteListHostFilter(hosts...)
+	c.DisableInitialHostLookup = true // nodes may name proxies
 	c.Logger = gocql.NewLogger(gocql.LogLevelNone)
 	return c.CreateSession()
 }
@@ -29,9 +29,25 @@ func session(keyspace string, hosts ...string) (*gocql.Session, error) {
 // Session is a session for the test's own questions, closed at its end. An empty keyspace is none.
 func (c *Cluster) Session(t testserver.TB, keyspace string) *gocql.Session {
 	t.Helper()
-	s, err := session(keyspace, c.Hosts...)
+	return openSession(t, keyspace, c.hosts()...)
+}
+
+// hosts are where tests themselves ask: the nodes, as far as they are ours.
+func (c *Cluster) hosts() (all []string) {
+	if len(c.Nodes) == 0 {
+		return c.Hosts
+	}
+	for _, n := range c.Nodes {
+		all = append(all, n.Host)
+	}
+	return all
+}
+
+func openSession(t testserver.TB, keyspace string, hosts ...string) *gocql.Session {
+	t.Helper()
+	s, err := session(keyspace, hosts...)
 	if err != nil {
-		t.Fatalf("cassandratest: connect to %v: %v", c.Hosts, err)
+		t.Fatalf("cassandratest: connect to %v: %v", hosts, err)
 	}
 	t.Cleanup(s.Close)
 	return s
@@ -40,7 +56,7 @@ func (c *Cluster) Session(t testserver.TB, keyspace string) *gocql.Session {
 // Session is a session that asks this node alone, closed at the test's end. An empty keyspace is none.
 func (n *Node) Session(t testserver.TB, keyspace string) *gocql.Session {
 	t.Helper()
-	return (&Cluster{Hosts: []string{n.Host}}).Session(t, keyspace)
+	return openSession(t, keyspace, n.Host)
 }
 
 // KeyspaceName draws the name of a keyspace for a test, which the test itself creates. It is dropped at the end of the test.
@@ -78,9 +94,9 @@ func (c *Cluster) running() bool {
 
 // exec has one statement done, over a session of its own: nodes may have come and gone since the last.
 func (c *Cluster) exec(statement string) error {
-	s, err := session("", c.Hosts...)
+	s, err := session("", c.hosts()...)
 	if err != nil {
-		return fmt.Errorf("connect to %v: %w", c.Hosts, err)
+		return fmt.Errorf("connect to %v: %w", c.hosts(), err)
 	}
 	defer s.Close()
 	if err := s.Query(statement).Exec(); err != nil {

@@ -33,13 +33,13 @@ func StartCluster(t testserver.TB, o Options) *Cluster {
 	c := &Cluster{ids: make(map[*Server]string)}
 	buses := make(map[*Server]string)
 	for range 2 * masters {
-		_, bus, err := net.SplitHostPort(ports.Free(portsTB{t}))
-		if err != nil {
-			t.Fatalf("redistest: %v", err)
+		bus := port(t, ports.Free(testserver.PortsTB(t)))
+		conf := Config{"cluster-enabled": "yes", "cluster-config-file": "nodes.conf", "cluster-port": bus, "cluster-node-timeout": "1000"}
+		if o.Proxied { // clients hear of a host of their own; among themselves nodes use addresses
+			conf["cluster-announce-hostname"] = proxyHost
+			conf["cluster-preferred-endpoint-type"] = "hostname"
 		}
-		n := prepare(t, o.with(Config{
-			"cluster-enabled": "yes", "cluster-config-file": "nodes.conf", "cluster-port": bus, "cluster-node-timeout": "1000",
-		}), ca)
+		n := prepare(t, o.with(conf), ca)
 		c.Nodes = append(c.Nodes, n)
 		buses[n] = bus
 	}
@@ -173,11 +173,11 @@ func (s *Server) slotAddrs(ctx context.Context, key string) ([]string, error) {
 	return nil, fmt.Errorf("nobody serves slot %d", slot)
 }
 
-// at are the servers at addrs.
+// at are the servers that clients find at addrs.
 func (c *Cluster) at(addrs []string) (all []*Server) {
 	for _, addr := range addrs {
 		for _, n := range c.Nodes {
-			if n.Addr == addr {
+			if n.ClientAddr() == addr {
 				all = append(all, n)
 			}
 		}
@@ -208,13 +208,13 @@ func (c *Cluster) AwaitPromoted(t testserver.TB, key string, old *Server) *Serve
 // URL names all nodes in the form redis+cluster://user:password@host:port,host:port; rediss+cluster with TLS.
 func (c *Cluster) URL() string { return manyURL("cluster", c.Nodes[0], c.Nodes, "") }
 
-// Client is a cluster's client for the test's own questions, closed at its end.
+// Client is a cluster's client for the test's own questions, closed at its end. It is led through proxies as all clients are.
 func (c *Cluster) Client(t testserver.TB) *redis.ClusterClient {
 	t.Helper()
 	o := c.Nodes[0].ClientOptions()
 	var addrs []string
 	for _, n := range c.Nodes {
-		addrs = append(addrs, n.Addr)
+		addrs = append(addrs, n.ClientAddr())
 	}
 	client := redis.NewClusterClient(&redis.ClusterOptions{
 		Addrs: addrs, Username: o.Username, Password: o.Password, TLSConfig: o.TLSConfig,

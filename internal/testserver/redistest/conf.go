@@ -70,7 +70,7 @@ func users(conf Config, o Options) {
 }
 
 func tlsConf(conf Config, dir, host string, ca *testcert.Certificate) error {
-	cert, key, err := ca.Issue("redistest", host, "localhost").WriteFiles(dir)
+	cert, key, err := ca.Issue("redistest", host, proxyHost, "localhost").WriteFiles(dir)
 	if err != nil {
 		return err
 	}

@@ -32,7 +32,10 @@ type Options struct {
 	// User, where it is not empty, is the one user there is, with Password, and may do everything. Where it is empty, Password is that
 	// of the default user ("requirepass"), and there is none where that is empty, too.
 	User, Password string
-	TLS            bool // for clients, replicas and the cluster's own connections; by a certificate of its own for 127.0.0.1 and localhost
+	// Proxied puts a proxy of package faultproxy before each server, which clients are led to: by URL, and in a cluster by the nodes. Not
+	// for sentinels, who would lead clients past it.
+	Proxied bool
+	TLS     bool // for clients, replicas and the cluster's own connections; by a certificate of its own for 127.0.0.1 and localhost
 }
 
 func (o Options) kind() Kind {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"strings"
 
 	"github.com/redis/go-redis/v9"
@@ -23,12 +22,8 @@ func WithReplicas(t testserver.TB, o Options, replicas int) *Replicated {
 	t.Helper()
 	ca := authority(o)
 	r := &Replicated{Master: prepare(t, o, ca)}
-	host, port, err := net.SplitHostPort(r.Master.Addr)
-	if err != nil {
-		t.Fatalf("redistest: %v", err)
-	}
 	for range replicas {
-		r.Replicas = append(r.Replicas, prepare(t, o.with(Config{"replicaof": host + " " + port}), ca))
+		r.Replicas = append(r.Replicas, prepare(t, o.with(Config{"replicaof": "127.0.0.1 " + port(t, r.Master.Addr)}), ca))
 	}
 	startAll(t, r.Servers())
 	for _, s := range r.Replicas {

@@ -33,6 +33,9 @@ type Watched struct {
 // password of their clients; their settings are set by SENTINEL SET.
 func WithSentinels(t testserver.TB, o Options, replicas int) *Watched {
 	t.Helper()
+	if o.Proxied {
+		t.Fatalf("redistest: sentinels would lead clients past proxies")
+	}
 	w := &Watched{Replicated: *WithReplicas(t, o, replicas), Name: masterName}
 	for range sentinels {
 		s := prepare(t, Options{Kind: o.Kind, TLS: o.TLS}, w.Master.ca, "--sentinel")
@@ -145,7 +148,7 @@ func (w *Watched) URL() string { return manyURL("sentinel", w.Master, w.Sentinel
 func manyURL(kind string, one *Server, all []*Server, path string) string {
 	var hosts []string
 	for _, s := range all {
-		hosts = append(hosts, s.Addr)
+		hosts = append(hosts, s.ClientAddr())
 	}
 	u, err := url.Parse(one.URL())
 	if err != nil {

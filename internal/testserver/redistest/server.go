@@ -3,7 +3,6 @@ package redistest
 import (
 	"context"
 	"crypto/tls"
-	"fmt"
 	"net"
 	"net/url"
 	"os/exec"
@@ -16,13 +15,19 @@ import (
 	"ramen/internal/ports"
 	"ramen/internal/testcert"
 	"ramen/internal/testserver"
+	"ramen/internal/testserver/faultproxy"
 )
 
-// Server is one Redis or Valkey server. Its clients' side is Addr, URL, TLS and Client; what is done to it is of testserver.Server.
+// proxyHost is where proxies listen, each at its server's port: a cluster's nodes tell clients another host, but never another port.
+const proxyHost = "127.0.0.2"
+
+// Server is one Redis or Valkey server. Its clients' side is URL and TLS; a test's own questions go to Addr, past a proxy; what is done to
+// it is of testserver.Server.
 type Server struct {
 	*testserver.Server
 	Addr    string // host:port
 	Options Options
+	Proxy   *faultproxy.Proxy // nil: there is none
 
 	ca *testcert.Certificate // nil: no TLS
 }
@@ -48,7 +53,7 @@ func authority(o Options) *testcert.Certificate {
 func prepare(t testserver.TB, o Options, ca *testcert.Certificate, args ...string) *Server {
 	t.Helper()
 	binary := o.binary(t)
-	s := &Server{Addr: ports.Free(portsTB{t}), Options: o, ca: ca}
+	s := &Server{Addr: ports.Free(testserver.PortsTB(t)), Options: o, ca: ca}
 	inner, err := testserver.New(testserver.Config{
 		Name: string(o.kind()),
 		Command: func(dir string) *exec.Cmd {
@@ -61,6 +66,9 @@ func prepare(t testserver.TB, o Options, ca *testcert.Certificate, args ...strin
 	}
 	s.Server = inner
 	s.CloseAfter(t)
+	if o.Proxied {
+		s.Proxy = faultproxy.NewAt(t, net.JoinHostPort(proxyHost, port(t, s.Addr)), s.Addr)
+	}
 	if err := writeConf(s.Dir, s.Addr, o, ca); err != nil {
 		t.Fatalf("redistest: configure a server: %v", err)
 	}
@@ -80,9 +88,27 @@ func (s *Server) ready(ctx context.Context) error {
 	return c.Ping(ctx).Err()
 }
 
-// URL is the server's address in the form redis://user:password@host:port/0, or rediss:// with TLS.
+// port is that of an address.
+func port(t testserver.TB, addr string) string {
+	t.Helper()
+	_, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		t.Fatalf("redistest: %v", err)
+	}
+	return port
+}
+
+// ClientAddr is where clients are led to: the proxy, or else the server.
+func (s *Server) ClientAddr() string {
+	if s.Proxy != nil {
+		return s.Proxy.Addr
+	}
+	return s.Addr
+}
+
+// URL is the server's address for clients in the form redis://user:password@host:port/0, or rediss:// with TLS.
 func (s *Server) URL() string {
-	u := url.URL{Scheme: "redis", Host: s.Addr, Path: "/0"}
+	u := url.URL{Scheme: "redis", Host: s.ClientAddr(), Path: "/0"}
 	if s.ca != nil {
 		u.Scheme = "rediss"
 	}
@@ -117,7 +143,7 @@ func (s *Server) ClientOptions() *redis.Options {
 	}
 }
 
-// Client is a client for the test's own questions, closed at its end.
+// Client is a client for the test's own questions, past the proxy, closed at the test's end.
 func (s *Server) Client(t testserver.TB) *redis.Client {
 	t.Helper()
 	c := redis.NewClient(s.ClientOptions())
@@ -128,9 +154,3 @@ func (s *Server) Client(t testserver.TB) *redis.Client {
 	})
 	return c
 }
-
-// portsTB is what package ports wants of a test.
-type portsTB struct{ testserver.TB }
-
-func (t portsTB) Fatal(args ...any) { t.Helper(); t.Fatalf("%s", fmt.Sprint(args...)) }
-func (t portsTB) Error(args ...any) { t.Helper(); t.Errorf("%s", fmt.Sprint(args...)) }
