@@ -79,6 +79,9 @@ func TestSentinelsPromoteAReplica(t *testing.T) {
 		set(t, promoted.Client(t), "key", "after")
 		w.Master.Restart(t)
 		w.Master.AwaitFollowing(t)
+		if now := w.Current(t); now != promoted {
+			t.Errorf("%s is master, and %s was promoted", now.Addr, promoted.Addr)
+		}
 		if got := get(t, w.Master.Client(t), "key"); got != "after" {
 			t.Errorf("the old master has %q", got)
 		}

@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/redis/go-redis/v9"
@@ -22,7 +23,7 @@ const (
 	sentinels, quorum = 3, 2
 )
 
-// Watched is a master with replicas and three sentinels, who promote a replica about 1 s after the master is gone.
+// Watched is a master with replicas and three sentinels, who promote a replica about 3 s after the master is gone.
 type Watched struct {
 	Replicated
 	Sentinels []*Server
@@ -59,8 +60,9 @@ func (w *Watched) configure(s *Server, o Options) error {
 	}
 	lines := []string{
 		fmt.Sprintf("monitor %s %s %s %d", masterName, host, port, quorum),
-		"down-after-milliseconds " + masterName + " 500",
-		"failover-timeout " + masterName + " 1500", // twice as long passes before a failed fail-over is tried again
+		// They ask each second: with less than two they take a new master for down that was asked a moment too late.
+		"down-after-milliseconds " + masterName + " 2000",
+		"failover-timeout " + masterName + " 5000", // twice as long passes before a failed fail-over is tried again
 		"parallel-syncs " + masterName + " 5",
 	}
 	if o.User != "" {
@@ -90,47 +92,83 @@ func (w *Watched) known(ctx context.Context, c *redis.Client, replicas int) erro
 	return nil
 }
 
-// Current is the server that the sentinels take for the master.
+// Current is the server that all sentinels that run take for the master.
 func (w *Watched) Current(t testserver.TB) *Server {
-	t.Helper()
-	var current *Server
-	var errs []error
-	for _, s := range w.Sentinels {
-		sc := redis.NewSentinelClient(s.ClientOptions())
-		at, err := sc.GetMasterAddrByName(context.Background(), masterName).Result()
-		sc.Close()
-		if err != nil {
-			errs = append(errs, err)
-			continue
-		}
-		for _, m := range w.Servers() {
-			if m.Addr == net.JoinHostPort(at[0], at[1]) {
-				current = m
-			}
-		}
-		if current != nil {
-			return current
-		}
-	}
-	t.Fatalf("redistest: no sentinel names a master: %v", errors.Join(errs...))
-	return nil
-}
-
-// AwaitPromoted waits until another server than old is the master, by the sentinels' word and its own.
-func (w *Watched) AwaitPromoted(t testserver.TB, old *Server) *Server {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), testserver.Patience)
 	defer cancel()
 	var current *Server
-	if err := testserver.Await(ctx, func() error {
-		if current = w.Current(t); current == old {
-			return errors.New("no other is master")
+	if err := testserver.Await(ctx, func() (err error) {
+		current, err = w.current(ctx)
+		return err
+	}); err != nil {
+		t.Fatalf("redistest: ask sentinels for the master: %v", err)
+	}
+	return current
+}
+
+func (w *Watched) current(ctx context.Context) (*Server, error) {
+	ctx, cancel := context.WithTimeout(ctx, sentinels*answerWithin) // some may be paused
+	defer cancel()
+	var named *Server
+	for _, s := range w.Sentinels {
+		if !s.Running() {
+			continue
 		}
-		return isMaster(ctx, current)
+		sc := redis.NewSentinelClient(s.ClientOptions())
+		at, err := sc.GetMasterAddrByName(ctx, masterName).Result()
+		sc.Close()
+		if err != nil {
+			return nil, err
+		}
+		i := slices.IndexFunc(w.Servers(), func(m *Server) bool { return m.Addr == net.JoinHostPort(at[0], at[1]) })
+		if i < 0 || named != nil && named != w.Servers()[i] {
+			return nil, fmt.Errorf("%s names %v", s.Addr, at)
+		}
+		named = w.Servers()[i]
+	}
+	if named == nil {
+		return nil, errors.New("no sentinel runs")
+	}
+	return named, nil
+}
+
+// AwaitPromoted waits until another server than old is the master by the word of all sentinels and its own, and all that run follow it.
+func (w *Watched) AwaitPromoted(t testserver.TB, old *Server) *Server {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), testserver.Patience)
+	defer cancel()
+	var promoted *Server
+	if err := testserver.Await(ctx, func() (err error) {
+		if promoted, err = w.current(ctx); err == nil && promoted == old {
+			err = errors.New("no other is master")
+		}
+		if err == nil {
+			err = isMaster(ctx, promoted)
+		}
+		for _, s := range w.Servers() {
+			if err == nil && s.Running() && s != promoted && s != old {
+				err = follows(ctx, s, promoted)
+			}
+		}
+		return err
 	}); err != nil {
 		t.Fatalf("redistest: promote a replica: %v; a sentinel wrote:\n%s", err, w.Sentinels[0].LogTail())
 	}
-	return current
+	return promoted
+}
+
+// follows is nil where replica has the data of master.
+func follows(ctx context.Context, replica, master *Server) error {
+	_, port, err := net.SplitHostPort(master.Addr)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, answerWithin)
+	defer cancel()
+	c := redis.NewClient(replica.ClientOptions())
+	defer c.Close()
+	return infoHas(ctx, c, "replication", "role:slave", "master_port:"+port, "master_link_status:up")
 }
 
 func isMaster(ctx context.Context, s *Server) error {
