@@ -65,6 +65,11 @@ func (s *Store) Claim(ctx context.Context, shards []protocol.ShardID, epoch prot
 		}
 		c.free()
 	}
+	if g.first() == nil { // whoever takes over finds the identity that cursors are of
+		if err := s.keepIdentity(ctx); err != nil {
+			s.log.Warn("the store's identity could not be looked at", "error", err)
+		}
+	}
 	return g.result()
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	goredis "github.com/redis/go-redis/v9"
@@ -51,18 +52,24 @@ func (s *Store) keep(ctx context.Context) {
 // keepIdentity writes the identity back where the servers have lost it: every cursor that is out depends on it.
 func (s *Store) keepIdentity(ctx context.Context) error {
 	key := identityKey(s.cfg.Prefix)
-	v, err := s.any().Do(ctx, "set", key, appendIdentity(nil, s.identity, s.cfg.Shards), "nx", "get", "px", claimTTL.Milliseconds()).Text()
+	v, err := s.any().Get(ctx, key).Result()
 	if errors.Is(err, goredis.Nil) {
-		s.log.Warn("the Redis server had lost the store's identity, which was written back", "key", key)
-		s.metrics.identityLost.Inc()
-		return nil
+		err = s.any().Do(ctx, "set", key, appendIdentity(nil, s.identity, s.cfg.Shards), "nx", "px", claimTTL.Milliseconds()).Err()
+		if err == nil {
+			s.log.Warn("the Redis server had lost the store's identity, which was written back", "key", key)
+			s.metrics.identityLost.Inc()
+		}
+		if errors.Is(err, goredis.Nil) || err != nil && strings.HasPrefix(err.Error(), "OOM") {
+			return nil // another one was first; or a second later again
+		}
+		return err
 	}
 	if err != nil {
 		return err
 	}
 	if id, _, err := parseIdentity(v); err != nil || id != s.identity {
 		s.foreign.Do(func() {
-			s.log.Error("the Redis server has another identity for this store: it was emptied and opened by another process; devices that move there resume from what is stored", "key", key)
+			s.log.Error("the Redis server has another identity for this store: it was emptied and opened by another process; cursors of devices that come from there cannot be honoured here", "key", key)
 		})
 	}
 	return nil

@@ -22,10 +22,11 @@ const deadlinesApart = 150 * time.Millisecond
 
 // node is one server that takes writes, and what waits for it.
 type node struct {
-	s      *Store
-	addr   string // host:port; of sentinels' master: its name
-	client *goredis.Client
-	usedMS atomic.Int64 // when it was asked last
+	s       *Store
+	addr    string // host:port; of sentinels' master: its name
+	client  *goredis.Client
+	usedMS  atomic.Int64 // when it was asked last
+	loading atomic.Bool  // scripts are being loaded again
 
 	queues [3]queue // appends and what else is waited for; what is written behind; reads
 }

@@ -165,6 +165,6 @@ func (n *node) finish(c *call, cmd commands, wait *goredis.Cmd, err error) {
 		}
 		s.fail(c, reason, e)
 	default:
-		s.again(c, v, reason, e)
+		s.again(n, c, v, reason, e)
 	}
 }

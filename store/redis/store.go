@@ -247,7 +247,7 @@ func (s *Store) refused(c *call, v []any) {
 }
 
 // again has c tried again: the server has done nothing, and says why.
-func (s *Store) again(c *call, v verdict, reason string, err error) {
+func (s *Store) again(n *node, c *call, v verdict, reason string, err error) {
 	s.metrics.errors[reason].Inc()
 	wait := min(time.Duration(c.attempts)*5*time.Millisecond, 50*time.Millisecond)
 	if addr := movedTo(err); addr != "" && s.single == nil {
@@ -256,7 +256,25 @@ func (s *Store) again(c *call, v verdict, reason string, err error) {
 			wait = 0
 		}
 	}
+	if strings.HasPrefix(err.Error(), "NOSCRIPT") {
+		n.reloadScripts()
+	}
 	s.retry(c, wait, err)
+}
+
+// reloadScripts has the server know the scripts again, after SCRIPT FLUSH. It does not wait.
+func (n *node) reloadScripts() {
+	if !n.loading.CompareAndSwap(false, true) {
+		return
+	}
+	n.s.running.Go(func() {
+		defer n.loading.Store(false)
+		ctx, cancel := context.WithTimeout(context.Background(), noDeadline)
+		defer cancel()
+		conn := n.client.Conn()
+		defer conn.Close()
+		_ = loadScripts(ctx, conn) // else the next call says NOSCRIPT again
+	})
 }
 
 // movedTo is the address in a reply MOVED or ASK; empty: there is none.
