@@ -216,6 +216,22 @@ type Retirer interface {
 	Retire(ctx context.Context) error
 }
 
+// CacheMark says which cached mailboxes of a shard may be trusted.
+type CacheMark struct {
+	Generation uint64 // of what is cached; 0: nothing may be trusted
+	History    string // the cache's Claimed.History when the generation began: from another one nothing may be trusted
+}
+
+// CacheMarker is a store before which there may be a cache. It keeps a mark a shard, of which the cache's owner writes one at each
+// begin and end of a generation, not one a message.
+type CacheMarker interface {
+	// CacheMarks reads the marks of shards, in order: whatever was written before the call, by whomever.
+	CacheMarks(ctx context.Context, shards []protocol.ShardID) ([]CacheMark, error)
+	// SetCacheMark writes the mark of a shard, durably. A mark that an older owner writes replaces none of a newer one, and of one
+	// owner an earlier one none that is later. An owner has one call a shard under way at a time.
+	SetCacheMark(ctx context.Context, at Owner, m CacheMark) error
+}
+
 // Ref names an entry of a mailbox.
 type Ref struct {
 	Priority protocol.Priority

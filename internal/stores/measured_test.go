@@ -54,7 +54,7 @@ func counts(t *testing.T, reg prometheus.Registerer) *metrics {
 // The abilities that a gateway asks a store for, and those that commands alone ask for, of a store that is not measured.
 var (
 	keptAbilities    = []string{"ExpiryScanner", "Admitter", "Readier", "Shared", "Replacer"}
-	commandAbilities = []string{"Backuper", "Enumerator", "Adopter", "Retirer"}
+	commandAbilities = []string{"Backuper", "Enumerator", "Adopter", "Retirer", "CacheMarker"}
 )
 
 // TestEveryAbilityIsKept: an ability that package store comes to have, and measure would hide, is found here.

@@ -45,14 +45,19 @@ func (c *Config) tier(ctx context.Context, s store.Store, kept Place, base drive
 	if err == nil {
 		cache, err = c.cachePlace()
 	}
-	var before store.Store
-	if err == nil {
-		before, err = cache.Open(ctx, cache.Params(base))
-	}
 	if err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
-	return t.Wrap(ctx, s, before, kept.Params(base), cache.Params(base))
+	open := func(ctx context.Context) (store.Store, error) {
+		p := cache.Params(base)
+		p.Cache = true
+		return cache.Open(ctx, p)
+	}
+	both, err := t.Wrap(ctx, s, open, kept.Params(base))
+	if err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	return both, nil
 }
 
 // describe names the store for people.

@@ -8,18 +8,21 @@ import (
 	"slices"
 	"strings"
 
+	"ramen/store/cassandra"
 	"ramen/store/driver"
 	"ramen/store/memory"
 	"ramen/store/pebble"
+	"ramen/store/redis"
+	"ramen/store/tiered"
 )
 
 // drivers are the kinds of stores.
 func drivers(embedded pebble.Config) []driver.Driver {
-	return []driver.Driver{pebble.Driver(embedded), memory.Driver()}
+	return []driver.Driver{pebble.Driver(embedded), memory.Driver(), redis.Driver(), cassandra.Driver()}
 }
 
 // tiers are the kinds of caches before a store.
-var tiers []driver.Tier
+var tiers = []driver.Tier{tiered.Tier()}
 
 // Place is a store by its URL, with the driver that opens it.
 type Place struct {

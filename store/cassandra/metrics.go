@@ -18,10 +18,12 @@ const (
 	callClaim
 	callClaims
 	callRenew
+	callMarks
+	callMark
 	calls
 )
 
-var callNames = [calls]string{"append", "load", "save_devices", "forget", "claim", "claims", "renew"}
+var callNames = [calls]string{"append", "load", "save_devices", "forget", "claim", "claims", "renew", "cache_marks", "set_cache_mark"}
 
 type metrics struct {
 	seconds [calls]prometheus.Observer

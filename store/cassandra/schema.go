@@ -58,6 +58,10 @@ func (c *config) createTables() []string {
 		table("owners",
 			"  owner text PRIMARY KEY,\n  until bigint\n",
 			ofOthers, "the processes that are there"),
+		table("caches",
+			"  part int,\n  shard int,\n  generation bigint,\n  history text,\n"+
+				"  PRIMARY KEY (part, shard)\n",
+			ofOthers, "which cached mailboxes of each shard may be trusted"),
 		table("meta",
 			"  name text PRIMARY KEY,\n  value text\n",
 			ofOthers, "the version of the schema, the identity of the store"),

@@ -23,6 +23,7 @@ type Params struct {
 	Shards      int           // of users; a store with another number is refused
 	IDRetention time.Duration // how long ids of accepted messages are remembered
 	MemoryBytes int64         // what the store should take in memory at most; 0: there is plenty
+	Cache       bool          // it keeps copies of what another store has
 	Log         *slog.Logger
 	Registerer  prometheus.Registerer // nil: nowhere
 }
@@ -52,8 +53,9 @@ type Driver struct {
 // Tier is a kind of store that is made of two: one that keeps, and a cache before it.
 type Tier struct {
 	Kept, Caches []string // schemes of the URLs of both
-	// Wrap makes one store of two that are open, with what each was opened with. It closes both when it is closed, and when it fails.
-	Wrap func(ctx context.Context, kept, cache store.Store, keptParams, cacheParams Params) (store.Store, error)
+	// Wrap makes one store of one that is open, with what it was opened with, and a cache that openCache opens: where that fails the
+	// store does without it, and opens it later. It closes both when it is closed. Where Wrap fails, kept is still the caller's.
+	Wrap func(ctx context.Context, kept store.Store, openCache func(context.Context) (store.Store, error), p Params) (store.Store, error)
 }
 
 // Report is what Check has found.

@@ -93,7 +93,7 @@ func (s *Store) encodeAppend(c *call, a *store.Append, now int64) {
 	c.addInt(int64(len(a.Entries)))
 	c.addMark(last)
 	add(c, a.User)
-	c.addInt(earliest)
+	s.addEarliest(c, earliest)
 	for i := range a.Entries {
 		s.addEntry(c, &a.Entries[i])
 	}
@@ -112,6 +112,15 @@ func (s *Store) addEntry(c *call, e *store.Entry) {
 	c.end()
 	c.arena = appendSeen(c.arena, e.Message.ID, e.Message.CreatedMS)
 	c.end()
+}
+
+// addEarliest adds the place in an index; a cache has none.
+func (s *Store) addEarliest(c *call, ms int64) {
+	if s.cfg.Cache {
+		c.end()
+		return
+	}
+	c.addInt(ms)
 }
 
 func appendSeen(b []byte, id protocol.MessageID, acceptedMS int64) []byte {

@@ -51,6 +51,10 @@ type Config struct {
 	IDRetention time.Duration // how long ids of accepted messages are remembered; zero: 5 min. SPEC 9
 	DeviceTTL   time.Duration // how long a device is kept after it was seen; at least gateway.device_unseen; zero: 30 days
 
+	// Cache: mailboxes are copies of what another store has. One that was not put here by Replace gets no devices, and what expires is not
+	// looked for.
+	Cache bool
+
 	Durability Durability
 	Replicas   int // of Durability Replicas; zero: 1
 

@@ -71,7 +71,7 @@ func (s *Store) encodeSave(c *call, batch []store.DeviceSave) {
 	}
 	c.addInt(s.ttl(min(latest-nowMS(), mostTTL.Milliseconds())+s.cfg.DeviceTTL.Milliseconds(), s.cfg.DeviceTTL))
 	add(c, user)
-	c.addInt(earliest)
+	s.addEarliest(c, earliest)
 	c.arena = s.appendOrder(c.arena, at.Epoch)
 	c.end()
 	for i := range batch {

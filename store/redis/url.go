@@ -40,7 +40,7 @@ var parameters = []string{
 //	redis+sentinel://host:port,host:port/master?db=0
 //	redis+cluster://host:port,host:port
 func configFrom(p driver.Params) (Config, error) {
-	cfg := Config{Password: p.Password, Shards: p.Shards, IDRetention: p.IDRetention, Log: p.Log, Registerer: p.Registerer}
+	cfg := Config{Password: p.Password, Cache: p.Cache, Shards: p.Shards, IDRetention: p.IDRetention, Log: p.Log, Registerer: p.Registerer}
 	scheme, ok := schemes[p.URL.Scheme]
 	if !ok {
 		return cfg, fmt.Errorf("store/redis: %q is no scheme of Redis", p.URL.Scheme)

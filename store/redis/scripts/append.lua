@@ -1,5 +1,5 @@
 -- One step of one mailbox. KEYS: claim, mailbox, index of expiries. ARGV: token, last position (empty: any), TTL in ms, ms before which
--- ids are forgotten, number of entries, last position of the step, user, the earliest expiry, then for each entry its field, value
+-- ids are forgotten, number of entries, last position of the step, user, the earliest expiry (empty: there is no index), then for each entry its field, value
 -- and id, then the fields that are killed.
 -- Answers 1; or {'claim', the claim that there is}, {'last', the last position that there is}, with which nothing was done.
 local claim = redis.call('GET', KEYS[1])
@@ -59,7 +59,7 @@ if first <= n then
   if h > from then redis.call('HSET', box, 'h', h) end
   local ttl = tonumber(ARGV[3])
   if redis.call('PTTL', box) < ttl then redis.call('PEXPIRE', box, ttl + 30000) end
-  if redis.pcall('ZADD', KEYS[3], 'LT', ARGV[8], ARGV[7]) == 1 then redis.pcall('PEXPIRE', KEYS[3], 3456000000) end
+  if ARGV[8] ~= '' and redis.pcall('ZADD', KEYS[3], 'LT', ARGV[8], ARGV[7]) == 1 then redis.pcall('PEXPIRE', KEYS[3], 3456000000) end
 end
 for i = head + 3 * n + 1, #ARGV, 1000 do
   redis.call('HDEL', box, unpack(ARGV, i, math.min(i + 999, #ARGV)))

@@ -1,8 +1,9 @@
 -- Saves devices of one mailbox. KEYS: claim, mailbox, index of when devices were seen. ARGV: token, TTL in ms, user, ms at which the
--- earliest was seen, order (16 bytes), then for each device its field and its value (empty: it goes).
+-- earliest was seen (empty: the mailbox is a copy, and gets none where it is not there), order (16 bytes), then for each device its field and its value (empty: it goes).
 -- A device that was written in a later order stays. Answers 1, or {'claim', the claim that there is}.
 local claim = redis.call('GET', KEYS[1])
 if not claim or string.sub(claim, 1, 20) ~= ARGV[1] then return {'claim', claim or ''} end
+if ARGV[4] == '' and redis.call('HEXISTS', KEYS[2], 'l') == 0 then return 1 end
 local a1, a2, a3, a4 = struct.unpack('>I4I4I4I4', ARGV[5])
 local saved = false
 for i = 6, #ARGV, 2 do
@@ -22,6 +23,6 @@ end
 if saved then
   local ttl = tonumber(ARGV[2])
   if redis.call('PTTL', KEYS[2]) < ttl then redis.call('PEXPIRE', KEYS[2], ttl + 30000) end
-  if redis.pcall('ZADD', KEYS[3], 'LT', ARGV[4], ARGV[3]) == 1 then redis.pcall('PEXPIRE', KEYS[3], 3456000000) end
+  if ARGV[4] ~= '' and redis.pcall('ZADD', KEYS[3], 'LT', ARGV[4], ARGV[3]) == 1 then redis.pcall('PEXPIRE', KEYS[3], 3456000000) end
 end
 return 1
