@@ -91,14 +91,16 @@ func (g *Gateway) writeAllAgain() {
 	}
 }
 
-// rest waits for so long, or until g is closed.
-func (g *Gateway) rest(pause time.Duration) {
+// rest waits for so long, and reports whether g is not closed by then.
+func (g *Gateway) rest(pause time.Duration) bool {
 	if pause == 0 {
-		return
+		return true
 	}
 	select {
 	case <-time.After(pause):
+		return true
 	case <-g.closing:
+		return false
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 
 	"ramen/gateway/mailbox"
+	"ramen/protocol"
 	"ramen/store"
 )
 
@@ -161,6 +162,7 @@ func (b *box) disown() (unsaved write) {
 	}
 	unsaved.box = b
 	unsaved.dirty, unsaved.records = b.TakeDirty(nil, b.g.nowMS())
+	b.evictLost()
 	b.ClearNotices() // nobody sweeps or saves it from now on
 	if b.Unload() {
 		b.g.release(b)
@@ -168,4 +170,11 @@ func (b *box) disown() (unsaved write) {
 	b.unlock()
 	deliverTo(all)
 	return unsaved
+}
+
+// evictLost keeps what is in b where its lease has ended, and nobody else is known to own the shard. With b.mu held.
+func (b *box) evictLost() {
+	if b.stateNow() == StateLost && b.lossNow().Reason == protocol.ReasonUnavailable {
+		b.evict(true)
+	}
 }

@@ -29,12 +29,14 @@ type Gateway struct {
 	shards  []shard
 	metrics *metrics
 	admitOf [protocol.Lanes]func() error // admitMemory of each lane
+	idleMS  int64                        // how long a mailbox stays in memory that nobody needs
 	started time.Time                    // with its monotonic reading: the origin of µs
 
 	writeBehind    writeBehind
 	ackDeadlines   ackDeadlines
 	again          again
 	mender         mender
+	evicted        evicted
 	jobs           sync.Pool // of *job
 	underWay       struct{ bytes, jobs atomic.Int64 }
 	appendDeadline atomic.Pointer[appendDeadline]
@@ -87,6 +89,9 @@ func New(cfg Config, deps Deps) (*Gateway, error) {
 	g.writeBehind.init(g)
 	g.ackDeadlines.init()
 	g.mender.init(g.store)
+	if g.idleMS = cfg.MailboxIdle.Milliseconds(); g.mender.replacer != nil {
+		g.idleMS = max(g.idleMS, keptIdle.Milliseconds())
+	}
 	for i := range g.shards {
 		g.shards[i].g, g.shards[i].id = g, protocol.ShardID(i)
 	}

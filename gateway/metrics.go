@@ -15,6 +15,7 @@ type metrics struct {
 	refused        [protocol.Lanes]prometheus.Counter
 	turned         prometheus.Counter
 	rewritten      prometheus.Counter
+	lostMailboxes  [len(lostReasons)]prometheus.Counter
 	shards         [states]prometheus.Gauge
 	transitions    [states]prometheus.Counter
 }
@@ -42,6 +43,12 @@ func newMetrics(r prometheus.Registerer, g *Gateway) *metrics {
 	refused := prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "ramen_gateway_refused_total", Help: "Publishes refused because memory or the store's disk is nearly full.",
 	}, []string{"priority"})
+	lost := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "ramen_gateway_lost_mailboxes_total", Help: "Users of whom the store was found to have lost what it had answered, and memory had it no longer (unloaded), or another process had owned them since (taken).",
+	}, []string{"reason"})
+	for i, reason := range lostReasons {
+		m.lostMailboxes[i] = lost.WithLabelValues(reason)
+	}
 	waiting := func(i int) prometheus.Collector {
 		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "ramen_gateway_lane_messages", Help: "Messages waiting in memory, by priority.",
@@ -58,7 +65,7 @@ func newMetrics(r prometheus.Registerer, g *Gateway) *metrics {
 		m.shards[i], m.transitions[i] = shards.WithLabelValues(i.String()), transitions.WithLabelValues(i.String())
 	}
 	m.shards[StateNone].Set(float64(len(g.shards)))
-	all := []prometheus.Collector{m.append, m.appendMessages, m.storeErrors, m.turned, m.rewritten, refused, shards, transitions}
+	all := []prometheus.Collector{m.append, m.appendMessages, m.storeErrors, m.turned, m.rewritten, lost, refused, shards, transitions}
 	for i := range m.refused {
 		m.refused[i] = refused.WithLabelValues(protocol.LanePriority(i).String())
 		all = append(all, waiting(i))

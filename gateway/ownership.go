@@ -15,8 +15,10 @@ import (
 // ownership is one time in which a shard is owned, at one epoch.
 type ownership struct {
 	mailbox.Scope
-	g     *Gateway
-	shard *shard
+	g        *Gateway
+	shard    *shard
+	unbroken bool   // immutable: this process has owned the shard before, and nobody since
+	history  string // immutable: of the store's copy when it was taken
 
 	state atomic.Uint32             // a State; shard.move sets it
 	loss  atomic.Pointer[link.Loss] // set before the state is releasing or lost; a release may yet be lost

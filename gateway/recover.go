@@ -85,6 +85,7 @@ func (g *Gateway) recoverShards(ctx context.Context, owns []*ownership, since ui
 		return []error{fmt.Errorf("gateway: read the claims of %d shards: %w", len(ids), err)}
 	}
 	var again []*ownership
+	var histories []string
 	ids = ids[:0]
 	for i, o := range owns {
 		if c := &claims[i]; c.Epoch < o.Owner.Epoch && c.Present && c.Owner != g.owner {
@@ -92,7 +93,7 @@ func (g *Gateway) recoverShards(ctx context.Context, owns []*ownership, since ui
 			o.lose(link.Loss{Reason: protocol.ReasonRebalance}, fmt.Errorf("gateway: shard %d: the store has lost the claim at epoch %d, and %s is there", o.Owner.Shard, o.Owner.Epoch, c.Owner))
 			continue
 		}
-		again, ids = append(again, o), append(ids, o.Owner.Shard)
+		again, ids, histories = append(again, o), append(ids, o.Owner.Shard), append(histories, claims[i].History)
 	}
 	if len(again) == 0 {
 		return nil
@@ -106,6 +107,7 @@ func (g *Gateway) recoverShards(ctx context.Context, owns []*ownership, since ui
 			errs = append(errs, fmt.Errorf("gateway: claim shard %d again at epoch %d: %w", o.Owner.Shard, o.Owner.Epoch, answers[i]))
 			continue
 		}
+		o.shard.noteHistory(histories[i])
 		g.writeAgain(o.shard.pinAll(), probe{true, since})
 	}
 	return errs

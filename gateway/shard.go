@@ -19,8 +19,23 @@ type shard struct {
 	mu sync.Mutex
 	// guarded by mu
 	below   protocol.Epoch // nobody serves it at an epoch below; 0: none is known
+	known   lineage
 	boxes   map[protocol.UserID]*box
 	loading map[*box]*loading // those on their way from the store that somebody else waits for
+}
+
+// lineage is what is known of a shard from its last ownership here.
+type lineage struct {
+	epoch   protocol.Epoch // the highest at which this process has claimed it
+	only    bool           // nobody else has, since it was served here
+	history string         // of the store's copy
+}
+
+// noteHistory notes the store's copy of s from which nothing is missing.
+func (s *shard) noteHistory(h string) {
+	s.mu.Lock()
+	s.known.history = h
+	s.mu.Unlock()
 }
 
 // loading is a mailbox on its way from the store, for those who wait for it beside its loader.
@@ -152,6 +167,9 @@ func (g *Gateway) loadFrom(ctx context.Context, b *box) error {
 	if err != nil {
 		return b.storeError("load", err)
 	}
+	if kept, err = b.reconcile(ctx, kept); err != nil {
+		return b.storeError("replace", err)
+	}
 	return b.fill(kept)
 }
 
@@ -171,7 +189,7 @@ func (g *Gateway) release(b *box) {
 	b.pins--
 	if b.pins == 0 {
 		b.touchedMS = g.nowMS()
-		b.shard.sweepBy(b.touchedMS + g.cfg.MailboxIdle.Milliseconds())
+		b.shard.sweepBy(b.touchedMS + g.idleMS)
 	}
 	b.shard.mu.Unlock()
 }
@@ -180,7 +198,7 @@ func (g *Gateway) release(b *box) {
 func (g *Gateway) releaseSwept(b *box) {
 	b.shard.mu.Lock()
 	if b.pins--; b.pins == 0 {
-		b.shard.sweepBy(b.touchedMS + g.cfg.MailboxIdle.Milliseconds())
+		b.shard.sweepBy(b.touchedMS + g.idleMS)
 	}
 	b.shard.mu.Unlock()
 }
@@ -191,6 +209,7 @@ func (s *shard) unloadLocked(b *box) {
 	if len(s.boxes) == 0 {
 		s.boxes = nil
 	}
+	b.evict(false)
 	b.Unload() // without b.mu: nobody can hold what has no pin
 }
 

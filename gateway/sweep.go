@@ -42,6 +42,9 @@ func (g *Gateway) sweep(ctx context.Context) {
 		}
 		g.endStalled()
 		g.tellMended()
+		if g.Serving() == nil {
+			g.evicted.turn(g.nowMS())
+		}
 		n = g.stepsToDue(next)
 		timer.Reset(min(time.Duration(n)*every, g.endLeases()))
 	}
@@ -97,7 +100,7 @@ func (g *Gateway) sweepShard(s *shard) {
 		return
 	}
 	var again []*box
-	for _, b := range s.dueNow(nowMS, g.cfg.MailboxIdle.Milliseconds()) {
+	for _, b := range s.dueNow(nowMS, g.idleMS) {
 		inDoubt, woken := b.sweep(nowMS)
 		if woken {
 			b.deliverAll()

@@ -25,11 +25,15 @@ func (g *Gateway) Take(ctx context.Context, shards []protocol.ShardID, epoch pro
 	if err := g.releaseShards(ctx, shards, protocol.ReasonRebalance, false); err != nil {
 		g.log.Warn("acks of an earlier epoch could not be saved", "error", err)
 	}
+	before, err := g.claimsBefore(ctx, shards)
+	if err != nil {
+		return fmt.Errorf("gateway: take %d shards at epoch %d: %w", len(shards), epoch, err)
+	}
 	var taken []protocol.ShardID
 	var owns []*ownership
 	var errs []error
-	for _, id := range shards {
-		own, err := g.beginTake(id, epoch, lease)
+	for i, id := range shards {
+		own, err := g.beginTake(id, epoch, lease, before[i])
 		if err != nil {
 			errs = append(errs, err)
 			continue
@@ -54,8 +58,24 @@ func (g *Gateway) Take(ctx context.Context, shards []protocol.ShardID, epoch pro
 	return nil
 }
 
+// claimsBefore reads who had the shards before.
+func (g *Gateway) claimsBefore(ctx context.Context, shards []protocol.ShardID) ([]store.Claimed, error) {
+	if g.mender.replacer == nil || g.mender.shared == nil {
+		return make([]store.Claimed, len(shards)), nil
+	}
+	return g.mender.shared.Claims(ctx, shards)
+}
+
+// takeUp notes that the shard is about to be claimed at epoch, from whoever had it before.
+func (l *lineage) takeUp(epoch protocol.Epoch, before store.Claimed, self string) {
+	mine := before.Owner == self
+	none := before.Epoch < l.epoch && (before.Owner == "" || !before.Present) // the store has lost the claim
+	l.only = l.only && (mine || none)
+	l.epoch = max(l.epoch, epoch)
+}
+
 // beginTake begins to take one shard.
-func (g *Gateway) beginTake(id protocol.ShardID, epoch protocol.Epoch, lease time.Time) (*ownership, error) {
+func (g *Gateway) beginTake(id protocol.ShardID, epoch protocol.Epoch, lease time.Time, before store.Claimed) (*ownership, error) {
 	s := &g.shards[id]
 	own := &ownership{
 		Scope: mailbox.Scope{Common: &g.common, Owner: store.Owner{Shard: id, Epoch: epoch}},
@@ -67,9 +87,13 @@ func (g *Gateway) beginTake(id protocol.ShardID, epoch protocol.Epoch, lease tim
 	if epoch < s.below {
 		return nil, fmt.Errorf("shard %d was served at an epoch up to %d", id, s.below-1)
 	}
+	known := s.known
+	known.takeUp(epoch, before, g.owner)
+	own.unbroken, own.history = known.only, before.History
 	if !s.moveLocked(own, change{to: StateTaking}) {
 		return nil, fmt.Errorf("shard %d is %s", id, s.stateNow())
 	}
+	s.known = known
 	return own, nil
 }
 
@@ -80,9 +104,7 @@ func (o *ownership) claimed(err error) error {
 		err = errLeaseEnded
 		o.lose(leaseLoss(o.Owner.Epoch), err)
 	case err == nil:
-		if !o.shard.move(o, change{to: StateServing}) {
-			err = o.refusal()
-		}
+		err = o.serve()
 	case errors.Is(err, store.ErrFenced):
 		o.loseTo(err)
 	default:
@@ -92,6 +114,26 @@ func (o *ownership) claimed(err error) error {
 		o.clear()
 	}
 	return err
+}
+
+// serve begins to serve the shard. What is kept of its mailboxes is written again where the store has lost it meanwhile.
+func (o *ownership) serve() error {
+	if !o.shard.move(o, change{to: StateServing}) {
+		return o.refusal()
+	}
+	s := o.shard
+	s.mu.Lock()
+	same := s.known.history == o.history
+	s.known.only, s.known.history = true, o.history
+	s.mu.Unlock()
+	switch {
+	case !o.unbroken:
+	case same:
+		o.g.evicted.forgetContents(s.id)
+	default:
+		o.g.unlessClosed(func() { o.g.loadEvicted(o) })
+	}
+	return nil
 }
 
 // Release gives shards up, so that another gateway may take them. New calls are answered that the shard moves; appends and saves

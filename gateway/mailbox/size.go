@@ -107,6 +107,9 @@ func (b *Mailbox) held() int64 {
 	return n
 }
 
+// Held is what b holds in memory, in bytes.
+func (b *Mailbox) Held() int64 { return b.held() }
+
 // heldByLanes is the memory of the lanes.
 func (b *Mailbox) heldByLanes() int64 {
 	if b.lanes == nil {
