@@ -116,7 +116,7 @@ func TestBadValueIsSaidByCheck(t *testing.T) {
 		{`{"user":"a","payload_b64":"MQ==","payload":null}`, CodeInvalidArgument, "both payload and payload_b64 are given: give one of them"},
 		{`{"user":"a","payload":"hi","content_type":"text/plain"}`, CodeInvalidArgument, `content_type is "text/plain", but payload is JSON: omit content_type, or send the content as payload_b64`},
 		{`{"user":"a","payload_b64":"MQ"}`, CodeInvalidArgument, "payload_b64 is not valid base64 with padding (RFC 4648 section 4): illegal base64 data at input byte 0"},
-		{`{"user":"a","payload_b64":"eA=="}`, CodeInvalidArgument, `payload is not one JSON value: JSON has "x" at byte 0: want a value; send valid JSON, or set content_type`},
+		{`{"user":"a","payload_b64":"eA=="}`, CodeInvalidArgument, `payload is not one JSON value: error at byte 0: invalid character 'x' at start of value; send valid JSON, or set content_type`},
 		{`{"user":"a","payload_b64":"","content_type":"` + long + `"}`, CodeInvalidArgument, "content_type has 129 bytes: at most 128 are allowed"},
 		{`{"user":"a","payload_b64":"","content_type":"a\tb"}`, CodeInvalidArgument, "content_type has the character U+0009: it must be printable text, such as text/plain"},
 		{`{"user":"a","payload":"` + strings.Repeat("x", 65535) + `"}`, CodeTooLarge, "payload has 65537 bytes: at most 65536 are allowed"},
@@ -189,7 +189,7 @@ func TestPayloadIsMeasuredWithoutWhiteSpace(t *testing.T) {
 
 func TestDepthOfAPayload(t *testing.T) {
 	const around = 3 // the body's own object, messages, and the message: jsontext counts them with the payload's
-	for depth, ok := range map[int]bool{MaxJSONDepth - around: true, MaxJSONDepth + 1: false} {
+	for depth, ok := range map[int]bool{maxJSONDepth - around: true, maxJSONDepth + 1: false} {
 		payload := strings.Repeat("[", depth) + strings.Repeat("]", depth)
 		for _, body := range []string{`{"user":"a","payload":` + payload + `}`, `{"messages":[{"user":"a","payload":` + payload + `}]}`} {
 			got, _, err := DecodePublishJSON(nil, []byte(body), limits())

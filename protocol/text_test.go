@@ -113,16 +113,19 @@ func TestSSEDecoderEndsWithTheErrorOfItsCaller(t *testing.T) {
 	}
 }
 
+// maxJSONDepth is how deep payloads may nest. SPEC 10.4.6.
+const maxJSONDepth = 10_000
+
 func TestJSONDepthIsBounded(t *testing.T) {
 	for _, c := range []struct{ open, close string }{{"[", "]"}, {`{"a":`, "}"}} {
 		deep := func(n int) []byte { return []byte(strings.Repeat(c.open, n) + "1" + strings.Repeat(c.close, n)) }
-		if got, err := CompactJSON(nil, deep(MaxJSONDepth)); err != nil || string(got) != string(deep(MaxJSONDepth)) {
-			t.Errorf("%q, %d deep: %v", c.open, MaxJSONDepth, err)
+		if got, err := CompactJSON(nil, deep(maxJSONDepth)); err != nil || string(got) != string(deep(maxJSONDepth)) {
+			t.Errorf("%q, %d deep: %v", c.open, maxJSONDepth, err)
 		}
-		_, err := CompactJSON(nil, deep(MaxJSONDepth+1))
-		wantTold(t, err, "deeper")
+		_, err := CompactJSON(nil, deep(maxJSONDepth+1))
+		wantTold(t, err, "max depth")
 		_, err = CompactJSON(nil, []byte(strings.Repeat(c.open, 1<<20)))
-		wantTold(t, err, "deeper")
+		wantTold(t, err, "max depth")
 		var f DeviceFrame
 		if answer := answerOf(DecodeJSONDeviceFrame([]byte(`{"x":`+strings.Repeat(c.open, 60000)), &f)); answer != "contract" {
 			t.Errorf("a frame nested without end: %s", answer)

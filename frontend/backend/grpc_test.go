@@ -49,7 +49,7 @@ func TestPublishOverGRPC(t *testing.T) {
 	want := `ACCEPTED 2 
 DUPLICATE 2 
 REJECTED 0 priority is 9: it must be 1 (high), 2 (medium), 3 (low), or 0 for medium
-REJECTED 0 payload is not one JSON value: JSON ends at byte 1: want a name in quotes; send valid JSON, or set content_type
+REJECTED 0 payload is not one JSON value: it ends too early, at byte 1; send valid JSON, or set content_type
 ACCEPTED 2 
 REJECTED 0 user is missing: it must be 1 to 128 bytes of printable UTF-8 without spaces`
 	if got := strings.Join(lines, "\n"); got != want {
