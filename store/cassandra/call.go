@@ -15,7 +15,7 @@ func (s *Store) write(ctx context.Context, run func(ctx context.Context) error) 
 	c := new(call)
 	var last error
 	maybe := false
-	for n := 0; n < attempts; n++ {
+	for n, waits := 0, 0; n < attempts; n++ {
 		if err := ctx.Err(); err != nil {
 			if last == nil {
 				return err
@@ -28,9 +28,13 @@ func (s *Store) write(ctx context.Context, run func(ctx context.Context) error) 
 		if err == nil {
 			return nil
 		}
-		if n > 0 && a.host == nil { // all were asked: once more
-			c.forget()
-			continue
+		if a.host == nil { // all were asked, or have no connection now: once more
+			if c.forget() {
+				continue
+			}
+			if waits++; waits < mostWaits && pause(ctx, noHostPause) {
+				n--
+			}
 		}
 		last = err
 		maybe = maybe || f.unknown
@@ -42,6 +46,24 @@ func (s *Store) write(ctx context.Context, run func(ctx context.Context) error) 
 		return unknownError(last)
 	}
 	return last
+}
+
+// noHostPause is how long a call waits that finds no host with a connection, and mostWaits how often: one may be about to have some again.
+const (
+	noHostPause = 25 * time.Millisecond
+	mostWaits   = 40
+)
+
+// pause reports whether ctx has lasted for so long.
+func pause(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
 }
 
 // note tells breaker and metrics how an attempt has ended.
@@ -88,62 +110,75 @@ func (s *Store) attemptContext(ctx context.Context) context.Context {
 // read has run read from a host. A second one is asked once it has taken longer than 99 of 100 do, or has failed, and then a third; the first
 // success counts.
 func read[T any](ctx context.Context, s *Store, run func(ctx context.Context) (T, error)) (T, error) {
-	type result struct {
-		value T
-		err   error
-		again bool
+	for waits := 1; ; waits++ {
+		value, asked, err := readOnce(ctx, s, run)
+		if err == nil || asked || waits == mostWaits || !pause(ctx, noHostPause) {
+			return value, err
+		}
 	}
+}
+
+// answer is what an attempt of a read has brought.
+type answer[T any] struct {
+	value T
+	err   error
+	again bool // another host may do it
+	asked bool // a host was asked
+}
+
+func readOnce[T any](ctx context.Context, s *Store, run func(ctx context.Context) (T, error)) (value T, asked bool, err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	c, results := new(call), make(chan result, attempts)
-	asked, open := 0, 0
-	ask := func() {
-		asked++
-		open++
-		s.requests.Go(func() {
-			a := &attempt{Context: ctx, call: c}
-			began := time.Now()
-			value, err := run(a)
-			if ctx.Err() != nil && err != nil { // it was not waited for
-				results <- result{err: err}
-				return
-			}
-			f := s.note(a, err)
-			if err == nil {
-				s.slowRead.add(time.Since(began))
-			}
-			results <- result{value, err, f.again && a.host != nil}
-		})
-	}
-	ask()
+	c, answers := new(call), make(chan answer[T], attempts)
 	hedge := time.NewTimer(s.slowRead.get())
 	defer hedge.Stop()
-	var last result
+	begun, open := 0, 0
+	begin := func() {
+		begun++
+		open++
+		s.requests.Go(func() { answers <- attemptRead(ctx, s, c, run) })
+	}
+	begin()
 	for {
 		select {
-		case r := <-results:
+		case r := <-answers:
 			open--
 			if r.err == nil {
-				return r.value, nil
+				return r.value, true, nil
 			}
-			if last.err == nil || r.again {
-				last = r
+			if asked = asked || r.asked; r.asked || err == nil {
+				err = r.err
 			}
-			if r.again && asked < attempts {
-				ask()
+			if r.again && begun < attempts {
+				begin()
 			} else if open == 0 {
-				return last.value, last.err
+				return value, asked, err
 			}
 		case <-hedge.C:
-			if asked < attempts {
+			if begun < attempts {
 				s.metrics.hedged.Inc()
-				ask()
+				begin()
 				hedge.Reset(s.slowRead.get())
 			}
 		case <-ctx.Done():
-			return last.value, ctx.Err()
+			return value, true, ctx.Err()
 		}
 	}
+}
+
+func attemptRead[T any](ctx context.Context, s *Store, c *call, run func(ctx context.Context) (T, error)) (r answer[T]) {
+	a := &attempt{Context: ctx, call: c}
+	began := time.Now()
+	r.value, r.err = run(a)
+	r.asked = a.host != nil
+	if r.err != nil && ctx.Err() != nil { // it was not waited for: that says nothing of the host
+		return r
+	}
+	r.again = s.note(a, r.err).again && r.asked
+	if r.err == nil {
+		s.slowRead.add(time.Since(began))
+	}
+	return r
 }
 
 // quantile follows the 99th percentile of times: a slower one raises it, each other lowers it a 99th as much.

@@ -42,6 +42,17 @@ func newAbout(shards int, slot time.Duration) about {
 	return about{binary.BigEndian.Uint32(random[:]), random[4:], shards, slot.Milliseconds()}
 }
 
+// parseAbout reads what Init has written; shards 0: any number.
+func parseAbout(value string, shards int) (a about, err error) {
+	if value == "" {
+		return a, errNoSchema
+	}
+	if err := json.Unmarshal([]byte(value), &a); err != nil {
+		return a, fmt.Errorf("row 'store' of table meta: %w", err)
+	}
+	return a, a.check(shards)
+}
+
 func (a *about) check(shards int) error {
 	switch {
 	case len(a.Key) != 16 || a.Shards < 1 || a.SlotMS < 1:
@@ -103,14 +114,8 @@ func (s *Store) readAbout(ctx context.Context, shards int) error {
 	if err != nil {
 		return err
 	}
-	var a about
-	if value == "" {
-		return errNoSchema
-	}
-	if err := json.Unmarshal([]byte(value), &a); err != nil {
-		return fmt.Errorf("row 'store' of table meta: %w", err)
-	}
-	if err := a.check(shards); err != nil {
+	a, err := parseAbout(value, shards)
+	if err != nil {
 		return err
 	}
 	s.identity, s.slot = a.identity(), time.Duration(a.SlotMS)*time.Millisecond

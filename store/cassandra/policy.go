@@ -47,11 +47,13 @@ func (c *call) try(h *gocql.HostInfo) bool {
 	return true
 }
 
-// forget has all hosts be asked again.
-func (c *call) forget() {
+// forget has all hosts be asked again, and reports whether any was asked.
+func (c *call) forget() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	any := len(c.tried) > 0
 	c.tried = c.tried[:0]
+	return any
 }
 
 // Pick implements gocql.HostSelectionPolicy.

@@ -20,7 +20,7 @@ const (
 	// requestTimeout is the driver's own, behind our deadlines of a request: heartbeats and the driver's questions to the cluster
 	// have no other.
 	requestTimeout = 2 * time.Second
-	// reconnectEvery is how often hosts that are down are tried; an UP event of the cluster is the other way back.
+	// reconnectEvery is how often hosts without a connection are tried.
 	reconnectEvery = 2 * time.Second
 	keepAlive      = 5 * time.Second
 	schemaTimeout  = 20 * time.Second
@@ -40,6 +40,9 @@ func (c *config) cluster(log *slog.Logger) (*gocql.ClusterConfig, error) {
 	k.WriteCoalesceWaitTime = 0
 	k.ReconnectInterval = reconnectEvery
 	k.ReconnectionPolicy = &gocql.ConstantReconnectionPolicy{MaxRetries: 1, Interval: 100 * time.Millisecond}
+	// What the cluster says of hosts is not believed: a node that was paused takes the others for dead. Hosts without a connection are
+	// tried every two seconds, and those that do not answer are found by the breakers.
+	k.Events.DisableNodeStatusEvents = true
 	k.Metadata.CacheMode = gocql.KeyspaceOnly
 	k.NextPagePrefetch = 0
 	k.Logger = driverLog{log}
@@ -155,10 +158,25 @@ func (c *config) open(ctx context.Context, log *slog.Logger, inKeyspace bool, po
 		k.Timeout, k.WriteTimeout, k.NumConns = schemaTimeout, schemaTimeout, 1
 	}
 	s, err := connect(ctx, k)
+	if err != nil && inKeyspace && ctx.Err() == nil && c.lacksKeyspace(ctx, log) {
+		return nil, errNoSchema
+	}
 	if err != nil {
 		return nil, c.unreached(err)
 	}
 	return s, nil
+}
+
+// lacksKeyspace reports whether the cluster is reached and does not have the keyspace. The driver does not tell: it has no connection.
+func (c *config) lacksKeyspace(ctx context.Context, log *slog.Logger) bool {
+	s, err := c.open(ctx, log, false, gocql.DCAwareRoundRobinPolicy)
+	if err != nil {
+		return false
+	}
+	defer s.Close()
+	var name string
+	err = s.Query("SELECT keyspace_name FROM system_schema.keyspaces WHERE keyspace_name = ?", c.keyspace).ScanContext(ctx, &name)
+	return errors.Is(err, gocql.ErrNotFound)
 }
 
 // unreached says what to do.
