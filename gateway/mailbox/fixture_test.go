@@ -331,7 +331,8 @@ func (f *fixture) finish(answer int) {
 	}
 	told := protocol.Errorf(protocol.CodeUnavailable, "the store")
 	f.note("answer %d", answer)
-	doubted, rejected := len(f.x.inDoubt) > 0, true
+	var doubted bool
+	rejected := true
 	empty := s.IsEmpty()
 	if answer == 1 {
 		if f.store(); s.IsEmpty() { // all of it was found in the store

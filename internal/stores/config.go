@@ -75,7 +75,7 @@ func (c *Config) checkKind() error {
 	case c.Kind == "":
 		return nil
 	case !c.kindIsKnown():
-		return fmt.Errorf("store.kind is %q; leave it out, and name the store by store.url, such as pebble:", c.Kind)
+		return fmt.Errorf("store.kind is %q; leave it out, and name the store by store.url, such as pebble: or memory: for tests", c.Kind)
 	case c.URL.Scheme() != c.Kind:
 		return fmt.Errorf("store.kind is %s, but store.url is %s: leave out store.kind", c.Kind, c.URL)
 	}
