@@ -1,8 +1,10 @@
 package testserver
 
 import (
+	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"sync"
 )
 
@@ -28,16 +30,23 @@ func Main(m TestingM) TestingM { return main{m} }
 
 type main struct{ m TestingM }
 
-func (m main) Run() (code int) {
-	code = m.m.Run()
+func (m main) Run() int {
+	code := m.m.Run()
+	if err := CloseShared(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		code = max(code, 1)
+	}
+	return code
+}
+
+// CloseShared closes what AtEnd was told, for programs.
+func CloseShared() error {
 	shared.mu.Lock()
 	defer shared.mu.Unlock()
-	for i := len(shared.end) - 1; i >= 0; i-- {
-		if err := shared.end[i](); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			code = max(code, 1)
-		}
+	var errs []error
+	for _, end := range slices.Backward(shared.end) {
+		errs = append(errs, end())
 	}
 	shared.end = nil
-	return code
+	return errors.Join(errs...)
 }

@@ -15,6 +15,12 @@ type install struct {
 	jars string // the folder
 }
 
+// Needed skips a test where a node cannot be started.
+func Needed(t testserver.TB) {
+	t.Helper()
+	find(t)
+}
+
 // find answers what is installed, or skips the test.
 func find(t testserver.TB) install {
 	t.Helper()
@@ -27,7 +33,7 @@ func find(t testserver.TB) install {
 		_, err = os.Stat(jars)
 	}
 	if err != nil {
-		t.Skipf("skipped: Cassandra's jars are not there (scripts/test.sh fetches them): %v", err)
+		t.Skipf("skipped: Cassandra's jars are not there (scripts/test.sh fetches them, or go run ./internal/testserver/fetch): %v", err)
 	}
 	return install{java, jars}
 }

@@ -13,16 +13,20 @@ var shared struct {
 	c    *Cluster // nil: it did not start, or was not to be
 }
 
-// Shared is one node for all tests of a process, or the cluster that CASSANDRA_HOSTS names. It is not to be stopped or paused. Its tests
-// have a TestMain by testserver.Main, which ends it.
+// Shared is one node for all tests of a process, or of all processes below the program Share, or the cluster that CASSANDRA_HOSTS names.
+// It is not to be stopped or paused. Its tests have a TestMain by testserver.Main, which ends it.
 func Shared(t testserver.TB) *Cluster {
 	t.Helper()
-	if hosts := os.Getenv("CASSANDRA_HOSTS"); hosts != "" {
-		shared.once.Do(func() {
-			shared.c = &Cluster{Hosts: strings.Split(hosts, ",")}
-			testserver.AtEnd(shared.c.Close)
-		})
-		return shared.c
+	hosts, socket := os.Getenv("CASSANDRA_HOSTS"), os.Getenv(socketVariable)
+	if hosts == "" && socket != "" {
+		find(t) // or skip
+		var err error
+		if hosts, err = ask(socket); err != nil {
+			t.Fatalf("cassandratest: ask for the shared node: %v", err)
+		}
+	}
+	if hosts != "" {
+		return &Cluster{Hosts: strings.Split(hosts, ",")}
 	}
 	in := find(t)
 	shared.once.Do(func() {

