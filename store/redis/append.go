@@ -33,6 +33,9 @@ func (s *Store) Append(ctx context.Context, batch []store.Append, answer func(i 
 		}
 		c := newCall(ctx, kindAppend, a.Owner)
 		c.answer, c.i, c.durable = answer, i, true
+		if len(a.Entries) == 0 && len(a.Kills) > 0 {
+			c.answer = s.remembering(a, answer)
+		}
 		s.encodeAppend(c, a, now)
 		if q := s.submit(c); q != nil {
 			touched = addQueue(touched, q)

@@ -46,10 +46,12 @@ func (s *Store) hold(shard protocol.ShardID, h *heldClaim) {
 func (s *Store) Claim(ctx context.Context, shards []protocol.ShardID, epoch protocol.Epoch, owner string) []error {
 	g := newGroup(len(shards))
 	all := make([]*call, len(shards))
+	again := make(map[protocol.ShardID]bool)
 	for i, shard := range shards {
 		var number uint32
 		if h := s.held(shard); h != nil && h.epoch() == epoch {
 			number = h.number()
+			again[shard] = true
 		}
 		all[i] = s.claimCall(ctx, store.Owner{Shard: shard, Epoch: epoch}, owner, number)
 		all[i].answer, all[i].i = g.answer, i
@@ -59,6 +61,15 @@ func (s *Store) Claim(ctx context.Context, shards []protocol.ShardID, epoch prot
 	for i, c := range all {
 		if g.errs[i] == nil {
 			g.errs[i] = s.claimed(c, owner)
+		}
+		if g.errs[i] != nil {
+			delete(again, shards[i])
+		}
+	}
+	failed := s.killAgain(ctx, again, epoch)
+	for i, c := range all {
+		if err := failed[shards[i]]; err != nil && g.errs[i] == nil {
+			g.errs[i] = err
 		}
 		if g.errs[i] != nil {
 			g.errs[i] = fmt.Errorf("store/redis: claim shard %d at epoch %d: %w", shards[i], epoch, g.errs[i])

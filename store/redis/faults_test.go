@@ -551,3 +551,32 @@ func TestManyUsersThroughCuts(t *testing.T) {
 		t.Error("no outcome was unknown: nothing was cut in time")
 	}
 }
+
+// TestLateSaveChangesNoNewerRecord: a device's record that was written again since stays, and so does one that went.
+func TestLateSaveChangesNoNewerRecord(t *testing.T) {
+	f := newFixture(t, redistest.Options{}, nil)
+	save := func(within time.Duration, id protocol.DeviceID, expired uint32, remove bool) error {
+		ctx, cancel := context.WithTimeout(t.Context(), within)
+		defer cancel()
+		return errors.Join(f.SaveDevices(ctx, []store.DeviceSave{{Owner: at1, User: "u", Remove: remove,
+			Device: store.Device{ID: id, Expired: expired, LastSeenMS: time.Now().UnixMilli()}}}, false)...)
+	}
+	arrive := f.proxy.hold(t)
+	wantErr(t, "late save", save(soon, "d", 1, false), store.ErrUnknown)
+	if err := errors.Join(save(time.Second, "d", 2, false), save(time.Second, "e", 3, false)); err != nil {
+		t.Fatal(err)
+	}
+	arrive()
+	awaitScripts(t, f, 3)
+	arrive = f.proxy.hold(t)
+	wantErr(t, "late removal", save(soon, "e", 0, true), store.ErrUnknown)
+	if err := save(time.Second, "e", 4, false); err != nil {
+		t.Fatal(err)
+	}
+	arrive()
+	awaitScripts(t, f, 5)
+	m := f.load()
+	if len(m.Devices) != 2 || m.Devices[0].Expired != 2 || m.Devices[1].Expired != 4 {
+		t.Fatalf("devices %+v", m.Devices)
+	}
+}

@@ -24,6 +24,7 @@ type server struct {
 	configured bool   // the rest is known: CONFIG GET may be forbidden
 	fsync      string // appendfsync
 	noFsync    bool   // no-appendfsync-on-rewrite
+	whole      bool   // cluster-require-full-coverage
 }
 
 // ask has a server say what it is.
@@ -42,6 +43,9 @@ func ask(ctx context.Context, addr string, c *goredis.Client) (*server, error) {
 	s.cluster = in["cluster_enabled"] == "1"
 	if set, err := c.ConfigGet(ctx, "*append*").Result(); err == nil && set["appendfsync"] != "" {
 		s.configured, s.fsync, s.noFsync = true, set["appendfsync"], set["no-appendfsync-on-rewrite"] == "yes"
+	}
+	if set, err := c.ConfigGet(ctx, "cluster-require-full-coverage").Result(); err == nil {
+		s.whole = set["cluster-require-full-coverage"] == "yes"
 	}
 	return s, nil
 }
@@ -82,6 +86,9 @@ func (c *Config) findings(s *server) (all []finding) {
 	}
 	if s.cluster && c.Mode != Cluster {
 		say(true, "it is a node of a cluster: write redis+cluster:// for the scheme")
+	}
+	if s.cluster && s.whole {
+		say(false, "cluster-require-full-coverage is yes, so that all users wait where one master is gone: set no")
 	}
 	if s.role == "slave" {
 		say(true, "it is a replica, which takes no writes: name its master")

@@ -35,6 +35,7 @@ type Store struct {
 	usedShare  atomic.Int64          // of the server's memory, in percent; 0: not known
 	inspectNow atomic.Bool
 	order      atomic.Uint64 // of writes of devices
+	kills      kills
 	staged     atomic.Uint64 // mailboxes made to replace others
 
 	nodesMu sync.Mutex

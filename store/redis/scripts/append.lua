@@ -4,7 +4,7 @@
 -- Answers 1; or {'claim', the claim that there is}, {'last', the last position that there is}, with which nothing was done.
 local claim = redis.call('GET', KEYS[1])
 if not claim or string.sub(claim, 1, 20) ~= ARGV[1] then return {'claim', claim or ''} end
-local box, head = KEYS[2], 8
+local box, head = KEYS[2], 8 -- head: arguments before the entries
 local m = redis.call('HMGET', box, 'l', 'h', 't')
 local last, n, first = m[1] or '', tonumber(ARGV[5]), 1
 
@@ -61,7 +61,10 @@ if first <= n then
   if redis.call('PTTL', box) < ttl then redis.call('PEXPIRE', box, ttl + 30000) end
   if ARGV[8] ~= '' and redis.pcall('ZADD', KEYS[3], 'LT', ARGV[8], ARGV[7]) == 1 then redis.pcall('PEXPIRE', KEYS[3], 3456000000) end
 end
-for i = head + 3 * n + 1, #ARGV, 1000 do
+local kills = head + 3 * n + 1
+for i = kills, #ARGV, 1000 do
   redis.call('HDEL', box, unpack(ARGV, i, math.min(i + 999, #ARGV)))
 end
+-- Where it was done before, who waits for replicas waits for what this connection has written: so it writes something that they get.
+if first > n and #ARGV > head then redis.call('PEXPIRE', box, math.max(redis.call('PTTL', box), tonumber(ARGV[3]))) end
 return 1

@@ -6,7 +6,10 @@ local claim = redis.call('GET', KEYS[1])
 if not claim or string.sub(claim, 1, 20) ~= ARGV[1] then return {'claim', claim or ''} end
 local last = redis.call('HGET', KEYS[2], 'l') or ''
 if last ~= ARGV[2] then
-  if last == ARGV[3] then return 1 end -- it was done before
+  if last == ARGV[3] then -- it was done before: who waits for replicas waits for a write of this connection
+    redis.call('PEXPIRE', KEYS[2], math.max(redis.call('PTTL', KEYS[2]), tonumber(ARGV[4])))
+    return 1
+  end
   return {'last', last}
 end
 if ARGV[8] ~= '1' then
