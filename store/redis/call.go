@@ -47,6 +47,7 @@ type call struct {
 	ends    []int   // in arena, of its pieces
 	pieces  []piece // arguments; not appended to once args point to them
 	args    []any
+	sent    sent
 	read    bool   // a read: args, and then the claim is read
 	head    []byte // scratch of package codec
 	claimAt int    // the piece that is the token; -1: none
@@ -128,13 +129,15 @@ func (c *call) addToken() {
 
 // run makes the arguments a call of a script, the first of them its keys.
 func (c *call) run(s *script, keys string) {
-	c.args = append(c.args[:0], "evalsha", &sent{c, s.sha}, keys)
+	c.sent = sent{c, s.sha}
+	c.args = append(c.args[:0], "evalsha", &c.sent, keys)
 	c.point()
 }
 
 // command makes the arguments those of a command.
 func (c *call) command(name string) {
-	c.args = append(c.args[:0], &sent{c, []byte(name)})
+	c.sent = sent{c, []byte(name)}
+	c.args = append(c.args[:0], &c.sent)
 	c.point()
 }
 

@@ -47,10 +47,11 @@ var allReasons = []string{reasonUnknown, reasonConnect, reasonMemory, reasonMove
 
 // judge says what becomes of a call whose command came back with err, where written says that it may have reached the server.
 func judge(err error, written bool) (v verdict, reason string) {
+	if err == nil || err == goredis.Nil {
+		return verdictDone, ""
+	}
 	var reply goredis.Error
 	switch {
-	case err == nil, errors.Is(err, goredis.Nil):
-		return verdictDone, ""
 	case errors.As(err, &reply):
 		return judgeReply(reply.Error())
 	case written:

@@ -8,19 +8,18 @@ local box, head = KEYS[2], 8 -- head: arguments before the entries
 local m = redis.call('HMGET', box, 'l', 'h', 't')
 local last, n, first = m[1] or '', tonumber(ARGV[5]), 1
 
-local function after(a, b) -- of positions; strings are compared by the locale, which is not byte by byte
-  if b == '' then return true end
-  local a1, a2, a3, a4 = struct.unpack('>I4I4I4I4', a)
-  local b1, b2, b3, b4 = struct.unpack('>I4I4I4I4', b)
-  if a1 ~= b1 then return a1 > b1 end
-  if a2 ~= b2 then return a2 > b2 end
-  if a3 ~= b3 then return a3 > b3 end
-  return a4 > b4
-end
-
 if last ~= ARGV[2] then
   first = 0
   if ARGV[2] == '' then -- what is not behind the mark was written before
+    local function after(a, b) -- strings are compared by the locale, which is not byte by byte
+      if b == '' then return true end
+      local a1, a2, a3, a4 = struct.unpack('>I4I4I4I4', a)
+      local b1, b2, b3, b4 = struct.unpack('>I4I4I4I4', b)
+      if a1 ~= b1 then return a1 > b1 end
+      if a2 ~= b2 then return a2 > b2 end
+      if a3 ~= b3 then return a3 > b3 end
+      return a4 > b4
+    end
     first = n + 1
     while first > 1 and after(string.sub(ARGV[head + 3 * first - 5], 3), last) do first = first - 1 end
   else -- a step that was written before, alone or as the first part of this one
@@ -45,18 +44,21 @@ if first <= n then
     end
   end
   if #set > 0 then redis.call('HSET', box, unpack(set)) end
-  local before, from = tonumber(ARGV[4]), h
-  local to = math.min(t, h + 2 * (n - first + 1))
-  while h < to do
-    local v = redis.call('HGET', box, 'i' .. h)
-    if v then
-      local a, b = struct.unpack('>I4I4', v)
-      if a * 4294967296 + b >= before then break end
-      redis.call('HDEL', box, 'i' .. h)
+  local was = t - (n - first + 1)
+  if math.floor(was / 8) ~= math.floor(t / 8) then -- now and then ids that are old go, more than come
+    local before, from = tonumber(ARGV[4]), h
+    local to = math.min(t, h + 16 + 2 * (t - was))
+    while h < to do
+      local v = redis.call('HGET', box, 'i' .. h)
+      if v then
+        local a, b = struct.unpack('>I4I4', v)
+        if a * 4294967296 + b >= before then break end
+        redis.call('HDEL', box, 'i' .. h)
+      end
+      h = h + 1
     end
-    h = h + 1
+    if h > from then redis.call('HSET', box, 'h', h) end
   end
-  if h > from then redis.call('HSET', box, 'h', h) end
   local ttl = tonumber(ARGV[3])
   if redis.call('PTTL', box) < ttl then redis.call('PEXPIRE', box, ttl + 30000) end
   if ARGV[8] ~= '' and redis.pcall('ZADD', KEYS[3], 'LT', ARGV[8], ARGV[7]) == 1 then redis.pcall('PEXPIRE', KEYS[3], 3456000000) end
