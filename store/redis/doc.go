@@ -9,9 +9,11 @@
 //  3. An Append changes nothing unless the mailbox's last position is the one that it expects, or one of its own: then a part of it,
 //     or all, was written before. So one that is late (a script of a client that has given up may run seconds later) is refused, one
 //     that is written again happens once, and a server that has lost what it had answered is found out by the next Append.
+//     A step that only kills does not move that position; it is remembered for 5 minutes, and done again where its owner claims the shard again.
 //  4. A record of a device is written in an order that its value carries: a late write of it changes none that followed.
 //  5. A call is answered ErrUnknown where its command was written to a connection and no reply came, or where the reply came and the
-//     server could not say in time that the write is as durable as configured. Everything else is definite: nothing was done.
+//     server could not say in time that the write is as durable as configured. Everything else is definite: nothing was done. A step that
+//     finds that it was done before writes something all the same, since WAIT and WAITAOF wait for what the connection has written.
 //  6. What is in flight to a server is bounded in number and bytes, each server and kind of call by itself: beyond it calls are refused.
 //  7. All keys expire by themselves: a mailbox a minute after the last of what is in it, a claim 40 days after it was
 //     made.
