@@ -129,11 +129,11 @@ func (s *Store) stepWrite(a *store.Append, nowMS int64) *stepWrite {
 	w.bucket, w.micros = s.bucketOf(last), last.Micros
 	w.expiresMS = max(entriesUntil, killsUntil)
 	if len(a.Entries) > 0 && killsUntil > entriesUntil+killsApart.Milliseconds() {
-		w.step, w.stepTTL = encodeStep(a.Entries, nil), ttlOf(entriesUntil, nowMS)
-		w.kills, w.killsTTL = encodeStep(nil, a.Kills), ttlOf(killsUntil, nowMS)
+		w.step, w.stepTTL = encodeStep(a.Entries, nil), s.ttlOf(entriesUntil, nowMS)
+		w.kills, w.killsTTL = encodeStep(nil, a.Kills), s.ttlOf(killsUntil, nowMS)
 		return w
 	}
-	w.step, w.stepTTL = encodeStep(a.Entries, a.Kills), ttlOf(w.expiresMS, nowMS)
+	w.step, w.stepTTL = encodeStep(a.Entries, a.Kills), s.ttlOf(w.expiresMS, nowMS)
 	return w
 }
 
@@ -148,9 +148,9 @@ func later(a, b protocol.Position) protocol.Position {
 const longestTTL = 630_720_000
 
 // ttlOf is the seconds from nowMS to untilMS, and some more.
-func ttlOf(untilMS, nowMS int64) int {
+func (s *Store) ttlOf(untilMS, nowMS int64) int {
 	left := time.Duration(max(untilMS-nowMS, 0)) * time.Millisecond
-	return int(min((left+slack+time.Second-1)/time.Second, longestTTL))
+	return int(min((left+s.slack+time.Second-1)/time.Second, longestTTL))
 }
 
 // putStep writes w to one host.

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"ramen/internal/testserver/cassandratest"
+	"ramen/protocol"
 	"ramen/store"
 	"ramen/store/driver"
 	"ramen/store/storetest"
@@ -38,7 +39,7 @@ func place(t testing.TB, query string) driver.Params {
 
 func prepared(t testing.TB, p driver.Params) driver.Params {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
 	defer cancel()
 	if _, err := initialize(ctx, p); err != nil {
 		t.Fatal(err)
@@ -66,4 +67,25 @@ func TestConformance(t *testing.T) {
 		},
 		Unfenced: true,
 	})
+}
+
+// TestLoadGoesOnBehindAPage loads more rows than a host sends at once.
+func TestLoadGoesOnBehindAPage(t *testing.T) {
+	s := openStore(t, place(t, "&timeout=5s"))
+	defer s.Close()
+	at := store.Owner{Shard: 1, Epoch: 1}
+	if errs := s.Claim(t.Context(), []protocol.ShardID{1}, 1, "test"); errs != nil {
+		t.Fatal(errs)
+	}
+	const rows = 2*pageRows + 1
+	for n := range uint64(rows) {
+		e := message(n)
+		e.Position.Micros = 1 + n // one bucket
+		if err := storetest.Append(t.Context(), s, []store.Append{{Owner: at, User: "u", Entries: []store.Entry{e}}})[0]; err != nil {
+			t.Fatal(err)
+		}
+	}
+	if m, err := s.Load(t.Context(), at, "u"); err != nil || len(m.Entries) != rows {
+		t.Fatalf("%d entries, want %d; %v", len(m.Entries), rows, err)
+	}
 }

@@ -87,7 +87,7 @@ var parameters = map[string]struct {
 	"in_flight":    {"the most writes under way, from 1 to 30000", setInt(func(c *config) *int { return &c.inFlight }, 1, 30_000)},
 	"in_flight_mb": {"the most MiB of writes under way, from 2 to 4096", setInt(func(c *config) *int { return &c.inFlightMiB }, 2, 4096)},
 	"loads":        {"the most users that are loaded at once, from 1 to 4096", setInt(func(c *config) *int { return &c.loads }, 1, 4096)},
-	"slot":         {"the time that one partition of a user spans, written by init, from 10s to 24h", setDuration(func(c *config) *time.Duration { return &c.slot }, 10*time.Second, 24*time.Hour)},
+	"slot":         {"the time that one partition of a user spans, written by init, from 1s to 24h", setDuration(func(c *config) *time.Duration { return &c.slot }, time.Second, 24*time.Hour)},
 	"max_ttl":      {"the longest life of a message, written by init, from 1s to 720h", setDuration(func(c *config) *time.Duration { return &c.maxTTL }, time.Second, maxTTLMost)},
 	"device_ttl":   {"how long the record of a device is kept that is not saved any more, from 1h to 17520h", setDuration(func(c *config) *time.Duration { return &c.deviceTTL }, time.Hour, 2*365*24*time.Hour)},
 	"tls":          {"true or false", setBool(func(c *config) *bool { return &c.tls })},

@@ -47,7 +47,7 @@ func open(ctx context.Context, p driver.Params) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{cfg: cfg, log: logOf(p), retention: p.IDRetention, breakers: &breakers{started: time.Now()}}
+	s := &Store{cfg: cfg, log: logOf(p), retention: p.IDRetention, slack: defaultSlack, breakers: &breakers{started: time.Now()}}
 	if s.retention <= 0 {
 		s.retention = defaultRetention
 	}

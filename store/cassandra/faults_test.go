@@ -251,7 +251,8 @@ func TestTwoNodesOfThreeStopped(t *testing.T) {
 	p.check(t)
 }
 
-// TestNodeKilledAndRestarted under load: no append fails for it, and its rows are there for a quorum of it and another.
+// TestNodeKilledAndRestarted under load: what is under way to it may be unknown, no more than 1 % of appends are, and none is refused; what
+// was accepted is there for a quorum of it and another.
 func TestNodeKilledAndRestarted(t *testing.T) {
 	c, s := threeNodes(t)
 	p := publish(s, 24)
@@ -261,8 +262,13 @@ func TestNodeKilledAndRestarted(t *testing.T) {
 	p.await(t, "killed", 2000, accepted)
 	c.Nodes[0].Start(t)
 	p.await(t, "restarted", 2000, accepted)
-	if errs := failures(p.since(killed)); len(errs) > 0 {
-		t.Errorf("%d appends failed with one node killed, the first: %v", len(errs), errs[0])
+	all := p.since(killed)
+	errs := failures(all)
+	if len(errs) > len(all)/100 {
+		t.Errorf("%d of %d appends failed with one node killed, the first: %v", len(errs), len(all), errs[0])
+	}
+	if i := slices.IndexFunc(errs, func(err error) bool { return !errors.Is(err, store.ErrUnknown) }); i >= 0 {
+		t.Errorf("an append was refused with one node killed: %v", errs[i])
 	}
 	c.Nodes[1].Pause(t)
 	p.await(t, "with the one that was killed and another", 1000, accepted)

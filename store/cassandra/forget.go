@@ -199,7 +199,7 @@ func (s *Store) forgetItems(f *store.Forget, nowMS int64) (items []item) {
 	}
 	names, values := floorItems(f.Below)
 	for i := range names { // for as long as there may be something below
-		items = append(items, item{names[i], values[i], ttlOf(nowMS+s.maxTTLMS.Load(), nowMS), s.timestamp(f.Owner)})
+		items = append(items, item{names[i], values[i], s.ttlOf(nowMS+s.maxTTLMS.Load(), nowMS), s.timestamp(f.Owner)})
 	}
 	var above []store.Ref
 	for _, ref := range f.Refs {
@@ -209,7 +209,7 @@ func (s *Store) forgetItems(f *store.Forget, nowMS int64) (items []item) {
 	}
 	for b, refs := range s.bucketsOf(above) {
 		name := append(b.append([]byte{itemForgotten}), nonceBytes(s.nonce.Add(1))...)
-		items = append(items, item{name, encodeRefs(refs), ttlOf(s.lifeOf(f.Owner, f.User, refs, nowMS), nowMS), nowMS * 1000})
+		items = append(items, item{name, encodeRefs(refs), s.ttlOf(s.lifeOf(f.Owner, f.User, refs, nowMS), nowMS), nowMS * 1000})
 	}
 	return items
 }

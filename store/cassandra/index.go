@@ -69,8 +69,8 @@ func (x *index) putLocked(h [2]uint64, ms int64) {
 	x.recent[h] = ms
 }
 
-// slack is how long a row outlives what is in it: the clocks of gateways and servers may differ by as much.
-const slack = time.Minute
+// defaultSlack is how long a row outlives what is in it: the clocks of gateways and servers may differ by as much.
+const defaultSlack = time.Minute
 
 // ensureIndexed has the index say that the bucket has something of each priority that the step is of, and that it lives until expiresMS,
 // before the step is written.

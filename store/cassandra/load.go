@@ -75,7 +75,7 @@ type partition struct {
 
 func (s *Store) readUser(ctx context.Context, shard protocol.ShardID, user protocol.UserID) (*partition, error) {
 	rows := s.session.Query(selectItems, int32(shard), string(user), []byte{itemIndex + 1}).
-		RoutingKey(usersKey(shard, user)).PageSize(1000).IterContext(ctx)
+		RoutingKey(usersKey(shard, user)).PageSize(1000).Trace(s.tracer).IterContext(ctx)
 	u := new(partition)
 	var item, value []byte
 	var fault error
@@ -152,9 +152,9 @@ func (l *loading) parts(index []indexed) []part {
 // needed is from where on the bucket is needed for an index item. Its ids count by the clock, and positions by their owner's, which may be
 // another: how far the two were apart is in the item.
 func (l *loading) needed(x *indexed) (micros uint64, yes bool) {
-	sinceMS := l.nowMS - l.s.retention.Milliseconds() - slack.Milliseconds()
+	sinceMS := l.nowMS - l.s.retention.Milliseconds() - l.s.slack.Milliseconds()
 	micros = math.MaxUint64
-	if x.firstMS+l.s.slotMS()+slack.Milliseconds() >= sinceMS { // it may have ids
+	if x.firstMS+l.s.slotMS()+l.s.slack.Milliseconds() >= sinceMS { // it may have ids
 		ago := (x.firstMS - sinceMS) * 1000 // how much later than the oldest id its first step is
 		switch {
 		case ago >= 0 && uint64(ago) >= x.firstMicros:
@@ -213,7 +213,7 @@ func (l *loading) readAll(ctx context.Context, parts []part) error {
 func (l *loading) readSteps(ctx context.Context, p part) error {
 	steps, err := read(ctx, l.s, func(ctx context.Context) ([]step, error) {
 		rows := l.s.session.Query(selectSteps, int32(l.shard), string(l.user), int64(p.epoch), int64(p.slot), signed(p.micros)).
-			RoutingKey(messagesKey(l.shard, l.user, p.bucket)).PageSize(pageRows).IterContext(ctx)
+			RoutingKey(messagesKey(l.shard, l.user, p.bucket)).PageSize(pageRows).Trace(l.s.tracer).IterContext(ctx)
 		var steps []step
 		var value []byte
 		var fault error
@@ -248,7 +248,7 @@ func signed(micros uint64) int64 {
 func (l *loading) readForgotten(ctx context.Context, first bucket) error {
 	refs, err := read(ctx, l.s, func(ctx context.Context) ([]store.Ref, error) {
 		rows := l.s.session.Query(selectForgoten, int32(l.shard), string(l.user), first.append([]byte{itemForgotten}), []byte{itemForgotten + 1}).
-			RoutingKey(usersKey(l.shard, l.user)).PageSize(1000).IterContext(ctx)
+			RoutingKey(usersKey(l.shard, l.user)).PageSize(1000).Trace(l.s.tracer).IterContext(ctx)
 		var refs []store.Ref
 		var value []byte
 		var fault error

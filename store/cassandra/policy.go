@@ -67,6 +67,16 @@ func (p *policy) Pick(statement gocql.ExecutableStatement) gocql.NextHost {
 	if !ok {
 		return next
 	}
+	if h := a.host; h != nil { // the next page comes from where the one before did
+		return func() gocql.SelectedHost {
+			if h == nil {
+				return nil
+			}
+			same := sameHost{h}
+			h = nil
+			return same
+		}
+	}
 	var closedOff []gocql.SelectedHost
 	return func() gocql.SelectedHost {
 		for h := next(); h != nil; h = next() {
@@ -90,6 +100,12 @@ func (p *policy) Pick(statement gocql.ExecutableStatement) gocql.NextHost {
 		return nil
 	}
 }
+
+// sameHost is a host that was selected before.
+type sameHost struct{ host *gocql.HostInfo }
+
+func (h sameHost) Info() *gocql.HostInfo { return h.host }
+func (h sameHost) Mark(error)            {}
 
 // policyKnows reports whether h is of the datacentre that is asked.
 func (s *Store) policyKnows(h *gocql.HostInfo) bool { return h.DataCenter() == s.cfg.dc }

@@ -27,6 +27,8 @@ type Store struct {
 	identity  store.Identity
 	retention time.Duration
 	slot      time.Duration
+	slack     time.Duration
+	tracer    gocql.Tracer // of reads of mailboxes, for tests; nil: none
 	shards    []shard
 
 	index    index

@@ -46,7 +46,7 @@ func (s *Store) putIndexed(ctx context.Context, shard protocol.ShardID, user pro
 	items := make([]item, len(all))
 	for i := range all {
 		x := &all[i]
-		items[i] = item{x.item(), x.value(), ttlOf(x.expiresMS, nowMS), x.expiresMS * 1000}
+		items[i] = item{x.item(), x.value(), s.ttlOf(x.expiresMS, nowMS), x.expiresMS * 1000}
 	}
 	return s.putItems(ctx, shard, user, items)
 }
