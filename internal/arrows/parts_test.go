@@ -33,6 +33,7 @@ var parts = []part{
 	{path: "store/codec", may: []string{"store", "protocol"}, why: "it writes the words of the contract as bytes, for whichever store"},
 	{path: "store/redis", may: []string{"store", "store/codec", "store/driver", "protocol"}, why: "a store keeps mailboxes, whoever asks"},
 	{path: "store/cassandra", may: []string{"store", "store/codec", "store/driver", "protocol"}, why: "a store keeps mailboxes, whoever asks"},
+	{path: "store/transfer", may: []string{"store", "protocol"}, why: "it moves mailboxes between two stores, whichever they are"},
 	{path: "store/pebble/journal", may: []string{"store/pebble/datasync"}, why: "a journal holds bytes: it does not know of what"},
 	{path: "store/pebble/datasync", why: "it writes to files"},
 
@@ -99,7 +100,7 @@ var parts = []part{
 	// What knows everything.
 	{path: "internal/app", may: []string{"frontend/...", "gateway", "link", "topology", "store", "store/control", "store/driver", "protocol", "internal/stores", "internal/tool/config", "internal/tool/memlimit"},
 		why: "it is the wiring of a server: it needs no client, no load test and no command"},
-	{path: "cmd/ramen", may: []string{"internal/app", "internal/stores", "store/driver", "internal/tool/collector", "internal/tool/config", "clients/...", "loadtest/...", "protocol",
+	{path: "cmd/ramen", may: []string{"internal/app", "internal/stores", "store", "store/driver", "store/transfer", "internal/tool/collector", "internal/tool/config", "clients/...", "loadtest/...", "protocol",
 		"frontend/auth", "store/pebble", "store/control"},
 		why: "a command starts the app, or is about one thing alone"},
 }
