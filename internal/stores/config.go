@@ -11,10 +11,10 @@ import (
 
 // Config says which store keeps the mailboxes.
 type Config struct {
-	URL               driver.URL    `yaml:"url" flag:"store" secret:"part" doc:"Which store keeps the mailboxes. pebble: is the embedded store, in the folder data: it is durable, and one process at a time can use it (pebble:/path is one in another folder). memory: is for tests: its data is lost when the process ends."`
+	URL               driver.URL    `yaml:"url" flag:"store" secret:"part" doc:"Which store keeps the mailboxes. pebble: is the embedded store, in the folder data: it is durable, and one process at a time can use it (pebble:/path is one in another folder). redis://user@host:port/db is a Redis server (rediss: with TLS), redis+sentinel://host,host/master one behind Sentinel, redis+cluster://host,host a Redis Cluster; cassandra://host,host/keyspace?dc=name is a Cassandra cluster. memory: is for tests: its data is lost when the process ends. ramen store check URL says what a store really keeps."`
 	PasswordFile      string        `yaml:"password_file" doc:"File with the password of the user in url, read at the start. The URL itself can have it as well (redis://user:password@host), or store.password."`
 	Password          string        `yaml:"password" secret:"true" doc:"The password of the user in url, for the environment: RAMEN_STORE_PASSWORD."`
-	Cache             driver.URL    `yaml:"cache" flag:"cache" secret:"part" doc:"Cache before the store, where url is of a store that takes one. Empty: none."`
+	Cache             driver.URL    `yaml:"cache" flag:"cache" secret:"part" doc:"Cache before the store: a Redis, where url is a Cassandra. Empty: none."`
 	CachePasswordFile string        `yaml:"cache_password_file" doc:"File with the password of the user in cache."`
 	CachePassword     string        `yaml:"cache_password" secret:"true" doc:"The password of the user in cache, for the environment: RAMEN_STORE_CACHE_PASSWORD."`
 	Kind              string        `yaml:"kind" doc:"Deprecated: use url. pebble stands for pebble:, memory for memory:."`

@@ -43,7 +43,8 @@ func (c *Config) cachePlace() (Place, error) {
 // configuration, unless that is of a store elsewhere.
 func (c *Config) PlaceAt(u driver.URL, passwordFile string) (Place, error) {
 	_, has := u.Password()
-	if ours := u.String() == c.URL.String() || !c.URL.Written(); ours && !has && passwordFile == "" {
+	ours := u.String() == c.URL.String() || !c.URL.Written()
+	if ours && !has && passwordFile == "" && u.Location().Host != "" {
 		if _, has := c.URL.Password(); has {
 			u = c.URL
 		}
