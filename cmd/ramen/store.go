@@ -22,7 +22,7 @@ func storeCommand() *cobra.Command {
 		Args:  cobra.NoArgs,
 		RunE:  func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
-	c.AddCommand(storeCheckCommand(), storeInitCommand(), storeSchemaCommand(), storeBackupCommand(), storeVerifyCommand())
+	c.AddCommand(storeCheckCommand(), storeInitCommand(), storeSchemaCommand(), storeCopyCommand(), storeBackupCommand(), storeVerifyCommand())
 	return c
 }
 

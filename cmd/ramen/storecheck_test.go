@@ -110,6 +110,16 @@ func TestPasswordsOfStoresAreNotTold(t *testing.T) {
 		"store check config":   {"store", "check", "--json", "--config", file},
 		"store init":           {"store", "init", withHush},
 		"store schema":         {"store", "schema", withHush},
+		"store copy":           {"store", "copy", withHush, "pebble:" + dir + "/copy"},
+		"store copy torn":      {"store", "copy", "pebble:" + dir, "redis://me:" + hush + "%@h"},
+		"check redis":          {"store", "check", "redis://me:" + hush + "@127.0.0.1:1/0"},
+		"check cassandra":      {"store", "check", "cassandra://me:" + hush + "@127.0.0.1:1/k?dc=d"},
+		"schema cassandra":     {"store", "schema", "cassandra://me:" + hush + "@127.0.0.1:1/k?dc=d"},
+		"init cassandra":       {"store", "init", "cassandra://me:" + hush + "@127.0.0.1:1/k?dc=d", "--timeout", "2s"},
+		"serve redis":          {"serve", "--dev", "--store", "redis://me:" + hush + "@127.0.0.1:1/0", "--log.level", "debug"},
+		"serve sentinel":       {"serve", "--dev", "--store", "redis+sentinel://me:" + hush + "@127.0.0.1:1/m", "--log.level", "debug"},
+		"serve cluster":        {"serve", "--dev", "--store", "redis+cluster://me:" + hush + "@127.0.0.1:1", "--log.level", "debug"},
+		"serve cassandra":      {"serve", "--dev", "--store", "cassandra://me:" + hush + "@127.0.0.1:1/k?dc=d", "--log.level", "debug"},
 		"store backup":         {"store", "backup", "--config", file, filepath.Join(dir, "b")},
 	} {
 		out, errOut, _ := command(t, "", args...)
