@@ -43,21 +43,25 @@ func TestACopyThatIsKilledGoesOn(t *testing.T) {
 	whole := time.Since(began)
 
 	kills := 0
-	for kills < 5 {
-		p := run(from, to)
-		killing := time.NewTimer(whole/10 + rand.N(whole*6/10))
+	p := run(from, to)
+	for ; kills < 5; p = run(from, to) {
+		killing := time.NewTimer(whole/20 + time.Duration(r.Int64N(int64(whole*4/10))))
 		select {
 		case <-killing.C:
 			p.Kill()
-			if strings.Contains(p.Out.String(), "copied and compared") {
-				t.Fatal("it was killed after its end: there is nothing to see")
-			}
-			kills++
-		case <-p.Ended:
-			t.Fatalf("it ended before it was killed: %s", p.All)
+		case <-p.Ended: // those that go on are sooner at the end
+			wantCopied(t, p)
 		}
+		if strings.Contains(p.Out.String(), "copied and compared") {
+			break
+		}
+		kills++
 	}
-	wantCopied(t, run(from, to))
+	if kills == 0 {
+		t.Fatal("it was never killed in its midst: there is nothing to see")
+	}
+	t.Logf("killed %d times", kills)
+	wantCopied(t, p)
 	got, want := contentsOf(t, to), contentsOf(t, from)
 	if !reflect.DeepEqual(got.boxes, want.boxes) || len(want.boxes) != copiedUsers {
 		for u, w := range want.boxes {
