@@ -77,6 +77,25 @@ func (w *world) acker(user protocol.UserID, device protocol.DeviceID) {
 	s.Credit(64 << 10)
 }
 
+// sweepIDs forgets the ids of user that are older than the retention. The gateway does so once a minute, in which a benchmark would come to
+// the most ids that a user may have.
+func (w *world) sweepIDs(user protocol.UserID) {
+	b, err := w.g.acquire(context.Background(), w.route(user), user)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	defer w.g.release(b)
+	if err := b.enter(); err != nil {
+		w.t.Fatal(err)
+	}
+	defer b.unlock()
+	b.SweepIDs(w.g.nowMS())
+}
+
+// sweepEvery is how many messages BenchmarkPublish publishes between sweeps of ids: less than the most that are remembered of a user, with
+// those of a second before.
+const sweepEvery = 100_000
+
 // BenchmarkPublish is a message from publish to ack, alone and in batches, to one user and to many.
 func BenchmarkPublish(b *testing.B) {
 	for _, c := range []struct{ batch, users int }{{1, 1}, {1, 1000}, {100, 1}, {100, 1000}} {
@@ -92,8 +111,16 @@ func BenchmarkPublish(b *testing.B) {
 			messages := make([]protocol.Message, c.batch)
 			ids := make([]protocol.MessageID, 8000)
 			b.ReportAllocs()
-			n := 0
+			n, swept := 0, 0
 			for b.Loop() {
+				if n-swept >= sweepEvery {
+					b.StopTimer()
+					for _, u := range users {
+						w.sweepIDs(u)
+					}
+					swept = n
+					b.StartTimer()
+				}
 				if n%len(ids) == 0 {
 					b.StopTimer()
 					for i := range ids {
