@@ -21,13 +21,26 @@ func (g *Gateway) Take(ctx context.Context, shards []protocol.ShardID, epoch pro
 			return fmt.Errorf("gateway: take shard %d at epoch %d: there are %d shards, and epochs begin with 1", id, epoch, len(g.shards))
 		}
 	}
-	g.clearLost()
-	if err := g.releaseShards(ctx, shards, protocol.ReasonRebalance, false); err != nil {
-		g.log.Warn("acks of an earlier epoch could not be saved", "error", err)
-	}
 	before, err := g.claimsBefore(ctx, shards)
 	if err != nil {
 		return fmt.Errorf("gateway: take %d shards at epoch %d: %w", len(shards), epoch, err)
+	}
+	return g.take(ctx, shards, epoch, lease, before, func(taken []protocol.ShardID) []error { return g.store.Claim(ctx, taken, epoch, g.owner) })
+}
+
+// Serve is Take of shards that the caller has claimed already, at epoch and in the name of Deps.Owner. before is the claims as they were
+// before that.
+func (g *Gateway) Serve(ctx context.Context, shards []protocol.ShardID, before []store.Claimed, epoch protocol.Epoch, lease time.Time) error {
+	return g.take(ctx, shards, epoch, lease, before, func([]protocol.ShardID) []error { return nil })
+}
+
+// ErrClosed is the answer to a Take after Close.
+var ErrClosed = errors.New("gateway: closed")
+
+func (g *Gateway) take(ctx context.Context, shards []protocol.ShardID, epoch protocol.Epoch, lease time.Time, before []store.Claimed, claim func([]protocol.ShardID) []error) error {
+	g.clearLost()
+	if err := g.releaseShards(ctx, shards, protocol.ReasonRebalance, false); err != nil {
+		g.log.Warn("acks of an earlier epoch could not be saved", "error", err)
 	}
 	var taken []protocol.ShardID
 	var owns []*ownership
@@ -41,7 +54,7 @@ func (g *Gateway) Take(ctx context.Context, shards []protocol.ShardID, epoch pro
 		taken, owns = append(taken, id), append(owns, own)
 	}
 	if len(taken) > 0 {
-		claims := g.store.Claim(ctx, taken, epoch, g.owner)
+		claims := claim(taken)
 		for i, own := range owns {
 			var err error
 			if claims != nil {
@@ -82,6 +95,11 @@ func (g *Gateway) beginTake(id protocol.ShardID, epoch protocol.Epoch, lease tim
 		g:     g, shard: s, noWrite: make(chan struct{}, 1),
 	}
 	own.lease.Store(g.leaseEnd(lease))
+	g.closeMu.RLock() // Close ends what is being taken when it has been here
+	defer g.closeMu.RUnlock()
+	if g.closed {
+		return nil, ErrClosed
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if epoch < s.below {
