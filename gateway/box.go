@@ -24,7 +24,7 @@ type box struct {
 	pins      int32
 	touchedMS int64 // when its last pin was given back; stillLoading: it is on its way from the store
 
-	saving sync.Mutex // held across a durable save of one of its devices, for which only opens of this user wait
+	saving sync.Mutex // held while something of it is saved, so that a record is not overwritten by an older one; opens wait for it, and nobody else
 
 	mu        sync.Mutex
 	step      *step   // guarded by mu: what is being made or written; nil: nothing

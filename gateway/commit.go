@@ -3,6 +3,8 @@ package gateway
 import (
 	"context"
 	"errors"
+	"fmt"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -113,7 +115,18 @@ func (g *Gateway) do(j *job) {
 		return
 	}
 	defer g.end(j)
+	defer crash()
 	j.run()
+}
+
+// crash ends the process where its caller panics: who serves requests may recover, and the step of a mailbox would stay under way for
+// ever, with all who wait for it.
+func crash() {
+	if cause := recover(); cause != nil {
+		stack := debug.Stack()
+		go panic(fmt.Sprintf("gateway: panic while a write is under way: %v\n%s", cause, stack))
+		select {}
+	}
 }
 
 func (g *Gateway) begin(j *job) error {

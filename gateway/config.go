@@ -29,7 +29,7 @@ type Config struct {
 	AckTimeoutTwoWay   time.Duration `yaml:"ack_timeout_two_way" doc:"WebSocket and gRPC: a stream whose window is full ends if nothing is acked for this long."`
 	AppendTimeout      time.Duration `yaml:"append_timeout" doc:"Deadline of one write to the store. After it the publish is unavailable."`
 	LoadTimeout        time.Duration `yaml:"load_timeout" doc:"Deadline of loading one user from the store. After it the call that needed the user is unavailable."`
-	Committers         int           `yaml:"committers" doc:"Multiplies commit_queue, and does nothing else: publishers write to the store themselves. From 1 to 256."`
+	Committers         int           `yaml:"committers" doc:"Deprecated: leave it at 1. It multiplies commit_queue, and does nothing else. From 1 to 256."`
 	CommitMessages     int           `yaml:"commit_messages" doc:"The most messages in one write for one user."`
 	CommitQueue        int           `yaml:"commit_queue" doc:"The most publish calls under way at once, times committers. Beyond it publishes are unavailable."`
 	ShardCount         int           `yaml:"-"` // as the topology has it

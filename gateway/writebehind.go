@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"ramen/gateway/mailbox"
+	"ramen/link"
 	"ramen/store"
 )
 
@@ -20,10 +21,6 @@ import (
 // there were, never of more. SPEC 2.2.
 type writeBehind struct {
 	g *Gateway
-
-	// order keeps a record that is saved at once from being overwritten by an older one under way. It is held across I/O:
-	// for writing by who flushes, a portion at a time, for reading by opens that save a device at once.
-	order sync.RWMutex
 
 	mu sync.Mutex
 	// guarded by mu
@@ -48,6 +45,11 @@ func (v *writeBehind) init(g *Gateway) { v.g, v.work = g, make(chan struct{}, 1)
 // enqueue has b written an interval later. The caller holds b, in which something has just become dirty.
 func (v *writeBehind) enqueue(b *box) {
 	v.g.pin(b)
+	v.enqueueAgain(b)
+}
+
+// enqueueAgain is enqueue of one that is pinned.
+func (v *writeBehind) enqueueAgain(b *box) {
 	v.mu.Lock()
 	v.queue = append(v.queue, b)
 	v.added++
@@ -135,17 +137,16 @@ func (v *writeBehind) flushOldest(ctx context.Context, n int, durable bool) (err
 
 // flushSome writes up to n mailboxes. It answers how many, of how many that failed, and the error of one of those.
 func (v *writeBehind) flushSome(ctx context.Context, n int, durable bool) (done, failed int, err error) {
-	v.order.Lock()
-	defer v.order.Unlock()
 	all, n := v.take(n)
 	v.write(ctx, all, durable)
 	for i := range all {
 		w := &all[i]
-		if w.err != nil && !(errors.Is(w.err, store.ErrFenced) && w.box.fenced(w.err)) {
+		if w.failed() {
 			w.putBack()
 			failed++
 			err = w.err
 		}
+		w.box.saving.Unlock()
 		w.box.endWrite()
 		v.g.release(w.box)
 	}
@@ -158,6 +159,17 @@ type write struct {
 	dirty   *mailbox.Dirty
 	records []store.DeviceSave // of its devices, as they were when they were taken
 	err     error              // why it is not written
+}
+
+// failed reports whether w is to be written again. What belongs to somebody else now is not.
+func (w *write) failed() bool {
+	switch {
+	case w.err == nil, errors.Is(w.err, link.ErrNotOwner):
+		return false
+	case errors.Is(w.err, store.ErrFenced):
+		return !w.box.fenced(w.err)
+	}
+	return true
 }
 
 // take takes up to n mailboxes from the queue, and answers how many, with what is to be written of them: nothing of those whose shard
@@ -173,7 +185,12 @@ func (v *writeBehind) take(n int) ([]write, int) {
 	all := make([]write, 0, len(boxes))
 	records := make([]store.DeviceSave, 0, len(boxes)) // of all: small pieces would leave holes among what stays
 	for _, b := range boxes {
+		if !b.saving.TryLock() { // a record is being saved at once: it is not to be waited for
+			v.enqueueAgain(b)
+			continue
+		}
 		if b.beginWrite() != nil {
+			b.saving.Unlock()
 			v.g.release(b)
 			continue
 		}
@@ -285,7 +302,7 @@ func (v *writeBehind) writeReleased(ctx context.Context, all []write, durable bo
 		n := min(len(all), savePortion)
 		v.write(ctx, all[:n], durable)
 		for i := range n {
-			if w := &all[i]; w.err != nil && !(errors.Is(w.err, store.ErrFenced) && w.box.fenced(w.err)) {
+			if w := &all[i]; w.failed() {
 				err = w.err
 			}
 		}
@@ -296,8 +313,6 @@ func (v *writeBehind) writeReleased(ctx context.Context, all []write, durable bo
 
 // saveNow writes d's record durably before it returns, behind the forgets that its count of losses goes with.
 func (v *writeBehind) saveNow(ctx context.Context, b *box, d *mailbox.Device) error {
-	v.order.RLock()
-	defer v.order.RUnlock()
 	b.saving.Lock()
 	defer b.saving.Unlock()
 	if err := b.beginWrite(); err != nil {
