@@ -17,6 +17,7 @@ import (
 	"ramen/frontend/backend"
 	"ramen/frontend/route"
 	"ramen/gateway"
+	"ramen/gateway/lease"
 	"ramen/internal/tool/memlimit"
 	"ramen/link"
 	"ramen/protocol"
@@ -36,6 +37,7 @@ type App struct {
 	frontend *frontend.Server
 	backend  *backend.Server
 	gateway  *gateway.Gateway
+	lease    *lease.Lease // nil: no other process can have the store open
 	ports    *ports
 	sides    []*side
 	ending   []step // in the order of start; they run from the last to the first
@@ -48,7 +50,7 @@ type step struct {
 }
 
 // self is the name of the only member of a single process.
-const self topology.MemberID = "self"
+const self = lease.Self
 
 // What a start waits for the store: until it is reached, and until the epoch is raised.
 const (
@@ -92,16 +94,10 @@ func (a *App) start() error {
 	a.onEnd("store", func(context.Context) error { return kept.Close() })
 	a.answerCommands(kept)
 
-	a.gateway, err = gateway.New(cfg.Gateway, gateway.Deps{Store: kept, Owner: rand.Text(), Log: log, Registerer: a.registry})
+	owners, err := a.own(kept)
 	if err != nil {
 		return err
 	}
-	a.onEnd("gateway", a.gateway.Close)
-	epoch, err := a.takeAll(kept)
-	if err != nil {
-		return err
-	}
-	owners := topology.NewStatic(self, epoch, cfg.Shards)
 	router := route.New(cfg.Route, owners, inProcess{a.gateway})
 	if err := router.Register(a.registry); err != nil {
 		return err
@@ -159,10 +155,33 @@ func (a *App) answerCommands(kept store.Store) {
 	a.onEnd("control socket", func(context.Context) error { return c.Close() })
 }
 
-// takeAll owns every shard, at an epoch that no earlier process had.
-func (a *App) takeAll(kept store.Store) (protocol.Epoch, error) {
+// own makes the gateway, and has it own every shard. On a store that other processes may open that is so while none of them does.
+func (a *App) own(kept store.Store) (topology.Topology, error) {
+	deps := gateway.Deps{Store: kept, Owner: rand.Text(), Log: a.log, Registerer: a.registry}
+	if shared, is := kept.(lease.Store); is {
+		a.lease = lease.New(lease.Config{Store: shared, Owner: deps.Owner, Shards: a.cfg.Shards, Log: a.log, Registerer: a.registry})
+		deps.OnShard = a.lease.OnShard
+	}
+	var err error
+	if a.gateway, err = gateway.New(a.cfg.Gateway, deps); err != nil {
+		return nil, err
+	}
+	if a.lease != nil {
+		a.onEnd("lease", a.lease.Close) // after the gateway
+	}
+	a.onEnd("gateway", a.gateway.Close)
 	ctx, cancel := context.WithTimeout(context.Background(), claimTimeout)
 	defer cancel()
+	if a.lease != nil {
+		a.lease.Start(ctx, a.gateway)
+		return a.lease, nil
+	}
+	epoch, err := a.takeAll(ctx, kept)
+	return topology.NewStatic(self, epoch, a.cfg.Shards), err
+}
+
+// takeAll owns every shard, at an epoch that no earlier process had.
+func (a *App) takeAll(ctx context.Context, kept store.Store) (protocol.Epoch, error) {
 	last, err := kept.LastEpoch(ctx)
 	if err != nil {
 		return 0, err

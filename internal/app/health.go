@@ -17,6 +17,7 @@ import (
 
 	"ramen/frontend/console"
 	"ramen/frontend/httpconn"
+	"ramen/gateway"
 	"ramen/protocol"
 )
 
@@ -43,12 +44,25 @@ func (a *App) devicesReady() error {
 	if err := a.ready.Ready(); err != nil {
 		return err
 	}
+	return a.serving()
+}
+
+// serving answers nil while this process owns users, or says why it does not.
+func (a *App) serving() error {
+	if a.lease != nil {
+		if err := a.lease.Ready(); err != nil {
+			return err
+		}
+	}
 	return a.gateway.Serving()
 }
 
 // backendsReady answers nil while publishes of high priority are taken. SPEC 8.2.7.
 func (a *App) backendsReady() error {
 	if err := a.ready.Ready(); err != nil {
+		return err
+	}
+	if err := a.serving(); err != nil {
 		return err
 	}
 	return a.gateway.Ready()
@@ -111,7 +125,7 @@ func (s *side) look(log *slog.Logger) {
 // operators adds what operators ask of the backends' port: the console, health, metrics, and a check of the gauges.
 // SPEC 3.1, 8.2.
 // The check names users, and counts everything: it takes a key that may read, and is made once for all who ask meanwhile.
-func operators(mux *http.ServeMux, ready, check func() error, readers func(http.Handler) http.Handler, g prometheus.Gatherer) {
+func operators(mux *http.ServeMux, ready, check func() error, shards func() []gateway.Shard, readers func(http.Handler) http.Handler, g prometheus.Gatherer) {
 	var checking singleflight.Group
 	once := func() error {
 		_, err, _ := checking.Do("", func() (any, error) { return nil, check() })
@@ -121,6 +135,7 @@ func operators(mux *http.ServeMux, ready, check func() error, readers func(http.
 	mux.Handle("/healthz", reading(asks(func() error { return nil })))
 	mux.Handle("/readyz", reading(asks(ready)))
 	mux.Handle("/debug/check", reading(readers(asks(once))))
+	mux.Handle("/debug/shards", reading(readers(listShards(shards))))
 	mux.Handle("/metrics", reading(promhttp.HandlerFor(g, promhttp.HandlerOpts{})))
 	mux.HandleFunc("/", nothingHere)
 }
@@ -153,6 +168,17 @@ func reading(h http.Handler) http.Handler {
 func nothingHere(w http.ResponseWriter, _ *http.Request) {
 	httpconn.WriteError(w, http.StatusNotFound, protocol.Errorf(protocol.CodeNotFound,
 		"there is nothing at this path: backends use /v1/publish and /v1/users/, operators GET /, /healthz, /readyz and /metrics"))
+}
+
+// listShards says where the shards stand, a line each.
+func listShards(shards func() []gateway.Shard) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+		_, _ = fmt.Fprintln(w, "shard\tstate\tepoch\tbelow\tmailboxes\twrites")
+		for _, s := range shards() {
+			_, _ = fmt.Fprintf(w, "%d\t%s\t%d\t%d\t%d\t%d\n", s.ID, s.State, s.Epoch, s.Below, s.Mailboxes, s.Writes)
+		}
+	})
 }
 
 func asks(state func() error) http.Handler {
