@@ -22,10 +22,12 @@ func (s *Store) write(ctx context.Context, run func(ctx context.Context) error) 
 			}
 			break
 		}
-		a := &attempt{Context: s.attemptContext(ctx), call: c}
+		a := &attempt{call: c, began: time.Now()}
+		a.Context = s.attemptContext(ctx, a.began)
 		err := run(a)
 		f := s.note(a, err)
 		if err == nil {
+			s.ready.succeeded()
 			return nil
 		}
 		if a.host == nil { // all were asked, or have no connection now: once more
@@ -42,6 +44,7 @@ func (s *Store) write(ctx context.Context, run func(ctx context.Context) error) 
 			break
 		}
 	}
+	s.ready.failed(last)
 	if maybe {
 		return unknownError(last)
 	}
@@ -76,9 +79,11 @@ func (s *Store) note(a *attempt, err error) (f fault) {
 		return f
 	}
 	b := s.breakers.host(a.host.HostID())
-	if !f.silent {
+	switch {
+	case !f.silent:
 		b.answered()
-	} else if b.failed(s.breakers.now()) {
+	case time.Since(a.began) < s.cfg.timeout/2: // it had little time left
+	case b.failed(s.breakers.now()):
 		s.log.Warn("cassandra: a host does not answer; it is passed over", "host", a.host.ConnectAddress().String(), "error", err)
 	}
 	return f
@@ -92,9 +97,8 @@ type deadline struct {
 	end    time.Time
 }
 
-// attemptContext ends with the attempt that begins now: after Config's timeout, or with ctx where that is earlier.
-func (s *Store) attemptContext(ctx context.Context) context.Context {
-	now := time.Now()
+// attemptContext ends with the attempt that begins now: after the timeout of one, or with ctx where that is earlier.
+func (s *Store) attemptContext(ctx context.Context, now time.Time) context.Context {
 	d := s.deadline.Load()
 	if d == nil || !now.Before(d.until) {
 		d = &deadline{until: now.Add(s.cfg.timeout / 8), end: now.Add(s.cfg.timeout)}
@@ -167,8 +171,7 @@ func readOnce[T any](ctx context.Context, s *Store, run func(ctx context.Context
 }
 
 func attemptRead[T any](ctx context.Context, s *Store, c *call, run func(ctx context.Context) (T, error)) (r answer[T]) {
-	a := &attempt{Context: ctx, call: c}
-	began := time.Now()
+	a := &attempt{Context: ctx, call: c, began: time.Now()}
 	r.value, r.err = run(a)
 	r.asked = a.host != nil
 	if r.err != nil && ctx.Err() != nil { // it was not waited for: that says nothing of the host
@@ -176,7 +179,7 @@ func attemptRead[T any](ctx context.Context, s *Store, c *call, run func(ctx con
 	}
 	r.again = s.note(a, r.err).again && r.asked
 	if r.err == nil {
-		s.slowRead.add(time.Since(began))
+		s.slowRead.add(time.Since(a.began))
 	}
 	return r
 }

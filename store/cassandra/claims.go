@@ -188,7 +188,7 @@ func (s *Store) takeClaims(ctx context.Context, p int, round int64, take map[pro
 	for id, c := range take {
 		b.Query(insertClaim, p, int32(id), int64(c.epoch), c.owner, c.again)
 	}
-	a := &attempt{Context: ctx, call: new(call)}
+	a := &attempt{Context: ctx, call: new(call), began: time.Now()}
 	applied, rows, err := b.ExecCASContext(a)
 	if rows != nil {
 		err = errors.Join(err, rows.Close())

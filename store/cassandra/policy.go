@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"sync"
+	"time"
 
 	gocql "github.com/apache/cassandra-gocql-driver/v2"
 )
@@ -29,8 +30,9 @@ type call struct {
 // attempt is the context of one request, and learns which host was asked.
 type attempt struct {
 	context.Context
-	call *call
-	host *gocql.HostInfo // nil: none; set before the request is sent
+	call  *call
+	began time.Time
+	host  *gocql.HostInfo // nil: none; set before the request is sent
 }
 
 // try reports whether the call has not asked h before, and notes that it does.

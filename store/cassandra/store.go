@@ -41,6 +41,7 @@ type Store struct {
 	maxTTLMS atomic.Int64 // the longest life of a message that any process has seen
 	nonce    atomic.Int64
 	slowRead quantile
+	ready    readiness
 	flusher  sync.WaitGroup // of writeForgets
 	ended    chan struct{}  // closed by Close
 	deadline atomic.Pointer[deadline]
@@ -59,8 +60,9 @@ type shard struct {
 }
 
 var (
-	_ store.Store  = (*Store)(nil)
-	_ store.Shared = (*Store)(nil)
+	_ store.Store   = (*Store)(nil)
+	_ store.Shared  = (*Store)(nil)
+	_ store.Readier = (*Store)(nil)
 )
 
 func (s *Store) init() {
