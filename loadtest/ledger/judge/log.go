@@ -32,6 +32,8 @@ type Span struct {
 	Owner    bool // who served may have stopped serving, with acks that it had not saved
 	Silent   bool // publishes may have had no answer in time: who had to give it did not run
 	Loses    bool // the store, as it is configured, may have lost what it had answered for
+	// Serves: service goes on: while nothing else was done, no publish was unavailable.
+	Serves bool
 }
 
 // Target is which of a user's devices a message is for.

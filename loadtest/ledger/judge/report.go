@@ -14,25 +14,26 @@ type Kind string
 
 // The kinds.
 const (
-	Missing  Kind = "missing"  // accepted, due, and never came
-	Skipped  Kind = "skipped"  // passed over by what it goes before
-	Replaced Kind = "replaced" // came back after it had been replaced
-	Recalled Kind = "recalled" // came back after it had been recalled
-	Expired  Kind = "expired"  // pushed after its end
-	Acked    Kind = "acked"    // came back though acked
-	Twice    Kind = "twice"    // came twice on one stream
-	Order    Kind = "order"    // behind a later one of its priority
-	Priority Kind = "priority" // behind one of lower priority
-	Stranger Kind = "stranger" // nobody published it
-	Foreign  Kind = "foreign"  // for somebody else
-	Content  Kind = "content"  // another payload or priority
-	Seq      Kind = "seq"      // a gap in a stream's numbers
-	Resume   Kind = "resume"   // a cursor was not honoured, or none was
-	Again    Kind = "again"    // accepted a second time
-	Late     Kind = "late"     // a publish without an answer in time
-	Life     Kind = "life"     // expires_ms is not what was asked for
-	Told     Kind = "told"     // hello told of more expired messages than there were
-	Fault    Kind = "fault"    // found by the run itself
+	Missing     Kind = "missing"     // accepted, due, and never came
+	Skipped     Kind = "skipped"     // passed over by what it goes before
+	Replaced    Kind = "replaced"    // came back after it had been replaced
+	Recalled    Kind = "recalled"    // came back after it had been recalled
+	Expired     Kind = "expired"     // pushed after its end
+	Acked       Kind = "acked"       // came back though acked
+	Twice       Kind = "twice"       // came twice on one stream
+	Order       Kind = "order"       // behind a later one of its priority
+	Priority    Kind = "priority"    // behind one of lower priority
+	Stranger    Kind = "stranger"    // nobody published it
+	Foreign     Kind = "foreign"     // for somebody else
+	Content     Kind = "content"     // another payload or priority
+	Seq         Kind = "seq"         // a gap in a stream's numbers
+	Resume      Kind = "resume"      // a cursor was not honoured, or none was
+	Again       Kind = "again"       // accepted a second time
+	Late        Kind = "late"        // a publish without an answer in time
+	Unavailable Kind = "unavailable" // a publish, while service was to go on
+	Life        Kind = "life"        // expires_ms is not what was asked for
+	Told        Kind = "told"        // hello told of more expired messages than there were
+	Fault       Kind = "fault"       // found by the run itself
 )
 
 // Violation is one promise that was not kept.
@@ -142,7 +143,7 @@ func (r *Report) Write(w io.Writer) {
 	row("unknown", r.UnknownDue, "pairs of messages that were never answered")
 	row("missing", r.Missing, "")
 	row("returned", r.Returned(), fmt.Sprintf("replaced %d, recalled %d, expired %d, acked %d", r.Of(Replaced), r.Of(Recalled), r.Of(Expired), r.Of(Acked)))
-	for _, k := range []Kind{Skipped, Twice, Order, Priority, Stranger, Foreign, Content, Seq, Resume, Again, Late, Life, Told, Fault} {
+	for _, k := range []Kind{Skipped, Twice, Order, Priority, Stranger, Foreign, Content, Seq, Resume, Again, Late, Unavailable, Life, Told, Fault} {
 		if n := r.Of(k); n > 0 {
 			row(string(k), n, "")
 		}

@@ -45,6 +45,10 @@ func (b *book) isExcused(k Kind, e *entry) bool {
 func (r *Report) checkAnswers(b *book, e *entry) {
 	for _, a := range e.Attempts {
 		took := a.Ended - a.Sent
+		if a.Status == Unknown && !b.killed(a.Sent, a.Ended) && b.during(a.Sent, a.Ended, func(s Span) bool { return s.Serves }) &&
+			!b.during(a.Sent, a.Ended, func(s Span) bool { return !s.Serves }) {
+			r.add(Violation{Kind: Unavailable, User: e.User, ID: e.ID, Text: "a publish over " + a.Over + " was unavailable, or not answered, although service was to go on"})
+		}
 		if b.killed(a.Sent, a.Ended) || b.during(a.Sent, a.Ended, func(s Span) bool { return s.Silent }) {
 			continue
 		}

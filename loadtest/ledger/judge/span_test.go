@@ -122,3 +122,25 @@ func TestSilenceIsExcusedWhereNobodyCouldAnswer(t *testing.T) {
 		t.Errorf("%v", r.Violations)
 	}
 }
+
+// TestUnavailableIsFoundWhereServiceGoesOn, and only there.
+func TestUnavailableIsFoundWhereServiceGoesOn(t *testing.T) {
+	for name, c := range map[string]struct {
+		spans []Span
+		found bool
+	}{
+		"nothing was done":           {nil, false},
+		"service goes on":            {[]Span{whole(Span{Serves: true})}, true},
+		"it need not":                {[]Span{whole(Span{})}, false},
+		"something else is done too": {[]Span{whole(Span{Serves: true}), whole(Span{Owner: true})}, false},
+	} {
+		l := honestLog(1, 300)
+		l.Kills = nil
+		m := l.Messages[0]
+		m.Attempts = append([]Attempt{{Sent: m.Attempts[0].Sent, Ended: m.Attempts[0].Answered}}, m.Attempts...)
+		l.Spans = c.spans
+		if r := Judge(l); (r.Of(Unavailable) == 1) != c.found || r.Of(Unavailable) > 1 {
+			t.Errorf("%s: %v", name, r.Violations)
+		}
+	}
+}
