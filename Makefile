@@ -25,8 +25,8 @@ browser: ## run the page in a real browser behind real proxies, at length: ROUND
 load: build ## measure the product on this machine against its budget, in under 10 minutes; JSON=file and HTML=file write reports
 	$(BIN) load run loadtest/budget.yaml --table $(if $(JSON),--json $(JSON)) $(if $(HTML),--html $(HTML))
 
-ledger: $(if $(RACE),,build) ## kill -9 a server 100 times under load, and account for every message by its id, in under 11 minutes; RACE=1, SEED=n
-	$(GO) run ./loadtest/ledger $(if $(RACE),--race,--binary $(BIN)) $(if $(SEED),--seed $(SEED))
+ledger: $(if $(RACE),,build) ## kill -9 a server 100 times under load, and account for every message by its id, in under 11 minutes; RACE=1, SEED=n, STORE=url and CACHE=url of one that is elsewhere
+	$(GO) run ./loadtest/ledger $(if $(RACE),--race,--binary $(BIN)) $(if $(SEED),--seed $(SEED)) $(if $(STORE),--store '$(STORE)') $(if $(CACHE),--cache '$(CACHE)')
 
 faults: build ## pause, kill, cut off and fill up stores and servers, singly and in pairs, under load, and account for every message; SEED=n, STORE=names, ONLY=names
 	$(GO) run ./loadtest/faults --binary $(BIN) $(if $(SEED),--seed $(SEED)) $(if $(STORE),--store $(STORE)) $(if $(ONLY),--only $(ONLY))

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"net/url"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -20,6 +21,8 @@ import (
 type config struct {
 	Binary   string // ramen
 	Race     bool   // build one with the race detector, instead of Binary
+	Store    string // URL; the server then starts on an empty folder each time. Empty: the embedded store
+	Cache    string // URL, before Store
 	Dir      string // data goes into a new folder here, removed at the end of a run without violations
 	Seed     uint64
 	Kills    int           // at least so many
@@ -48,6 +51,8 @@ func main() {
 	c := defaults()
 	flag.StringVar(&c.Binary, "binary", c.Binary, "the ramen to test")
 	flag.BoolVar(&c.Race, "race", c.Race, "build the ramen of this folder's module with the race detector, and test that")
+	flag.StringVar(&c.Store, "store", "", "URL of a store that is elsewhere and ready (ramen store init): each start finds an empty folder, so that all that comes back is the store's; users' names are new in each run")
+	flag.StringVar(&c.Cache, "cache", "", "URL of a cache before it")
 	flag.StringVar(&c.Dir, "dir", c.Dir, "where the server's data goes, in a new folder; a disk")
 	flag.Uint64Var(&c.Seed, "seed", rand.Uint64(), "of all that is random here; what server and system do is not")
 	flag.IntVar(&c.Kills, "kills", c.Kills, "kill -9 at least so often")
@@ -87,7 +92,7 @@ func ledger(ctx context.Context, c config, out io.Writer) (int, error) {
 			return 0, err
 		}
 	}
-	fmt.Fprintf(out, "ledger: seed %d, %s\n", c.Seed, c.Binary)
+	fmt.Fprintf(out, "ledger: seed %d, %s%s\n", c.Seed, c.Binary, c.where())
 	began := time.Now()
 	log, err := observeRun(ctx, c, dir)
 	if err != nil {
@@ -112,6 +117,15 @@ func ledger(ctx context.Context, c config, out io.Writer) (int, error) {
 		return 1, nil
 	}
 	return 0, nil
+}
+
+// where says on which store, without what may be a secret in its URL.
+func (c *config) where() string {
+	u, err := url.Parse(c.Store)
+	if c.Store == "" || err != nil {
+		return ""
+	}
+	return ", on " + u.Scheme + "://" + u.Host + u.Path
 }
 
 // buildRace builds the server with the race detector.

@@ -26,14 +26,22 @@ type run struct {
 func observeRun(ctx context.Context, c config, dir string) (*judge.Log, error) {
 	clock := observe.Clock{Began: time.Now()}
 	// Mailboxes leave memory and segments are written to tables within a run, and not only after minutes.
-	p, err := process.New(process.Config{Binary: c.Binary, Dir: dir, Name: "server", Clock: clock,
-		Args: []string{"--gateway.mailbox-idle", "4s", "--store.pebble.checkpoint-every", "3s"}})
+	args := []string{"--gateway.mailbox-idle", "4s", "--store.pebble.checkpoint-every", "3s"}
+	prefix := ""
+	if c.Store != "" {
+		args = append(args, "--store", c.Store)
+		prefix = fmt.Sprintf("ledger-%d-", clock.Began.UnixNano())
+	}
+	if c.Cache != "" {
+		args = append(args, "--cache", c.Cache)
+	}
+	p, err := process.New(process.Config{Binary: c.Binary, Dir: dir, Name: "server", Clock: clock, Empty: c.Store != "", Args: args})
 	if err != nil {
 		return nil, err
 	}
 	defer p.Close()
 	r := &run{cfg: c, clock: clock, server: p, clients: observe.New(observe.Config{
-		Seed: c.Seed, Users: c.Users, Pause: c.Pause, Quiet: c.Quiet, Late: min(c.For/8, 40*time.Second), Clock: clock}, p)}
+		Seed: c.Seed, Users: c.Users, Pause: c.Pause, Quiet: c.Quiet, Late: min(c.For/8, 40*time.Second), Clock: clock, Prefix: prefix}, p)}
 	if err := p.Start(ctx); err != nil {
 		return nil, err
 	}

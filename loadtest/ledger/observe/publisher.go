@@ -24,9 +24,10 @@ type publisher struct {
 
 const (
 	mostInBatch = 40
-	pipelined   = 6           // requests of a PublishStream sent ahead of their answers
-	recentFor   = time.Minute // far below the 5 minutes for which ids are remembered
-	retryPause  = 15 * time.Millisecond
+	pipelined   = 6                     // requests of a PublishStream sent ahead of their answers
+	recentFor   = time.Minute           // far below the 5 minutes for which ids are remembered
+	retryPause  = 15 * time.Millisecond // before the first attempt again; each further pause is twice as long
+	mostPause   = 8 * retryPause
 
 	mostRefusals = 200 // of one message
 )
@@ -107,7 +108,7 @@ func (p *publisher) pick() *judge.Message {
 
 // insist publishes a batch until every message of it is answered.
 func (p *publisher) insist(ctx context.Context, batch []item, try func(context.Context, Addresses, []item) []judge.Status) {
-	for len(batch) > 0 {
+	for pause := retryPause; len(batch) > 0; pause = min(2*pause, mostPause) {
 		at, up := p.clients.servers.AwaitUp(ctx)
 		if !up {
 			return
@@ -115,7 +116,7 @@ func (p *publisher) insist(ctx context.Context, batch []item, try func(context.C
 		sent := p.clients.cfg.Clock.Now()
 		batch = p.note(batch, sent, try(ctx, at, batch))
 		if len(batch) > 0 {
-			sleep(ctx, retryPause)
+			sleep(ctx, pause)
 		}
 	}
 }

@@ -143,25 +143,25 @@ func (p *Process) Launch() error {
 			return fmt.Errorf("process: empty the data of %s: %w", p.cfg.Name, err)
 		}
 	}
-	p.cmd = exec.Command(p.cfg.Binary, append([]string{"serve", "--dev", "--data", data, "--log.level", "warn",
+	cmd := exec.Command(p.cfg.Binary, append([]string{"serve", "--dev", "--data", data, "--log.level", "warn",
 		"--listen.devices", p.at.Devices, "--listen.devices-grpc", p.at.DevicesGRPC,
 		"--listen.backends", p.at.Backends, "--listen.backends-grpc", p.at.BackendsGRPC}, p.cfg.Args...)...)
 	for _, v := range os.Environ() {
 		if !strings.HasPrefix(v, "RAMEN_") {
-			p.cmd.Env = append(p.cmd.Env, v)
+			cmd.Env = append(cmd.Env, v)
 		}
 	}
-	p.cmd.Stderr = p.log
-	p.cmd.SysProcAttr = machine.OwnGroup()
-	if err := p.cmd.Start(); err != nil {
+	cmd.Stderr = p.log
+	cmd.SysProcAttr = machine.OwnGroup()
+	if err := cmd.Start(); err != nil {
 		return fmt.Errorf("process: start %s: %w", p.cfg.Name, err)
 	}
-	gone, cmd := make(chan struct{}), p.cmd
+	gone := make(chan struct{})
 	go func() {
 		_ = cmd.Wait()
 		close(gone)
 	}()
-	p.gone = gone
+	p.cmd, p.gone = cmd, gone
 	return nil
 }
 
