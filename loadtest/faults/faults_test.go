@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"io"
 	"math/rand/v2"
 	"os"
@@ -34,13 +35,13 @@ func TestMain(m *testing.M) {
 	}))
 }
 
-// short is a run of make test: every fault of a store once and one pair, each for a moment.
-func short(t *testing.T, store string) config {
+// short is a run of make test: faults of stores and one pair, each for a moment. Those of several stores are drawn anew each time.
+func short(t *testing.T, stores ...string) config {
 	if testing.Short() {
 		t.Skip("it takes half a minute")
 	}
 	c := defaults()
-	c.Binary, c.Dir, c.Seed, c.Stores, c.Short = binary, t.TempDir(), seed(t), []string{store}, true
+	c.Binary, c.Dir, c.Seed, c.Stores, c.Short = binary, t.TempDir(), seed(t), stores, true
 	c.Pairs, c.Hold, c.Calm, c.Users, c.Quiet, c.Progress = 1, 1500*time.Millisecond, time.Second, 12, time.Second, &bytes.Buffer{}
 	return c
 }
@@ -50,6 +51,10 @@ func run(t *testing.T, c config) {
 	var out bytes.Buffer
 	status, err := faults(t.Context(), c, &out)
 	t.Logf("%s%s", c.Progress, &out)
+	var skipped skipping
+	if errors.As(err, &skipped) {
+		t.Skip(skipped)
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -59,6 +64,25 @@ func run(t *testing.T, c config) {
 }
 
 func TestFaultsOfOneProcess(t *testing.T) { run(t, short(t, "pebble")) }
+
+func TestFaultsOfRedis(t *testing.T) {
+	c := short(t, "redis")
+	c.Alone = 8
+	run(t, c)
+}
+
+func TestFaultsOfRedisCluster(t *testing.T) {
+	c := short(t, "redis-cluster")
+	c.Alone = 6
+	run(t, c)
+}
+
+// TestFaultsOfCassandra alone, and with a Redis before it.
+func TestFaultsOfCassandra(t *testing.T) {
+	c := short(t, "cassandra", "tiered")
+	c.Alone = 5
+	run(t, c)
+}
 
 // TestOneMessageInTenThousandIsMissed, and one ack in many that is forgotten, whatever else is done meanwhile.
 func TestOneMessageInTenThousandIsMissed(t *testing.T) {

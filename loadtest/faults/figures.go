@@ -48,6 +48,9 @@ func figures(out io.Writer, s *stage, l *judge.Log) {
 			quantile(x.took, 0.5), quantile(x.took, 0.99), quantile(x.took, 1), x.unknown)
 	}
 	fmt.Fprintf(out, "  accepted again %v after the last fault; a server took %d MiB at most\n", s.slow.Round(time.Millisecond), s.fleet.peak>>20)
+	if n := s.fleet.failed; n > 0 {
+		fmt.Fprintf(out, "  a server ended %d times before it was ready, and was started again\n", n)
+	}
 }
 
 // quantile of sorted times; 0 where there are none.

@@ -24,7 +24,7 @@ const (
 // fleet are the ramen processes on one store, one of which is to serve. Clients go where a load balancer would send them: to one that
 // says that it is ready.
 type fleet struct {
-	all []*process.Process
+	all []*supervised
 
 	acting sync.Mutex // held while processes are started and ended; guards serving
 	// serving is the index of the process that was started last.
@@ -33,6 +33,7 @@ type fleet struct {
 	mu     sync.Mutex
 	states []state
 	peak   int64 // bytes of memory that one process has had at most
+	failed int   // starts of processes that ended before they were ready
 }
 
 // state is what the watcher knows of a process.
@@ -40,6 +41,13 @@ type state struct {
 	pid    int
 	paused bool
 	ready  bool
+	served bool // it was ready since it was started
+}
+
+// supervised is a process that is started again where it has ended before it was ready, as a supervisor does.
+type supervised struct {
+	*process.Process
+	mu sync.Mutex // held while it is started, ended and paused
 }
 
 // newFleet is two processes, not started; one where processes cannot share the store.
@@ -56,7 +64,7 @@ func newFleet(c process.Config, shared bool) (*fleet, error) {
 			f.close()
 			return nil, err
 		}
-		f.all, f.states = append(f.all, p), append(f.states, state{})
+		f.all, f.states = append(f.all, &supervised{Process: p}), append(f.states, state{})
 	}
 	return f, nil
 }
@@ -104,6 +112,9 @@ func (f *fleet) watch(ctx context.Context) {
 			if s.pid == 0 || s.paused {
 				continue
 			}
+			if !s.served {
+				f.restart(i)
+			}
 			probe, cancel := context.WithTimeout(ctx, time.Second)
 			ready := p.Ready(probe)
 			cancel()
@@ -111,6 +122,7 @@ func (f *fleet) watch(ctx context.Context) {
 			f.mu.Lock()
 			if f.states[i].pid == s.pid && !f.states[i].paused {
 				f.states[i].ready = ready
+				f.states[i].served = f.states[i].served || ready
 			}
 			f.peak = max(f.peak, bytes)
 			f.mu.Unlock()
@@ -145,12 +157,37 @@ func (f *fleet) other() int { return (f.serving + 1) % len(f.all) }
 
 // launch starts process i and has clients try it.
 func (f *fleet) launch(i int) error {
+	p := f.all[i]
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return f.launchLocked(i)
+}
+
+func (f *fleet) launchLocked(i int) error {
 	if err := f.all[i].Launch(); err != nil {
 		return err
 	}
 	pid := f.all[i].PID()
 	f.set(i, func(s *state) { *s = state{pid: pid} })
 	return nil
+}
+
+// restart starts process i again, if it has ended before it was ready.
+func (f *fleet) restart(i int) {
+	p := f.all[i]
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	f.mu.Lock()
+	s := f.states[i]
+	f.mu.Unlock()
+	if s.pid == 0 || s.served || p.Running() {
+		return
+	}
+	if err := f.launchLocked(i); err == nil {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		f.failed++
+	}
 }
 
 // start starts process i, and waits until it takes publishes.
@@ -162,17 +199,15 @@ func (f *fleet) start(ctx context.Context, i int) error {
 	return f.awaitReady(ctx, i)
 }
 
-// awaitReady waits until process i takes publishes. It fails where the process ends before.
+// awaitReady waits until process i takes publishes.
 func (f *fleet) awaitReady(ctx context.Context, i int) error {
 	for end := time.Now().Add(process.StartTime); ; sleep(ctx, 10*time.Millisecond) {
 		switch {
 		case f.all[i].Ready(ctx):
-			f.set(i, func(s *state) { s.ready = true })
+			f.set(i, func(s *state) { s.ready, s.served = true, true })
 			return nil
 		case ctx.Err() != nil:
 			return ctx.Err()
-		case !f.all[i].Running():
-			return fmt.Errorf("faults: %s has ended: %s", f.all[i].Name(), f.lastLog(i))
 		case time.Now().After(end):
 			return fmt.Errorf("faults: %s does not take publishes after %v: %s", f.all[i].Name(), process.StartTime, f.lastLog(i))
 		}
@@ -181,24 +216,32 @@ func (f *fleet) awaitReady(ctx context.Context, i int) error {
 
 // kill is kill -9 of process i.
 func (f *fleet) kill(i int) {
+	f.all[i].mu.Lock()
+	defer f.all[i].mu.Unlock()
 	f.set(i, func(s *state) { *s = state{} })
 	f.all[i].Kill()
 }
 
 // stop ends process i in order.
 func (f *fleet) stop(i int) {
+	f.all[i].mu.Lock()
+	defer f.all[i].mu.Unlock()
 	f.all[i].Stop()
 	f.set(i, func(s *state) { *s = state{} })
 }
 
 // pause is SIGSTOP of process i.
 func (f *fleet) pause(i int) error {
+	f.all[i].mu.Lock()
+	defer f.all[i].mu.Unlock()
 	f.set(i, func(s *state) { s.paused, s.ready = true, false })
 	return f.all[i].Pause()
 }
 
 // resume is SIGCONT of process i.
 func (f *fleet) resume(i int) error {
+	f.all[i].mu.Lock()
+	defer f.all[i].mu.Unlock()
 	err := f.all[i].Continue()
 	f.set(i, func(s *state) { s.paused = false })
 	return err

@@ -10,7 +10,8 @@ import (
 
 // host stands in for a test where package testserver wants one.
 type host struct {
-	out io.Writer
+	out   io.Writer
+	nodes *nodes // which sites share; nil: not started
 
 	mu       sync.Mutex
 	cleanups []func()

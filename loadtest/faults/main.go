@@ -26,6 +26,7 @@ type config struct {
 	Stores []string // names of sites
 	Only   string   // names of schedules, with commas between them; empty: all
 	Short  bool     // everything in one schedule a store
+	Alone  int      // so many of a store's faults alone, drawn, in a short run; 0: all
 	Pairs  int      // of faults within the same second
 
 	Hold        time.Duration // how long a fault lasts
@@ -85,8 +86,14 @@ func faults(ctx context.Context, c config, out io.Writer) (status int, err error
 		return 0, fmt.Errorf("faults: make a folder: %w", err)
 	}
 	fmt.Fprintf(out, "faults: seed %d, %s\n", c.Seed, c.Binary)
+	t := &host{out: c.Progress}
+	defer func() {
+		if closed := t.close(); err == nil {
+			err = closed
+		}
+	}()
 	for _, name := range c.Stores {
-		bad, err := onSite(ctx, c, name, dir, out)
+		bad, err := onSite(ctx, c, t, name, dir, out)
 		var skipped skipping
 		switch {
 		case errors.As(err, &skipped):
@@ -108,13 +115,7 @@ func faults(ctx context.Context, c config, out io.Writer) (status int, err error
 }
 
 // onSite runs the schedules of one store.
-func onSite(ctx context.Context, c config, name, dir string, out io.Writer) (bad bool, err error) {
-	t := &host{out: c.Progress}
-	defer func() {
-		if closed := t.close(); err == nil {
-			err = closed
-		}
-	}()
+func onSite(ctx context.Context, c config, t *host, name, dir string, out io.Writer) (bad bool, err error) {
 	st, err := open(t, c, name)
 	if err != nil {
 		return false, err
@@ -147,6 +148,11 @@ func once(ctx context.Context, c config, t *host, st *site, sc schedule, dir str
 		return false, err
 	}
 	l, err := s.run(sc)
+	var stuck stuckError
+	if errors.As(err, &stuck) {
+		fmt.Fprintf(out, "\n%s / %s: %v\nIt did not come back by itself; again by: make faults SEED=%d STORE=%s ONLY=%s\n", st.name, sc.name, err, c.Seed, st.name, sc.name)
+		return true, nil
+	}
 	if err != nil {
 		return false, err
 	}

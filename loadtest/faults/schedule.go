@@ -5,13 +5,20 @@ import (
 	"hash/fnv"
 	"math/rand/v2"
 	"strings"
+	"time"
 )
 
 // schedule is what is done to a site, and when.
 type schedule struct {
 	name string
 	play func(s *stage)
+	idle time.Duration // instead of the configured time after which a mailbox leaves memory; 0: that
+	// between is done when all is published and no device has a stream, before they take what waits; nil: nothing is.
+	between func(s *stage)
 }
+
+// calm plays nothing.
+func (s *stage) calm() {}
 
 func hash(text string) uint64 {
 	h := fnv.New64a()
@@ -26,10 +33,10 @@ func schedules(st *site, c config) []schedule {
 	}
 	var all []schedule
 	for _, f := range st.faults {
-		all = append(all, schedule{f.name, func(s *stage) { s.inflictAll([]fault{f}, s.cfg.Hold) }})
+		all = append(all, schedule{name: f.name, play: func(s *stage) { s.inflictAll([]fault{f}, s.cfg.Hold) }})
 	}
 	for _, pair := range pairs(st.faults, c.Seed, c.Pairs) {
-		all = append(all, schedule{pair[0].name + "+" + pair[1].name, func(s *stage) { s.inflictAll(pair, s.cfg.Hold) }})
+		all = append(all, schedule{name: pair[0].name + "+" + pair[1].name, play: func(s *stage) { s.inflictAll(pair, s.cfg.Hold) }})
 	}
 	return append(all, st.schedules...)
 }
@@ -51,16 +58,19 @@ func pairs(faults []fault, seed uint64, n int) [][]fault {
 
 // shortSchedule does several faults alone and some pairs, one after the other, in one run.
 func shortSchedule(st *site, c config) schedule {
-	return schedule{"short", func(s *stage) {
+	return schedule{name: "short", play: func(s *stage) {
 		done := make([][]fault, 0, len(st.faults)+c.Pairs)
 		for _, f := range st.faults {
 			done = append(done, []fault{f})
 		}
 		s.rng.Shuffle(len(done), func(i, k int) { done[i], done[k] = done[k], done[i] })
+		if c.Alone > 0 {
+			done = done[:min(c.Alone, len(done))]
+		}
 		done = append(done, pairs(st.faults, c.Seed, c.Pairs)...)
 		for _, fs := range done {
 			s.inflictAll(fs, s.cfg.Hold)
-			s.awaitRecovery()
+			s.must(s.awaitRecovery())
 		}
 	}}
 }

@@ -18,7 +18,13 @@ type site struct {
 
 // openers start a site each; what they start ends with t.
 var openers = map[string]func(t *host, c config) *site{
-	"pebble": openPebble,
+	"pebble":              openPebble,
+	"redis":               openRedis,
+	"redis-cluster":       openRedisCluster,
+	"redis-everysec":      openRedisEverysec,
+	"redis-cluster-reply": openRedisClusterReply,
+	"cassandra":           openCassandra,
+	"tiered":              openTiered,
 }
 
 func open(t *host, c config, name string) (st *site, err error) {
@@ -32,7 +38,7 @@ func open(t *host, c config, name string) (st *site, err error) {
 
 // siteNames are those of openers, in the order in which they run.
 func siteNames() []string {
-	return []string{"pebble"}
+	return []string{"pebble", "redis", "redis-cluster", "cassandra", "tiered", "redis-everysec", "redis-cluster-reply"}
 }
 
 // openPebble is the embedded store: a process that is killed is all that can be done to it here.

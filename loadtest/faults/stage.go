@@ -26,13 +26,15 @@ type stage struct {
 
 	// Of the schedule's goroutine, but for flip.
 	rng *rand.Rand
+	// rotten, where bits were flipped, looks at the end whether that was told.
+	rotten func()
 
-	mu     sync.Mutex
-	coin   *rand.Rand    // guarded by mu
-	spans  []judge.Span  // guarded by mu
-	over   judge.Moment  // guarded by mu: when the last fault was over
-	faults []string      // guarded by mu: what the stage itself found wrong
-	slow   time.Duration // guarded by mu: the longest time from the end of the faults until messages were accepted
+	mu    sync.Mutex
+	wrong []string      // guarded by mu: what the stage itself has found
+	coin  *rand.Rand    // guarded by mu
+	spans []judge.Span  // guarded by mu
+	over  judge.Moment  // guarded by mu: when the last fault was over
+	slow  time.Duration // guarded by mu: the longest time from the end of the faults until messages were accepted
 }
 
 // deadline is how long a publish may take: 5 s by the contract of the router's configuration, and a margin for a busy machine.
@@ -46,6 +48,9 @@ func newStage(ctx context.Context, c config, t *host, st *site, sc schedule, dir
 	seed := c.Seed ^ hash(st.name+"/"+sc.name)
 	s := &stage{ctx: ctx, t: t, cfg: c, clock: observe.Clock{Began: time.Now()}, site: st, name: sc.name,
 		rng: rand.New(rand.NewPCG(seed, 1)), coin: rand.New(rand.NewPCG(seed, 2))}
+	if sc.idle > 0 {
+		c.MailboxIdle = sc.idle
+	}
 	args := append([]string{"--gateway.mailbox-idle", c.MailboxIdle.String(), "--gateway.save-interval", "1s"}, st.args...)
 	var err error
 	s.fleet, err = newFleet(process.Config{Binary: c.Binary, Dir: dir, Args: args, Clock: s.clock}, st.shared)
@@ -103,7 +108,9 @@ func (s *stage) play(ctx context.Context, sc schedule) error {
 	if err := catch(func() { sc.play(s) }); err != nil {
 		return fmt.Errorf("faults: %s: %w", sc.name, err)
 	}
-	s.awaitRecovery()
+	if err := s.awaitRecovery(); err != nil {
+		return err
+	}
 	sleep(ctx, s.cfg.Calm)
 	for until := int64(s.cfg.Accept); ctx.Err() == nil && s.clients.Accepted() < until; {
 		sleep(ctx, 20*time.Millisecond)
@@ -111,7 +118,12 @@ func (s *stage) play(ctx context.Context, sc schedule) error {
 	s.clients.StopPublishing()
 	s.clients.Leave()
 	if ctx.Err() != nil {
-		return fmt.Errorf("faults: %s: %w: publishes are not answered; the server's log ends with: %s", sc.name, ctx.Err(), s.fleet.lastLog(s.fleet.serving))
+		return s.stuck("after %v publishes are not answered", mostStage)
+	}
+	if sc.between != nil {
+		if err := catch(func() { sc.between(s) }); err != nil {
+			return fmt.Errorf("faults: %s: %w", sc.name, err)
+		}
 	}
 	return s.settle(ctx)
 }
@@ -133,25 +145,36 @@ func (s *stage) settle(ctx context.Context) error {
 		return err
 	}
 	s.clients.Drain(ctx, true)
+	if s.rotten != nil {
+		s.rotten()
+	}
 	return ctx.Err()
 }
 
 // recoverWithin bounds how long after the last fault messages are not accepted: everything comes back by itself.
 const recoverWithin = time.Minute
 
+// stuckError says that a server did not come back by itself.
+type stuckError struct{ error }
+
+// stuck is one with the end of the server's log.
+func (s *stage) stuck(format string, args ...any) error {
+	return stuckError{fmt.Errorf("faults: %s: %s; the server's log ends with:\n%s", s.name, fmt.Sprintf(format, args...), s.fleet.lastLog(s.fleet.serving))}
+}
+
 // awaitRecovery waits until messages are accepted again.
-func (s *stage) awaitRecovery() {
+func (s *stage) awaitRecovery() error {
 	began, s0 := time.Now(), s.clients.Accepted()
 	for s.ctx.Err() == nil && s.clients.Accepted() < s0+20 {
 		if time.Since(began) > recoverWithin {
-			s.note("for %v after the last fault no message was accepted; the server's log ends with: %s", recoverWithin, s.fleet.lastLog(s.fleet.serving))
-			return
+			return s.stuck("for %v after the last fault only %d messages were accepted", recoverWithin, s.clients.Accepted()-s0)
 		}
 		sleep(s.ctx, 10*time.Millisecond)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.slow = max(s.slow, time.Since(began))
+	return nil
 }
 
 // awaitAccepted waits until so many more messages were accepted.
@@ -161,18 +184,23 @@ func (s *stage) awaitAccepted(more int64) {
 	}
 }
 
-// note writes down a fault of the servers that the stage itself has found.
+// note writes down something wrong that the stage itself has found.
 func (s *stage) note(format string, args ...any) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.faults = append(s.faults, fmt.Sprintf(format, args...))
+	s.wrong = append(s.wrong, fmt.Sprintf(format, args...))
 }
 
 // flip draws one of two. For any goroutine.
 func (s *stage) flip() bool {
+	return s.draw(2) == 0
+}
+
+// draw draws one of n. For any goroutine.
+func (s *stage) draw(n int) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.coin.IntN(2) == 0
+	return s.coin.IntN(n)
 }
 
 func (s *stage) logf(format string, args ...any) {
@@ -184,7 +212,7 @@ func (s *stage) log() *judge.Log {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	l := &judge.Log{Began: s.clock.Began, Slack: s.clock.Slack(), Spans: s.spans, Deadline: deadline, SavedIn: savedIn}
-	l.Faults = append(l.Faults, s.faults...)
+	l.Faults = append(l.Faults, s.wrong...)
 	s.fleet.addTo(l)
 	s.clients.AddTo(l)
 	slices.Sort(l.Kills)
