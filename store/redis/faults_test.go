@@ -103,6 +103,7 @@ func TestLateScriptChangesNothing(t *testing.T) {
 		{"BehindTheSameAgain", nil, step(0, a), []store.Append{step(0, a, b)}, []string{"a", "b"}},
 		{"BehindTheSameAgainWithALast", []store.Entry{first}, step(1, b), []store.Append{step(1, b, c)}, []string{"first", "b", "c"}},
 		{"BehindWhatHasKilledIt", nil, step(0, a), []store.Append{killing(step(0, a, b), a), killing(step(2, c), b)}, []string{"c"}},
+		{"BehindWhatHasKilledItWithALast", []store.Entry{first}, step(1, b), []store.Append{killing(step(1, b, c), b)}, []string{"first", "c"}},
 		{"BehindItsKillAlone", []store.Entry{first}, step(1, b), []store.Append{step(1, b), killing(step(2), b)}, []string{"first"}},
 		{"BehindATakeOver", nil, step(0, a), nil, nil},
 	} {
@@ -462,8 +463,10 @@ func TestAllKeysExpire(t *testing.T) {
 	f := newFixture(t, redistest.Options{}, nil)
 	long := entry("long", 1)
 	long.Message.ExpiresMS = time.Now().Add(20 * time.Hour).UnixMilli()
-	f.mustAppend(step(0, long))
-	f.mustAppend(step(1, entry("short", 2)))
+	long.Position = position(2)
+	f.mustAppend(step(0, entry("short", 1)))
+	f.mustAppend(step(1, long))
+	f.mustAppend(step(2, entry("short again", 3)))
 	c := f.server.Client(t)
 	ttl := func(key string) time.Duration { return c.PTTL(t.Context(), key).Val() }
 	box := f.keys[1].mailbox + "u"
