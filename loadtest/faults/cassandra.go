@@ -41,13 +41,21 @@ func startNodes(t *host) *nodes {
 	return n
 }
 
+// initTries is how often store init is called, which fails where nodes that have just started do not answer in time.
+const initTries = 5
+
 // keyspace makes one, and answers the URL of a store in it.
 func (n *nodes) keyspace(t *host, c config, name string) string {
 	url := n.c.URL(name)
-	if said, err := exec.Command(c.Binary, "store", "init", url).CombinedOutput(); err != nil {
-		t.Fatalf("faults: ramen store init %s: %w: %s", url, err, said)
+	var said []byte
+	var err error
+	for range initTries {
+		if said, err = exec.Command(c.Binary, "store", "init", url).CombinedOutput(); err == nil {
+			return url
+		}
 	}
-	return url
+	t.Fatalf("faults: ramen store init %s: %w: %s", url, err, said)
+	return ""
 }
 
 // faults are those of the nodes: one of them is gone, and the others go on; two of them are, and publishes are refused.
@@ -137,7 +145,7 @@ func openCassandra(t *host, c config) *site {
 		args: []string{"--store", n.keyspace(t, c, "ramen_alone")}, faults: append(n.faults(), serverFaults(true)...)}
 	st.schedules = []schedule{
 		{name: "stopped-owner-killed-continued", play: func(s *stage) { s.stopKillContinue(n.draw(s)) }},
-		{name: "rotten-tables", play: (*stage).calm, between: n.rot},
+		{name: "rotten-tables", play: (*stage).gather, between: n.rot},
 	}
 	return st
 }

@@ -40,7 +40,7 @@ func openRedis(t *host, _ config) *site {
 		{name: "stopped-owner-killed-continued", play: func(s *stage) { s.stopKillContinue(&x.target) }},
 		{name: "flushed-before-take-over", play: func(s *stage) { s.flushBeforeTakeOver(x, true) }},
 		{name: "flushed-in-memory", play: func(s *stage) { s.flushInMemory(x) }, idle: time.Hour},
-		{name: "rotten-log", play: (*stage).calm, between: func(s *stage) { s.rotRedis(x, dir) }},
+		{name: "rotten-log", play: (*stage).gather, between: func(s *stage) { s.rotRedis(x, dir) }},
 	}
 	st.short = []schedule{late}
 	return st
@@ -110,7 +110,7 @@ func (s *stage) lateScript(x *redisServer) {
 
 // stopKillContinue publishes while the server is stopped, kills the owner, and continues the server for another owner.
 func (s *stage) stopKillContinue(x *target) {
-	s.clients.Sleep()
+	s.clients.Depart()
 	s.inflict(fault{name: x.name + "-stopped, owner killed, " + x.name + "-continued", excuses: judge.Span{Owner: true, Silent: true}, do: func(s *stage, hold time.Duration) {
 		x.pause(s)
 		sleep(s.ctx, min(hold, 2*time.Second))
@@ -122,6 +122,7 @@ func (s *stage) stopKillContinue(x *target) {
 
 // flushBeforeTakeOver has Redis lose everything between an append and a take-over.
 func (s *stage) flushBeforeTakeOver(x *redisServer, loses bool) {
+	s.gather()
 	s.clients.Sleep()
 	sleep(s.ctx, 2*s.cfg.MailboxIdle)
 	s.inflict(fault{name: "flushed, and taken over", excuses: judge.Span{Owner: true, Silent: true, Loses: loses}, do: func(s *stage, hold time.Duration) {

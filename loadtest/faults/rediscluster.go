@@ -177,6 +177,7 @@ func (x *redisCluster) onMaster(do func(*redisServer, *stage, time.Duration)) fu
 // promoteForIdle has a lagging replica be promoted while users are idle, so that no owner has their mailboxes in memory, and then
 // another owner take their shards.
 func (x *redisCluster) promoteForIdle(s *stage, loses bool) {
+	s.gather()
 	s.clients.Sleep()
 	sleep(s.ctx, 2*s.cfg.MailboxIdle)
 	s.inflict(fault{name: "lagging replica promoted, and taken over", excuses: judge.Span{Owner: true, Silent: true, Loses: loses}, do: func(s *stage, hold time.Duration) {

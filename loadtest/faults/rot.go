@@ -24,13 +24,13 @@ func (s *stage) rotRedis(x *redisServer, dir string) {
 	x.Stop(s.t)
 	flipped := s.flipAll(dir, ".aof", func(text []byte) []int {
 		var at []int
-		for i := 0; len(at) < flips; {
-			k := bytes.Index(text[i:], pad)
+		for end := len(text); len(at) < flips; { // from the end: what was written last is what still waits
+			k := bytes.LastIndex(text[:end], pad)
 			if k < 0 {
 				break
 			}
-			at = append(at, i+k+s.draw(len(pad)))
-			i += k + 2000 + s.draw(4000)
+			at = append(at, k+s.draw(len(pad)))
+			end = max(0, k-2000-s.draw(4000))
 		}
 		return at
 	})

@@ -17,8 +17,11 @@ type schedule struct {
 	between func(s *stage)
 }
 
-// calm plays nothing.
-func (s *stage) calm() {}
+// gather has messages wait for users without streams.
+func (s *stage) gather() {
+	s.clients.Depart()
+	s.awaitAccepted(500)
+}
 
 func hash(text string) uint64 {
 	h := fnv.New64a()

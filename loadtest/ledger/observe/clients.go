@@ -67,7 +67,7 @@ type Clients struct {
 // New is clients that have not come yet.
 func New(cfg Config, servers Servers) *Clients {
 	c := &Clients{cfg: cfg, servers: servers, leave: func() {}, enough: func() {}, tampering: tampering{Tamper: cfg.Tamper}}
-	c.idle.wake(true)
+	c.idle.wake(true, false)
 	return c
 }
 

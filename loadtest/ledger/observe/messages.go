@@ -77,7 +77,7 @@ func (c *Clients) message(rng *rand.Rand, user int, id string) *judge.Message {
 func (c *Clients) drawUser(rng *rand.Rand) int {
 	for {
 		f := rng.Float64()
-		if u := int(f * f * float64(c.cfg.Users)); !sleeper(u) || c.idle.awake.Load() {
+		if u := int(f * f * float64(c.cfg.Users)); !sleeper(u) || !c.idle.quiet.Load() {
 			return u
 		}
 	}
