@@ -109,9 +109,12 @@ func (s *Store) encodeAppend(c *call, a *store.Append, now int64) {
 
 // addEntry adds the field and the value of an entry, and what its id is kept as.
 func (s *Store) addEntry(c *call, e *store.Entry) {
+	from := len(c.arena)
 	c.arena = appendEntryField(c.arena, store.Ref{Priority: e.Message.Priority, Position: e.Position})
 	c.end()
+	value := len(c.arena)
 	c.arena, c.head = codec.AppendEntry(c.arena, e, c.head)
+	c.arena = seal(c.arena, c.arena[from:value], value)
 	c.end()
 	c.arena = appendSeen(c.arena, e.Message.ID, e.Message.CreatedMS)
 	c.end()

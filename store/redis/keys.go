@@ -26,8 +26,8 @@ import (
 // Fields of a mailbox (numbers big-endian, but for h and t, which are decimal):
 //
 //	l                      epoch:8 µs:8                     the last position: the mark
-//	m lane:1 epoch:8 µs:8  value                            an entry (package codec)
-//	d DEVICE               epoch:8 count:8 value            a device, and the order in which it was written (package codec)
+//	m lane:1 epoch:8 µs:8  value checksum:4                 an entry (package codec)
+//	d DEVICE               epoch:8 count:8 value checksum:4 a device, and the order in which it was written (package codec)
 //	i N                    accepted ms:8 id                 an id, h <= N < t
 //	h, t                   N                                the first id, and the next
 const (

@@ -42,8 +42,12 @@ func (s *Store) load(ctx context.Context, at store.Owner, user protocol.UserID) 
 	if !ok {
 		return m, fmt.Errorf("%w: %T to HGETALL", errReply, c.reply)
 	}
-	if m, err = parseMailbox(fields, nowMS()-s.cfg.IDRetention.Milliseconds()); err != nil {
+	m, damaged, err := parseMailbox(fields, nowMS()-s.cfg.IDRetention.Milliseconds())
+	if err != nil {
 		return store.Mailbox{}, err
+	}
+	for _, f := range damaged {
+		s.log.Error("a value of a mailbox is corrupt: its checksum does not fit, and it is left out", "user", user, "field", fmt.Sprintf("%q", f))
 	}
 	var older []store.Ref
 	if m.Entries, older = newestOfIDs(m.Entries); len(older) > 0 {
@@ -52,16 +56,20 @@ func (s *Store) load(ctx context.Context, at store.Owner, user protocol.UserID) 
 	return m, err
 }
 
-// parseMailbox reads the fields of a mailbox and their values, with the ids that were accepted from sinceMS on.
-func parseMailbox(fields []any, sinceMS int64) (m store.Mailbox, err error) {
+// parseMailbox reads the fields of a mailbox and their values, with the ids that were accepted from sinceMS on. It leaves out the
+// fields whose values are damaged, and names them.
+func parseMailbox(fields []any, sinceMS int64) (m store.Mailbox, damaged []string, err error) {
 	for i := 0; i+1 < len(fields); i += 2 {
 		f, _ := fields[i].(string)
 		v, _ := fields[i+1].(string)
 		if f == "" {
-			return m, fmt.Errorf("%w: a field of %T", errReply, fields[i])
+			return m, nil, fmt.Errorf("%w: a field of %T", errReply, fields[i])
 		}
-		if err := addField(&m, f, v, sinceMS); err != nil {
-			return m, fmt.Errorf("field %q: %w", f, err)
+		switch err := addField(&m, f, v, sinceMS); {
+		case errors.Is(err, errDamaged):
+			damaged = append(damaged, f)
+		case err != nil:
+			return m, nil, fmt.Errorf("field %q: %w", f, err)
 		}
 	}
 	slices.SortFunc(m.Entries, func(a, b store.Entry) int {
@@ -71,7 +79,7 @@ func parseMailbox(fields []any, sinceMS int64) (m store.Mailbox, err error) {
 		return a.Position.Compare(b.Position)
 	})
 	slices.SortFunc(m.Devices, func(a, b store.Device) int { return strings.Compare(string(a.ID), string(b.ID)) })
-	return m, nil
+	return m, damaged, nil
 }
 
 func addField(m *store.Mailbox, f, v string, sinceMS int64) (err error) {
@@ -86,14 +94,22 @@ func addField(m *store.Mailbox, f, v string, sinceMS int64) (err error) {
 		if err != nil {
 			return err
 		}
-		e, err := codec.DecodeEntry(ref, []byte(v))
+		value, err := unseal(f, v)
+		if err != nil {
+			return err
+		}
+		e, err := codec.DecodeEntry(ref, value)
 		m.Entries = append(m.Entries, e)
 		return err
 	case f[0] == fieldDevice:
 		if len(v) < orderSize {
 			return errors.New("a device without its order")
 		}
-		d, err := codec.DecodeDevice([]byte(f[1:]), []byte(v[orderSize:]))
+		value, err := unseal(f, v[orderSize:])
+		if err != nil {
+			return err
+		}
+		d, err := codec.DecodeDevice([]byte(f[1:]), value)
 		m.Devices = append(m.Devices, d)
 		return err
 	case f[0] == fieldID:

@@ -65,14 +65,21 @@ func (r *replacement) stage(m *store.Mailbox) error {
 	for i := range m.Entries {
 		e := &m.Entries[i]
 		field := appendEntryField(nil, store.Ref{Priority: e.Message.Priority, Position: e.Position})
-		if err := r.add(string(field), func(c *call) { c.arena, c.head = codec.AppendEntry(c.arena, e, c.head) }); err != nil {
+		if err := r.add(string(field), func(c *call) {
+			from := len(c.arena)
+			c.arena, c.head = codec.AppendEntry(c.arena, e, c.head)
+			c.arena = seal(c.arena, field, from)
+		}); err != nil {
 			return err
 		}
 	}
 	for i := range m.Devices {
 		d := &m.Devices[i]
-		if err := r.add(string(fieldDevice)+string(d.ID), func(c *call) {
-			c.arena = codec.AppendDevice(r.s.appendOrder(c.arena, r.at.Epoch), d)
+		name := string(fieldDevice) + string(d.ID)
+		if err := r.add(name, func(c *call) {
+			c.arena = r.s.appendOrder(c.arena, r.at.Epoch)
+			from := len(c.arena)
+			c.arena = seal(codec.AppendDevice(c.arena, d), []byte(name), from)
 		}); err != nil {
 			return err
 		}

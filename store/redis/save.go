@@ -76,10 +76,13 @@ func (s *Store) encodeSave(c *call, batch []store.DeviceSave) {
 	c.end()
 	for i := range batch {
 		d := &batch[i]
+		from := len(c.arena)
 		c.arena = append(append(c.arena, fieldDevice), d.Device.ID...)
 		c.end()
+		value := len(c.arena)
 		if !d.Remove {
 			c.arena = codec.AppendDevice(c.arena, &d.Device)
+			c.arena = seal(c.arena, c.arena[from:value], value)
 		}
 		c.end()
 	}
