@@ -27,7 +27,9 @@ func TestConformance(t *testing.T) {
 						return func() { s.Continue(t) }
 					}
 				},
-				Crash:     func(t *testing.T) (func() store.Store, func() func() store.Store) { return crashing(t, kind) },
+				Crash: func(t *testing.T) (func() store.Store, func() func() store.Store) {
+					return crashing(t, syncing(kind), configOf)
+				},
 				Lose:      func(t *testing.T) (func() store.Store, func() func()) { return losing(t, kind) },
 				Retention: time.Minute, ChecksLast: true,
 			})
@@ -35,11 +37,15 @@ func TestConformance(t *testing.T) {
 	}
 }
 
+// syncing is a server that writes its log before it replies.
+func syncing(kind redistest.Kind) redistest.Options {
+	return redistest.Options{Kind: kind, Config: redistest.Config{"appendonly": "yes", "appendfsync": "always"}}
+}
+
 // crashing is a place on a server that writes its log before it replies, and what another server makes of that log.
-func crashing(t *testing.T, kind redistest.Kind) (func() store.Store, func() func() store.Store) {
-	o := redistest.Options{Kind: kind, Config: redistest.Config{"appendonly": "yes", "appendfsync": "always"}}
+func crashing(t *testing.T, o redistest.Options, of func(testing.TB, *redistest.Server) Config) (func() store.Store, func() func() store.Store) {
 	s := redistest.Single(t, o)
-	cfg := configOf(t, s)
+	cfg := of(t, s)
 	cfg.Durability = Fsync
 	return opener(t, cfg), func() func() store.Store {
 		left := redistest.Single(t, o)
