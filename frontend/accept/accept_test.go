@@ -172,10 +172,9 @@ func TestAnswerInPlaceOfAStream(t *testing.T) {
 	}
 }
 
-// However many streams open at once, however long each takes, none waits for another; and the goroutines that opened them are
-// used again, up to a number.
+// However many streams open at once, however long each takes, none waits for another.
 func TestOpensDoNotWaitForEachOther(t *testing.T) {
-	const streams = 3 * maxIdleWorkers
+	const streams = 200
 	var all sync.WaitGroup
 	all.Add(streams)
 	p := newPlace(t, false, func() { all.Done(); all.Wait() })

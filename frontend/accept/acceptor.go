@@ -43,8 +43,8 @@ type Acceptor struct {
 	cfg      Config
 	prefixes prefixes
 	l        net.Listener
-	other    chan net.Conn // for net/http
-	workers  openWorkers
+	other    chan net.Conn  // for net/http
+	opens    sync.WaitGroup // requests that are being opened; added to by run
 
 	buf [maxHead]byte // of raw, owned by run
 
@@ -55,11 +55,16 @@ type Acceptor struct {
 	conns  map[net.Conn]struct{} // whose head is not whole
 }
 
+// rawRequest is a bare connection with the whole head of its first request.
+type rawRequest struct {
+	conn sock.RawConn
+	head string // and what came behind it
+	end  int    // of the head
+}
+
 // New makes an Acceptor for l.
 func New(cfg Config, l net.Listener) *Acceptor {
-	a := &Acceptor{cfg: cfg, prefixes: prefixesOf(cfg.Paths), l: l, other: make(chan net.Conn), done: make(chan struct{}), conns: map[net.Conn]struct{}{}}
-	a.workers.open = a.open
-	return a
+	return &Acceptor{cfg: cfg, prefixes: prefixesOf(cfg.Paths), l: l, other: make(chan net.Conn), done: make(chan struct{}), conns: map[net.Conn]struct{}{}}
 }
 
 // maxHead is the longest head that is read here, in bytes; those with longer tokens are net/http's.
@@ -76,7 +81,7 @@ func (a *Acceptor) Serve(h *http.Server) error {
 	err := httpconn.Serve(h, a, nil)
 	a.Close()
 	a.wg.Wait()
-	a.workers.wg.Wait()
+	a.opens.Wait()
 	return err
 }
 
@@ -93,7 +98,7 @@ func (a *Acceptor) run() {
 		err := accept()
 		if err == nil {
 			pause = 0
-			runtime.Gosched() // to the workers
+			runtime.Gosched() // to what opens streams
 			continue
 		}
 		if errors.Is(err, net.ErrClosed) {
@@ -133,7 +138,8 @@ func (a *Acceptor) raw(c sock.RawConn) {
 	b := a.buf[:n]
 	if a.prefixes.match(b) {
 		if end := bytes.Index(b, wholeEnd); end >= 0 && end+len(wholeEnd) <= a.cfg.MaxHeadBytes {
-			a.workers.submit(rawRequest{c, string(b), end + len(wholeEnd)})
+			r := rawRequest{c, string(b), end + len(wholeEnd)}
+			a.opens.Go(func() { a.open(&r) }) // it may wait for the owner and its store
 			return
 		}
 	}
@@ -233,6 +239,5 @@ func (a *Acceptor) Close() error {
 		c.Close()
 	}
 	a.mu.Unlock()
-	a.workers.close()
 	return a.l.Close()
 }

@@ -20,8 +20,8 @@
 //
 // This package knows neither streams nor transports: Frontend opens what a request asks for.
 //
-// Goroutines: one that accepts; one a request that is being opened, of which up to 64 wait for the next; one a connection of
+// Goroutines: one that accepts; one a request that is being opened; one a connection of
 // the second path until its request is served. Serve waits for all of them.
 //
-// Lock order: Acceptor.mu and workers.mu are taken alone; none is held while Frontend is called.
+// Lock order: Acceptor.mu is taken alone, and not held while Frontend is called.
 package accept
