@@ -52,6 +52,9 @@ func newStage(ctx context.Context, c config, t *host, st *site, sc schedule, dir
 		c.MailboxIdle = sc.idle
 	}
 	args := append([]string{"--gateway.mailbox-idle", c.MailboxIdle.String(), "--gateway.save-interval", "1s"}, st.args...)
+	if c.Short { // that service goes on is to be seen on a machine that runs other tests, too
+		args = append(args, "--gateway.append-timeout", "3s")
+	}
 	var err error
 	s.fleet, err = newFleet(process.Config{Binary: c.Binary, Dir: dir, Args: args, Clock: s.clock}, st.shared)
 	if err != nil {
