@@ -29,6 +29,7 @@ func Driver() driver.Driver {
 		Check:  check,
 		Schema: schemaText,
 		Init:   initialize,
+		Remote: true,
 	}
 }
 
@@ -113,7 +114,7 @@ func initializeStore(ctx context.Context, p driver.Params) (done []string, err e
 		if err := session.AwaitSchemaAgreement(ctx); err != nil {
 			return done, fmt.Errorf("%s: the nodes do not agree on the schema: %w", firstLine(statement), err)
 		}
-		done = append(done, "there is now, or was: "+strings.TrimPrefix(firstLine(statement), "CREATE "))
+		done = append(done, "there is a "+strings.ToLower(strings.Replace(strings.TrimPrefix(firstLine(statement), "CREATE "), " IF NOT EXISTS", "", 1)))
 	}
 	a := newAbout(p.Shards, cfg.slot)
 	text, err := json.Marshal(a)
@@ -148,5 +149,13 @@ func (c *config) insertMeta(ctx context.Context, session *gocql.Session, name, v
 		serial = gocql.Serial
 	}
 	statement := strings.Replace(insertMeta, "meta", c.keyspace+".meta", 1)
-	return session.Query(statement, name, value).SerialConsistency(serial).MapScanCASContext(ctx, make(map[string]any))
+	for { // a transaction that was cut off may have made it: then the next finds it
+		made, err = session.Query(statement, name, value).SerialConsistency(serial).MapScanCASContext(ctx, make(map[string]any))
+		if err == nil {
+			return made, nil
+		}
+		if err := claimAgain(ctx, err); err != nil {
+			return false, err
+		}
+	}
 }

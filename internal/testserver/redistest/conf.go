@@ -60,7 +60,8 @@ func (c Config) text() string {
 func users(conf Config, o Options) {
 	switch {
 	case o.User != "":
-		conf["user"] = "default off\n" + o.User + " on >" + o.Password + " ~* &* +@all"
+		// Redis 7.0 replays the transactions of its log as the user default: without rights it would lose them.
+		conf["user"] = "default off resetpass ~* &* +@all\n" + o.User + " on >" + o.Password + " ~* &* +@all"
 		conf["masteruser"] = o.User
 		conf["masterauth"] = o.Password
 	case o.Password != "":
