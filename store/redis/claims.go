@@ -1,6 +1,7 @@
 package redis
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -44,6 +45,9 @@ func (s *Store) hold(shard protocol.ShardID, h *heldClaim) {
 
 // Claim implements store.Store.
 func (s *Store) Claim(ctx context.Context, shards []protocol.ShardID, epoch protocol.Epoch, owner string) []error {
+	if err := s.mayClaim(ctx); err != nil {
+		return slices.Repeat([]error{fmt.Errorf("store/redis: claim at epoch %d: %w", epoch, err)}, len(shards))
+	}
 	g := newGroup(len(shards))
 	all := make([]*call, len(shards))
 	again := make(map[protocol.ShardID]bool)
@@ -67,19 +71,21 @@ func (s *Store) Claim(ctx context.Context, shards []protocol.ShardID, epoch prot
 		}
 	}
 	failed := s.killAgain(ctx, again, epoch)
+	var lost error
+	if slices.Contains(g.errs, nil) {
+		lost = s.hasClaimed(ctx)
+	}
 	for i, c := range all {
-		if err := failed[shards[i]]; err != nil && g.errs[i] == nil {
+		if err := cmp.Or(lost, failed[shards[i]]); err != nil && g.errs[i] == nil {
 			g.errs[i] = err
+		}
+		if h := s.held(shards[i]); lost != nil && h != nil {
+			s.holds[shards[i]].CompareAndSwap(h, nil)
 		}
 		if g.errs[i] != nil {
 			g.errs[i] = fmt.Errorf("store/redis: claim shard %d at epoch %d: %w", shards[i], epoch, g.errs[i])
 		}
 		c.free()
-	}
-	if g.first() == nil { // whoever takes over finds the identity that cursors are of
-		if err := s.keepIdentity(ctx); err != nil {
-			s.log.Warn("the store's identity could not be looked at", "error", err)
-		}
 	}
 	return g.result()
 }

@@ -18,6 +18,8 @@
 //  7. All keys expire by themselves: a mailbox a minute after the last of what is in it, a claim 40 days after it was
 //     made.
 //  8. A value of an entry or a device carries a checksum. One that does not fit is told in the log and left out, and is never a message.
+//  9. A claim holds where the store is still the one that was opened: who claims looks at the identity behind it, and who gives the store
+//     another one looks at the claims behind that (adopt.go).
 //
 // Goroutines: one for each pipeline under way, at most three times Config.Pipelines a server; the keeper, once a second; and the client's own.
 // Lock order: Store.closeMu, then queue.mu or Store.nodesMu. No lock is held across I/O.

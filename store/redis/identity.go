@@ -60,6 +60,6 @@ func (s *Store) openIdentity(ctx context.Context, c goredis.UniversalClient) err
 	if shards != s.cfg.Shards {
 		return fmt.Errorf("the store at this prefix is of %d shards, not %d", shards, s.cfg.Shards)
 	}
-	s.identity = id
+	s.identity.Store(&id)
 	return nil
 }

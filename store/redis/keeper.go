@@ -51,10 +51,14 @@ func (s *Store) keep(ctx context.Context) {
 
 // keepIdentity writes the identity back where the servers have lost it: every cursor that is out depends on it.
 func (s *Store) keepIdentity(ctx context.Context) error {
+	if err := s.beginIdentity(ctx); err != nil {
+		return err
+	}
+	defer s.endIdentity()
 	key := identityKey(s.cfg.Prefix)
 	v, err := s.any().Get(ctx, key).Result()
 	if errors.Is(err, goredis.Nil) {
-		err = s.any().Do(ctx, "set", key, appendIdentity(nil, s.identity, s.cfg.Shards), "nx", "px", claimTTL.Milliseconds()).Err()
+		err = s.any().Do(ctx, "set", key, appendIdentity(nil, s.Identity(), s.cfg.Shards), "nx", "px", claimTTL.Milliseconds()).Err()
 		if err == nil {
 			s.log.Warn("the Redis server had lost the store's identity, which was written back", "key", key)
 			s.metrics.identityLost.Inc()
@@ -67,10 +71,11 @@ func (s *Store) keepIdentity(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if id, _, err := parseIdentity(v); err != nil || id != s.identity {
-		s.foreign.Do(func() {
-			s.log.Error("the Redis server has another identity for this store: it was emptied and opened by another process; cursors of devices that come from there cannot be honoured here", "key", key)
-		})
+	id, _, _ := parseIdentity(v) // what cannot be read is another one, too
+	if id == s.Identity() {
+		s.replaced.Store(false)
+	} else {
+		s.otherIdentity(id)
 	}
 	return nil
 }

@@ -21,7 +21,7 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 		return nil, err
 	}
 	quieten()
-	s := &Store{cfg: cfg, log: cfg.Log, nodes: make(map[string]*node), stop: func() {}}
+	s := &Store{cfg: cfg, log: cfg.Log, nodes: make(map[string]*node), identityBusy: make(chan struct{}, 1), stop: func() {}}
 	s.keys = make([]shardKeys, cfg.Shards)
 	for i := range s.keys {
 		s.keys[i] = newShardKeys(cfg.Prefix, protocol.ShardID(i))

@@ -19,14 +19,18 @@ import (
 // Store keeps mailboxes on Redis servers.
 type Store struct {
 	// immutable
-	cfg      Config
-	log      *slog.Logger
-	metrics  *metrics
-	keys     []shardKeys // of each shard
-	nonce    [8]byte     // of this opening
-	identity store.Identity
-	cluster  *goredis.ClusterClient // says which node has a slot; nil: there is one node
-	single   *node                  // nil: a cluster
+	cfg     Config
+	log     *slog.Logger
+	metrics *metrics
+	keys    []shardKeys            // of each shard
+	nonce   [8]byte                // of this opening
+	cluster *goredis.ClusterClient // says which node has a slot; nil: there is one node
+	single  *node                  // nil: a cluster
+
+	identity     atomic.Pointer[store.Identity]
+	identityBusy chan struct{} // of capacity 1: a token of who looks at the servers' identity, or writes it
+	claimedAny   atomic.Bool   // a Claim of this opening has succeeded
+	replaced     atomic.Bool   // the servers have an identity with which nothing may be claimed
 
 	holds      []atomic.Pointer[heldClaim] // of each shard: this opening's claim
 	waitAOF    atomic.Bool                 // fsync needs WAITAOF
@@ -42,7 +46,8 @@ type Store struct {
 	nodes   map[string]*node // guarded by nodesMu: of a cluster, by address
 
 	// owned by the keeper, once it runs
-	told    []finding
+	told []finding
+
 	foreign sync.Once
 
 	closeMu sync.RWMutex
@@ -55,7 +60,7 @@ type Store struct {
 var _ store.Store = (*Store)(nil)
 
 // Identity implements store.Store.
-func (s *Store) Identity() store.Identity { return s.identity }
+func (s *Store) Identity() store.Identity { return *s.identity.Load() }
 
 // Close implements store.Store. It waits for the calls under way.
 func (s *Store) Close() error {

@@ -1,0 +1,194 @@
+package redis
+
+import (
+	"context"
+	_ "embed"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+
+	goredis "github.com/redis/go-redis/v9"
+
+	"ramen/store"
+)
+
+var (
+	_ store.Enumerator = (*Store)(nil)
+	_ store.Adopter    = (*Store)(nil)
+	_ store.Retirer    = (*Store)(nil)
+)
+
+//go:embed scripts/identity.lua
+var identityText string
+
+// ErrReplaced is the answer to a Claim where the store was given another identity since it was opened: by store.Adopter or store.Retirer.
+var ErrReplaced = errors.New("the store has another identity since it was opened: a copy to it, or from it, was made; open it again")
+
+// Adopt implements store.Adopter. In a cluster the identity and the claims are in slots of their own, so that no script sees all of them.
+// The identity is written where it is still the one that was read, and then the claims are read; whoever claims writes its claims, and then
+// reads the identity (lookAtIdentity). So of two at once at least one sees the other: Adopt then gives the identity back, and Claim fails.
+func (s *Store) Adopt(ctx context.Context, id store.Identity) error {
+	if err := s.enter(); err != nil {
+		return wrap("adopt", err)
+	}
+	defer s.calls.Done()
+	was := s.Identity()
+	if id == was {
+		return nil
+	}
+	err := s.unclaimed(ctx)
+	if err == nil {
+		err = s.setIdentity(ctx, was, id)
+	}
+	if err != nil {
+		return wrap("adopt", err)
+	}
+	if err = s.unclaimed(ctx); err != nil {
+		err = errors.Join(err, s.setIdentity(context.WithoutCancel(ctx), id, was))
+	}
+	return wrap("adopt", err)
+}
+
+// unclaimed is nil where no shard was ever claimed, as far as the servers know.
+func (s *Store) unclaimed(ctx context.Context) error {
+	last, err := s.LastEpoch(ctx)
+	if err == nil && last > 0 {
+		err = fmt.Errorf("the store at prefix %s was used before, up to epoch %d: name another prefix, or empty servers", s.cfg.Prefix, last)
+	}
+	return err
+}
+
+// Retire implements store.Retirer, at once. The generation alone is drawn anew: by that a store that was opened before knows that it is
+// not to be claimed any more (lookAtIdentity).
+func (s *Store) Retire(ctx context.Context) error {
+	if err := s.enter(); err != nil {
+		return wrap("retire", err)
+	}
+	defer s.calls.Done()
+	was := s.Identity()
+	id := was
+	for id == was {
+		id.Generation = rand.Uint32()
+	}
+	return wrap("retire", s.setIdentity(ctx, was, id))
+}
+
+// setIdentity writes an identity where another one is, or none, and has this opening keep it: from then on the keeper writes that one
+// back where it is lost. Done again it is fine.
+func (s *Store) setIdentity(ctx context.Context, was, id store.Identity) error {
+	ctx, cancel := bounded(ctx)
+	defer cancel()
+	if err := s.beginIdentity(ctx); err != nil { // the keeper sees all of it, or nothing
+		return err
+	}
+	defer s.endIdentity()
+	err := s.insist(ctx, func(ctx context.Context) (again bool, err error) {
+		client, err := s.clientOf(ctx, identityKey(s.cfg.Prefix))
+		if err != nil {
+			return true, err
+		}
+		pipe := client.Pipeline()
+		set := pipe.Eval(ctx, identityText, []string{identityKey(s.cfg.Prefix)},
+			appendIdentity(nil, was, s.cfg.Shards), appendIdentity(nil, id, s.cfg.Shards), claimTTL.Milliseconds())
+		wait := s.waitCommand(ctx)
+		if wait != nil {
+			_ = pipe.Process(ctx, wait)
+		}
+		_, _ = pipe.Exec(ctx)
+		done, err := set.Int()
+		if err == nil && done == 1 {
+			err = s.waited(wait)
+			return false, err
+		}
+		if err == nil {
+			return false, errors.New("another process has given the store an identity meanwhile")
+		}
+		s.noteTrouble(nil, err)
+		return passes(err), err
+	})
+	if err == nil {
+		s.identity.Store(&id)
+	}
+	return err
+}
+
+// clientOf is of the node that has a key.
+func (s *Store) clientOf(ctx context.Context, key string) (*goredis.Client, error) {
+	if s.single != nil {
+		return s.single.client, nil
+	}
+	c, err := s.cluster.MasterForKey(ctx, key)
+	if err != nil {
+		s.noteTrouble(nil, err)
+		return nil, fmt.Errorf("find the node of key %s: %w", key, err)
+	}
+	return s.nodeAt(c.Options().Addr).client, nil
+}
+
+// beginIdentity waits until nobody else of this opening looks at the identity, or writes it; endIdentity follows where it answers nil.
+func (s *Store) beginIdentity(ctx context.Context) error {
+	select {
+	case s.identityBusy <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (s *Store) endIdentity() { <-s.identityBusy }
+
+// otherIdentity notes what the servers have for an identity that is not this opening's. Where one of the same key is there the store was
+// retired; where this opening has claimed nothing yet, another store's was adopted: then nothing is claimed, or it would go on at positions
+// that the other store gives, or with cursors that end with it. Else the servers were emptied and another process was the first to open the store:
+// devices that come from there are not resumed, and all others are served.
+func (s *Store) otherIdentity(id store.Identity) {
+	replaced := id.Key == s.Identity().Key || !s.claimedAny.Load()
+	s.replaced.Store(replaced)
+	s.foreign.Do(func() {
+		if replaced {
+			s.log.Error("the store has another identity since this process opened it, and nothing is claimed any more: start it again", "key", identityKey(s.cfg.Prefix))
+			return
+		}
+		s.log.Error("the Redis server has another identity for this store: it was emptied and opened by another process; cursors of devices that come from there cannot be honoured here", "key", identityKey(s.cfg.Prefix))
+	})
+}
+
+// mayClaim is nil where the store is still the one that was opened. Who has claimed before is told by the keeper.
+func (s *Store) mayClaim(ctx context.Context) error {
+	if err := s.enter(); err != nil {
+		return err
+	}
+	defer s.calls.Done()
+	if !s.claimedAny.Load() {
+		if err := s.lookAtIdentity(ctx); err != nil {
+			return err
+		}
+	}
+	if s.replaced.Load() {
+		return ErrReplaced
+	}
+	return nil
+}
+
+// hasClaimed follows claims that the servers have. It fails where the store is not the one any more that was opened, and then nothing is
+// held; the first claim of an opening also where that cannot be known.
+func (s *Store) hasClaimed(ctx context.Context) error {
+	err := s.lookAtIdentity(ctx) // whoever takes over finds the identity that cursors are of
+	switch {
+	case s.replaced.Load():
+		err = ErrReplaced
+	case err == nil:
+		s.claimedAny.Store(true)
+		return nil
+	case s.claimedAny.Load():
+		s.log.Warn("the store's identity could not be looked at", "error", err)
+		return nil
+	}
+	return err
+}
+
+func (s *Store) lookAtIdentity(ctx context.Context) error {
+	ctx, cancel := bounded(ctx)
+	defer cancel()
+	return s.keepIdentity(ctx)
+}
