@@ -60,6 +60,7 @@ type call struct {
 	to       string     // the node that the last reply has named; empty: that of the shard
 	asking   bool       // it is to be asked, although the slot is not its own yet
 	reply    any
+	got      bool   // of a read: reply is there, and the claim is to be read alone
 	claim    string // that was read behind a read
 }
 
@@ -159,7 +160,10 @@ func (c *call) size() int { return len(c.arena) + 64 }
 // prepare makes c ready for an attempt with the claim that is held now.
 func (c *call) prepare(h *heldClaim, nonce [8]byte) {
 	c.attempts++
-	c.written, c.reply, c.claim, c.held = false, nil, "", nil
+	c.written, c.claim, c.held = false, "", nil
+	if !c.got {
+		c.reply = nil
+	}
 	if h != nil && h.epoch() == c.Epoch {
 		c.held = h
 	}
@@ -183,7 +187,7 @@ func (c *call) done(err error) {
 	answer(i, err)
 }
 
-// commands are those of an attempt.
+// commands are those of an attempt. A read has both, but where its key and the claim are at two nodes, while their slot moves.
 type commands struct {
 	main, claim *goredis.Cmd
 }

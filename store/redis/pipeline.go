@@ -52,15 +52,18 @@ func (n *node) send(ctx context.Context, batch []*call) (cmds []commands, wait *
 	durable := false
 	for i, c := range batch {
 		c.prepare(s.held(c.Shard), s.nonce)
-		if c.asking {
-			_ = pipe.Process(ctx, goredis.NewStatusCmd(ctx, "asking"))
-		}
-		cmds[i].main = goredis.NewCmd(ctx, c.args...)
-		_ = pipe.Process(ctx, cmds[i].main)
-		if c.read {
+		ask := func() {
 			if c.asking {
 				_ = pipe.Process(ctx, goredis.NewStatusCmd(ctx, "asking"))
 			}
+		}
+		if !c.got {
+			ask()
+			cmds[i].main = goredis.NewCmd(ctx, c.args...)
+			_ = pipe.Process(ctx, cmds[i].main)
+		}
+		if c.got || c.read && !c.asking { // who is asked for one key may not have the other yet, and would say that there is none
+			ask()
 			cmds[i].claim = goredis.NewCmd(ctx, c.getArgs[:]...)
 			_ = pipe.Process(ctx, cmds[i].claim)
 		}
@@ -116,10 +119,17 @@ func (s *Store) waited(wait *goredis.Cmd) error {
 
 var errNoReply = errors.New("the server has not replied")
 
+// errClaimElsewhere is why a read is not over whose key was asked for at another node than its shard's.
+var errClaimElsewhere = errors.New("the claim is to be read at the node of its shard")
+
 // finish judges what has come back of c.
 func (n *node) finish(c *call, cmd commands, wait *goredis.Cmd, err error) {
 	s := n.s
-	val, e := cmd.main.Result()
+	main := cmd.main
+	if main == nil {
+		main = cmd.claim
+	}
+	val, e := main.Result()
 	if e == nil && val == nil { // the connection could not be set up: the client tells that of the whole alone
 		if e = err; e == nil {
 			e = errNoReply
@@ -130,11 +140,8 @@ func (n *node) finish(c *call, cmd commands, wait *goredis.Cmd, err error) {
 		v, e = verdictDone, nil
 	}
 	if v == verdictDone && c.read {
-		claim, ce := cmd.claim.Result()
-		if v, reason = judge(ce, true); v == verdictDone {
-			c.claim, _ = claim.(string)
-		} else {
-			e = ce
+		if v, reason, e = n.readClaim(c, cmd, val); v == verdictDone {
+			val = c.reply
 		}
 	}
 	if v == verdictDone && errors.Is(e, goredis.Nil) {
@@ -167,4 +174,20 @@ func (n *node) finish(c *call, cmd commands, wait *goredis.Cmd, err error) {
 	default:
 		s.again(n, c, v, reason, e)
 	}
+}
+
+// readClaim goes on with a read of which val was read, or before, and the claim now. The claim is read behind it: by itself where it is at
+// another node.
+func (n *node) readClaim(c *call, cmd commands, val any) (v verdict, reason string, e error) {
+	if cmd.main != nil {
+		c.reply, c.got = val, true
+	}
+	if cmd.claim == nil {
+		return verdictAgain, reasonMoved, errClaimElsewhere
+	}
+	claim, e := cmd.claim.Result()
+	if v, reason = judge(e, true); v == verdictDone {
+		c.claim, _ = claim.(string)
+	}
+	return v, reason, e
 }

@@ -121,7 +121,7 @@ func (s *Store) tryClaimed(ctx context.Context, shards []protocol.ShardID, left 
 		values, history, e := n.readClaims(ctx, keys, s.cluster == nil)
 		var fatal error
 		for j, i := range of {
-			switch v := values[j].(type) {
+			switch v := s.followed(ctx, values[j], keys[j]).(type) {
 			case string, nil:
 				text, _ := v.(string)
 				claim, e := parseClaim(text)
@@ -146,6 +146,33 @@ func (s *Store) tryClaimed(ctx context.Context, shards []protocol.ShardID, left 
 		s.noteTrouble(nil, err)
 	}
 	return again, err
+}
+
+// followed is the value of a key that was read, or what the node has that the reply names where the key has moved before its slot.
+func (s *Store) followed(ctx context.Context, value any, key string) any {
+	reply, is := value.(error)
+	if !is {
+		return value
+	}
+	addr := movedTo(reply)
+	if v, _ := judge(reply, true); v != verdictAsk || addr == "" {
+		return value
+	}
+	n := s.nodeAt(addr)
+	n.usedMS.Store(nowMS())
+	pipe := n.client.Pipeline()
+	_ = pipe.Process(ctx, goredis.NewStatusCmd(ctx, "asking"))
+	get := pipe.Get(ctx, key)
+	_, _ = pipe.Exec(ctx)
+	switch v, err := get.Result(); {
+	case err == nil:
+		return v
+	case errors.Is(err, goredis.Nil):
+		return nil
+	case errors.As(err, new(goredis.Error)):
+		return err
+	}
+	return reply // the node does not answer: asked again
 }
 
 // historyOf names the copy of a shard's data that has answered: the server's history, and how often the claim was found to be lost in
