@@ -73,6 +73,7 @@ type stepWrite struct {
 	micros uint64
 	nonce  int64
 	lanes  uint8 // a bit for each lane that it adds to or kills in
+	others []otherBucket
 
 	step, kills []byte // rows; kills is nil where there is none of its own
 	stepTTL     int    // s
@@ -80,8 +81,22 @@ type stepWrite struct {
 	expiresMS   int64  // Unix ms: the later of both
 }
 
-func (w *stepWrite) indexKey(p protocol.Priority) indexKey {
-	return indexKey{w.shard, w.user, w.bucket, p}
+// otherBucket is one that has positions of a step's entries, and not the step: marks of these entries are looked for, and live, by it.
+type otherBucket struct {
+	bucket
+	micros uint64 // the first of the positions
+	lanes  uint8  // as of stepWrite
+}
+
+// addOther notes an entry that is not of the step's bucket.
+func (w *stepWrite) addOther(b bucket, e *store.Entry) {
+	n := len(w.others)
+	if n == 0 || w.others[n-1].bucket != b {
+		w.others = append(w.others, otherBucket{bucket: b, micros: e.Position.Micros})
+	}
+	o := &w.others[len(w.others)-1]
+	o.micros = min(o.micros, e.Position.Micros)
+	o.lanes |= 1 << e.Message.Priority.Lane()
 }
 
 func (s *Store) append(ctx context.Context, a *store.Append) error {
@@ -127,6 +142,11 @@ func (s *Store) stepWrite(a *store.Append, nowMS int64) *stepWrite {
 		w.lanes |= 1 << k.Priority.Lane()
 	}
 	w.bucket, w.micros = s.bucketOf(last), last.Micros
+	for i := range a.Entries {
+		if b := s.bucketOf(a.Entries[i].Position); b != w.bucket {
+			w.addOther(b, &a.Entries[i])
+		}
+	}
 	w.expiresMS = max(entriesUntil, killsUntil)
 	if len(a.Entries) > 0 && killsUntil > entriesUntil+killsApart.Milliseconds() {
 		w.step, w.stepTTL = encodeStep(a.Entries, nil), s.ttlOf(entriesUntil, nowMS)

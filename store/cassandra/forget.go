@@ -199,7 +199,7 @@ func (s *Store) forgetItems(f *store.Forget, nowMS int64) (items []item) {
 	}
 	names, values := floorItems(f.Below)
 	for i := range names { // for as long as there may be something below
-		items = append(items, item{names[i], values[i], s.ttlOf(nowMS+s.maxTTLMS.Load(), nowMS), s.timestamp(f.Owner)})
+		items = append(items, item{names[i], values[i], s.ttlOf(nowMS+s.longestMS(), nowMS), s.timestamp(f.Owner)})
 	}
 	var above []store.Ref
 	for _, ref := range f.Refs {

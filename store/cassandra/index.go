@@ -17,16 +17,29 @@ type index struct {
 	seeds [2]maphash.Seed // immutable; two hashes, so that no two buckets are taken for one
 
 	mu       sync.Mutex
-	recent   map[[2]uint64]int64 // guarded by mu: Unix ms
-	previous map[[2]uint64]int64 // guarded by mu
+	recent   generation // guarded by mu
+	previous generation // guarded by mu
+	lost     uint64     // guarded by mu: the highest slot of what was forgotten
 }
 
-// indexMost is how many items a generation has: 40 bytes each.
+// generation is items that were remembered at about the same time.
+type generation struct {
+	of   map[[2]uint64]bucketLife
+	slot uint64 // the highest of them
+}
+
+// bucketLife is what is known of an item.
+type bucketLife struct {
+	untilMS int64 // Unix ms
+	part    bool  // an item of it may have been forgotten before, which may have said that the bucket lives longer
+}
+
+// indexMost is how many items a generation has: 48 bytes each.
 const indexMost = 1 << 17
 
 func (x *index) init() {
 	x.seeds = [2]maphash.Seed{maphash.MakeSeed(), maphash.MakeSeed()}
-	x.recent = make(map[[2]uint64]int64)
+	x.recent.of = make(map[[2]uint64]bucketLife)
 }
 
 // indexKey is what tells items apart.
@@ -41,53 +54,52 @@ func (x *index) hash(k indexKey) [2]uint64 {
 	return [2]uint64{maphash.Comparable(x.seeds[0], k), maphash.Comparable(x.seeds[1], k)}
 }
 
-// expiry is until when the bucket lives at most; 0: not known.
-func (x *index) expiry(k indexKey) int64 {
+// expiry is until when the item that was written says that the bucket lives; 0: not known.
+func (x *index) expiry(k indexKey) int64 { return x.life(k).untilMS }
+
+// life is what is known of the bucket; zero: nothing.
+func (x *index) life(k indexKey) bucketLife {
 	h := x.hash(k)
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	ms, ok := x.recent[h]
+	l, ok := x.recent.of[h]
 	if !ok {
-		if ms, ok = x.previous[h]; ok {
-			x.putLocked(h, ms)
+		if l, ok = x.previous.of[h]; ok {
+			x.putLocked(h, k.bucket.slot, l)
 		}
 	}
-	return ms
+	return l
 }
 
 func (x *index) put(k indexKey, ms int64) {
 	h := x.hash(k)
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	x.putLocked(h, max(ms, x.recent[h]))
+	l, ok := x.recent.of[h]
+	if !ok {
+		l, ok = x.previous.of[h]
+	}
+	l.untilMS, l.part = max(ms, l.untilMS), l.part || !ok && k.bucket.slot <= x.lost
+	x.putLocked(h, k.bucket.slot, l)
 }
 
-func (x *index) putLocked(h [2]uint64, ms int64) {
-	if len(x.recent) >= indexMost {
-		x.previous, x.recent = x.recent, make(map[[2]uint64]int64)
+func (x *index) putLocked(h [2]uint64, slot uint64, l bucketLife) {
+	if len(x.recent.of) >= indexMost {
+		x.lost = max(x.lost, x.previous.slot)
+		x.previous, x.recent = x.recent, generation{of: make(map[[2]uint64]bucketLife)}
 	}
-	x.recent[h] = ms
+	x.recent.of[h], x.recent.slot = l, max(slot, x.recent.slot)
 }
 
 // defaultSlack is how long a row outlives what is in it: the clocks of gateways and servers may differ by as much.
 const defaultSlack = time.Minute
 
-// ensureIndexed has the index say that the bucket has something of each priority that the step is of, and that it lives until expiresMS,
-// before the step is written.
+// ensureIndexed has the index say that the buckets have something of each priority that the step is of, and that they live until
+// expiresMS, before the step is written.
 func (s *Store) ensureIndexed(ctx context.Context, w *stepWrite, nowMS int64) error {
-	var missing []indexed
-	for lane := range protocol.Lanes {
-		if w.lanes&(1<<lane) == 0 {
-			continue
-		}
-		p := protocol.LanePriority(lane)
-		if s.index.expiry(w.indexKey(p)) >= w.expiresMS {
-			continue
-		}
-		missing = append(missing, indexed{
-			bucket: w.bucket, priority: p, firstMS: nowMS, firstMicros: w.micros,
-			expiresMS: w.expiresMS + s.slotMS(), // so that what follows in this slot need not write it again
-		})
+	missing := s.notIndexed(nil, w, w.bucket, w.lanes, w.micros, nowMS)
+	for _, o := range w.others {
+		missing = s.notIndexed(missing, w, o.bucket, o.lanes, o.micros, nowMS)
 	}
 	if len(missing) == 0 {
 		return nil
@@ -99,19 +111,42 @@ func (s *Store) ensureIndexed(ctx context.Context, w *stepWrite, nowMS int64) er
 		return err
 	}
 	for i := range missing {
-		s.index.put(w.indexKey(missing[i].priority), missing[i].expiresMS)
+		x := &missing[i]
+		s.index.put(indexKey{w.shard, w.user, x.bucket, x.priority}, x.expiresMS)
 	}
 	return nil
 }
 
-// lifeLeft is how long a mark must live for ref: as long as the bucket of what it marks, or the longest life of a message where that is not
-// known here.
-func (s *Store) lifeLeft(at store.Owner, user protocol.UserID, ref store.Ref, nowMS int64) (untilMS int64) {
-	k := indexKey{at.Shard, user, s.bucketOf(ref.Position), ref.Priority}
-	if ms := s.index.expiry(k); ms != 0 {
-		return ms
+// notIndexed appends the items of a bucket that are not there yet, or say that it lives shorter than the step.
+func (s *Store) notIndexed(missing []indexed, w *stepWrite, b bucket, lanes uint8, micros uint64, nowMS int64) []indexed {
+	for lane := range protocol.Lanes {
+		p := protocol.LanePriority(lane)
+		if lanes&(1<<lane) == 0 || s.index.expiry(indexKey{w.shard, w.user, b, p}) >= w.expiresMS {
+			continue
+		}
+		missing = append(missing, indexed{
+			bucket: b, priority: p, firstMS: nowMS, firstMicros: micros,
+			expiresMS: w.expiresMS + s.slotMS(), // so that what follows in this slot need not write it again
+		})
 	}
-	return nowMS + s.maxTTLMS.Load()
+	return missing
+}
+
+// lifeLeft is how long a mark must live for ref: as long as the bucket of what it marks, or the longest life of a message where that is not
+// known here for sure: another owner has written to it, or what was known of it was forgotten.
+func (s *Store) lifeLeft(at store.Owner, user protocol.UserID, ref store.Ref, nowMS int64) (untilMS int64) {
+	if s.shards[at.Shard].again.Load() == 0 { // else an earlier process may have written at this epoch
+		k := indexKey{at.Shard, user, s.bucketOf(ref.Position), ref.Priority}
+		if l := s.index.life(k); l.untilMS != 0 && !l.part {
+			return l.untilMS
+		}
+	}
+	return nowMS + s.longestMS()
+}
+
+// longestMS is how long a row may have an entry at most, as far as is known here, without slack.
+func (s *Store) longestMS() int64 {
+	return max(s.maxTTLMS.Load(), s.retention.Milliseconds()) + killsApart.Milliseconds()
 }
 
 // lifeOf is the longest of what refs need.

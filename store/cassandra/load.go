@@ -52,6 +52,9 @@ func (s *Store) load(ctx context.Context, at store.Owner, user protocol.UserID) 
 	if err != nil {
 		return m, err
 	}
+	if err := s.learnTTL(ctx, u.index); err != nil {
+		return m, err
+	}
 	l := &loading{s: s, shard: at.Shard, user: user, floor: u.floor, nowMS: time.Now().UnixMilli()}
 	waiting := s.forgets.look(userKey{at.Shard, user})
 	for i, below := range waiting.Below {

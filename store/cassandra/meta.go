@@ -139,6 +139,18 @@ func (s *Store) readMaxTTL(ctx context.Context) error {
 	return nil
 }
 
+// learnTTL reads the longest life of a message again where a bucket lives longer than any does that is known here: an owner before may have
+// taken a longer message after this one had claimed the shard.
+func (s *Store) learnTTL(ctx context.Context, index []indexed) error {
+	known := time.Now().UnixMilli() + s.longestMS() + s.slotMS() + s.slack.Milliseconds()
+	for i := range index {
+		if index[i].expiresMS > known {
+			return s.readMaxTTL(ctx)
+		}
+	}
+	return nil
+}
+
 func (s *Store) raiseMaxTTL(ms int64) {
 	for last := s.maxTTLMS.Load(); last < ms && !s.maxTTLMS.CompareAndSwap(last, ms); last = s.maxTTLMS.Load() {
 	}

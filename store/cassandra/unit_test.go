@@ -199,7 +199,7 @@ func TestIndexForgetsTheOldestHalf(t *testing.T) {
 	if got := x.expiry(key(6)); got != 0 {
 		t.Errorf("expiry %d of what nobody asked for", got)
 	}
-	if n := len(x.recent) + len(x.previous); n > 2*indexMost {
+	if n := len(x.recent.of) + len(x.previous.of); n > 2*indexMost {
 		t.Errorf("%d items are remembered", n)
 	}
 }
