@@ -80,14 +80,15 @@ func (g *Gateway) recoverShards(ctx context.Context, owns []*ownership, since ui
 	for i, o := range owns {
 		ids[i] = o.Owner.Shard
 	}
-	claims, err := g.mender.shared.Claims(ctx, ids)
-	if err != nil {
-		return []error{fmt.Errorf("gateway: read the claims of %d shards: %w", len(ids), err)}
-	}
+	claims, unread := g.mender.shared.Claims(ctx, ids)
 	var again []*ownership
 	var histories []string
 	ids = ids[:0]
 	for i, o := range owns {
+		if unread != nil && unread[i] != nil {
+			errs = append(errs, fmt.Errorf("gateway: read the claim of shard %d: %w", o.Owner.Shard, unread[i]))
+			continue
+		}
 		if c := &claims[i]; c.Epoch < o.Owner.Epoch && c.Present && c.Owner != g.owner {
 			// Set back to before o's claim: the owner of then believes that it has the shard, and may have written since.
 			o.lose(link.Loss{Reason: protocol.ReasonRebalance}, fmt.Errorf("gateway: shard %d: the store has lost the claim at epoch %d, and %s is there", o.Owner.Shard, o.Owner.Epoch, c.Owner))
@@ -96,7 +97,7 @@ func (g *Gateway) recoverShards(ctx context.Context, owns []*ownership, since ui
 		again, ids, histories = append(again, o), append(ids, o.Owner.Shard), append(histories, claims[i].History)
 	}
 	if len(again) == 0 {
-		return nil
+		return errs
 	}
 	answers := g.store.Claim(ctx, ids, again[0].Owner.Epoch, g.owner)
 	for i, o := range again {

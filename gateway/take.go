@@ -76,7 +76,8 @@ func (g *Gateway) claimsBefore(ctx context.Context, shards []protocol.ShardID) (
 	if g.mender.replacer == nil || g.mender.shared == nil {
 		return make([]store.Claimed, len(shards)), nil
 	}
-	return g.mender.shared.Claims(ctx, shards)
+	claims, errs := g.mender.shared.Claims(ctx, shards)
+	return claims, errors.Join(errs...)
 }
 
 // takeUp notes that the shard is about to be claimed at epoch, from whoever had it before.

@@ -37,7 +37,7 @@
 // still have of the same key; and of what a Load gives it drops all but the newest, and forgets the others before anything else
 // of that user.
 //
-// Claim, SaveDevices and Forget answer nil where all of it was done, and else an error for each shard or element, in order.
+// Claim, Claims, SaveDevices and Forget answer nil where all of it was done, and else an error for each shard or element, in order.
 //
 // Implementations are safe for concurrent use. Every call honours its context's deadline.
 package store
@@ -145,12 +145,14 @@ type Readier interface {
 }
 
 // Shared is a store that several processes may open at once. Without a topology its claims are their lease: an owner says that it is
-// there and reads its claims again every 0.8 s, and stops serving where another one has claimed, or where it could not read for 2.4 s.
+// there and reads its claims again every 0.8 s, and stops serving a shard where another one has claimed, or where it could not read the
+// claim for 2.4 s.
 type Shared interface {
 	// Renew says that owner is there, for so long from now; 0: that it has gone.
 	Renew(ctx context.Context, owner string, ttl time.Duration) error
-	// Claims reads the claims of shards, in order, as a Claim would find them.
-	Claims(ctx context.Context, shards []protocol.ShardID) ([]Claimed, error)
+	// Claims reads the claims of shards, in order, as a Claim would find them. As Claim it answers nil for errors where all were read,
+	// and else one for each shard, in order: a part of the store that does not answer before the deadline holds up no other shard.
+	Claims(ctx context.Context, shards []protocol.ShardID) ([]Claimed, []error)
 	// Fences reports whether Append, SaveDevices and Forget of an older epoch are refused. Where they are not, who takes a shard waits
 	// until the lease of the one before must have ended, and loads then.
 	Fences() bool
@@ -161,6 +163,8 @@ type Claimed struct {
 	Epoch   protocol.Epoch // at which it was claimed last; 0: never, or the store has lost it
 	Owner   string         // who claimed it; empty: not known
 	Present bool           // Owner has said by Renew that it is there, and that time has not passed
+	// PresenceUnread: whether Owner is there could not be read. Then Present is true: it may be.
+	PresenceUnread bool
 	// History names the copy of the shard's data that has answered; empty: the store cannot lose what it has answered. Where it
 	// changes (a replica was promoted, a server lost its memory), what was answered nil before may be gone. Then the owner claims
 	// the shard again at its epoch, and probes each mailbox in memory by an Append that has Last and nothing else.

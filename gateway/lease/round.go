@@ -77,8 +77,9 @@ func (l *Lease) present(ctx context.Context) {
 
 func (l *Lease) read(ctx context.Context) (claims []store.Claimed, err error) {
 	err = l.call(ctx, func(ctx context.Context) error {
-		claims, err = l.cfg.Store.Claims(ctx, l.all)
-		return err
+		var errs []error
+		claims, errs = l.cfg.Store.Claims(ctx, l.all)
+		return errors.Join(errs...)
 	})
 	return claims, err
 }

@@ -175,10 +175,10 @@ func (s shared) Renew(ctx context.Context, owner string, ttl time.Duration) (err
 }
 
 // Claims implements store.Shared.
-func (s shared) Claims(ctx context.Context, shards []protocol.ShardID) (claims []store.Claimed, err error) {
+func (s shared) Claims(ctx context.Context, shards []protocol.ShardID) ([]store.Claimed, []error) {
 	began := s.m.begin(callClaims, 1)
-	defer func() { s.m.end(callClaims, began, err) }()
-	return s.Store.(store.Shared).Claims(ctx, shards)
+	claims, errs := s.Store.(store.Shared).Claims(ctx, shards)
+	return claims, s.ended(callClaims, began, errs)
 }
 
 // Fences implements store.Shared.

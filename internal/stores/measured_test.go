@@ -85,8 +85,8 @@ func (scans) ScanExpired(context.Context, store.Owner, protocol.UserID, int64, i
 	return nil, nil
 }
 func (shares) Renew(context.Context, string, time.Duration) error { return nil }
-func (shares) Claims(context.Context, []protocol.ShardID) ([]store.Claimed, error) {
-	return nil, store.ErrClosed
+func (shares) Claims(context.Context, []protocol.ShardID) ([]store.Claimed, []error) {
+	return nil, []error{store.ErrClosed}
 }
 func (shares) Fences() bool { return true }
 func (replaces) Replace(context.Context, store.Owner, protocol.UserID, protocol.Position, store.Mailbox) error {
@@ -147,8 +147,8 @@ func TestAMeasuredStoreHasTheAbilitiesOfTheStore(t *testing.T) {
 			t.Errorf("%T is not ready", s)
 		}
 		if s, ok := m.(store.Shared); ok {
-			if _, err := s.Claims(t.Context(), nil); !errors.Is(err, store.ErrClosed) {
-				t.Errorf("%T is not the one that is asked: %v", s, err)
+			if _, errs := s.Claims(t.Context(), nil); !errors.Is(errors.Join(errs...), store.ErrClosed) {
+				t.Errorf("%T is not the one that is asked: %v", s, errs)
 			}
 		}
 	}

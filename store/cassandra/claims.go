@@ -11,6 +11,7 @@ import (
 
 	"ramen/protocol"
 	"ramen/store"
+	"ramen/store/presence"
 )
 
 // Claims stand in partitions of claimsPart shards each. A claim of many of them is one lightweight transaction, on the condition that the
@@ -257,40 +258,51 @@ func (s *Store) LastEpoch(ctx context.Context) (last protocol.Epoch, err error) 
 // Fences implements store.Shared: Cassandra does not know the owner of a shard when it writes.
 func (s *Store) Fences() bool { return false }
 
-// Claims implements store.Shared.
-func (s *Store) Claims(ctx context.Context, shards []protocol.ShardID) ([]store.Claimed, error) {
+// Claims implements store.Shared. Each partition of claims is read by itself.
+func (s *Store) Claims(ctx context.Context, shards []protocol.ShardID) ([]store.Claimed, []error) {
+	byPart := make(map[int][]int) // places in shards
 	var parts []int
-	known := make(map[int]bool)
-	for _, id := range shards {
-		if p := int(id) / claimsPart; !known[p] {
-			known[p] = true
+	for i, id := range shards {
+		p := int(id) / claimsPart
+		if byPart[p] == nil {
 			parts = append(parts, p)
 		}
+		byPart[p] = append(byPart[p], i)
 	}
-	all, err := s.readParts(ctx, parts, gocql.LocalQuorum)
-	if err != nil {
-		return nil, fmt.Errorf("store/cassandra: read claims: %w", err)
-	}
-	present := make(map[string]bool)
 	claims := make([]store.Claimed, len(shards))
-	for i, id := range shards {
-		c := all[int(id)/claimsPart].claims[id]
-		if int(id) < len(s.shards) {
-			s.saw(id, c.epoch, c.owner)
+	if err := s.enter(); err != nil {
+		return claims, repeat(fmt.Errorf("store/cassandra: read claims: %w", err), len(shards))
+	}
+	defer s.calls.Done()
+	present := presence.New(func(owner string) (bool, error) { return s.isPresent(ctx, owner) })
+	of := s.each(ctx, callClaims, len(parts), func(n int) error {
+		part, err := s.readClaims(ctx, parts[n], gocql.LocalQuorum)
+		if err != nil {
+			return err
 		}
-		claims[i] = store.Claimed{Epoch: c.epoch, Owner: c.owner}
-		present[c.owner] = false
+		for _, i := range byPart[parts[n]] {
+			c := part.claims[shards[i]]
+			if int(shards[i]) < len(s.shards) {
+				s.saw(shards[i], c.epoch, c.owner)
+			}
+			claims[i] = store.Claimed{Epoch: c.epoch, Owner: c.owner}
+			present.Ask(claims[i])
+		}
+		return nil
+	})
+	present.Fill(claims)
+	if of == nil {
+		return claims, nil
 	}
-	delete(present, "")
-	for owner := range present {
-		if present[owner], err = s.isPresent(ctx, owner); err != nil {
-			return nil, fmt.Errorf("store/cassandra: read whether owner %q is there: %w", owner, err)
+	errs := make([]error, len(shards))
+	for n, p := range parts {
+		for _, i := range byPart[p] {
+			if of[n] != nil {
+				errs[i] = fmt.Errorf("store/cassandra: read the claim of shard %d: %w", shards[i], of[n])
+			}
 		}
 	}
-	for i := range claims {
-		claims[i].Present = present[claims[i].Owner]
-	}
-	return claims, nil
+	return claims, errs
 }
 
 func (s *Store) isPresent(ctx context.Context, owner string) (bool, error) {

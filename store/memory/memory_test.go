@@ -53,9 +53,9 @@ func TestOneNodeLoses(t *testing.T) {
 	if err := s.Renew(ctx, "test", time.Minute); err != nil {
 		t.Fatal(err)
 	}
-	before, err := s.Claims(ctx, []protocol.ShardID{1, 2})
-	if err != nil {
-		t.Fatal(err)
+	before, errs := s.Claims(ctx, []protocol.ShardID{1, 2})
+	if errs != nil {
+		t.Fatal(errs)
 	}
 	r := d.Replica()
 	for _, shard := range []protocol.ShardID{1, 2} {
@@ -65,9 +65,9 @@ func TestOneNodeLoses(t *testing.T) {
 		}
 	}
 	r.Promote(2)
-	after, err := s.Claims(ctx, []protocol.ShardID{1, 2})
-	if err != nil || after[0] != before[0] || after[1].History == before[1].History || !after[1].Present {
-		t.Fatalf("claims %+v, and then %+v, %v", before, after, err)
+	after, errs := s.Claims(ctx, []protocol.ShardID{1, 2})
+	if errs != nil || after[0] != before[0] || after[1].History == before[1].History || !after[1].Present {
+		t.Fatalf("claims %+v, and then %+v, %v", before, after, errs)
 	}
 	for shard, want := range map[protocol.ShardID]int{1: 1, 2: 0} {
 		if m, err := s.Load(ctx, store.Owner{Shard: shard, Epoch: 1}, "u"); err != nil || len(m.Entries) != want {
@@ -75,8 +75,8 @@ func TestOneNodeLoses(t *testing.T) {
 		}
 	}
 	d.Wipe()
-	if after, err = s.Claims(ctx, []protocol.ShardID{1}); err != nil || after[0].Epoch != 0 || after[0].Present {
-		t.Fatalf("claims of a wiped disk: %+v, %v", after, err)
+	if after, errs = s.Claims(ctx, []protocol.ShardID{1}); errs != nil || after[0].Epoch != 0 || after[0].Present {
+		t.Fatalf("claims of a wiped disk: %+v, %v", after, errs)
 	}
 }
 
@@ -294,5 +294,38 @@ func TestIDsAreForgottenAfterTheRetention(t *testing.T) {
 		if err != nil || len(m.Seen) != c.seen || len(m.Entries) != 1 {
 			t.Fatalf("after %v: %+v, %v", c.after, m, err)
 		}
+	}
+}
+
+// TestOneShardUnread: its claim has an error, and comes when its time is over; the others are read. An owner that cannot be asked for
+// counts as present.
+func TestOneShardUnread(t *testing.T) {
+	s := NewDisk(Config{}).OpenShared()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer cancel()
+	shards := []protocol.ShardID{1, 2, 3}
+	if err := errors.Join(s.Claim(ctx, shards, 5, "a")...); err != nil {
+		t.Fatal(err)
+	}
+	s.Script(func(ctx context.Context, op Op) Fault {
+		switch {
+		case op.Kind == OpPresence && op.Name == "a":
+			return Fault{Err: errors.New("not told")}
+		case op.Kind == OpClaims && op.Shard == 2:
+			<-ctx.Done()
+			return Fault{Err: ctx.Err()}
+		}
+		return Fault{}
+	})
+	claims, errs := s.Claims(ctx, shards)
+	if len(errs) != 3 || errs[0] != nil || !errors.Is(errs[1], context.DeadlineExceeded) || errs[2] != nil {
+		t.Fatalf("errors %v", errs)
+	}
+	for i := range claims {
+		claims[i].History = ""
+	}
+	a := store.Claimed{Epoch: 5, Owner: "a", Present: true, PresenceUnread: true}
+	if claims[0] != a || claims[1] != (store.Claimed{}) || claims[2] != a {
+		t.Fatalf("claims %+v", claims)
 	}
 }

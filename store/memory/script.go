@@ -20,12 +20,13 @@ const (
 	OpForget
 	OpScanExpired
 	OpAdmit
-	OpRenew  // of a Shared, as those that follow
-	OpClaims // once a call
+	OpRenew    // of a Shared, as those that follow
+	OpClaims   // once a shard
+	OpPresence // of an owner whose claims are read
 	OpReplace
 )
 
-var kindNames = [...]string{"", "claim", "load", "append", "save_devices", "forget", "scan_expired", "admit", "renew", "claims", "replace"}
+var kindNames = [...]string{"", "claim", "load", "append", "save_devices", "forget", "scan_expired", "admit", "renew", "claims", "presence", "replace"}
 
 func (k Kind) String() string { return kindNames[k] }
 
@@ -33,6 +34,7 @@ func (k Kind) String() string { return kindNames[k] }
 type Op struct {
 	Kind Kind
 	store.Owner
+	Name     string            // of OpRenew and OpPresence: who is there
 	User     protocol.UserID   // of Load and Replace, of an Append's, SaveDevices' or Forget's element
 	Append   *store.Append     // of OpAppend; not to be kept
 	Durable  bool              // of OpSaveDevices

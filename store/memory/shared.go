@@ -3,10 +3,13 @@ package memory
 import (
 	"context"
 	"fmt"
+	"slices"
+	"sync"
 	"time"
 
 	"ramen/protocol"
 	"ramen/store"
+	"ramen/store/presence"
 )
 
 // Shared is a Store as one that several processes may open, and that may lose what it has answered: whoever has the Disk promotes a
@@ -24,27 +27,53 @@ func (d *Disk) OpenShared() Shared { return Shared{d.Open()} }
 
 // Renew implements store.Shared.
 func (s Shared) Renew(ctx context.Context, owner string, ttl time.Duration) error {
-	return wrap("renew", s.step(ctx, Op{Kind: OpRenew}, func(d *Disk) error {
+	return wrap("renew", s.step(ctx, Op{Kind: OpRenew, Name: owner}, func(d *Disk) error {
 		d.present[owner] = d.cfg.Now().Add(ttl)
 		return nil
 	}))
 }
 
-// Claims implements store.Shared. The script is asked once.
-func (s Shared) Claims(ctx context.Context, shards []protocol.ShardID) (all []store.Claimed, err error) {
-	err = s.step(ctx, Op{Kind: OpClaims}, func(d *Disk) error {
-		now := d.cfg.Now()
-		all = make([]store.Claimed, len(shards))
-		for i, shard := range shards {
-			at := d.claims[shard]
-			all[i] = store.Claimed{Epoch: at.Epoch, Owner: at.Owner, Present: now.Before(d.present[at.Owner]), History: d.historyLocked(shard)}
+// Claims implements store.Shared. The script is asked for each shard, for all at the same time, and for each owner.
+func (s Shared) Claims(ctx context.Context, shards []protocol.ShardID) ([]store.Claimed, []error) {
+	all, errs := make([]store.Claimed, len(shards)), make([]error, len(shards))
+	present := presence.New(func(owner string) (is bool, err error) {
+		err = s.step(ctx, Op{Kind: OpPresence, Name: owner}, func(d *Disk) error {
+			is = d.cfg.Now().Before(d.present[owner])
+			return nil
+		})
+		return is, err
+	})
+	var reading sync.WaitGroup
+	for i, shard := range shards {
+		read := func() {
+			if all[i], errs[i] = s.claimOf(ctx, shard); errs[i] == nil {
+				present.Ask(all[i])
+			}
 		}
+		if s.script.Load() == nil {
+			read()
+		} else {
+			reading.Go(read)
+		}
+	}
+	reading.Wait()
+	present.Fill(all)
+	if !slices.ContainsFunc(errs, func(err error) bool { return err != nil }) {
+		return all, nil
+	}
+	return all, errs
+}
+
+func (s Shared) claimOf(ctx context.Context, shard protocol.ShardID) (c store.Claimed, err error) {
+	err = s.step(ctx, Op{Kind: OpClaims, Owner: store.Owner{Shard: shard}}, func(d *Disk) error {
+		at := d.claims[shard]
+		c = store.Claimed{Epoch: at.Epoch, Owner: at.Owner, History: d.historyLocked(shard)}
 		return nil
 	})
 	if err != nil {
-		return nil, wrap("read claims", err)
+		return store.Claimed{}, wrap("read claims", err)
 	}
-	return all, nil
+	return c, nil
 }
 
 func (d *Disk) historyLocked(shard protocol.ShardID) string {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -113,6 +114,48 @@ func counts(all []*publisher) string {
 	return fmt.Sprintf("%d accepted, %d refused, %d unknown, %d replaced, %v the slowest", accepted, refused, unknown, replaced, slowest)
 }
 
+// TestClaimsBesideASilentNode: the claims of its shards are not read, those of the others are, and the node that has the presence of an
+// owner makes nobody absent.
+func TestClaimsBesideASilentNode(t *testing.T) {
+	c := redistest.StartCluster(t, redistest.Options{Config: redistest.Config{"cluster-require-full-coverage": "no", "cluster-node-timeout": "60000"}})
+	s := open(t, clusterConfig(t, c))
+	by := shardsBy(t, s)
+	var shards []protocol.ShardID
+	for _, shard := range by {
+		claim(t, s, 1, "first", shard)
+		shards = append(shards, shard)
+	}
+	if err := s.Renew(t.Context(), "first", time.Minute); err != nil {
+		t.Fatal(err)
+	}
+	for silent, theirs := range by {
+		server := c.Nodes[slices.IndexFunc(c.Nodes, func(n *redistest.Server) bool { return n.Addr == silent.addr })]
+		server.Pause(t)
+		ctx, cancel := context.WithTimeout(t.Context(), 800*time.Millisecond)
+		claims, errs := s.Claims(ctx, shards)
+		cancel()
+		server.Continue(t)
+		if errs == nil {
+			t.Fatal("all were read")
+		}
+		for i, shard := range shards {
+			switch {
+			case shard == theirs && errs[i] == nil:
+				t.Errorf("shard %d of a silent node was read", shard)
+			case shard != theirs && (errs[i] != nil || claims[i].Epoch != 1 || claims[i].Owner != "first" || !claims[i].Present):
+				t.Errorf("shard %d of another node: %+v, %v", shard, claims[i], errs[i])
+			}
+		}
+		awaitSo(t, "all are read again", func() error {
+			claims, errs := s.Claims(t.Context(), shards)
+			if errs == nil && slices.ContainsFunc(claims, func(c store.Claimed) bool { return c.PresenceUnread || !c.Present }) {
+				return fmt.Errorf("claims %+v", claims)
+			}
+			return errors.Join(errs...)
+		})
+	}
+}
+
 // TestMasterKilled: with durability=replicas what was accepted is in the promoted replica, users of other nodes notice nothing, and
 // all goes on by itself.
 func TestMasterKilled(t *testing.T) {
@@ -215,7 +258,8 @@ func history(t *testing.T, s *Store) string {
 	t.Helper()
 	var of string
 	awaitSo(t, "claims are read", func() error {
-		all, err := s.Claims(t.Context(), []protocol.ShardID{1})
+		all, errs := s.Claims(t.Context(), []protocol.ShardID{1})
+		err := errors.Join(errs...)
 		if err == nil {
 			of = all[0].History
 		}
@@ -329,7 +373,8 @@ func TestSentinelFailOver(t *testing.T) {
 	stop := publishing(t, 500*time.Millisecond, all...)
 	w.Master.Kill(t)
 	awaitSo(t, "a replica was promoted", func() error {
-		claims, err := s.Claims(t.Context(), []protocol.ShardID{1})
+		claims, errs := s.Claims(t.Context(), []protocol.ShardID{1})
+		err := errors.Join(errs...)
 		if err == nil && claims[0].History == before {
 			err = errors.New("the history is the same")
 		}

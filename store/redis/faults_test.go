@@ -365,9 +365,9 @@ func TestFlushAll(t *testing.T) {
 		f.mustAppend(step(0, entry("a", 1)))
 		history := func() store.Claimed {
 			t.Helper()
-			all, err := f.Claims(t.Context(), []protocol.ShardID{1})
-			if err != nil {
-				t.Fatal(err)
+			all, errs := f.Claims(t.Context(), []protocol.ShardID{1})
+			if errs != nil {
+				t.Fatal(errs)
 			}
 			return all[0]
 		}
@@ -502,9 +502,9 @@ func TestKilledAndRestarted(t *testing.T) {
 		for range 20 {
 			p.settle(t)
 		}
-		before, err := f.Claims(t.Context(), []protocol.ShardID{1})
-		if err != nil {
-			t.Fatal(err)
+		before, errs := f.Claims(t.Context(), []protocol.ShardID{1})
+		if errs != nil {
+			t.Fatal(errs)
 		}
 		f.server.Kill(t)
 		if p.publish(t.Context(), soon) == nil {
@@ -513,8 +513,8 @@ func TestKilledAndRestarted(t *testing.T) {
 		f.server.Start(t)
 		p.settle(t)
 		p.check(t, f.Store, at1)
-		if after, err := f.Claims(t.Context(), []protocol.ShardID{1}); err != nil || after[0].History == before[0].History {
-			t.Fatalf("claims %+v, before %+v: %v", after, before, err)
+		if after, errs := f.Claims(t.Context(), []protocol.ShardID{1}); errs != nil || after[0].History == before[0].History {
+			t.Fatalf("claims %+v, before %+v: %v", after, before, errs)
 		}
 	}
 	if p.replaced != 0 {

@@ -34,6 +34,15 @@ func testCalls(t *testing.T, cfg Config) {
 		wantErr(t, "load", err, store.ErrClosed)
 		wantErr(t, "claim", first(p.Claim(p.ctx, []protocol.ShardID{1}, 2, p.owner)), store.ErrClosed)
 		wantErr(t, "save", first(p.SaveDevices(p.ctx, []store.DeviceSave{{Owner: epoch1, User: "u"}}, false)), store.ErrClosed)
+		if s, is := p.Store.(store.Shared); is {
+			_, errs := s.Claims(p.ctx, []protocol.ShardID{1, 2})
+			if len(errs) != 2 {
+				t.Fatalf("errors of the claims of 2 shards: %v", errs)
+			}
+			for _, err := range errs {
+				wantErr(t, "claims", err, store.ErrClosed)
+			}
+		}
 		wantErr(t, "forget", first(p.Forget(p.ctx, []store.Forget{{Owner: epoch1, User: "u"}})), store.ErrClosed)
 		if err := p.Close(); err != nil {
 			t.Fatalf("second close: %v", err)

@@ -79,9 +79,9 @@ func (p *place) renew(owner string, ttl time.Duration) {
 
 func (p *place) claims(shards ...protocol.ShardID) []store.Claimed {
 	p.t.Helper()
-	all, err := p.Store.(store.Shared).Claims(p.ctx, shards)
-	if err != nil || len(all) != len(shards) {
-		p.t.Fatalf("claims of %v: %+v, %v", shards, all, err)
+	all, errs := p.Store.(store.Shared).Claims(p.ctx, shards)
+	if errs != nil || len(all) != len(shards) {
+		p.t.Fatalf("claims of %v: %+v, %v", shards, all, errs)
 	}
 	return all
 }

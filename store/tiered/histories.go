@@ -21,7 +21,7 @@ type histories struct {
 // reading is one call of the cache for several shards.
 type reading struct {
 	shards map[protocol.ShardID]string // and their histories once done is closed
-	err    error
+	errs   map[protocol.ShardID]error  // of those that could not be read
 	done   chan struct{}
 }
 
@@ -41,7 +41,7 @@ func (h *histories) read(ctx context.Context, shard protocol.ShardID) (string, e
 	h.mu.Unlock()
 	select {
 	case <-r.done:
-		return r.shards[shard], r.err
+		return r.shards[shard], r.errs[shard]
 	case <-ctx.Done():
 		return "", ctx.Err()
 	}
@@ -59,24 +59,25 @@ func (h *histories) run() {
 			return
 		}
 		h.mu.Unlock()
-		r.err = h.send(r)
+		h.send(r)
 		close(r.done)
 	}
 }
 
-func (h *histories) send(r *reading) error {
+func (h *histories) send(r *reading) {
 	ctx, cancel := h.s.cacheContext(h.s.ctx)
 	defer cancel()
 	ids := make([]protocol.ShardID, 0, len(r.shards))
 	for id := range r.shards {
 		ids = append(ids, id)
 	}
-	claims, err := h.s.cache.Claims(ctx, ids)
-	if err != nil {
-		return err
-	}
+	claims, errs := h.s.cache.Claims(ctx, ids)
+	r.errs = make(map[protocol.ShardID]error)
 	for i, id := range ids {
+		if errs != nil && errs[i] != nil {
+			r.errs[id] = errs[i]
+			continue
+		}
 		r.shards[id] = claims[i].History
 	}
-	return nil
 }

@@ -150,11 +150,11 @@ func (r *reopening) Renew(ctx context.Context, owner string, ttl time.Duration) 
 }
 
 // Claims implements store.Shared.
-func (r *reopening) Claims(ctx context.Context, shards []protocol.ShardID) ([]store.Claimed, error) {
+func (r *reopening) Claims(ctx context.Context, shards []protocol.ShardID) ([]store.Claimed, []error) {
 	if c := r.get(); c != nil {
 		return c.Claims(ctx, shards)
 	}
-	return nil, errNotOpen
+	return make([]store.Claimed, len(shards)), fill(len(shards), errNotOpen)
 }
 
 // Fences implements store.Shared. A cache that does not is refused when it is opened.

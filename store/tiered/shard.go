@@ -136,10 +136,10 @@ func (sh *shard) claimCache(ctx context.Context, at store.Owner, owner string) (
 	if err := errors.Join(sh.s.cache.Claim(ctx, ids, at.Epoch, owner)...); err != nil {
 		return "", err
 	}
-	claims, err := sh.s.cache.Claims(ctx, ids)
+	claims, errs := sh.s.cache.Claims(ctx, ids)
 	switch {
-	case err != nil:
-		return "", err
+	case errs != nil:
+		return "", errs[0]
 	case claims[0].Epoch != at.Epoch || claims[0].History == "":
 		return "", fmt.Errorf("the cache has the claim of epoch %d by %q", claims[0].Epoch, claims[0].Owner)
 	}

@@ -128,7 +128,7 @@ func (s *Store) Renew(ctx context.Context, owner string, ttl time.Duration) erro
 }
 
 // Claims implements store.Shared.
-func (s *Store) Claims(ctx context.Context, shards []protocol.ShardID) ([]store.Claimed, error) {
+func (s *Store) Claims(ctx context.Context, shards []protocol.ShardID) ([]store.Claimed, []error) {
 	return s.truth.Claims(ctx, shards)
 }
 

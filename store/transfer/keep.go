@@ -95,8 +95,8 @@ func (c *copier) renewOnce(ctx context.Context, s store.Shared) error {
 	if err := s.Renew(ctx, c.owner, leaseTime); err != nil {
 		return err
 	}
-	claims, err := s.Claims(ctx, c.shards())
-	if err != nil {
+	claims, errs := s.Claims(ctx, c.shards())
+	if err := errors.Join(errs...); err != nil {
 		return err
 	}
 	for shard, claim := range claims {
