@@ -75,10 +75,10 @@ func (n *nodes) faults() []fault {
 			n.proxy(s, hold, func(p *faultproxy.Proxy, t testserver.TB) { p.Swallow(t, faultproxy.Answers) })
 		}},
 		{name: "two-nodes-paused", excuses: owner, do: func(s *stage, hold time.Duration) { n.two(s, func(x *target) { x.pauseFor(s, hold) }) }},
-		{name: "two-nodes-killed", excuses: owner, do: func(s *stage, hold time.Duration) { n.two(s, func(x *target) { x.restart(s, 4*hold) }) }},
+		{name: "two-nodes-killed", excuses: owner, long: true, do: func(s *stage, hold time.Duration) { n.two(s, func(x *target) { x.restart(s, 4*hold) }) }},
 	}
 	if n.disk != nil {
-		all = append(all, fault{name: "nodes-without-power", excuses: owner, do: n.cutPower})
+		all = append(all, fault{name: "nodes-without-power", excuses: owner, long: true, do: n.cutPower})
 	}
 	return all
 }
@@ -166,6 +166,6 @@ func openTiered(t *host, c config) *site {
 		{name: "stopped-owner-killed-continued", play: func(s *stage) { s.stopKillContinue(&x.target) }},
 		{name: "flushed-before-take-over", play: func(s *stage) { s.flushBeforeTakeOver(x, false) }},
 	}
-	st.short = st.schedules[1:]
+	st.short = st.schedules[1:2]
 	return st
 }

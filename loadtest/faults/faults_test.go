@@ -80,7 +80,7 @@ func TestFaultsOfRedisCluster(t *testing.T) {
 // TestFaultsOfCassandra alone, and with a Redis before it.
 func TestFaultsOfCassandra(t *testing.T) {
 	c := short(t, "cassandra", "tiered")
-	c.Alone = 5
+	c.Alone = 4
 	run(t, c)
 }
 

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"hash/fnv"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"time"
 )
@@ -62,15 +63,16 @@ func pairs(faults []fault, seed uint64, n int) [][]fault {
 // shortSchedule does several faults alone and some pairs, one after the other, in one run.
 func shortSchedule(st *site, c config) schedule {
 	return schedule{name: "short", play: func(s *stage) {
-		done := make([][]fault, 0, len(st.faults)+c.Pairs)
-		for _, f := range st.faults {
+		quick := slices.DeleteFunc(slices.Clone(st.faults), func(f fault) bool { return f.long })
+		done := make([][]fault, 0, len(quick)+c.Pairs)
+		for _, f := range quick {
 			done = append(done, []fault{f})
 		}
 		s.rng.Shuffle(len(done), func(i, k int) { done[i], done[k] = done[k], done[i] })
 		if c.Alone > 0 {
 			done = done[:min(c.Alone, len(done))]
 		}
-		done = append(done, pairs(st.faults, c.Seed, c.Pairs)...)
+		done = append(done, pairs(quick, c.Seed, c.Pairs)...)
 		for _, fs := range done {
 			s.inflictAll(fs, s.cfg.Hold)
 			s.must(s.awaitRecovery())
