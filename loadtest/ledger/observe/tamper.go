@@ -71,6 +71,9 @@ func (t *tampering) repeat(d *judge.Device, s *judge.Stream) bool {
 	return turn
 }
 
+// Dropped reports whether a message was dropped.
+func (c *Clients) Dropped(m *judge.Message) bool { return c.tampering.drops(m.User, m.ID) }
+
 // Tampered is how many messages were dropped, or streams resumed of which each RepeatOneIn-th repeats a push.
 func (c *Clients) Tampered() (dropped, repeated int) {
 	t := &c.tampering
