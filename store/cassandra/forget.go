@@ -14,12 +14,19 @@ import (
 // Forgets wait here, for forgetAfter at most, until something else is written of their user: mostly the records of the devices that have
 // acked what is forgotten, a moment later, in the same mutation. What is appended of the user is written behind them.
 type forgets struct {
-	count atomic.Int64 // of users, so that appends need no lock while there are none
+	count atomic.Int64 // of users who wait, and who are written, so that appends need no lock while there are none
 
-	mu    sync.Mutex
-	of    map[userKey]*store.Forget // guarded by mu; its Refs are ours
-	since map[userKey]time.Time     // guarded by mu
-	refs  int                       // guarded by mu: of all
+	mu      sync.Mutex
+	of      map[userKey]*store.Forget // guarded by mu; its Refs are ours
+	since   map[userKey]time.Time     // guarded by mu
+	writing map[userKey]*writing      // guarded by mu: what was taken, and is not known to be written
+	refs    int                       // guarded by mu: of all
+}
+
+// writing is a Forget that is being written: what else is written of its user waits for it.
+type writing struct {
+	of   *store.Forget
+	done chan struct{}
 }
 
 // forgetAfter is how long a Forget waits, about, and forgetMost how many refs: beyond it none waits.
@@ -35,7 +42,7 @@ type userKey struct {
 }
 
 func (f *forgets) init() {
-	f.of, f.since = make(map[userKey]*store.Forget), make(map[userKey]time.Time)
+	f.of, f.since, f.writing = make(map[userKey]*store.Forget), make(map[userKey]time.Time), make(map[userKey]*writing)
 }
 
 // add adds one, unless there are too many.
@@ -66,39 +73,71 @@ func (f *forgets) addLocked(k userKey, one *store.Forget, now time.Time) {
 	f.refs += len(one.Refs)
 }
 
-// take takes what waits of a user; nil: nothing does.
-func (f *forgets) take(k userKey) *store.Forget {
+// take takes what waits of a user, to be written; nil: nothing does. It waits for what is being written. Who has taken something says
+// by written what has become of it.
+func (f *forgets) take(ctx context.Context, k userKey) (*store.Forget, error) {
 	if f.count.Load() == 0 {
-		return nil
+		return nil, nil
 	}
+	for {
+		one, before := f.tryTake(k)
+		if before == nil {
+			return one, nil
+		}
+		select {
+		case <-before.done:
+		case <-ctx.Done():
+			return nil, fmt.Errorf("what was forgotten before is still being written: %w", ctx.Err())
+		}
+	}
+}
+
+// tryTake is take, but for that it does not wait.
+func (f *forgets) tryTake(k userKey) (one *store.Forget, before *writing) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	one := f.of[k]
+	if before := f.writing[k]; before != nil {
+		return nil, before
+	}
+	one = f.of[k]
 	if one != nil {
-		f.refs -= len(one.Refs)
 		delete(f.of, k)
 		delete(f.since, k)
-		f.count.Add(-1)
+		f.writing[k] = &writing{one, make(chan struct{})}
 	}
-	return one
+	return one, nil
 }
 
-// putBack has what could not be written wait again, however much waits.
-func (f *forgets) putBack(k userKey, one *store.Forget) {
-	if one == nil {
-		return
-	}
+// written notes what has become of what was taken. What could not be written waits again, however much waits.
+func (f *forgets) written(k userKey, err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.addLocked(k, one, time.Now())
+	w := f.writing[k]
+	delete(f.writing, k)
+	f.count.Add(-1)
+	f.refs -= len(w.of.Refs)
+	if err != nil {
+		f.addLocked(k, w.of, time.Now())
+	}
+	close(w.done)
 }
 
-// look copies what waits of a user; it goes on waiting.
+// look copies what waits of a user, or is being written; it goes on.
 func (f *forgets) look(k userKey) (one store.Forget) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if all := f.of[k]; all != nil {
-		one.Below, one.Refs = all.Below, append([]store.Ref(nil), all.Refs...)
+	all := []*store.Forget{f.of[k]}
+	if w := f.writing[k]; w != nil {
+		all = append(all, w.of)
+	}
+	for _, x := range all {
+		if x == nil {
+			continue
+		}
+		for i, at := range x.Below {
+			one.Below[i] = later(one.Below[i], at)
+		}
+		one.Refs = append(one.Refs, x.Refs...)
 	}
 	return one
 }
@@ -128,7 +167,9 @@ func (s *Store) Forget(ctx context.Context, batch []store.Forget) []error {
 		f := &batch[i]
 		err := s.fence(f.Owner)
 		if k := (userKey{f.Shard, f.User}); err == nil && !s.forgets.add(k, f, now) {
-			err = s.writeForget(ctx, f)
+			if err = s.flushForgets(ctx, k); err == nil { // it does not survive without what was before
+				err = s.writeForget(ctx, f)
+			}
 		}
 		if err != nil {
 			if errs == nil {
@@ -142,16 +183,14 @@ func (s *Store) Forget(ctx context.Context, batch []store.Forget) []error {
 
 // flushForgets writes what waits of a user, if anything does.
 func (s *Store) flushForgets(ctx context.Context, k userKey) error {
-	f := s.forgets.take(k)
+	f, err := s.forgets.take(ctx, k)
 	if f == nil {
-		return nil
+		return err
 	}
 	began := time.Now()
-	err := s.writeForget(ctx, f) // of an earlier owner, too: what it says stays true
+	err = s.writeForget(ctx, f) // of an earlier owner, too: what it says stays true
 	s.metrics.observe(callForget, began, err)
-	if err != nil {
-		s.forgets.putBack(k, f)
-	}
+	s.forgets.written(k, err)
 	return err
 }
 

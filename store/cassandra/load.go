@@ -48,6 +48,7 @@ func (s *Store) load(ctx context.Context, at store.Owner, user protocol.UserID) 
 	if err := s.fence(at); err != nil {
 		return m, err
 	}
+	waiting := s.forgets.look(userKey{at.Shard, user}) // before it is read: what is written by now is read
 	u, err := read(ctx, s, func(ctx context.Context) (*partition, error) { return s.readUser(ctx, at.Shard, user) })
 	if err != nil {
 		return m, err
@@ -56,7 +57,6 @@ func (s *Store) load(ctx context.Context, at store.Owner, user protocol.UserID) 
 		return m, err
 	}
 	l := &loading{s: s, shard: at.Shard, user: user, floor: u.floor, nowMS: time.Now().UnixMilli()}
-	waiting := s.forgets.look(userKey{at.Shard, user})
 	for i, below := range waiting.Below {
 		l.floor[i] = later(l.floor[i], below)
 	}

@@ -110,7 +110,10 @@ func (s *Store) saveDevices(ctx context.Context, saves []store.DeviceSave) error
 	if err := s.fence(at); err != nil {
 		return err
 	}
-	forgets := s.forgets.take(userKey{at.Shard, user})
+	forgets, err := s.forgets.take(ctx, userKey{at.Shard, user})
+	if err != nil {
+		return err
+	}
 	items := s.forgetItems(forgets, time.Now().UnixMilli()) // before what counts them: all of it happens, or nothing
 	for i := range saves {
 		d := &saves[i].Device
@@ -120,9 +123,9 @@ func (s *Store) saveDevices(ctx context.Context, saves []store.DeviceSave) error
 		}
 		items = append(items, x)
 	}
-	err := s.write(ctx, func(ctx context.Context) error { return s.putItems(ctx, at.Shard, user, items) })
-	if err != nil {
-		s.forgets.putBack(userKey{at.Shard, user}, forgets)
+	err = s.write(ctx, func(ctx context.Context) error { return s.putItems(ctx, at.Shard, user, items) })
+	if forgets != nil {
+		s.forgets.written(userKey{at.Shard, user}, err)
 	}
 	return err
 }
