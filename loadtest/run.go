@@ -24,6 +24,9 @@ type Config struct {
 	Auth      bool              `yaml:"auth"`       // with authentication: devices show tokens, backends a key
 	Dir       string            `yaml:"dir"`        // where its data goes; empty: here
 	Args      []string          `yaml:"args"`       // more flags of ramen serve
+	Store     string            `yaml:"store"`      // with serve: its URL; empty: the embedded store
+	Cache     string            `yaml:"cache"`      // with serve: URL of a cache before it; empty: none
+	StorePIDs []int             `yaml:"store_pids"` // processes of the store on this machine, to measure their CPU, too
 	Unbound   bool              `yaml:"unbound"`    // server and load share all processors, as they do in production
 	Scenarios []scenario.Params `yaml:"scenarios"`
 
@@ -34,6 +37,8 @@ type Config struct {
 	Binary string     `yaml:"-"` // this program: starts servers and workers; empty: neither
 	Live   io.Writer  `yaml:"-"` // see scenario.Config
 	Width  func() int `yaml:"-"` // of Live
+
+	Measuring func() `yaml:"-"` // see scenario.Config
 
 	Done func(*report.Section) `yaml:"-"` // gets a scenario's findings as soon as it has ended; may be nil
 }
@@ -87,17 +92,20 @@ func (c *Config) list() []scenario.Params {
 
 // scenarios is the configuration that all scenarios share.
 func (c *Config) scenarios() (scenario.Config, error) {
-	run := scenario.Config{Target: c.Target, PID: c.ServerPID, Metrics: c.Metrics, Binary: c.Binary, Live: c.Live, Width: c.Width}
+	run := scenario.Config{Target: c.Target, PID: c.ServerPID, Metrics: c.Metrics, StorePIDs: c.StorePIDs, Measuring: c.Measuring, Binary: c.Binary, Live: c.Live, Width: c.Width}
 	if run.Metrics == "" && c.Target.Backends != "" {
 		run.Metrics = strings.TrimSuffix(c.Target.Backends, "/") + "/metrics"
 	}
 	if !c.Serve {
+		if c.Store != "" || c.Cache != "" {
+			return run, errors.New("loadtest: store and cache are those of a server that the test starts: use --serve")
+		}
 		return run, nil
 	}
 	if c.Binary == "" {
 		return run, errors.New("loadtest: start a server: --serve works only in the ramen binary")
 	}
-	run.Serve = &machine.ServerConfig{Binary: c.Binary, Dir: c.Dir, Auth: c.Auth, TLS: c.Target.TLS, Args: c.Args}
+	run.Serve = &machine.ServerConfig{Binary: c.Binary, Dir: c.Dir, Auth: c.Auth, TLS: c.Target.TLS, Args: c.Args, Store: c.Store, Cache: c.Cache}
 	if run.Serve.Dir == "" {
 		run.Serve.Dir = "."
 	}

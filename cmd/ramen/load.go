@@ -102,6 +102,9 @@ func (f *loadFlags) bind(fl *pflag.FlagSet) {
 	fl.StringVar(&f.cfg.Dir, "dir", "", "with --serve: `folder` on a disk, for the server's data while it runs (default: here)")
 	fl.BoolVar(&f.cfg.Unbound, "unbound", false, "with --serve: let server and load share all processors, in place of one for the server and the others for the load")
 	fl.StringArrayVar(&f.cfg.Args, "server-flag", nil, "with --serve: another flag for ramen serve, such as --server-flag=--frontend.heartbeat=10s")
+	fl.StringVar(&f.cfg.Store, "store", "", "with --serve: `URL` of the server's store (default: the embedded store)")
+	fl.StringVar(&f.cfg.Cache, "cache", "", "with --serve: `URL` of the cache before the store (default: none)")
+	fl.IntSliceVar(&f.cfg.StorePIDs, "store-pid", nil, "process `ids` of the store's servers, if they run on this machine, to measure their CPU as well")
 	fl.StringVar(&t.Devices, "url", fromEnv("RAMEN_DEVICES_URL", "http://127.0.0.1:8080"), "devices' HTTP port; several, separated by commas, are used in turn by each device; RAMEN_DEVICES_URL in the environment")
 	fl.StringVar(&t.DevicesGRPC, "grpc", fromEnv("RAMEN_DEVICES_GRPC", "127.0.0.1:8081"), "devices' gRPC port, host:port; several as with --url; RAMEN_DEVICES_GRPC in the environment")
 	fl.StringVar(&t.Backends, "backends", fromEnv("RAMEN_BACKENDS_URL", "http://127.0.0.1:9080"), "backends' HTTP port; RAMEN_BACKENDS_URL in the environment")
@@ -198,7 +201,7 @@ func (f *loadFlags) run(ctx context.Context, out, errOut io.Writer) error {
 	f.cfg.Done, f.cfg.Command = f.told(out, errOut), f.alone
 	f.warn(errOut)
 	r, err := loadtest.Run(ctx, f.cfg)
-	r.Version = version
+	r.Version, r.Command = version, withoutPassword(r.Command)
 	if f.table {
 		fmt.Fprint(out, r.Markdown())
 	}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"regexp"
 	"runtime"
 	"strconv"
 	"strings"
@@ -54,6 +55,8 @@ func (f *loadFlags) alone(p scenario.Params) string {
 	add((f.cfg.Auth || p.Auth) && !p.Floor, "--auth")
 	add(f.cfg.Target.TLS || p.TLS, "--tls")
 	add(f.cfg.Dir != "", "--dir "+f.cfg.Dir)
+	add(f.cfg.Store != "" && !p.Floor, "--store "+quoted(withoutPassword(f.cfg.Store)))
+	add(f.cfg.Cache != "" && !p.Floor, "--cache "+quoted(withoutPassword(f.cfg.Cache)))
 	if !p.Floor {
 		for _, flag := range append(f.cfg.Args[:len(f.cfg.Args):len(f.cfg.Args)], p.Server...) {
 			parts = append(parts, "--server-flag="+quoted(flag))
@@ -87,6 +90,12 @@ func scenarioFlags(p scenario.Params) []string {
 	})
 	return list
 }
+
+// password is what a URL has between its user and its host.
+var password = regexp.MustCompile(`(://[^/?#:@]*:)[^/?#@]*@`)
+
+// withoutPassword is a text whose URLs have stars for their passwords.
+func withoutPassword(text string) string { return password.ReplaceAllString(text, "${1}***@") }
 
 // quoted is a word as a shell takes it.
 func quoted(word string) string {

@@ -34,7 +34,10 @@ type ServerConfig struct {
 	TLS        bool     // devices' ports speak it, with a certificate of our own
 	Floor      bool     // start the baseline server instead of RAMEN: it has no data, and ignores the other fields
 	Args       []string // more flags of ramen serve
-	Env        []string // more variables, NAME=VALUE
+	// Store and Cache are URLs; empty: the embedded store, no cache. The server gets them in its environment, since command lines can be
+	// read by all and URLs have passwords.
+	Store, Cache string
+	Env          []string // more variables, NAME=VALUE
 
 	// For a server in another network namespace; nil: it is in ours. Enter puts the thread there that it is started from, which
 	// is not used again; Dial reaches its backends' port.
@@ -86,9 +89,7 @@ func (s *Server) start(ctx context.Context, cfg *ServerConfig) error {
 	}
 	s.cmd = exec.Command(cfg.Binary, args...)
 	s.cmd.Stderr = s.log
-	if len(cfg.Env) > 0 {
-		s.cmd.Env = append(os.Environ(), cfg.Env...)
-	}
+	s.cmd.Env = append(append(os.Environ(), cfg.storeEnv()...), cfg.Env...)
 	s.cmd.SysProcAttr = OwnGroup()
 	out, err := s.cmd.StdoutPipe()
 	if err != nil {
@@ -123,6 +124,14 @@ func (s *Server) start(ctx context.Context, cfg *ServerConfig) error {
 		return ctx.Err()
 	}
 	return s.ready(ctx, cfg)
+}
+
+// storeEnv tells the server of its store; where there is none to tell of, it has what our own environment or its flags say.
+func (cfg *ServerConfig) storeEnv() []string {
+	if cfg.Store == "" {
+		return nil
+	}
+	return []string{"RAMEN_STORE_URL=" + cfg.Store, "RAMEN_STORE_CACHE=" + cfg.Cache}
 }
 
 // hold starts the process from a thread that lives as long as we do: the system ends the child with it (see OwnGroup).

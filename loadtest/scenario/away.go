@@ -25,12 +25,13 @@ func (b *bench) replay(ctx context.Context) error {
 		return err
 	}
 	b.p.Connects = -1
-	from := b.usage()
+	from, store := b.usage(), b.storeUsage()
 	back, err := b.open(ctx)
 	if err != nil {
 		return err
 	}
 	to := b.usage()
+	b.ofStore("a message, the connect included", store, back.Devices.New)
 	b.out.About = fmt.Sprintf("%d messages to each of %d devices over %s that come back at once", b.p.Messages, b.p.Streams, b.p.Transport)
 	b.out.Add("replayed", float64(back.Devices.New), "")
 	r := b.out.Add("CPU a message, the connect included", cpu(from, to, back.Devices.New), "µs")
@@ -41,6 +42,9 @@ func (b *bench) replay(ctx context.Context) error {
 	b.out.Add("messages a second", float64(back.Devices.New)/back.Took.Seconds(), "/s")
 	b.out.Add("until all had all", back.Took.Seconds(), "s")
 	b.out.AddTimes("open", &back.Devices.Open)
+	for i := range b.out.Rows {
+		b.inStoreTable(&b.out.Rows[i], fmt.Sprintf(" replay of %d messages to each of %s returning devices", b.p.Messages, report.Whole(int64(b.p.Streams))))
+	}
 	b.load(back)
 	b.ended(back)
 	return b.verify(ctx)

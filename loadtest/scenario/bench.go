@@ -26,13 +26,18 @@ import (
 // Config is where scenarios run.
 type Config struct {
 	Target  workers.Target
-	PID     int                   // of the server, where it is on this machine; 0: not known
-	Metrics string                // URL of its /metrics; empty: none
-	Serve   *machine.ServerConfig // start one for each scenario instead; nil: none
-	Binary  string                // this program, to make workers of; empty: all in this process
-	LoadOn  []int                 // processors for the workers; none: any
-	Live    io.Writer             // a terminal, gets a line that is written over and over; nil: none
-	Width   func() int            // of Live, in characters; nil: 80
+	PID     int    // of the server, where it is on this machine; 0: not known
+	Metrics string // URL of its /metrics; empty: none
+	// StorePIDs are the processes of the server's store, where they are on this machine; empty: not known.
+	StorePIDs []int
+	// Measuring is called when what is measured begins, in scenario push alone; nil: nobody wants to know.
+	Measuring func()
+
+	Serve  *machine.ServerConfig // start one for each scenario instead; nil: none
+	Binary string                // this program, to make workers of; empty: all in this process
+	LoadOn []int                 // processors for the workers; none: any
+	Live   io.Writer             // a terminal, gets a line that is written over and over; nil: none
+	Width  func() int            // of Live, in characters; nil: 80
 }
 
 // bench is one scenario under way.

@@ -19,12 +19,16 @@ func (b *bench) push(ctx context.Context) error {
 		return err
 	}
 	commits := b.commits()
-	from := b.usage()
+	if b.cfg.Measuring != nil {
+		b.cfg.Measuring()
+	}
+	from, store := b.usage(), b.storeUsage()
 	out, err := b.do(ctx, workers.Order{Verb: workers.Push, Rate: b.p.Rate, For: b.p.For, Wait: b.p.Wait})
 	if err != nil {
 		return err
 	}
 	to := b.usage()
+	b.ofStore("a message", store, out.Published.Accepted)
 	commits = b.commits() - commits
 	b.out.About = fmt.Sprintf("%s messages/s of %d bytes to %d users with %d devices over %s, for %v", report.Number(b.p.Rate), b.p.Payload, b.p.users(), b.p.Devices, b.p.Transport, b.p.For)
 	b.messages(out, from, to)
@@ -84,6 +88,8 @@ func (b *bench) inTable() {
 			}
 		case "messages a fsync":
 			b.called(r, "messages that share a fsync%s", at)
+		case "store's CPU a message":
+			b.inStoreTable(r, at)
 		case "read by devices a message":
 			if b.p.Deflate {
 				b.called(r, "bytes that a device reads a message")

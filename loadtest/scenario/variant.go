@@ -53,7 +53,7 @@ func (p *Params) server(cfg machine.ServerConfig) machine.ServerConfig {
 
 // plain reports whether p is as the budget has it.
 func (b *bench) plain() bool {
-	return !b.p.TLS && !b.p.Deflate && !b.p.Floor && (b.p.Payload == 256 || b.p.Payload == 0)
+	return !b.p.TLS && !b.p.Deflate && !b.p.Floor && b.onStore() == "" && (b.p.Payload == 256 || b.p.Payload == 0)
 }
 
 // called names a figure for the table of a run: what it is, over which transport, and with what beside it.
@@ -79,7 +79,7 @@ func (b *bench) variant() string {
 	if p.Payload != 256 {
 		text += ", payload " + bytesOf(p.Payload)
 	}
-	return text
+	return text + b.onStore()
 }
 
 // inSlowTable names the rows of slow that have a budget.
