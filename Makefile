@@ -5,7 +5,7 @@ VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LDFLAGS := -s -w -X main.version=$(VERSION)
 
 .DEFAULT_GOAL := help
-.PHONY: run test browser check build load ledger faults attack bench fuzz generate format help clean
+.PHONY: run test browser check build load bench-stores ledger faults attack bench fuzz generate format help clean
 
 run: build ## build and start the whole product on its embedded store, without authentication, on loopback
 	$(BIN) serve --dev
@@ -24,6 +24,9 @@ browser: ## run the page in a real browser behind real proxies, at length: ROUND
 
 load: build ## measure the product on this machine against its budget, in under 10 minutes; JSON=file and HTML=file write reports
 	$(BIN) load run loadtest/budget.yaml --table $(if $(JSON),--json $(JSON)) $(if $(HTML),--html $(HTML))
+
+bench-stores: build ## measure every store on this machine beside the embedded one, in about 15 minutes; STORE=names, PART=push,load,node,return, DEVICES=n, JSON=file, HTML=file
+	$(GO) run ./loadtest/stores --binary $(BIN) $(if $(STORE),--store $(STORE)) $(if $(PART),--part $(PART)) $(if $(DEVICES),--devices $(DEVICES)) $(if $(JSON),--json $(JSON)) $(if $(HTML),--html $(HTML))
 
 ledger: $(if $(RACE),,build) ## kill -9 a server 100 times under load, and account for every message by its id, in under 11 minutes; RACE=1, SEED=n, STORE=url and CACHE=url of one that is elsewhere
 	$(GO) run ./loadtest/ledger $(if $(RACE),--race,--binary $(BIN)) $(if $(SEED),--seed $(SEED)) $(if $(STORE),--store '$(STORE)') $(if $(CACHE),--cache '$(CACHE)')
@@ -50,4 +53,4 @@ clean: ## remove what was built; not ./data
 	rm -rf bin
 
 help: ## list the targets
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'

@@ -78,6 +78,7 @@ var parts = []part{
 	// The load tester knows a server by its wire alone.
 	{path: "loadtest/ledger/judge", may: []string{"protocol"}, why: "it judges what happened, whoever made it happen"},
 	{path: "loadtest/faults", may: []string{"loadtest/...", "internal/testserver/...", "internal/testdisk", "protocol"}, why: "it knows servers by the wire, and does to stores what can be done"},
+	{path: "loadtest/stores", may: []string{"loadtest/...", "internal/testserver/..."}, why: "it knows servers by the wire, and starts those of stores"},
 	{path: "loadtest/...", may: []string{"loadtest/...", "clients/go/wire", "protocol", "protocol/protowalk", "protocol/ramenpb", "internal/ports", "internal/testcert"},
 		why: "a load test knows a server by its wire contract alone"},
 

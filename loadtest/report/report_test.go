@@ -176,3 +176,27 @@ func TestNumbersAreReadable(t *testing.T) {
 		}
 	}
 }
+
+func TestLatencyChartHasALineASecond(t *testing.T) {
+	s := Section{Latency: []stats.Window{
+		{Start: 0, Count: 1500, P50: time.Millisecond, P99: time.Millisecond},
+		{Start: time.Second, Count: 2, P50: 2 * time.Millisecond, P99: 100 * time.Millisecond},
+		{Start: 2 * time.Second},
+		{Start: 3 * time.Second, Count: 1500, P50: time.Millisecond, P99: 10 * time.Millisecond},
+	}}
+	lines := strings.Split(strings.TrimSpace(s.LatencyChart()), "\n")
+	if len(lines) != 5 {
+		t.Fatalf("%d lines:\n%s", len(lines), s.LatencyChart())
+	}
+	for i, want := range []int{1, chartWide, 0, chartWide/2 + 1} {
+		if got := strings.Count(lines[i+1], "█"); got < want-1 || got > want+1 || (want < 2 && got != want) {
+			t.Errorf("%d characters, not %d: %s", got, want, lines[i+1])
+		}
+	}
+	if !strings.Contains(lines[1], "1,500") || !strings.Contains(lines[2], "100") {
+		t.Error(s.LatencyChart())
+	}
+	if got := (&Section{}).LatencyChart(); got != "" {
+		t.Error(got)
+	}
+}
