@@ -16,6 +16,7 @@ import (
 	"go.uber.org/goleak"
 
 	"ramen/internal/testprocess"
+	"ramen/internal/testserver"
 	"ramen/loadtest/ledger/judge"
 )
 
@@ -80,6 +81,7 @@ func TestFaultsOfRedisCluster(t *testing.T) {
 
 // TestFaultsOfCassandra alone, and with a Redis before it.
 func TestFaultsOfCassandra(t *testing.T) {
+	testserver.Long(t)
 	c := short(t, "cassandra", "tiered")
 	c.Alone = 4
 	run(t, c)

@@ -40,6 +40,7 @@ func TestLedgerOfAStoreElsewhere(t *testing.T) {
 		account(t, c)
 	})
 	t.Run("cassandra", func(t *testing.T) {
+		testserver.Long(t)
 		n := cassandratest.Shared(t)
 		c := short(t)
 		c.Store = n.URL(n.KeyspaceName(t)) + "&replication=1"

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"ramen/internal/testserver"
 	"ramen/internal/testserver/cassandratest"
 	"ramen/protocol"
 	"ramen/store"
@@ -18,9 +19,7 @@ import (
 // threeNodes is a cluster whose nodes may be stopped, with three copies of each row, and a store on it.
 func threeNodes(t *testing.T) (*cassandratest.Cluster, *Store) {
 	t.Helper()
-	if testing.Short() {
-		t.Skip("three nodes take half a minute to start")
-	}
+	testserver.Long(t)
 	c := cassandratest.Start(t, cassandratest.Options{Nodes: 3, Settings: map[string]any{"write_request_timeout": "500ms"}})
 	s := openStore(t, prepared(t, paramsOf(t, c, 3, "")))
 	t.Cleanup(func() {

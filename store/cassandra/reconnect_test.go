@@ -8,6 +8,7 @@ import (
 
 	gocql "github.com/apache/cassandra-gocql-driver/v2"
 
+	"ramen/internal/testserver"
 	"ramen/protocol"
 	"ramen/store"
 	"ramen/store/storetest"
@@ -17,9 +18,7 @@ import (
 // meets, rows and tombstones, is counted after the first day and after the tenth: with a device that has acked all but the last
 // messages, and with one that was away for a day.
 func TestReconnectCostsNoMoreAfterTenDays(t *testing.T) {
-	if testing.Short() {
-		t.Skip("it takes a minute and a half")
-	}
+	testserver.Long(t)
 	const (
 		day   = 8 * time.Second
 		days  = 10

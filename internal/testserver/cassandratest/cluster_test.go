@@ -13,9 +13,7 @@ import (
 
 // TestClusterGoesOnWithoutANode that is paused, killed or stopped, refuses what needs it, and takes it back.
 func TestClusterGoesOnWithoutANode(t *testing.T) {
-	if testing.Short() {
-		t.Skip("skipped: three nodes are too much for -short")
-	}
+	testserver.Long(t)
 	began := time.Now()
 	c := Start(t, Options{Nodes: 3, Proxied: true, Settings: map[string]any{
 		"commitlog_sync": "batch", "commitlog_sync_period": nil, "write_request_timeout": "500ms"}})
