@@ -52,13 +52,15 @@ func Driver() driver.Driver {
 // report is a check of a store without changing it.
 type report struct {
 	driver.Report
-	cfg    Config
-	broken error
+	cfg     Config
+	broken  error
+	masters int // that were asked, and servers that did not say what they are
+	synced  int // of these: a reply means that the write is on the disk
 }
 
 func (r *report) check(ctx context.Context) error {
 	quieten()
-	r.Durability = r.cfg.promise()
+	defer func() { r.Durability = r.cfg.promise(r.masters > 0 && r.synced == r.masters) }()
 	var client goredis.UniversalClient
 	switch r.cfg.Mode {
 	case Cluster:
@@ -98,6 +100,7 @@ func (r *report) server(ctx context.Context, addr string, c *goredis.Client) {
 	srv, err := ask(ctx, addr, c)
 	if err != nil {
 		r.Servers = append(r.Servers, driver.Server{Address: addr, Err: err})
+		r.masters++
 		return
 	}
 	role := srv.role
@@ -107,6 +110,10 @@ func (r *report) server(ctx context.Context, addr string, c *goredis.Client) {
 	r.Servers = append(r.Servers, driver.Server{Address: addr, Version: srv.String(), Role: role})
 	if srv.role == "slave" && r.cfg.Mode == Cluster {
 		return // its master counts
+	}
+	r.masters++
+	if srv.syncsBeforeReply() && !srv.noFsync {
+		r.synced++
 	}
 	for _, f := range r.cfg.findings(srv) {
 		r.Problems = append(r.Problems, f.text)

@@ -152,6 +152,7 @@ func TestDurabilityIsChecked(t *testing.T) {
 		query   string
 		refused string // by Open and Check; empty: it is opened
 		problem string // that Check tells; empty: there is none
+		promise string // that Check tells; empty: whatever it is
 	}{
 		{set: redistest.Config{"appendonly": "yes", "appendfsync": "always"}, query: "durability=fsync"},
 		{set: redistest.Config{"appendonly": "yes", "appendfsync": "everysec"}, query: "durability=fsync", refused: "set appendfsync always"},
@@ -160,7 +161,11 @@ func TestDurabilityIsChecked(t *testing.T) {
 		{set: redistest.Config{"appendonly": "yes", "appendfsync": "always", "no-appendfsync-on-rewrite": "yes"}, query: "durability=fsync", refused: "no-appendfsync-on-rewrite"},
 		{query: "durability=fsync", refused: "appendonly"},
 		{query: "durability=replicas", problem: "0 replicas follow"},
-		{query: "durability=reply"},
+		{query: "durability=reply", promise: "in the memory of the server"},
+		{set: redistest.Config{"appendonly": "yes", "appendfsync": "always"}, query: "durability=reply", promise: "on the disk of the server, which has appendfsync always"},
+		{set: redistest.Config{"appendonly": "yes", "appendfsync": "everysec"}, query: "durability=reply", promise: "in the memory of the server"},
+		{set: redistest.Config{"appendonly": "yes", "appendfsync": "always", "no-appendfsync-on-rewrite": "yes"}, query: "durability=reply", promise: "in the memory of the server"},
+		{set: redistest.Config{"appendonly": "no", "appendfsync": "always"}, query: "durability=reply", promise: "in the memory of the server"},
 		{set: redistest.Config{"maxmemory-policy": "volatile-lru"}, problem: "noeviction"},
 		{set: redistest.Config{"maxmemory-policy": "allkeys-lfu"}, problem: "noeviction"},
 		{set: redistest.Config{"cluster-enabled": "yes", "cluster-port": port(ports.Free(t))}, refused: "redis+cluster"},
@@ -173,6 +178,9 @@ func TestDurabilityIsChecked(t *testing.T) {
 			r, checked := d.Check(ctx, p)
 			if got := strings.Join(r.Problems, "; "); !strings.Contains(got, c.problem) || (got == "") != (c.problem+c.refused == "") {
 				t.Errorf("problems %q, want %q", got, c.problem+c.refused)
+			}
+			if !strings.Contains(r.Durability, c.promise) {
+				t.Errorf("durability %q, want %q", r.Durability, c.promise)
 			}
 			st, opened := d.Open(ctx, p)
 			if opened == nil {

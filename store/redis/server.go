@@ -128,13 +128,18 @@ func (c *Config) fsyncFindings(s *server, say func(fatal bool, format string, ar
 	}
 }
 
-// promise says what an accepted message survives, where nothing fatal was found.
-func (c *Config) promise() string {
-	switch c.Durability {
-	case Replicas:
+// promise says what an accepted message survives, where nothing fatal was found. synced: all masters have a write on their disks before
+// they reply to it.
+func (c *Config) promise(synced bool) string {
+	switch {
+	case c.Durability == Replicas && synced:
+		return fmt.Sprintf("An accepted message is on the disk of the master, which has appendfsync always, and in the memory of at least %d replicas; it survives a loss of power, and is lost where the disk fails with all of these, or where a replica without it is promoted.", c.Replicas)
+	case c.Durability == Replicas:
 		return fmt.Sprintf("An accepted message is in the memory of the master and of at least %d replicas; it is lost where all of these fail, or where a replica without it is promoted.", c.Replicas)
-	case Fsync:
+	case c.Durability == Fsync:
 		return "An accepted message is on the disk of the server; it survives a loss of power, and is lost where a replica without it is promoted."
+	case synced:
+		return "An accepted message is on the disk of the server, which has appendfsync always: set durability=fsync to have that required; it survives a loss of power, and is lost where a replica without it is promoted."
 	}
 	return "An accepted message is in the memory of the server; it is lost where that fails before its disk or a replica has it."
 }
