@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -18,6 +19,8 @@ import (
 const (
 	killsFor  = 5 * time.Minute // replicas lag by less
 	killsMost = 1 << 16         // steps; older ones go first
+
+	killsAtOnce = 1024 // done again: publishers need the server meanwhile
 )
 
 // killed is a step that only kills, and was answered nil.
@@ -89,17 +92,19 @@ func (s *Store) killAgain(ctx context.Context, shards map[protocol.ShardID]bool,
 	if len(all) == 0 {
 		return nil
 	}
-	g := newGroup(len(all))
-	batch := make([]store.Append, len(all))
-	for i := range all {
-		batch[i] = store.Append{Owner: all[i].on, User: all[i].user, Kills: all[i].refs}
-	}
-	s.Append(ctx, batch, g.answer)
-	g.wait()
 	failed := make(map[protocol.ShardID]error)
-	for i, err := range g.errs {
-		if err != nil && !errors.Is(err, store.ErrFenced) {
-			failed[all[i].on.Shard] = fmt.Errorf("kill again what user %q had killed: %w", all[i].user, err)
+	for some := range slices.Chunk(all, max(1, min(killsAtOnce, s.cfg.MaxInFlight/4))) {
+		g := newGroup(len(some))
+		batch := make([]store.Append, len(some))
+		for i := range some {
+			batch[i] = store.Append{Owner: some[i].on, User: some[i].user, Kills: some[i].refs}
+		}
+		s.Append(ctx, batch, g.answer)
+		g.wait()
+		for i, err := range g.errs {
+			if err != nil && !errors.Is(err, store.ErrFenced) {
+				failed[some[i].on.Shard] = fmt.Errorf("kill again what user %q had killed: %w", some[i].user, err)
+			}
 		}
 	}
 	return failed
