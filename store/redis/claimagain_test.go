@@ -1,8 +1,11 @@
 package redis
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"testing"
+	"time"
 
 	"ramen/internal/testserver/redistest"
 	"ramen/protocol"
@@ -20,4 +23,31 @@ func TestMoreKillsThanMayWait(t *testing.T) {
 		f.mustAppend(a)
 	}
 	claim(t, f.Store, 1, "first", 1)
+}
+
+// TestClaimAgainThatIsNotAnswered: the server has lost the claim, and has it again, but its owner was not told so. Its calls find a claim
+// that is lost, which it claims once more, and not an owner that is itself.
+func TestClaimAgainThatIsNotAnswered(t *testing.T) {
+	r := redistest.WithReplicas(t, redistest.Options{}, 1)
+	cfg := configOf(t, r.Master)
+	cfg.Durability = Replicas
+	s := open(t, cfg)
+	claim(t, s, 1, "first", 1)
+	p := newPublisher(s, 1, "u")
+	p.settle(t)
+	r.Replicas[0].Pause(t)
+	if err := r.Master.Client(t).FlushAll(t.Context()).Err(); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	defer cancel()
+	wantErr(t, "claim", errors.Join(s.Claim(ctx, []protocol.ShardID{1}, 1, "first")...), store.ErrUnknown)
+	err := p.write(t.Context(), 100*time.Millisecond, entry("b", 2))
+	var fenced *store.FencedError
+	if !errors.As(err, &fenced) || fenced.Epoch != 0 {
+		t.Errorf("append: %v, want that the shard was never claimed", err)
+	}
+	r.Replicas[0].Continue(t)
+	p.settle(t)
+	p.check(t, s, at1)
 }

@@ -137,8 +137,8 @@ func (s *Store) mismatch(c *call, value string) {
 	h := c.held
 	ours := h != nil && found.epoch() == h.epoch() && found.owner == h.owner && found.nonce() == h.nonce()
 	switch {
-	case ours && found.number() > h.number(): // it is being claimed again
-		s.retry(c, 2*time.Millisecond, found.fenced())
+	case ours && found.number() > h.number(): // it is being claimed again; or was, and the answer did not come: then it is to be claimed once more
+		s.retry(c, 2*time.Millisecond, &store.FencedError{})
 	case ours:
 		s.fail(c, reasonFenced, &store.FencedError{}) // what is there is a claim from before one that was lost
 	default:
