@@ -56,6 +56,9 @@ func (g *Gateway) writeAgain(boxes []*box, p probe) {
 	for _, b := range boxes {
 		if before, waits := a.waits[b]; waits {
 			a.waits[b] = before.and(p)
+			if before.asked && p.asked {
+				b.endProbes(1) // one answers both
+			}
 			g.releaseSwept(b)
 			continue
 		}
@@ -79,6 +82,9 @@ func (g *Gateway) writeAllAgain() {
 			o := &j.ops[i]
 			switch {
 			case !o.probe.asked || o.Err == nil || errors.Is(o.Err, link.ErrNotOwner):
+				if o.probe.asked && o.Err == nil {
+					o.box.endProbes(1)
+				}
 				g.releaseSwept(o.box)
 				continue
 			case !errors.Is(o.Err, errNotProbed):

@@ -212,4 +212,7 @@ func (g *Gateway) loadEvicted(own *ownership) {
 			return
 		}
 	}
+	if own.gate() == nil {
+		own.endProbes(1)
+	}
 }

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"errors"
 	"testing"
 	"time"
 
@@ -33,6 +34,53 @@ func TestDeviceThatComesWhileItsMailboxIsMended(t *testing.T) {
 		w.wantWaiting("m1", "m2", "m3")
 		if n := len(w.look().Devices); n != 2 {
 			t.Errorf("%d devices are known; want d and e", n)
+		}
+	})
+}
+
+// TestLeaseEndsWhileSomethingIsMissing: the store has lost something, its claims are those of this process again, and before each mailbox
+// was probed, or loaded again, the lease ends once more. What memory had is not taken for written.
+func TestLeaseEndsWhileSomethingIsMissing(t *testing.T) {
+	lossy(t, func(t *testing.T, w *world) {
+		w.leased()
+		w.accept("m1", medium)
+		replica := w.disk.Replica()
+		w.accept("m2", medium)
+		replica.Promote()
+		fail := func(kind memory.Kind) {
+			w.store.Script(func(_ context.Context, op memory.Op) memory.Fault {
+				if op.Kind == kind {
+					return memory.Fault{Err: errors.New("it is busy")}
+				}
+				return memory.Fault{}
+			})
+		}
+		fail(memory.OpAppend)
+		if err := w.g.Recover(context.Background(), allShards, time.Time{}); err != nil {
+			t.Fatal(err)
+		}
+		w.sleep(3 * time.Second)
+		fail(memory.OpLoad)
+		w.leased()
+		w.sleep(3 * time.Second)
+		if w.g.Serving() == nil {
+			t.Fatal("the lease has not ended")
+		}
+		w.store.Script(nil)
+		w.leased()
+		w.sleep(time.Second)
+		w.wantWaiting("m1", "m2")
+		if n := w.metric("ramen_gateway_lost_mailboxes_total"); n != 0 {
+			t.Errorf("%v mailboxes are lost", n)
+		}
+		w.sleep(3 * time.Second)
+		n := w.replaces()
+		w.take(w.epoch + 1) // nothing is missing now
+		w.sleep(time.Second)
+		w.store.Script(nil)
+		w.wantWaiting("m1", "m2")
+		if *n != 0 {
+			t.Errorf("%d mailboxes were written again", *n)
 		}
 	})
 }

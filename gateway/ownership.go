@@ -24,6 +24,10 @@ type ownership struct {
 	loss  atomic.Pointer[link.Loss] // set before the state is releasing or lost; a release may yet be lost
 	lease atomic.Int64              // until when the owner may act, as Gateway.sinceStart; forever: there is none
 
+	// guarded by shard.mu
+	probes int    // mailboxes, of those being loaded again too, of which it is to be seen yet whether the store has lost something
+	copy   string // the history of the store's copy in which that is looked for
+
 	writes  atomic.Int64  // appends and saves under way
 	noWrite chan struct{} // of capacity 1: gets a token when the last of them ends while it is not served
 }

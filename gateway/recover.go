@@ -108,10 +108,31 @@ func (g *Gateway) recoverShards(ctx context.Context, owns []*ownership, since ui
 			errs = append(errs, fmt.Errorf("gateway: claim shard %d again at epoch %d: %w", o.Owner.Shard, o.Owner.Epoch, answers[i]))
 			continue
 		}
-		o.shard.noteHistory(histories[i])
-		g.writeAgain(o.shard.pinAll(), probe{true, since})
+		boxes := o.shard.pinAll()
+		o.beginProbes(len(boxes), histories[i])
+		g.writeAgain(boxes, probe{true, since})
 	}
 	return errs
+}
+
+// beginProbes notes that n more mailboxes are probed, in the store's copy of that history. Until all have been, something may be missing
+// from it that memory has.
+func (o *ownership) beginProbes(n int, history string) {
+	o.shard.mu.Lock()
+	o.probes, o.copy = o.probes+n, history
+	o.shard.known.history = historyUnknown
+	o.shard.mu.Unlock()
+	o.endProbes(0)
+}
+
+// endProbes notes that n mailboxes have been probed: the store has all of them.
+func (o *ownership) endProbes(n int) {
+	s := o.shard
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if o.probes -= n; o.probes == 0 && s.own.Load() == o {
+		s.known.history = o.copy
+	}
 }
 
 // unlessClosed runs f beside the caller. Close waits for it, and after it nothing is run.

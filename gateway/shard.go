@@ -28,15 +28,11 @@ type shard struct {
 type lineage struct {
 	epoch   protocol.Epoch // the highest at which this process has claimed it
 	only    bool           // nobody else has, since it was served here
-	history string         // of the store's copy
+	history string         // of the store's copy from which nothing is missing
 }
 
-// noteHistory notes the store's copy of s from which nothing is missing.
-func (s *shard) noteHistory(h string) {
-	s.mu.Lock()
-	s.known.history = h
-	s.mu.Unlock()
-}
+// historyUnknown is the history of a lineage while something may be missing from the store's copy. No store has it.
+const historyUnknown = "?"
 
 // loading is a mailbox on its way from the store, for those who wait for it beside its loader.
 type loading struct {

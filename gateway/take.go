@@ -144,6 +144,10 @@ func (o *ownership) serve() error {
 	s.mu.Lock()
 	same := s.known.history == o.history
 	s.known.only, s.known.history = true, o.history
+	if o.unbroken && !same {
+		o.probes, o.copy = o.probes+1, o.history
+		s.known.history = historyUnknown
+	}
 	s.mu.Unlock()
 	switch {
 	case !o.unbroken:
