@@ -408,3 +408,37 @@ func ownersByChance(t *testing.T, seed uint64, unfenced bool) {
 	}
 	last.close()
 }
+
+// TestCopyFromBeforeTheTakeOver: a replica is promoted that has the claims of the owner of before, who has gone. What was accepted since is
+// in memory, and written again.
+func TestCopyFromBeforeTheTakeOver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := memory.NewDisk(memory.Config{CheckLast: true})
+		b := newProcess(t, d, "b").start()
+		if ok, _ := b.publish("u", "m1"); !ok {
+			t.Fatal("not accepted")
+		}
+		b.close()
+		replica := d.Replica()
+		a := newProcess(t, d, "a").start()
+		for i := range 5 {
+			if ok, _ := a.publish(fmt.Sprint("u", i), "m2"); !ok {
+				t.Fatal("not accepted")
+			}
+		}
+		epoch := a.lease.View().Shards[0].Epoch
+		wait(every)
+		replica.Promote()
+		wait(3 * time.Second)
+		if now := a.lease.View().Shards[0].Epoch; now != epoch || !a.serves() {
+			t.Errorf("epoch %d, was %d", now, epoch)
+		}
+		c := newProcess(t, d, "c").start()
+		for i := range 5 {
+			wantWaiting(t, c, fmt.Sprint("u", i), "m2")
+		}
+		wait(every)
+		a.close()
+		c.close()
+	})
+}

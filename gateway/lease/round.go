@@ -27,7 +27,7 @@ func (l *Lease) round(ctx context.Context) {
 		return
 	}
 	l.highest = max(l.highest, highestOf(claims))
-	if first := claims[0]; first.Owner != "" && first.Owner != l.cfg.Owner {
+	if first := claims[0]; first.Owner != "" && first.Owner != l.cfg.Owner && !l.isOlder(first) {
 		if !l.takesFirst(ctx, first) {
 			return
 		}
@@ -37,6 +37,17 @@ func (l *Lease) round(ctx context.Context) {
 	l.metrics.standby.Set(0)
 	l.keep(ctx, claims, sent)
 	l.serve(ctx, claims, sent)
+}
+
+// isOlder reports whether the claim of another is from before this process's: the store was set back to it, as by the fail-over to a
+// replica that lagged, and who made it has gone. Then what memory has is recovered, and not given up.
+func (l *Lease) isOlder(first store.Claimed) bool {
+	for _, s := range l.g.Shards() {
+		if s.ID == 0 {
+			return s.State == gateway.StateServing && first.Epoch < s.Epoch && !first.Present
+		}
+	}
+	return false
 }
 
 // takesFirst acts on another owner of the first shard, and so of all. It reports whether that is to be taken from it.
