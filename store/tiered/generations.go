@@ -2,6 +2,7 @@ package tiered
 
 import (
 	"context"
+	"errors"
 	"math/rand/v2"
 	"sync"
 	"sync/atomic"
@@ -86,7 +87,7 @@ func (s *Store) shardsOff() (n int) {
 	for i := range s.shards {
 		sh := &s.shards[i]
 		sh.mu.Lock()
-		if sh.state == stateOff && sh.at.Epoch != 0 {
+		if sh.beginsLocked() {
 			n++
 		}
 		sh.mu.Unlock()
@@ -115,12 +116,15 @@ func (sh *shard) begin(ctx context.Context) error {
 	defer sh.opening.Unlock()
 	sh.mu.Lock()
 	at, owner := sh.at, sh.owner
-	off := sh.state == stateOff && at.Epoch != 0
+	off := sh.beginsLocked()
 	sh.mu.Unlock()
 	if !off {
 		return nil
 	}
 	history, err := sh.claimCache(ctx, at, owner)
+	if sh.isFenced(at, err) {
+		return nil
+	}
 	if err != nil {
 		return err
 	}
@@ -135,4 +139,25 @@ func (sh *shard) begin(ctx context.Context) error {
 		sh.s.metrics.generations[eventBegun].Inc()
 	}
 	return nil
+}
+
+// beginsLocked reports whether a generation is to be begun.
+func (sh *shard) beginsLocked() bool {
+	return sh.state == stateOff && sh.at.Epoch != 0 && !sh.fenced
+}
+
+// isFenced reports whether err of a claim says that the cache knows a newer owner than the one at at. That is no failure of the cache:
+// the shard has moved, and nobody says so here. It is left alone until it is claimed again.
+func (sh *shard) isFenced(at store.Owner, err error) bool {
+	var fenced *store.FencedError
+	if !errors.As(err, &fenced) || fenced.Epoch < at.Epoch {
+		return false
+	}
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	if sh.at == at {
+		sh.fenced = true
+	}
+	sh.s.log.Info("the cache knows a newer owner of a shard, which is left to it", "shard", sh.id, "epoch", at.Epoch, "error", err)
+	return true
 }

@@ -38,6 +38,7 @@ type shard struct {
 	// guarded by mu
 	at        store.Owner // epoch 0: not claimed here
 	owner     string
+	fenced    bool // the cache knows a newer owner, and is no more this one's to use
 	state     state
 	mark      store.CacheMark // of stateTrusted
 	prefix    string          // of the names of its users
@@ -54,7 +55,7 @@ func (sh *shard) claimed(epoch protocol.Epoch, owner string) {
 	if sh.at.Epoch >= epoch {
 		return
 	}
-	sh.at, sh.owner = store.Owner{Shard: sh.id, Epoch: epoch}, owner
+	sh.at, sh.owner, sh.fenced = store.Owner{Shard: sh.id, Epoch: epoch}, owner, false
 	if sh.state != stateRevoking { // that goes on, for the new owner
 		sh.setLocked(stateUnknown)
 	}
@@ -183,7 +184,7 @@ func (sh *shard) revoke(ctx context.Context, at store.Owner, generation uint64, 
 	lasted, trusted := time.Since(sh.since), sh.state == stateTrusted
 	sh.setLocked(stateRevoking)
 	sh.mu.Unlock()
-	if trusted {
+	if trusted && !errors.Is(cause, store.ErrFenced) { // that says nothing of the cache, nor of other shards
 		sh.s.cacheOff.begin(cause, lasted)
 	}
 	sh.s.metrics.generations[eventRevoked].Inc()
