@@ -43,6 +43,9 @@ func (s *Store) Load(ctx context.Context, at store.Owner, user protocol.UserID) 
 	case loadMiss:
 		return s.loadTruth(ctx, sh, at, user, &t)
 	}
+	if result == loadError && ctx.Err() != nil { // it was not waited for: that says nothing of the cache
+		return store.Mailbox{}, fmt.Errorf("store/tiered: load user %q: %w", user, ctx.Err())
+	}
 	sh.revoke(ctx, at, t.mark.Generation, err, nil)
 	return s.loadTruth(ctx, sh, at, user, nil)
 }
@@ -115,7 +118,7 @@ func (s *Store) load(ctx context.Context, sh *shard, l *loading, user protocol.U
 
 // put caches what was read. An append that came meanwhile may not be in it: then it must not be trusted.
 func (s *Store) put(ctx context.Context, sh *shard, t *trust, user protocol.UserID, l *loading) {
-	if sh.raced(l) {
+	if sh.raced(l) || ctx.Err() != nil {
 		return
 	}
 	ctx, cancel := s.cacheContext(ctx)

@@ -1,6 +1,7 @@
 package tiered
 
 import (
+	"context"
 	"errors"
 	"testing"
 	"testing/synctest"
@@ -8,6 +9,7 @@ import (
 
 	"ramen/protocol"
 	"ramen/store"
+	"ramen/store/memory"
 )
 
 // TestAShardThatHasMovedLeavesTheCacheToOthers: a process that has lost a shard, whose cache was off then, or that still writes for it, goes on
@@ -44,6 +46,37 @@ func TestAShardThatHasMovedLeavesTheCacheToOthers(t *testing.T) {
 		load(t, a, 3)
 		await(t, a, stateTrusted)
 		if err := errors.Join(a.Close(), b.Close()); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// TestATimeThatIsOverSaysNothingOfTheCache: a read whose caller has no time left, since it has waited elsewhere, takes the cache from nobody.
+func TestATimeThatIsOverSaysNothingOfTheCache(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPlace()
+		a := trusted(t, p)
+		load(t, a, 1)
+		a.cache.Script(func(ctx context.Context, op memory.Op) memory.Fault {
+			if op.Kind == memory.OpLoad {
+				select {
+				case <-time.After(20 * time.Millisecond): // as a busy network may take
+				case <-ctx.Done():
+					return memory.Fault{Err: ctx.Err()}
+				}
+			}
+			return memory.Fault{}
+		})
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Millisecond)
+		defer cancel()
+		if _, err := a.Load(ctx, store.Owner{Shard: inShard, Epoch: 1}, user); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("load: %v", err)
+		}
+		synctest.Wait()
+		if _, ok := a.tiered().shards[inShard].trusted(store.Owner{Shard: inShard, Epoch: 1}); !ok || a.tiered().cacheOff.is() {
+			t.Error("the cache is left alone")
+		}
+		if err := a.Close(); err != nil {
 			t.Error(err)
 		}
 	})

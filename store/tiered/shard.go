@@ -184,7 +184,7 @@ func (sh *shard) revoke(ctx context.Context, at store.Owner, generation uint64, 
 	lasted, trusted := time.Since(sh.since), sh.state == stateTrusted
 	sh.setLocked(stateRevoking)
 	sh.mu.Unlock()
-	if trusted && !errors.Is(cause, store.ErrFenced) { // that says nothing of the cache, nor of other shards
+	if trusted && ctx.Err() == nil && !errors.Is(cause, store.ErrFenced) { // else it says nothing of the cache, nor of other shards
 		sh.s.cacheOff.begin(cause, lasted)
 	}
 	sh.s.metrics.generations[eventRevoked].Inc()
