@@ -1,11 +1,15 @@
 package machine
 
 import (
+	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -69,5 +73,28 @@ func TestBannerIsRead(t *testing.T) {
 	readBanner(strings.NewReader(banner), 4, found)
 	if got := <-found; !slices.Equal(got, []string{"127.0.0.1:8080", "127.0.0.1:8081", "127.0.0.1:9080", "127.0.0.1:9081"}) {
 		t.Errorf("%v", got)
+	}
+}
+
+// TestServerIsAwaitedUntilItIsReady has one that says where it is before it serves, as it does on a store that another still leases.
+func TestServerIsAwaitedUntilItIsReady(t *testing.T) {
+	var asked atomic.Int32
+	backends := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		if asked.Add(1) < 3 {
+			w.WriteHeader(http.StatusServiceUnavailable)
+		}
+	}))
+	defer backends.Close()
+	at := strings.TrimPrefix(backends.URL, "http://")
+	script := fmt.Sprintf("echo '  devices    http://%s   x'\necho '             %s   x'\necho '  backends   http://%s   x'\necho '             %s   x'\nexec sleep 60", at, at, at, at)
+	s, err := StartServer(t.Context(), ServerConfig{Binary: fakeServer(t, script), Dir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Kill(); err != nil {
+		t.Error(err)
+	}
+	if n := asked.Load(); n != 3 {
+		t.Errorf("asked %d times", n)
 	}
 }

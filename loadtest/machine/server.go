@@ -219,23 +219,44 @@ func readBanner(out io.Reader, ports int, found chan<- []string) {
 	_, _ = io.Copy(io.Discard, out)
 }
 
-// ready waits until the server says so.
+// ready waits until the server says so: on a store that is elsewhere it may still wait for another's lease to end.
 func (s *Server) ready(ctx context.Context, cfg *ServerConfig) error {
 	ctx, cancel := context.WithTimeout(ctx, startTime)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.Backends+"/readyz", nil)
-	if err != nil {
-		return fmt.Errorf("machine: ask whether the server is ready: %w", err)
-	}
 	client := &http.Client{Transport: &http.Transport{DialContext: cfg.Dial}}
 	defer client.CloseIdleConnections()
+	again := time.NewTicker(readyEvery)
+	defer again.Stop()
+	for {
+		err := s.askReady(ctx, client)
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-again.C:
+		case <-s.gone:
+			return fmt.Errorf("machine: the server has ended before it was ready: %w: %s", err, s.lastWords())
+		case <-ctx.Done():
+			return fmt.Errorf("machine: the server is not ready: %w: %s", err, s.lastWords())
+		}
+	}
+}
+
+// readyEvery is how often a server is asked whether it is ready.
+const readyEvery = 50 * time.Millisecond
+
+func (s *Server) askReady(ctx context.Context, client *http.Client) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.Backends+"/readyz", nil)
+	if err != nil {
+		return err
+	}
 	resp, err := client.Do(req)
 	if err != nil {
-		return fmt.Errorf("machine: ask whether the server is ready: %w: %s", err, s.lastWords())
+		return err
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
-		return fmt.Errorf("machine: the server is not ready: %s", resp.Status)
+		return errors.New(resp.Status)
 	}
 	return nil
 }
