@@ -24,7 +24,7 @@ type Config struct {
 	IDRetention        time.Duration `yaml:"id_retention" doc:"How long a message id is remembered after its message was accepted; a second publish of it is a duplicate. From 1s to 24h. A longer time takes about 60 bytes of disk per message."`
 	MailboxIdle        time.Duration `yaml:"mailbox_idle" doc:"A user without streams and publishes for this long is removed from memory. The store keeps what waits."`
 	SaveInterval       time.Duration `yaml:"save_interval" doc:"How often acks are saved. After a crash, messages acked within this time can be pushed again to devices that come without a cursor. At most half of mailbox_idle."`
-	LapseInterval      time.Duration `yaml:"lapse_interval" doc:"How often the store is scanned for expired messages and unseen devices."`
+	ExpiryScanInterval time.Duration `yaml:"lapse_interval" doc:"How often the store is scanned for expired messages and unseen devices."`
 	AckTimeoutOneWay   time.Duration `yaml:"ack_timeout_one_way" doc:"SSE: a stream whose window is full ends if nothing is acked for this long. The device reconnects, which acks."`
 	AckTimeoutTwoWay   time.Duration `yaml:"ack_timeout_two_way" doc:"WebSocket and gRPC: a stream whose window is full ends if nothing is acked for this long."`
 	AppendTimeout      time.Duration `yaml:"append_timeout" doc:"Deadline of one write to the store. After it the publish is unavailable."`
@@ -50,7 +50,7 @@ func Default() Config {
 		IDRetention:        5 * time.Minute,
 		MailboxIdle:        time.Minute,
 		SaveInterval:       time.Second,
-		LapseInterval:      10 * time.Minute,
+		ExpiryScanInterval: 10 * time.Minute,
 		AckTimeoutOneWay:   5 * time.Second,
 		AckTimeoutTwoWay:   60 * time.Second,
 		AppendTimeout:      500 * time.Millisecond,
@@ -81,7 +81,7 @@ func (c *Config) Validate() error {
 		{"id_retention", c.IDRetention >= time.Second && c.IDRetention <= 24*time.Hour, "1s to 24h"},
 		{"mailbox_idle", c.MailboxIdle >= time.Second, "at least 1s"},
 		{"save_interval", c.SaveInterval >= time.Millisecond && 2*c.SaveInterval <= c.MailboxIdle, "at least 1ms and at most half of mailbox_idle"},
-		{"lapse_interval", c.LapseInterval >= time.Second, "at least 1s"},
+		{"lapse_interval", c.ExpiryScanInterval >= time.Second, "at least 1s"},
 		{"ack_timeout_one_way", c.AckTimeoutOneWay >= 100*time.Millisecond, "at least 100ms"},
 		{"ack_timeout_two_way", c.AckTimeoutTwoWay >= 100*time.Millisecond, "at least 100ms"},
 		{"append_timeout", c.AppendTimeout >= 10*time.Millisecond, "at least 10ms"},

@@ -100,7 +100,7 @@ func New(cfg Config, deps Deps) (*Gateway, error) {
 	g.loops.Go(func() { g.writeBehind.run(ctx) })
 	g.loops.Go(func() { g.sweep(ctx) })
 	if l, ok := g.store.(store.ExpiryScanner); ok {
-		g.loops.Go(func() { g.lapse(ctx, l) })
+		g.loops.Go(func() { g.scanExpired(ctx, l) })
 	}
 	return g, nil
 }

@@ -371,8 +371,8 @@ func TestUnloadAndReloadKeepEverything(t *testing.T) {
 	})
 }
 
-func TestLapsedUsersAreCountedAndForgotten(t *testing.T) {
-	edit := func(c *Config) { c.LapseInterval = time.Minute }
+func TestUsersThatTheScanNamesAreCountedAndForgotten(t *testing.T) {
+	edit := func(c *Config) { c.ExpiryScanInterval = time.Minute }
 	bubble(t, edit, func(t *testing.T, w *world) {
 		w.open("d").close()
 		w.accept("m1", medium, ttl(5*time.Minute))

@@ -196,7 +196,7 @@ func TestEveryCallSurvivesALostClaim(t *testing.T) {
 		"save":    func(w *world, d *recorder) { d.ackAll(); w.sleep(3 * w.cfg.SaveInterval) },
 		"recall":  func(w *world, _ *recorder) { _, _ = w.recall("m1") },
 		"publish": func(w *world, _ *recorder) { w.accept("m2", medium) },
-		"scan":    func(w *world, _ *recorder) { w.sleep(w.cfg.LapseInterval + time.Second) },
+		"scan":    func(w *world, _ *recorder) { w.sleep(w.cfg.ExpiryScanInterval + time.Second) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			lossy(t, func(t *testing.T, w *world) {

@@ -88,7 +88,7 @@ func TestEverythingAtOnce(t *testing.T) {
 	t.Logf("seed %d", seed)
 	bubble(t, func(c *Config) {
 		c.OpensPerSecond, c.PublishesPerSecond = 0, 0
-		c.SaveInterval, c.MailboxIdle, c.LapseInterval = 5*time.Millisecond, time.Second, time.Second
+		c.SaveInterval, c.MailboxIdle, c.ExpiryScanInterval = 5*time.Millisecond, time.Second, time.Second
 		c.CommitQueue = 64
 	}, func(t *testing.T, w *world) { everythingAtOnce(t, w, seed) })
 }

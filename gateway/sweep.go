@@ -168,12 +168,12 @@ func (b *box) sweep(nowMS int64) (inDoubt, woken bool) {
 	return false, woken
 }
 
-// lapseBatch is how many users of a shard are named at once by a store that can.
-const lapseBatch = 256
+// scanBatch is how many users of a shard are named at once by a store that can.
+const scanBatch = 256
 
-// lapse is the lapser's goroutine: once an interval it visits every shard.
-func (g *Gateway) lapse(ctx context.Context, l store.ExpiryScanner) {
-	tick := time.NewTicker(max(g.cfg.LapseInterval/time.Duration(len(g.shards)), time.Millisecond))
+// scanExpired is the goroutine of expiry scans: once an interval it scans every shard.
+func (g *Gateway) scanExpired(ctx context.Context, l store.ExpiryScanner) {
+	tick := time.NewTicker(max(g.cfg.ExpiryScanInterval/time.Duration(len(g.shards)), time.Millisecond))
 	defer tick.Stop()
 	for i := 0; ; i = (i + 1) % len(g.shards) {
 		select {
@@ -182,15 +182,15 @@ func (g *Gateway) lapse(ctx context.Context, l store.ExpiryScanner) {
 		case <-tick.C:
 		}
 		if s := &g.shards[i]; s.stateNow() == StateServing {
-			if err := g.lapseShard(ctx, l, s); err != nil && ctx.Err() == nil {
+			if err := g.scanShard(ctx, l, s); err != nil && ctx.Err() == nil {
 				g.log.Warn("scan for expired messages failed", "shard", s.id, "error", err)
 			}
 		}
 	}
 }
 
-// lapseShard loads the users of a shard with something in the store that time has ended, which counts and forgets it.
-func (g *Gateway) lapseShard(ctx context.Context, l store.ExpiryScanner, s *shard) error {
+// scanShard loads the users of a shard with something in the store that time has ended, which counts and forgets it.
+func (g *Gateway) scanShard(ctx context.Context, l store.ExpiryScanner, s *shard) error {
 	own := s.own.Load()
 	if own == nil {
 		return nil
@@ -198,7 +198,7 @@ func (g *Gateway) lapseShard(ctx context.Context, l store.ExpiryScanner, s *shar
 	at := own.Owner
 	for after := protocol.UserID(""); ; {
 		call, cancel := context.WithTimeout(ctx, g.cfg.LoadTimeout)
-		users, err := l.ScanExpired(call, at, after, g.nowMS(), g.unseenBefore(), lapseBatch)
+		users, err := l.ScanExpired(call, at, after, g.nowMS(), g.unseenBefore(), scanBatch)
 		cancel()
 		if errors.Is(err, store.ErrFenced) {
 			own.fenced(err)
@@ -211,7 +211,7 @@ func (g *Gateway) lapseShard(ctx context.Context, l store.ExpiryScanner, s *shar
 				g.releaseSwept(b)
 			}
 		}
-		if len(users) < lapseBatch {
+		if len(users) < scanBatch {
 			return nil
 		}
 		after = users[len(users)-1]
