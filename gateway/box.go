@@ -22,7 +22,7 @@ type box struct {
 
 	// guarded by shard.mu
 	pins      int32
-	touchedMS int64 // when its last pin was given back; stillLoading: it is on its way from the store
+	touchedMS int64 // when it was used last; stillLoading: it is on its way from the store
 
 	saving sync.Mutex // held while something of it is saved, so that a record is not overwritten by an older one; opens wait for it, and nobody else
 

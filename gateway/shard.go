@@ -179,12 +179,14 @@ func (g *Gateway) pin(b *box) {
 	b.shard.mu.Unlock()
 }
 
-// release gives a pin back.
+// release gives a pin back. The mailbox was used until now, also where the sweeper holds it a little longer.
 func (g *Gateway) release(b *box) {
 	b.shard.mu.Lock()
 	b.pins--
-	if b.pins == 0 {
+	if b.touchedMS != stillLoading {
 		b.touchedMS = g.nowMS()
+	}
+	if b.pins == 0 {
 		b.shard.sweepBy(b.touchedMS + g.idleMS)
 	}
 	b.shard.mu.Unlock()
