@@ -12,14 +12,10 @@ import (
 // Append implements store.Store. The truth has each element first: what it refuses, or may not have, is not cached.
 func (s *Store) Append(ctx context.Context, batch []store.Append, answer func(i int, err error)) {
 	for i := range batch {
-		if sh := s.shardOf(batch[i].Owner); sh != nil {
-			sh.beginAppend(batch[i].User)
-		}
+		s.beginWrite(batch[i].Owner, batch[i].User)
 	}
 	done := func(i int, err error) {
-		if sh := s.shardOf(batch[i].Owner); sh != nil {
-			sh.endAppend(batch[i].User)
-		}
+		s.endWrite(batch[i].Owner, batch[i].User)
 		answer(i, err)
 	}
 	s.truth.Append(ctx, batch, func(i int, err error) {
@@ -87,8 +83,29 @@ func inDoubt(err error) error {
 	return fmt.Errorf("%w: %w", store.ErrUnknown, err)
 }
 
+// beginWrite has no read of a user's mailbox be cached that is under way, or begins before endWrite.
+func (s *Store) beginWrite(at store.Owner, user protocol.UserID) {
+	if sh := s.shardOf(at); sh != nil {
+		sh.beginAppend(user)
+	}
+}
+
+func (s *Store) endWrite(at store.Owner, user protocol.UserID) {
+	if sh := s.shardOf(at); sh != nil {
+		sh.endAppend(user)
+	}
+}
+
 // SaveDevices implements store.Store.
 func (s *Store) SaveDevices(ctx context.Context, batch []store.DeviceSave, durable bool) []error {
+	for i := range batch {
+		s.beginWrite(batch[i].Owner, batch[i].User)
+	}
+	defer func() {
+		for i := range batch {
+			s.endWrite(batch[i].Owner, batch[i].User)
+		}
+	}()
 	errs := s.truth.SaveDevices(ctx, batch, durable)
 	return s.follow(ctx, len(batch), errs, func(i int) (store.Owner, protocol.UserID) { return batch[i].Owner, batch[i].User },
 		func(ctx context.Context, of []int, users []protocol.UserID) []error {
@@ -103,6 +120,14 @@ func (s *Store) SaveDevices(ctx context.Context, batch []store.DeviceSave, durab
 
 // Forget implements store.Store.
 func (s *Store) Forget(ctx context.Context, batch []store.Forget) []error {
+	for i := range batch {
+		s.beginWrite(batch[i].Owner, batch[i].User)
+	}
+	defer func() {
+		for i := range batch {
+			s.endWrite(batch[i].Owner, batch[i].User)
+		}
+	}()
 	errs := s.truth.Forget(ctx, batch)
 	return s.follow(ctx, len(batch), errs, func(i int) (store.Owner, protocol.UserID) { return batch[i].Owner, batch[i].User },
 		func(ctx context.Context, of []int, users []protocol.UserID) []error {

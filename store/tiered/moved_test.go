@@ -81,3 +81,46 @@ func TestATimeThatIsOverSaysNothingOfTheCache(t *testing.T) {
 		}
 	})
 }
+
+// TestAReadThatASaveOvertookIsNotCached: a device's record that was saved while its user's mailbox was read from the truth is in what is
+// loaded next, by a later owner too.
+func TestAReadThatASaveOvertookIsNotCached(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPlace()
+		a := p.open(t)
+		claim(t, a, 1, "a")
+		at := store.Owner{Shard: inShard, Epoch: 1}
+		if _, err := a.Load(t.Context(), at, "other"); err != nil {
+			t.Fatal(err)
+		}
+		await(t, a, stateTrusted)
+		held := make(chan struct{})
+		a.truth.Script(func(_ context.Context, op memory.Op) memory.Fault {
+			if op.Kind == memory.OpLoad {
+				return memory.Fault{Answer: func() { <-held }}
+			}
+			return memory.Fault{}
+		})
+		loaded := make(chan error, 1)
+		go func() {
+			_, err := a.Load(t.Context(), at, user)
+			loaded <- err
+		}()
+		synctest.Wait()
+		if errs := a.SaveDevices(t.Context(), []store.DeviceSave{{Owner: at, User: user, Device: store.Device{ID: "d", Expired: 7}}}, true); errs != nil {
+			t.Fatal(errs)
+		}
+		close(held)
+		if err := <-loaded; err != nil {
+			t.Fatal(err)
+		}
+		b := p.open(t)
+		claim(t, b, 2, "b")
+		if m := load(t, b, 2); len(m.Devices) != 1 || m.Devices[0].Expired != 7 {
+			t.Errorf("loaded devices %+v, one was saved", m.Devices)
+		}
+		if err := errors.Join(a.Close(), b.Close()); err != nil {
+			t.Error(err)
+		}
+	})
+}
