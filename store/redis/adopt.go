@@ -2,12 +2,10 @@ package redis
 
 import (
 	"context"
-	_ "embed"
 	"errors"
 	"fmt"
 	"math/rand/v2"
-
-	goredis "github.com/redis/go-redis/v9"
+	"strings"
 
 	"ramen/store"
 )
@@ -17,9 +15,6 @@ var (
 	_ store.Adopter    = (*Store)(nil)
 	_ store.Retirer    = (*Store)(nil)
 )
-
-//go:embed scripts/identity.lua
-var identityText string
 
 // ErrReplaced is the answer to a Claim where the store was given another identity since it was opened: by store.Adopter or store.Retirer.
 var ErrReplaced = errors.New("the store has another identity since it was opened: a copy to it, or from it, was made; open it again")
@@ -83,12 +78,12 @@ func (s *Store) setIdentity(ctx context.Context, was, id store.Identity) error {
 	}
 	defer s.endIdentity()
 	err := s.insist(ctx, func(ctx context.Context) (again bool, err error) {
-		client, err := s.clientOf(ctx, identityKey(s.cfg.Prefix))
+		n, err := s.nodeOfKey(ctx, identityKey(s.cfg.Prefix))
 		if err != nil {
 			return true, err
 		}
-		pipe := client.Pipeline()
-		set := pipe.Eval(ctx, identityText, []string{identityKey(s.cfg.Prefix)},
+		pipe := n.client.Pipeline()
+		set := pipe.EvalSha(ctx, string(identityScript.sha), []string{identityKey(s.cfg.Prefix)},
 			appendIdentity(nil, was, s.cfg.Shards), appendIdentity(nil, id, s.cfg.Shards), claimTTL.Milliseconds())
 		wait := s.waitCommand(ctx)
 		if wait != nil {
@@ -103,7 +98,10 @@ func (s *Store) setIdentity(ctx context.Context, was, id store.Identity) error {
 		if err == nil {
 			return false, errors.New("another process has given the store an identity meanwhile")
 		}
-		s.noteTrouble(nil, err)
+		if strings.HasPrefix(err.Error(), "NOSCRIPT") {
+			n.reloadScripts()
+		}
+		s.noteTrouble(n, err)
 		return passes(err), err
 	})
 	if err == nil {
@@ -112,17 +110,19 @@ func (s *Store) setIdentity(ctx context.Context, was, id store.Identity) error {
 	return err
 }
 
-// clientOf is of the node that has a key.
-func (s *Store) clientOf(ctx context.Context, key string) (*goredis.Client, error) {
+// nodeOfKey is the node that has a key.
+func (s *Store) nodeOfKey(ctx context.Context, key string) (*node, error) {
 	if s.single != nil {
-		return s.single.client, nil
+		return s.single, nil
 	}
 	c, err := s.cluster.MasterForKey(ctx, key)
 	if err != nil {
 		s.noteTrouble(nil, err)
 		return nil, fmt.Errorf("find the node of key %s: %w", key, err)
 	}
-	return s.nodeAt(c.Options().Addr).client, nil
+	n := s.nodeAt(c.Options().Addr)
+	n.usedMS.Store(nowMS())
+	return n, nil
 }
 
 // beginIdentity waits until nobody else of this opening looks at the identity, or writes it; endIdentity follows where it answers nil.

@@ -176,5 +176,8 @@ func TestDeployedCluster(t *testing.T) {
 	for _, p := range all {
 		p.settle(t)
 	}
+	if named := list(t, s, 5, func(int) {}); len(named) != len(all) { // as a copy does
+		t.Errorf("%d users are named: %v", len(named), named)
+	}
 	wantNothingDenied(t, c.Nodes...)
 }

@@ -36,16 +36,19 @@ var (
 	replaceText string
 	//go:embed scripts/expired.lua
 	expiredText string
+	//go:embed scripts/identity.lua
+	identityText string
 
-	claimScript   = newScript("claim", claimText)
-	appendScript  = newScript("append", appendText)
-	saveScript    = newScript("save", saveText)
-	forgetScript  = newScript("forget", forgetText)
-	stageScript   = newScript("stage", stageText)
-	replaceScript = newScript("replace", replaceText)
-	expiredScript = newScript("expired", expiredText)
+	claimScript    = newScript("claim", claimText)
+	appendScript   = newScript("append", appendText)
+	saveScript     = newScript("save", saveText)
+	forgetScript   = newScript("forget", forgetText)
+	stageScript    = newScript("stage", stageText)
+	replaceScript  = newScript("replace", replaceText)
+	expiredScript  = newScript("expired", expiredText)
+	identityScript = newScript("identity", identityText)
 
-	allScripts = []*script{claimScript, appendScript, saveScript, forgetScript, stageScript, replaceScript, expiredScript}
+	allScripts = []*script{claimScript, appendScript, saveScript, forgetScript, stageScript, replaceScript, expiredScript, identityScript}
 )
 
 // loadScripts has the server know the scripts. A connection does not outlive the server that it loaded into, so that who connects loads,
