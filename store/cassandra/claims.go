@@ -45,6 +45,14 @@ type claimPart struct {
 
 // Claim implements store.Store.
 func (s *Store) Claim(ctx context.Context, shards []protocol.ShardID, epoch protocol.Epoch, owner string) []error {
+	if err := s.isSame(ctx); err != nil {
+		return repeat(fmt.Errorf("store/cassandra: claim at epoch %d: %w", epoch, err), len(shards))
+	}
+	return s.claimParts(ctx, shards, epoch, owner)
+}
+
+// claimParts claims shards, a partition at a time, and looks then whether the store is still the one that was opened.
+func (s *Store) claimParts(ctx context.Context, shards []protocol.ShardID, epoch protocol.Epoch, owner string) []error {
 	byPart := make(map[int][]int) // places in shards
 	for i, id := range shards {
 		byPart[int(id)/claimsPart] = append(byPart[int(id)/claimsPart], i)
@@ -68,11 +76,13 @@ func (s *Store) Claim(ctx context.Context, shards []protocol.ShardID, epoch prot
 		}
 		return err
 	})
-	failed := false
+	failed, changed := false, s.isSame(ctx)
 	for i, p := range parts {
 		for _, place := range byPart[p] {
 			if of != nil && of[i] != nil {
 				errs[place] = of[i]
+			} else if errs[place] == nil {
+				errs[place] = changed
 			}
 			if err := errs[place]; err != nil {
 				errs[place] = fmt.Errorf("store/cassandra: claim shard %d at epoch %d: %w", shards[place], epoch, err)

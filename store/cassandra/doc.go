@@ -14,6 +14,8 @@
 //     Forgets are answered before: they are written with, or before, what else is written of their user.
 //  6. Every call ends with its context. What is under way is bounded; beyond it appends are refused at once.
 //  7. Every value carries a checksum. One that does not fit is an error that names it, and never a message.
+//  8. A claim holds where the store is still the one that was opened: who claims looks at the identity behind it, and who gives the store
+//     another one looks at the claims behind that (adopt.go).
 //
 // The store does not fence: who takes a shard waits until the lease of the owner before must have ended (store.Shared). Calls of an owner
 // of whom this process has seen a later claim are refused.

@@ -118,7 +118,9 @@ func (s *Store) readAbout(ctx context.Context, shards int) error {
 	if err != nil {
 		return err
 	}
-	s.identity, s.slot = a.identity(), time.Duration(a.SlotMS)*time.Millisecond
+	id := a.identity()
+	s.identity.Store(&id)
+	s.slot = time.Duration(a.SlotMS) * time.Millisecond
 	s.shards = make([]shard, a.Shards)
 	return s.readMaxTTL(ctx)
 }

@@ -24,7 +24,6 @@ type Store struct {
 	session   *gocql.Session
 	metrics   *metrics
 	breakers  *breakers
-	identity  store.Identity
 	retention time.Duration
 	slot      time.Duration
 	slack     time.Duration
@@ -38,6 +37,7 @@ type Store struct {
 	loads    chan struct{}  // of capacity Config.loads: a token each
 	requests sync.WaitGroup // requests of reads that nobody waits for any more
 
+	identity atomic.Pointer[store.Identity]
 	maxTTLMS atomic.Int64 // the longest life of a message that any process has seen
 	nonce    atomic.Int64
 	slowRead quantile
@@ -76,7 +76,7 @@ func (s *Store) init() {
 }
 
 // Identity implements store.Store.
-func (s *Store) Identity() store.Identity { return s.identity }
+func (s *Store) Identity() store.Identity { return *s.identity.Load() }
 
 // enter begins a call; s.calls.Done ends it where it answered nil.
 func (s *Store) enter() error {
