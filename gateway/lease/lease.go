@@ -50,6 +50,7 @@ type Lease struct {
 	// owned by the loop
 	g       *gateway.Gateway
 	pending *claim         // claimed, and not yet served; nil: nothing
+	unclear bool           // shards were claimed, and not served since: what became of it is not known for sure
 	highest protocol.Epoch // that was ever seen or claimed
 	known   []string       // the history of each shard at the last good reading
 	good    time.Time      // when the last one was sent in which they were these

@@ -20,6 +20,7 @@ import (
 	"ramen/gateway"
 	"ramen/link"
 	"ramen/protocol"
+	"ramen/store"
 	"ramen/store/memory"
 	"ramen/topology"
 )
@@ -440,5 +441,44 @@ func TestCopyFromBeforeTheTakeOver(t *testing.T) {
 		wait(every)
 		a.close()
 		c.close()
+	})
+}
+
+// TestAClaimWithoutAnAnswerWaitsToo: it has taken effect, so that the next reading names its process; whoever had the shards may still act.
+func TestAClaimWithoutAnAnswerWaitsToo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := memory.NewDisk(memory.Config{Unfenced: true})
+		a := newProcess(t, d, "a").start()
+		time.Sleep(3 * time.Second)
+		if !a.serves() {
+			t.Fatal("the first does not serve")
+		}
+		a.store.Script(func(_ context.Context, op memory.Op) memory.Fault { // it reads nothing from now on
+			if op.Kind == memory.OpClaims {
+				return memory.Fault{Err: store.ErrUnknown}
+			}
+			return memory.Fault{}
+		})
+		began := time.Now()
+		b := newProcess(t, d, "b")
+		b.store.Script(func(_ context.Context, op memory.Op) memory.Fault {
+			if op.Kind == memory.OpClaim && time.Since(began) < 500*time.Millisecond {
+				return memory.Fault{Err: store.ErrUnknown}
+			}
+			return memory.Fault{}
+		})
+		go b.start()
+		for range 100 {
+			time.Sleep(50 * time.Millisecond)
+			if a.g.Serving() == nil && b.g.Serving() == nil {
+				t.Fatalf("both serve %v after the second has begun", time.Since(began))
+			}
+		}
+		if b.g.Serving() != nil {
+			t.Error("the second does not serve")
+		}
+		b.close()
+		a.store.Script(nil)
+		a.close()
 	})
 }

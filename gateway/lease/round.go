@@ -185,6 +185,8 @@ func (l *Lease) claim(ctx context.Context, shards []protocol.ShardID, before []s
 			p.before[i].Owner, p.before[i].Epoch, p.before[i].Present = "unknown", last, true
 		}
 	}
+	unclear := l.unclear
+	l.unclear = true // what fails from here on may have been claimed
 	if shards[0] == 0 {
 		if err := l.claimSome(ctx, shards[:1], p); err != nil || len(p.shards) == 0 {
 			return err // another is faster: the next reading says who
@@ -195,13 +197,18 @@ func (l *Lease) claim(ctx context.Context, shards []protocol.ShardID, before []s
 		return err
 	}
 	p.from = time.Now()
-	if l.cfg.Store.Fences() || last == 0 || !theirs(p.shards, before, l.cfg.Owner) && last == highestOf(before) {
-		l.pending = p
-		return nil
+	if !l.mayServeAtOnce(p, unclear, last, before) {
+		p.from = p.from.Add(length)
 	}
-	p.from = p.from.Add(length)
 	l.pending = p
 	return nil
+}
+
+// mayServeAtOnce reports whether nobody else can act on the shards that were claimed: the store refuses it, or there was nobody. At epoch 1 claims
+// exclude each other, whoever else begins on a new store. Where an earlier claim of this process had no clear answer, the store may name
+// this process already, and the one before still act.
+func (l *Lease) mayServeAtOnce(p *claim, unclear bool, last protocol.Epoch, before []store.Claimed) bool {
+	return l.cfg.Store.Fences() || p.epoch == 1 || !unclear && !theirs(p.shards, before, l.cfg.Owner) && last == highestOf(before)
 }
 
 // theirs reports whether anybody but self had one of shards.
@@ -259,7 +266,7 @@ func (l *Lease) takePending(ctx context.Context, sent time.Time) {
 		l.tell(fmt.Errorf("lease: the shards are claimed at epoch %d, and whoever had them may act until %s", p.epoch, p.from.UTC().Format(time.RFC3339Nano)))
 		return
 	}
-	l.pending = nil
+	l.pending, l.unclear = nil, false
 	err := l.call(ctx, func(ctx context.Context) error { return l.g.Serve(ctx, p.shards, p.of(), p.epoch, sent.Add(length)) })
 	switch {
 	case err != nil && !errors.Is(err, gateway.ErrClosed) && ctx.Err() == nil:
