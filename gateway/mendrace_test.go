@@ -3,6 +3,8 @@ package gateway
 import (
 	"context"
 	"errors"
+	"runtime"
+	"sync"
 	"testing"
 	"time"
 
@@ -19,17 +21,22 @@ func TestDeviceThatComesWhileItsMailboxIsMended(t *testing.T) {
 		w.accept("m2", medium)
 		w.sleep(2 * w.cfg.SaveInterval)
 		replica.Promote(w.route(alice).Shard)
+		hold := make(chan struct{}) // no time: an open that waits for a lock would keep it from passing
 		w.store.Script(func(_ context.Context, op memory.Op) memory.Fault {
 			if op.Kind == memory.OpReplace {
-				time.Sleep(100 * time.Millisecond)
+				<-hold
 			}
 			return memory.Fault{}
 		})
-		done := make(chan struct{})
-		go func() { defer close(done); w.publish(w.message("m3", medium)) }()
+		var both sync.WaitGroup
+		both.Go(func() { w.publish(w.message("m3", medium)) })
 		w.sleep(50 * time.Millisecond)
-		w.open("e")
-		<-done
+		both.Go(func() { w.open("e") })
+		for range 100 {
+			runtime.Gosched() // the open gets as far as it can
+		}
+		close(hold)
+		both.Wait()
 		w.crash()
 		w.wantWaiting("m1", "m2", "m3")
 		if n := len(w.look().Devices); n != 2 {

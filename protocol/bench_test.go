@@ -102,7 +102,7 @@ func TestDecodersAllocateNoMoreThanTheyKeep(t *testing.T) {
 				t.Fatal(err)
 			}
 		})
-		if n > d.allocs {
+		if n > d.allocs && !(poolsForget && name == "compact") { // its encoder is pooled
 			t.Errorf("%s: %v allocations, want %v", name, n, d.allocs)
 		}
 	}
