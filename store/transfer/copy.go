@@ -224,7 +224,31 @@ func (c *copier) take(ctx context.Context) error {
 		}
 		c.same = true
 	}
-	return c.claim(ctx, "target", c.To)
+	if err := c.claim(ctx, "target", c.To); err != nil {
+		return err
+	}
+	return c.revokeCache(ctx)
+}
+
+// revokeCache has no cached mailbox of the target be trusted, where there is a cache before it: the cache does not get what is copied.
+func (c *copier) revokeCache(ctx context.Context) error {
+	m, ok := c.To.(store.CacheMarker)
+	if !ok {
+		return nil
+	}
+	marks, err := m.CacheMarks(ctx, c.shards())
+	if err != nil {
+		return err
+	}
+	for shard, mark := range marks {
+		if mark == (store.CacheMark{}) {
+			continue
+		}
+		if err := m.SetCacheMark(ctx, store.Owner{Shard: protocol.ShardID(shard), Epoch: c.epoch}, store.CacheMark{}); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // mayGoOn says whether what the target has is of an earlier copy of this source alone: it has the source's identity, and no server had

@@ -18,6 +18,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"go.uber.org/goleak"
 
+	"ramen/internal/testserver"
 	"ramen/protocol"
 	"ramen/store"
 	"ramen/store/memory"
@@ -25,7 +26,7 @@ import (
 	"ramen/store/storetest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(testserver.Main(m)) }
 
 const (
 	shards    = 8
