@@ -85,6 +85,9 @@ func (e *LastError) Error() string {
 // ErrUnknown wraps the answer where the store cannot tell whether a write took effect.
 var ErrUnknown = errors.New("store: outcome unknown")
 
+// ErrReplaced is the answer to a Claim where the store was given another identity since it was opened: by an Adopter or a Retirer.
+var ErrReplaced = errors.New("the store has another identity since it was opened: a copy to it, or from it, was made; open it again")
+
 // ErrClosed is the answer after Close.
 var ErrClosed = errors.New("store: closed")
 

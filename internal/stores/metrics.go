@@ -8,6 +8,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"ramen/internal/tool/promset"
 	"ramen/store"
 )
 
@@ -92,13 +93,8 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 			m.errors[c][r] = failed.WithLabelValues(name, reason)
 		}
 	}
-	if reg == nil {
-		return m, nil
-	}
-	for _, c := range []prometheus.Collector{seconds, inFlight, failed} {
-		if err := reg.Register(c); err != nil {
-			return nil, fmt.Errorf("stores: register metrics: %w", err)
-		}
+	if err := (&promset.Set{seconds, inFlight, failed}).Register(reg); err != nil {
+		return nil, fmt.Errorf("stores: register metrics: %w", err)
 	}
 	return m, nil
 }

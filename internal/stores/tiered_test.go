@@ -84,6 +84,17 @@ func (x *tier) own(epoch protocol.Epoch) *owner {
 	return o
 }
 
+// warm is the first owner, whose shard has a generation, and in the cache a mailbox with message 1.
+func (x *tier) warm() *owner {
+	x.t.Helper()
+	o := x.own(1)
+	o.load("somebody")
+	o.awaitTrusted()
+	o.load(tierUser)
+	o.publish("1")
+	return o
+}
+
 func (o *owner) at() store.Owner { return store.Owner{Shard: tierShard, Epoch: o.epoch} }
 
 // load answers the ids of the user's messages.
@@ -190,11 +201,7 @@ func TestTieredConformance(t *testing.T) {
 func TestTieredTakeOverHitsTheCache(t *testing.T) {
 	s := redistest.Single(t, redistest.Options{})
 	x := newTier(t, s, s.Addr)
-	a := x.own(1)
-	a.load("somebody")
-	a.awaitTrusted()
-	a.load(tierUser)
-	a.publish("1")
+	a := x.warm()
 	a.publish("2")
 	b := x.own(2)
 	wantIDs(t, b.load(tierUser), "1", "2")
@@ -207,11 +214,7 @@ func TestTieredTakeOverHitsTheCache(t *testing.T) {
 func TestTieredAppendWithRedisStopped(t *testing.T) {
 	s := redistest.Single(t, redistest.Options{})
 	x := newTier(t, s, s.Addr)
-	a := x.own(1)
-	a.load("somebody")
-	a.awaitTrusted()
-	a.load(tierUser)
-	a.publish("1")
+	a := x.warm()
 	s.Pause(t)
 	a.publish("2")
 	s.Continue(t)
@@ -228,11 +231,7 @@ func TestTieredPromotedReplicaLacksTheLast(t *testing.T) {
 	r := redistest.WithReplicas(t, redistest.Options{}, 1)
 	p := faultproxy.New(t, r.Master.Addr)
 	x := newTier(t, r.Master, p.Addr)
-	a := x.own(1)
-	a.load("somebody")
-	a.awaitTrusted()
-	a.load(tierUser)
-	a.publish("1")
+	a := x.warm()
 	r.Replicas[0].AwaitFollowing(t)
 	r.Replicas[0].StopReplication(t)
 	a.publish("2")
@@ -251,11 +250,7 @@ func TestTieredPromotedReplicaLacksTheLast(t *testing.T) {
 func TestTieredFlushAllBetweenAppendAndTakeOver(t *testing.T) {
 	s := redistest.Single(t, redistest.Options{})
 	x := newTier(t, s, s.Addr)
-	a := x.own(1)
-	a.load("somebody")
-	a.awaitTrusted()
-	a.load(tierUser)
-	a.publish("1")
+	x.warm()
 	if err := s.Client(t).FlushAll(t.Context()).Err(); err != nil {
 		t.Fatal(err)
 	}
@@ -273,11 +268,7 @@ func TestTieredFlushAllBetweenAppendAndTakeOver(t *testing.T) {
 func TestTieredOutOfMemory(t *testing.T) {
 	s := redistest.Single(t, redistest.Options{})
 	x := newTier(t, s, s.Addr)
-	a := x.own(1)
-	a.load("somebody")
-	a.awaitTrusted()
-	a.load(tierUser)
-	a.publish("1")
+	a := x.warm()
 	set := func(bytes string) {
 		if err := s.Client(t).ConfigSet(t.Context(), "maxmemory", bytes).Err(); err != nil {
 			t.Fatal(err)

@@ -18,9 +18,6 @@ var (
 	_ store.Retirer    = (*Store)(nil)
 )
 
-// errReplaced is the answer to a Claim where the store was given another identity since it was opened.
-var errReplaced = errors.New("the store has another identity since it was opened: a copy to it, or from it, was made; open it again")
-
 // Adopt implements store.Adopter. No transaction sees the identity and the claims. The identity is written where it is still the one
 // that was read, and then the claims are read; whoever claims writes its claims, and then reads the identity (isSame). So of two at
 // once at least one sees the other: Adopt then gives the identity back, and Claim fails.
@@ -134,7 +131,7 @@ func (s *Store) isSame(ctx context.Context) error {
 	defer s.calls.Done()
 	_, a, err := s.storedAbout(ctx, s.serial())
 	if err == nil && a.identity() != s.Identity() {
-		err = errReplaced
+		err = store.ErrReplaced
 	}
 	return err
 }

@@ -27,7 +27,7 @@ func TestNobodyClaimsAStoreThatHasBecomeAnother(t *testing.T) {
 	if err := errors.Join(copying.Adopt(t.Context(), id), copying.Adopt(t.Context(), id)); err != nil {
 		t.Fatal(err)
 	}
-	if err := claiming(before, 9); !errors.Is(err, errReplaced) {
+	if err := claiming(before, 9); !errors.Is(err, store.ErrReplaced) {
 		t.Errorf("claim by who opened it before: %v", err)
 	}
 	if last, err := copying.LastEpoch(t.Context()); err != nil || last != 0 {
@@ -44,7 +44,7 @@ func TestNobodyClaimsAStoreThatHasBecomeAnother(t *testing.T) {
 	if err := copying.Retire(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if err := claiming(serving, 10); !errors.Is(err, errReplaced) {
+	if err := claiming(serving, 10); !errors.Is(err, store.ErrReplaced) {
 		t.Errorf("claim by who served from it before it was retired: %v", err)
 	}
 	next := openStore(t, p)
@@ -110,7 +110,7 @@ func TestAClaimThatHasLookedBeforeAStoreWasAdopted(t *testing.T) {
 	if err := errors.Join(serving.isSame(t.Context()), copying.Adopt(t.Context(), store.Identity{Generation: 7})); err != nil {
 		t.Fatal(err)
 	}
-	if err := errors.Join(serving.claimParts(t.Context(), []protocol.ShardID{1}, 1, "server")...); !errors.Is(err, errReplaced) {
+	if err := errors.Join(serving.claimParts(t.Context(), []protocol.ShardID{1}, 1, "server")...); !errors.Is(err, store.ErrReplaced) {
 		t.Errorf("it has claimed: %v", err)
 	}
 }

@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"ramen/internal/tool/promset"
 )
 
 // callKind is a call, as metrics name it.
@@ -32,7 +34,7 @@ type metrics struct {
 	hedged  prometheus.Counter
 
 	registerer prometheus.Registerer
-	all        []prometheus.Collector
+	all        promset.Set
 }
 
 // newMetrics makes and registers; a nil registerer registers nowhere.
@@ -63,31 +65,11 @@ func newMetrics(reg prometheus.Registerer, s *Store) (*metrics, error) {
 	inFlightBytes := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "ramen_store_cassandra_in_flight_bytes", Help: "Size of the appends under way.",
 	}, func() float64 { return float64(s.gate.bytes.Load()) })
-	m.all = []prometheus.Collector{seconds, failed, errors, m.hedged, inFlight, inFlightBytes, breakerCollector{s}}
-	return m, m.register()
-}
-
-func (m *metrics) register() error {
-	if m.registerer == nil {
-		return nil
+	m.all = promset.Set{seconds, failed, errors, m.hedged, inFlight, inFlightBytes, breakerCollector{s}}
+	if err := m.all.Register(reg); err != nil {
+		return m, fmt.Errorf("register metrics: %w", err)
 	}
-	for i, c := range m.all {
-		if err := m.registerer.Register(c); err != nil {
-			m.all = m.all[:i]
-			m.unregister()
-			return fmt.Errorf("register metrics: %w", err)
-		}
-	}
-	return nil
-}
-
-func (m *metrics) unregister() {
-	if m.registerer == nil {
-		return
-	}
-	for _, c := range m.all {
-		m.registerer.Unregister(c)
-	}
+	return m, nil
 }
 
 // observe notes how a call has ended.

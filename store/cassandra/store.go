@@ -159,7 +159,7 @@ func (s *Store) Close() error {
 	s.requests.Wait()
 	s.workers.end()
 	s.session.Close()
-	s.metrics.unregister()
+	s.metrics.all.Unregister(s.metrics.registerer)
 	return nil
 }
 

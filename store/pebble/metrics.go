@@ -5,6 +5,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"ramen/internal/tool/promset"
 	"ramen/protocol"
 )
 
@@ -22,7 +23,7 @@ type metrics struct {
 	journal          prometheus.GaugeFunc
 	overlay          prometheus.GaugeFunc
 
-	all []prometheus.Collector
+	all promset.Set
 }
 
 // gauges are asked at each scrape.
@@ -71,28 +72,8 @@ func newMetrics(reg prometheus.Registerer, ask gauges) (*metrics, error) {
 		Name: "ramen_store_recent_bytes", Help: "Memory of data that is in the journal and not yet in tables.",
 	}, ask.overlay)
 	m.all = append(m.all, m.commit, m.groupCalls, m.checkpoint, refused, m.free, m.disk, m.journal, m.overlay)
-	return m, m.register(reg)
-}
-
-func (m *metrics) register(reg prometheus.Registerer) error {
-	if reg == nil {
-		return nil
+	if err := m.all.Register(reg); err != nil {
+		return m, fmt.Errorf("store/pebble: register metrics: %w", err)
 	}
-	for i, c := range m.all {
-		if err := reg.Register(c); err != nil {
-			m.all = m.all[:i]
-			m.unregister(reg)
-			return fmt.Errorf("store/pebble: register metrics: %w", err)
-		}
-	}
-	return nil
-}
-
-func (m *metrics) unregister(reg prometheus.Registerer) {
-	if reg == nil {
-		return
-	}
-	for _, c := range m.all {
-		reg.Unregister(c)
-	}
+	return m, nil
 }

@@ -47,7 +47,7 @@ func (s *Store) open(log *slog.Logger) error {
 		err = s.removeMarkers()
 	}
 	if err != nil {
-		s.metrics.unregister(s.registry)
+		s.metrics.all.Unregister(s.registry)
 		err = errors.Join(err, s.db.Close())
 		if s.journal != nil {
 			err = errors.Join(err, s.journal.Close())
@@ -80,7 +80,7 @@ func (s *Store) openEngine(log *slog.Logger, lock *engine.Lock, fresh bool) erro
 	o := options(&s.cfg, memTable, log, s.diskSpace)
 	o.Lock, o.ErrorIfNotExists = lock, !fresh
 	if s.db, err = engine.Open(s.cfg.Dir, o); err != nil {
-		m.unregister(s.registry)
+		m.all.Unregister(s.registry)
 		return fmt.Errorf("open the tables: %w; if a file is missing or damaged, restore a backup (ramen store verify %s reports what is wrong)", err, s.cfg.Dir)
 	}
 	return nil

@@ -113,7 +113,7 @@ func (s *Store) Close() error {
 	if reading == nil {
 		return nil
 	}
-	s.metrics.unregister(s.registry)
+	s.metrics.all.Unregister(s.registry)
 	close(s.checkpointer.stop)
 	if err := s.commits.close(s.cfg.CloseTimeout); err != nil {
 		return fmt.Errorf("store/pebble: close %s: %w", s.cfg.Dir, err)

@@ -16,9 +16,6 @@ var (
 	_ store.Retirer    = (*Store)(nil)
 )
 
-// ErrReplaced is the answer to a Claim where the store was given another identity since it was opened: by store.Adopter or store.Retirer.
-var ErrReplaced = errors.New("the store has another identity since it was opened: a copy to it, or from it, was made; open it again")
-
 // Adopt implements store.Adopter. In a cluster the identity and the claims are in slots of their own, so that no script sees all of them.
 // The identity is written where it is still the one that was read, and then the claims are read; whoever claims writes its claims, and then
 // reads the identity (lookAtIdentity). So of two at once at least one sees the other: Adopt then gives the identity back, and Claim fails.
@@ -165,7 +162,7 @@ func (s *Store) mayClaim(ctx context.Context) error {
 		}
 	}
 	if s.replaced.Load() {
-		return ErrReplaced
+		return store.ErrReplaced
 	}
 	return nil
 }
@@ -176,7 +173,7 @@ func (s *Store) hasClaimed(ctx context.Context) error {
 	err := s.lookAtIdentity(ctx) // whoever takes over finds the identity that cursors are of
 	switch {
 	case s.replaced.Load():
-		err = ErrReplaced
+		err = store.ErrReplaced
 	case err == nil:
 		s.claimedAny.Store(true)
 		return nil

@@ -90,7 +90,7 @@ func TestNobodyClaimsAStoreThatHasBecomeAnother(t *testing.T) {
 		if err := copying.Adopt(within(t), store.Identity{Generation: 7, Key: [16]byte{7}}); err != nil {
 			t.Fatal(err)
 		}
-		wantErr(t, "claim by who opened it before", claiming(before, 9), ErrReplaced)
+		wantErr(t, "claim by who opened it before", claiming(before, 9), store.ErrReplaced)
 		if last, err := copying.LastEpoch(within(t)); err != nil || last != 0 {
 			t.Errorf("it is claimed at epoch %d, %v", last, err)
 		}
@@ -118,7 +118,7 @@ func TestNobodyClaimsAStoreThatHasBecomeAnother(t *testing.T) {
 		if err := errors.Join(claiming(serving, 1), copying.Retire(within(t))); err != nil {
 			t.Fatal(err)
 		}
-		wantErr(t, "claim by who served from it", claiming(serving, 9), ErrReplaced)
+		wantErr(t, "claim by who served from it", claiming(serving, 9), store.ErrReplaced)
 		wantErr(t, "append by it", storetest.Append(within(t), serving, []store.Append{{Owner: store.Owner{Shard: 1, Epoch: 9}, User: "u", Entries: []store.Entry{entry("a", 1)}}})[0], store.ErrFenced)
 		next := open(t, cfg)
 		if a, b := serving.Identity(), next.Identity(); a.Generation == b.Generation {
@@ -364,7 +364,7 @@ func TestAClaimThatHasLookedBeforeAStoreWasAdopted(t *testing.T) {
 	if adopted != nil {
 		t.Fatal(adopted)
 	}
-	wantErr(t, "claim", err, ErrReplaced)
+	wantErr(t, "claim", err, store.ErrReplaced)
 	wantErr(t, "append", storetest.Append(within(t), serving, []store.Append{step(0, entry("a", 1))})[0], store.ErrFenced)
 }
 

@@ -5,6 +5,8 @@ import (
 	"sync/atomic"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"ramen/internal/tool/promset"
 )
 
 type metrics struct {
@@ -15,7 +17,7 @@ type metrics struct {
 	inFlight      atomic.Int64
 	inFlightBytes atomic.Int64
 
-	all []prometheus.Collector
+	all promset.Set
 }
 
 // newMetrics makes and registers; a nil registerer registers nowhere.
@@ -43,32 +45,12 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 	gauge := func(name, help string, v *atomic.Int64) prometheus.Collector {
 		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, func() float64 { return float64(v.Load()) })
 	}
-	m.all = []prometheus.Collector{seconds, errors, m.pipelineCalls, m.identityLost,
+	m.all = promset.Set{seconds, errors, m.pipelineCalls, m.identityLost,
 		gauge("ramen_store_redis_in_flight", "Calls that wait for a server or are under way.", &m.inFlight),
 		gauge("ramen_store_redis_in_flight_bytes", "Size of the calls that wait for a server or are under way.", &m.inFlightBytes),
 	}
-	return m, m.register(reg)
-}
-
-func (m *metrics) register(reg prometheus.Registerer) error {
-	if reg == nil {
-		return nil
+	if err := m.all.Register(reg); err != nil {
+		return m, fmt.Errorf("store/redis: register metrics: %w", err)
 	}
-	for i, c := range m.all {
-		if err := reg.Register(c); err != nil {
-			m.all = m.all[:i]
-			m.unregister(reg)
-			return fmt.Errorf("store/redis: register metrics: %w", err)
-		}
-	}
-	return nil
-}
-
-func (m *metrics) unregister(reg prometheus.Registerer) {
-	if reg == nil {
-		return
-	}
-	for _, c := range m.all {
-		reg.Unregister(c)
-	}
+	return m, nil
 }

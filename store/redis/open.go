@@ -35,7 +35,7 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	}
 	if err := s.connect(ctx); err != nil {
 		_ = s.closeClients()
-		s.metrics.unregister(cfg.Registerer)
+		s.metrics.all.Unregister(cfg.Registerer)
 		return nil, fmt.Errorf("store/redis: open: %w", err)
 	}
 	var keeping context.Context

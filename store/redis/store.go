@@ -74,7 +74,7 @@ func (s *Store) Close() error {
 	s.calls.Wait()
 	s.stop()
 	s.running.Wait()
-	s.metrics.unregister(s.cfg.Registerer)
+	s.metrics.all.Unregister(s.cfg.Registerer)
 	return wrap("close", s.closeClients())
 }
 

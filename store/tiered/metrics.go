@@ -4,6 +4,8 @@ import (
 	"fmt"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"ramen/internal/tool/promset"
 )
 
 // loadResult is what became of a look into the cache.
@@ -39,7 +41,7 @@ type metrics struct {
 	shards      [states]prometheus.Gauge
 	drops       prometheus.Counter
 
-	all []prometheus.Collector
+	all promset.Set
 }
 
 // newMetrics makes and registers; a nil registerer registers nowhere.
@@ -62,24 +64,8 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 	}
 	m.drops = prometheus.NewCounter(prometheus.CounterOpts{Name: "ramen_store_cache_drops_total", Help: "Cached mailboxes that were removed because they lacked a write."})
 	m.all = append(m.all, shards, m.drops)
-	if reg == nil {
-		return m, nil
-	}
-	for i, c := range m.all {
-		if err := reg.Register(c); err != nil {
-			m.all = m.all[:i]
-			m.unregister(reg)
-			return nil, fmt.Errorf("store/tiered: register metrics: %w", err)
-		}
+	if err := m.all.Register(reg); err != nil {
+		return nil, fmt.Errorf("store/tiered: register metrics: %w", err)
 	}
 	return m, nil
-}
-
-func (m *metrics) unregister(reg prometheus.Registerer) {
-	if reg == nil {
-		return
-	}
-	for _, c := range m.all {
-		reg.Unregister(c)
-	}
 }

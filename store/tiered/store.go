@@ -147,7 +147,7 @@ func (s *Store) Ready() error {
 func (s *Store) Close() error {
 	s.stop()
 	s.running.Wait()
-	s.metrics.unregister(s.cfg.Registerer)
+	s.metrics.all.Unregister(s.cfg.Registerer)
 	return errors.Join(s.cache.Close(), s.truth.Close())
 }
 

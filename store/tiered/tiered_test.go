@@ -195,14 +195,29 @@ func publish(t testing.TB, s store.Store, epoch protocol.Epoch, last protocol.Po
 	return e.Position, storetest.Append(ctx, s, []store.Append{{Owner: store.Owner{Shard: inShard, Epoch: epoch}, User: user, Last: last, Entries: []store.Entry{e}}})[0]
 }
 
-// trusted opens a place whose shard has a generation, at epoch 1.
+// trusted opens a place whose shard has a generation, at epoch 1. The mailbox of user is not cached yet.
 func trusted(t testing.TB, p *place) opened {
 	t.Helper()
 	o := p.open(t)
 	claim(t, o, 1, "a")
-	load(t, o, 1)
+	if _, err := o.Load(t.Context(), store.Owner{Shard: inShard, Epoch: 1}, "somebody else"); err != nil {
+		t.Fatal(err)
+	}
 	await(t, o, stateTrusted)
 	return o
+}
+
+// inheritedBy wants the next owner to load so many messages, and closes both.
+func (o opened) inheritedBy(t testing.TB, p *place, want int) {
+	t.Helper()
+	next := p.open(t)
+	claim(t, next, 2, "next")
+	if m := load(t, next, 2); len(m.Entries) != want {
+		t.Errorf("%d entries were loaded, want %d", len(m.Entries), want)
+	}
+	if err := errors.Join(o.Close(), next.Close()); err != nil {
+		t.Error(err)
+	}
 }
 
 // await waits, in virtual time, until the shard's cache is in a state.
@@ -366,14 +381,7 @@ func TestAMailboxThatLacksAWriteIsDropped(t *testing.T) {
 			t.Fatal(err)
 		}
 		await(t, a, stateTrusted) // for one mailbox
-		b := p.open(t)
-		claim(t, b, 2, "b")
-		if m := load(t, b, 2); len(m.Entries) != 2 {
-			t.Errorf("%d entries were loaded, want 2", len(m.Entries))
-		}
-		if err := errors.Join(a.Close(), b.Close()); err != nil {
-			t.Error(err)
-		}
+		a.inheritedBy(t, p, 2)
 	})
 }
 
@@ -381,12 +389,7 @@ func TestAMailboxThatLacksAWriteIsDropped(t *testing.T) {
 func TestAReadThatAnAppendOvertookIsNotCached(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newPlace()
-		a := p.open(t)
-		claim(t, a, 1, "a")
-		if _, err := a.Load(t.Context(), store.Owner{Shard: inShard, Epoch: 1}, "somebody else"); err != nil {
-			t.Fatal(err)
-		}
-		await(t, a, stateTrusted)
+		a := trusted(t, p)
 		overtaken := make(chan struct{})
 		var reads int
 		a.truth.Script(func(_ context.Context, op memory.Op) memory.Fault {
@@ -406,14 +409,7 @@ func TestAReadThatAnAppendOvertookIsNotCached(t *testing.T) {
 		if m := <-loaded; len(m.Entries) != 0 || reads != 1 {
 			t.Fatalf("%d entries in %d reads: the append came first", len(m.Entries), reads)
 		}
-		b := p.open(t)
-		claim(t, b, 2, "b")
-		if m := load(t, b, 2); len(m.Entries) != 1 {
-			t.Errorf("%d entries were loaded, want 1", len(m.Entries))
-		}
-		if err := errors.Join(a.Close(), b.Close()); err != nil {
-			t.Error(err)
-		}
+		a.inheritedBy(t, p, 1)
 	})
 }
 
@@ -421,25 +417,13 @@ func TestAReadThatAnAppendOvertookIsNotCached(t *testing.T) {
 func TestAPutThatArrivesLateIsOfARevokedGeneration(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newPlace()
-		a := p.open(t)
-		claim(t, a, 1, "a")
-		if _, err := a.Load(t.Context(), store.Owner{Shard: inShard, Epoch: 1}, "somebody else"); err != nil {
-			t.Fatal(err)
-		}
-		await(t, a, stateTrusted)
+		a := trusted(t, p)
 		a.cache.delay = func() bool { return true }
 		if _, err := publish(t, a, 1, load(t, a, 1).Last); err != nil {
 			t.Fatal(err)
 		}
 		a.cache.arriveAll()
-		b := p.open(t)
-		claim(t, b, 2, "b")
-		if m := load(t, b, 2); len(m.Entries) != 1 {
-			t.Errorf("%d entries were loaded, want 1", len(m.Entries))
-		}
-		if err := errors.Join(a.Close(), b.Close()); err != nil {
-			t.Error(err)
-		}
+		a.inheritedBy(t, p, 1)
 	})
 }
 
