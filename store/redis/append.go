@@ -82,6 +82,11 @@ func (s *Store) encodeAppend(c *call, a *store.Append, now int64) {
 	add(c, k.claim)
 	s.addMailbox(c, k, a.User)
 	add(c, k.expiry)
+	keys := "3"
+	if len(a.Entries) == 0 && len(a.Kills) > 0 {
+		c.addBeside(k, staged, a.User)
+		keys = "4"
+	}
 	c.addToken()
 	c.addMark(a.Last)
 	earliest, latest := int64(math.MaxInt64), now
@@ -104,7 +109,7 @@ func (s *Store) encodeAppend(c *call, a *store.Append, now int64) {
 		c.arena = appendEntryField(c.arena, ref)
 		c.end()
 	}
-	c.run(appendScript, "3")
+	c.run(appendScript, keys)
 }
 
 // addEntry adds the field and the value of an entry, and what its id is kept as.

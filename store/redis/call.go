@@ -122,6 +122,14 @@ func (c *call) addInt(n int64) {
 	c.end()
 }
 
+func (c *call) addBool(b bool) {
+	var n int64
+	if b {
+		n = 1
+	}
+	c.addInt(n)
+}
+
 // addToken adds the token of the claim that the caller holds.
 func (c *call) addToken() {
 	c.claimAt = len(c.ends)

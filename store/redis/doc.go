@@ -10,7 +10,9 @@
 //     or all, was written before. So one that is late (a script of a client that has given up may run seconds later) is refused, one
 //     that is written again happens once, and a server that has lost what it had answered is found out by the next Append.
 //     A step that only kills does not move that position; it is remembered for 5 minutes, and done again where its owner claims the shard again.
-//  4. A record of a device is written in an order that its value carries: a late write of it changes none that followed.
+//     A Replace that is late undoes neither such a step nor a save or forget: each of them takes away what was made to replace the mailbox.
+//  4. A record of a device is written in an order that its value carries: a late write of it changes none that followed, and brings back none
+//     that was removed since: the order of a removal is kept for an hour.
 //  5. A call is answered ErrUnknown where its command was written to a connection and no reply came, or where the reply came and the
 //     server could not say in time that the write is as durable as configured. Everything else is definite: nothing was done. A step that
 //     finds that it was done before writes something all the same, since WAIT and WAITAOF wait for what the connection has written.

@@ -41,9 +41,11 @@ const (
 	reasonBusy    = "busy"      // refused: too much waits
 	reasonLate    = "late"      // its deadline came while it waited to be sent
 	reasonReply   = "bad_reply" // a reply or value that cannot be read
+
+	reasonOvertaken = "overtaken" // a Replace, by another write
 )
 
-var allReasons = []string{reasonUnknown, reasonConnect, reasonMemory, reasonMoved, reasonServer, reasonReplica, reasonFenced, reasonLast, reasonBusy, reasonLate, reasonReply}
+var allReasons = []string{reasonUnknown, reasonConnect, reasonMemory, reasonMoved, reasonServer, reasonReplica, reasonFenced, reasonLast, reasonBusy, reasonLate, reasonReply, reasonOvertaken}
 
 // judge says what becomes of a call whose command came back with err, where written says that it may have reached the server.
 func judge(err error, written bool) (v verdict, reason string) {

@@ -16,7 +16,8 @@ import (
 //	ramen:{12}:u:USER      hash: the mailbox
 //	ramen:{12}:expiry      sorted set: users by a time from which on something in the mailbox may have expired
 //	ramen:{12}:unseen      sorted set: users by a time at which the device that was seen least may have been seen
-//	ramen:{12}:new:USER:N  hash: what is to become a mailbox
+//	ramen:{12}:new:USER    hash: what is to become a mailbox, with n, the number of its making
+//	ramen:{12}:gone:USER   hash: devices that were removed in the last hour, and the order in which each was
 //
 // and of the whole store, each in a slot of its own:
 //
@@ -51,9 +52,16 @@ func newShardKeys(prefix string, shard protocol.ShardID) shardKeys {
 	return shardKeys{claim: tag + "claim", expiry: tag + "expiry", unseen: tag + "unseen", mailbox: tag + "u:"}
 }
 
-func (k *shardKeys) staged(user protocol.UserID, n uint64) string {
-	return k.mailbox[:len(k.mailbox)-2] + "new:" + string(user) + ":" + strconv.FormatUint(n, 10)
+// addBeside adds the key of what is kept beside a mailbox: staged or removed.
+func (c *call) addBeside(k *shardKeys, what string, user protocol.UserID) {
+	c.arena = append(append(append(c.arena, k.mailbox[:len(k.mailbox)-len("u:")]...), what...), user...)
+	c.end()
 }
+
+const (
+	staged  = "new:"
+	removed = "gone:"
+)
 
 func identityKey(prefix string) string { return prefix + ":{identity}" }
 

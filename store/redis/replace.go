@@ -2,6 +2,7 @@ package redis
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"strconv"
@@ -16,7 +17,9 @@ var _ store.Replacer = (*Store)(nil)
 // stagedTTL is how long a mailbox that is being made stays where nobody has put it in its place, in ms.
 const stagedTTL = 60_000
 
-// Replace implements store.Replacer. The mailbox is made elsewhere, in portions, and then put in its place by one script.
+// Replace implements store.Replacer. The mailbox is made elsewhere, in portions, and then put in its place by one script. Whatever is
+// written to the mailbox without moving its last position (kills alone, records of devices, forgets) takes away what is made: a Replace that
+// is late undoes none of it.
 func (s *Store) Replace(ctx context.Context, at store.Owner, user protocol.UserID, last protocol.Position, m store.Mailbox) error {
 	if err := s.replace(ctx, at, user, last, &m); err != nil {
 		return fmt.Errorf("store/redis: replace the mailbox of user %q: %w", user, err)
@@ -36,23 +39,27 @@ func (s *Store) replace(ctx context.Context, at store.Owner, user protocol.UserI
 			return fmt.Errorf("entry %d has no message", i)
 		}
 	}
-	r := &replacement{s: s, ctx: ctx, at: at, user: user, to: s.keys[at.Shard].staged(user, s.staged.Add(1))}
+	r := &replacement{s: s, ctx: ctx, at: at, user: user, number: s.makings.Add(1)}
 	if err := r.stage(m); err != nil {
 		return err
 	}
 	return r.put(last, m)
 }
 
+// errOvertaken is the answer to a Replace behind whose beginning the mailbox was written to, or given to the store by another one. Nothing was done.
+var errOvertaken = errors.New("the mailbox was written to while it was given to the store again")
+
 // replacement is one Replace.
 type replacement struct {
-	s    *Store
-	ctx  context.Context
-	at   store.Owner
-	user protocol.UserID
-	to   string // where it is made
+	s      *Store
+	ctx    context.Context
+	at     store.Owner
+	user   protocol.UserID
+	number uint64 // of the making: another one of the same mailbox ends it
 
-	c    *call // the portion that is being made; nil: none
-	made bool  // there is something at to
+	c      *call // the portion that is being made; nil: none
+	begun  bool  // the first portion was sent
+	fields int   // that were added
 }
 
 // stage writes m to where it is made.
@@ -94,18 +101,31 @@ func (r *replacement) stage(m *store.Mailbox) error {
 			return err
 		}
 	}
+	if !r.begun {
+		r.begin() // also of nothing: by its number who is late is known
+	}
 	return r.flush()
+}
+
+// begin begins a portion.
+func (r *replacement) begin() {
+	if r.c != nil {
+		return
+	}
+	r.c = newCall(r.ctx, kindReplace, r.at)
+	k := &r.s.keys[r.at.Shard]
+	add(r.c, k.claim)
+	r.c.addBeside(k, staged, r.user)
+	r.c.addToken()
+	r.c.addInt(stagedTTL)
+	r.c.addInt(int64(r.number))
+	r.c.addBool(!r.begun)
 }
 
 // add adds a field to the portion, and sends it where it is full.
 func (r *replacement) add(field string, value func(*call)) error {
-	if r.c == nil {
-		r.c = newCall(r.ctx, kindReplace, r.at)
-		add(r.c, r.s.keys[r.at.Shard].claim)
-		add(r.c, r.to)
-		r.c.addToken()
-		r.c.addInt(stagedTTL)
-	}
+	r.begin()
+	r.fields++
 	add(r.c, field)
 	value(r.c)
 	r.c.end()
@@ -120,7 +140,7 @@ func (r *replacement) flush() error {
 	if c == nil {
 		return nil
 	}
-	r.c, r.made = nil, true
+	r.c, r.begun = nil, true
 	c.run(stageScript, "2")
 	return r.s.do(c)
 }
@@ -144,7 +164,7 @@ func (r *replacement) put(last protocol.Position, m *store.Mailbox) error {
 	r.s.addMailbox(c, k, r.user)
 	add(c, k.expiry)
 	add(c, k.unseen)
-	add(c, r.to)
+	c.addBeside(k, staged, r.user)
 	c.addToken()
 	c.addMark(last)
 	c.addMark(m.Last)
@@ -156,11 +176,8 @@ func (r *replacement) put(last protocol.Position, m *store.Mailbox) error {
 		}
 		c.end()
 	}
-	if r.made {
-		c.addInt(1)
-	} else {
-		c.addInt(0)
-	}
+	c.addInt(int64(r.number))
+	c.addBool(r.fields > 0)
 	c.run(replaceScript, "5")
 	return r.s.do(c)
 }

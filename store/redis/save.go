@@ -11,7 +11,8 @@ import (
 	"ramen/store/codec"
 )
 
-// SaveDevices implements store.Store. A save that is late changes no record that was written after it.
+// SaveDevices implements store.Store. A save that is late changes no record that was written after it, and brings back none that was
+// removed after it.
 func (s *Store) SaveDevices(ctx context.Context, batch []store.DeviceSave, durable bool) []error {
 	var first []int // in batch, of the elements of each call: those of one user that follow each other
 	for i := range batch {
@@ -63,6 +64,8 @@ func (s *Store) encodeSave(c *call, batch []store.DeviceSave) {
 	add(c, k.claim)
 	s.addMailbox(c, k, user)
 	add(c, k.unseen)
+	c.addBeside(k, staged, user)
+	c.addBeside(k, removed, user)
 	c.addToken()
 	earliest, latest := int64(math.MaxInt64), int64(0)
 	for i := range batch {
@@ -86,7 +89,7 @@ func (s *Store) encodeSave(c *call, batch []store.DeviceSave) {
 		}
 		c.end()
 	}
-	c.run(saveScript, "3")
+	c.run(saveScript, "5")
 }
 
 // appendOrder is the place of a write of devices among all: by epoch, then by when it was called, whatever the clock says.
@@ -110,12 +113,13 @@ func (s *Store) Forget(ctx context.Context, batch []store.Forget) []error {
 			k := &s.keys[f.Shard]
 			add(c, k.claim)
 			s.addMailbox(c, k, f.User)
+			c.addBeside(k, staged, f.User)
 			c.addToken()
 			for _, ref := range f.Refs {
 				c.arena = appendEntryField(c.arena, ref)
 				c.end()
 			}
-			c.run(forgetScript, "2")
+			c.run(forgetScript, "3")
 		}
 		all = append(all, c)
 	}

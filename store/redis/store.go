@@ -40,7 +40,7 @@ type Store struct {
 	inspectNow atomic.Bool
 	order      atomic.Uint64 // of writes of devices
 	kills      kills
-	staged     atomic.Uint64 // mailboxes made to replace others
+	makings    atomic.Uint64 // of mailboxes that are to replace others
 
 	nodesMu sync.Mutex
 	nodes   map[string]*node // guarded by nodesMu: of a cluster, by address
@@ -247,6 +247,8 @@ func (s *Store) refused(c *call, v []any) {
 			err = &store.LastError{Last: last}
 		}
 		s.fail(c, reasonLast, err)
+	case "made":
+		s.fail(c, reasonOvertaken, errOvertaken)
 	default:
 		s.fail(c, reasonReply, fmt.Errorf("%w: %q", errReply, word))
 	}

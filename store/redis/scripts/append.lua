@@ -1,4 +1,4 @@
--- One step of one mailbox. KEYS: claim, mailbox, index of expiries. ARGV: token, last position (empty: any), TTL in ms, ms before which
+-- One step of one mailbox. KEYS: claim, mailbox, index of expiries, and, of a step that only kills, the place where a mailbox is made to replace this one. ARGV: token, last position (empty: any), TTL in ms, ms before which
 -- ids are forgotten, number of entries, last position of the step, user, the earliest expiry (empty: there is no index), then for each entry its field, value
 -- and id, then the fields that are killed.
 -- Answers 1; or {'claim', the claim that there is}, {'last', the last position that there is}, with which nothing was done.
@@ -67,6 +67,7 @@ local kills = head + 3 * n + 1
 for i = kills, #ARGV, 1000 do
   redis.call('HDEL', box, unpack(ARGV, i, math.min(i + 999, #ARGV)))
 end
+if KEYS[4] then redis.call('DEL', KEYS[4]) end -- it has what was killed, and the last position does not tell
 -- Where it was done before, who waits for replicas waits for what this connection has written: so it writes something that they get.
 if first > n and #ARGV > head then redis.call('PEXPIRE', box, math.max(redis.call('PTTL', box), tonumber(ARGV[3]))) end
 return 1
