@@ -33,7 +33,7 @@ func TestACopyThroughServersThatIsKilledGoesOn(t *testing.T) {
 	dir := t.TempDir()
 	from, to := filepath.Join(dir, "from"), filepath.Join(dir, "to")
 	ofRedis := redistest.Single(t, redistest.Options{}).URL()
-	c := cassandratest.Start(t, cassandratest.Options{})
+	c := cassandratest.Start(t, cassandratest.Options{NeverKilled: true})
 	ofCassandra := c.URL("ramen") + "&replication=1&timeout=2s"
 	if said, err := exec.Command(binary, "store", "init", ofCassandra).CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, said)

@@ -34,7 +34,7 @@ func sites(t testserver.TB, c *config) (all []*site) {
 	var three *cassandratest.Cluster // of both that use three nodes
 	cluster := func() *cassandratest.Cluster {
 		if three == nil {
-			three = cassandratest.Start(t, cassandratest.Options{Nodes: 3, Settings: batch})
+			three = cassandratest.Start(t, cassandratest.Options{Nodes: 3, NeverKilled: true, Settings: batch})
 		}
 		return three
 	}
@@ -56,7 +56,7 @@ func sites(t testserver.TB, c *config) (all []*site) {
 			r := redistest.WithReplicas(t, redistest.Options{}, 1)
 			all = append(all, &site{name, "Redis, `durability=replicas`, master and one replica", r.Master.URL() + "?durability=replicas&replicas=1", "", redisServers(r.Servers())})
 		case oneNode:
-			one := cassandratest.Start(t, cassandratest.Options{Settings: batch})
+			one := cassandratest.Start(t, cassandratest.Options{NeverKilled: true, Settings: batch})
 			all = append(all, &site{name, "Cassandra, one node, `commitlog_sync batch`", keyspace(t, c, one, "ramen_one", 1), "", nodeServers(one)})
 		case nodes:
 			all = append(all, &site{name, "Cassandra, three nodes, three copies", keyspace(t, c, cluster(), "ramen_three", 3), "", nodeServers(cluster())})

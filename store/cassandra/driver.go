@@ -3,6 +3,7 @@ package cassandra
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"strconv"
@@ -107,14 +108,9 @@ func initializeStore(ctx context.Context, p driver.Params) (done []string, err e
 		return nil, err
 	}
 	defer session.Close()
-	for _, statement := range cfg.schema() {
-		if err := session.Query(statement).Consistency(gocql.LocalQuorum).ExecContext(ctx); err != nil {
-			return done, fmt.Errorf("%s: %w", firstLine(statement), err)
-		}
-		if err := session.AwaitSchemaAgreement(ctx); err != nil {
-			return done, fmt.Errorf("%s: the nodes do not agree on the schema: %w", firstLine(statement), err)
-		}
-		done = append(done, "there is a "+strings.ToLower(strings.Replace(strings.TrimPrefix(firstLine(statement), "CREATE "), " IF NOT EXISTS", "", 1)))
+	done, err = makeSchema(ctx, session, cfg.schema())
+	if err != nil {
+		return done, err
 	}
 	a := newAbout(p.Shards, cfg.slot)
 	text, err := json.Marshal(a)
@@ -135,6 +131,53 @@ func initializeStore(ctx context.Context, p driver.Params) (done []string, err e
 		}
 	}
 	return done, nil
+}
+
+// makeSchema has statements done by one host, of which each knows those before, and waits then until all nodes have the schema.
+func makeSchema(ctx context.Context, session *gocql.Session, statements []string) (done []string, err error) {
+	rows := session.Query("SELECT key FROM system.local").Consistency(gocql.One).IterContext(ctx)
+	if err := rows.Close(); err != nil {
+		return nil, fmt.Errorf("find a host that answers: %w", err)
+	}
+	host := rows.Host().HostID()
+	for _, statement := range statements {
+		if err := session.Query(statement).SetHostID(host).Consistency(gocql.LocalQuorum).ExecContext(ctx); err != nil {
+			return done, fmt.Errorf("%s: %w", firstLine(statement), err)
+		}
+		done = append(done, "there is a "+strings.ToLower(strings.Replace(strings.TrimPrefix(firstLine(statement), "CREATE "), " IF NOT EXISTS", "", 1)))
+	}
+	return done, awaitSchema(ctx, session, host)
+}
+
+// schemaAgreed is how long nodes may take to agree on a schema, and schemaPoll how often they are asked.
+const (
+	schemaAgreed = time.Minute
+	schemaPoll   = 50 * time.Millisecond
+)
+
+// awaitSchema waits until all nodes that host knows have the schema that it has.
+func awaitSchema(ctx context.Context, session *gocql.Session, host string) error {
+	ctx, cancel := context.WithTimeout(ctx, schemaAgreed)
+	defer cancel()
+	for {
+		versions := make(map[string]bool)
+		var err error
+		for _, table := range []string{"system.local", "system.peers"} {
+			rows := session.Query("SELECT schema_version FROM " + table).SetHostID(host).Consistency(gocql.One).IterContext(ctx)
+			for version := (*gocql.UUID)(nil); rows.Scan(&version); version = nil {
+				if version != nil { // else the node has not told yet, or is none
+					versions[version.String()] = true
+				}
+			}
+			err = errors.Join(err, rows.Close())
+		}
+		if err == nil && len(versions) == 1 {
+			return nil
+		}
+		if !pause(ctx, schemaPoll) {
+			return fmt.Errorf("the nodes do not agree on the schema: they have %d versions of it: %w", len(versions), errors.Join(err, ctx.Err()))
+		}
+	}
 }
 
 func firstLine(statement string) string {

@@ -156,6 +156,7 @@ func (c *config) open(ctx context.Context, log *slog.Logger, inKeyspace bool, po
 		k.Keyspace = c.keyspace
 	} else { // statements that change the schema take longer
 		k.Timeout, k.WriteTimeout, k.NumConns = schemaTimeout, schemaTimeout, 1
+		k.MaxWaitSchemaAgreement = 0 // who changes it waits once, when all is done: makeSchema
 	}
 	s, err := connect(ctx, k)
 	if err != nil && inKeyspace && ctx.Err() == nil && c.lacksKeyspace(ctx, log) {

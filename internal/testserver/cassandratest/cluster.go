@@ -21,7 +21,7 @@ import (
 // maxNodes is how many nodes a cluster has, if it is more than one.
 const maxNodes = 3
 
-// Datacenter is the one that all nodes are in.
+// Datacenter is the one that all nodes are in that this package starts.
 const Datacenter = "datacenter1"
 
 // Cluster is one node or several. Its clients' side is Hosts, Datacenter, URL, Keyspace and Session.
@@ -29,12 +29,16 @@ type Cluster struct {
 	Hosts []string // addresses that clients begin with
 	Nodes []*Node  // empty where CASSANDRA_HOSTS names nodes of somebody else
 
-	release func() error // the network
+	datacenter string
+	release    func() error // the network
 }
 
 // Options are what a cluster is started with.
 type Options struct {
 	Nodes int // 1 or 3; 0 is 1
+	// NeverKilled says that no test kills a node, or has it start again: then changes of the schema need not be flushed to disk, each
+	// of which takes a node several flushes otherwise.
+	NeverKilled bool
 	// Settings are those of cassandra.yaml, by their names there, beside what this package sets: commitlog_sync is periodic, each second.
 	// One that is nil is left out.
 	Settings map[string]any
@@ -79,10 +83,13 @@ func prepare(in install, o Options) (*Cluster, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Cluster{release: release}
+	c := &Cluster{datacenter: Datacenter, release: release}
 	var hosts []string
 	for i := range count {
 		hosts = append(hosts, prefix+strconv.Itoa(i+1))
+	}
+	if o.NeverKilled {
+		in.properties = append(in.properties, "-Dcassandra.test.flush_local_schema_changes=false")
 	}
 	for i, host := range hosts {
 		settings := clusterSettings(hosts, i)
@@ -191,9 +198,9 @@ func (c *Cluster) Close() error {
 	return err
 }
 
-// URL names the cluster and a keyspace in the form cassandra://host,host/keyspace?dc=datacenter1.
+// URL names the cluster and a keyspace in the form cassandra://host,host/keyspace?dc=name.
 func (c *Cluster) URL(keyspace string) string {
 	u := url.URL{Scheme: "cassandra", Host: strings.Join(c.Hosts, ","), Path: "/" + keyspace}
-	u.RawQuery = url.Values{"dc": {Datacenter}}.Encode()
+	u.RawQuery = url.Values{"dc": {c.datacenter}}.Encode()
 	return u.String()
 }

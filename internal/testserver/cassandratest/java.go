@@ -13,6 +13,8 @@ import (
 type install struct {
 	java string // the program
 	jars string // the folder
+
+	properties []string // of the JVM, beside those of all nodes
 }
 
 // Needed skips a test where a node cannot be started.
@@ -35,7 +37,7 @@ func find(t testserver.TB) install {
 	if err != nil {
 		t.Skipf("skipped: Cassandra's jars are not there (scripts/test.sh fetches them, or go run ./internal/testserver/fetch): %v", err)
 	}
-	return install{java, jars}
+	return install{java: java, jars: jars}
 }
 
 // findJava is a Java 17, of JAVA_HOME, the PATH, or where Debian has it; empty: none.

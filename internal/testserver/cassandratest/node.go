@@ -55,12 +55,13 @@ func (n *Node) configure(settings map[string]any) error {
 
 // command is one run of the node that is configured in dir.
 func (in install) command(dir string) *exec.Cmd {
-	cmd := exec.Command(in.java, "@"+filepath.Join(dir, "jvm.options"),
+	args := append([]string{"@" + filepath.Join(dir, "jvm.options")}, in.properties...)
+	cmd := exec.Command(in.java, append(args,
 		"-Dcassandra.config=file://"+filepath.Join(dir, "cassandra.yaml"),
 		"-Dlogback.configurationFile="+filepath.Join(dir, "logback.xml"),
 		"-Dcassandra.storagedir="+filepath.Join(dir, "data"),
 		"-Djava.io.tmpdir="+dir,
-		"-cp", filepath.Join(in.jars, "*"), "org.apache.cassandra.service.CassandraDaemon")
+		"-cp", filepath.Join(in.jars, "*"), "org.apache.cassandra.service.CassandraDaemon")...)
 	cmd.Dir = dir
 	return cmd
 }

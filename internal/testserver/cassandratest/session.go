@@ -76,7 +76,7 @@ func (c *Cluster) Keyspace(t testserver.TB) string {
 	t.Helper()
 	name := c.KeyspaceName(t)
 	if err := c.exec(fmt.Sprintf("CREATE KEYSPACE %s WITH replication = {'class': 'NetworkTopologyStrategy', '%s': %d}",
-		name, Datacenter, len(c.Hosts))); err != nil {
+		name, c.datacenter, len(c.Hosts))); err != nil {
 		t.Fatalf("cassandratest: %v", err)
 	}
 	return name
