@@ -14,7 +14,8 @@
 //  5. A mailbox from the cache counts only if the history of the cache, read after it, is that of the mark: a replica that was promoted
 //     may lack the last of what was answered.
 //  6. While its generation is revoked a shard does without the cache. Once the cache is well, the next generation begins, empty.
-//  7. A user's mailbox is read from the truth once, however many ask, and Config.Loads are read at a time.
+//  7. A mailbox above Config.MailboxBytes is not cached: it would hold up the cache for all others.
+//  8. A user's mailbox is read from the truth once, however many ask, and Config.Loads are read at a time.
 //
 // The life of a shard's cache:
 //

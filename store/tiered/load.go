@@ -39,6 +39,9 @@ func (s *Store) Load(ctx context.Context, at store.Owner, user protocol.UserID) 
 	s.metrics.loads[result].Inc()
 	switch result {
 	case loadHit:
+		if sizeOf(&m) > s.cfg.MailboxBytes { // it has grown
+			s.running.Go(func() { s.dropLarge(&t, user, m.Last) })
+		}
 		return m, nil
 	case loadMiss:
 		return s.loadTruth(ctx, sh, at, user, &t)
@@ -121,6 +124,10 @@ func (s *Store) put(ctx context.Context, sh *shard, t *trust, user protocol.User
 	if sh.raced(l) || ctx.Err() != nil {
 		return
 	}
+	if sizeOf(&l.m) > s.cfg.MailboxBytes {
+		s.metrics.puts[putLarge].Inc()
+		return
+	}
 	ctx, cancel := s.cacheContext(ctx)
 	defer cancel()
 	err := s.cache.Replace(ctx, t.at, t.user(user), protocol.Position{}, l.m)
@@ -133,6 +140,40 @@ func (s *Store) put(ctx context.Context, sh *shard, t *trust, user protocol.User
 		return
 	}
 	s.metrics.puts[putDone].Inc()
+}
+
+// dropLarge removes a cached mailbox that is too large, where last is still its last position: the next owner reads it from the truth.
+// Whatever becomes of that, what is cached is whole or absent.
+func (s *Store) dropLarge(t *trust, user protocol.UserID, last protocol.Position) {
+	ctx, cancel := s.cacheContext(s.ctx)
+	defer cancel()
+	if s.cache.Replace(ctx, t.at, t.user(user), last, store.Mailbox{}) == nil {
+		s.metrics.drops.Inc()
+	}
+}
+
+// sizeOf is about how many bytes m has in the cache.
+func sizeOf(m *store.Mailbox) (n int) {
+	const ofEntry, ofDevice, ofSeen = 100, 200, 20 // beside their texts
+	for i := range m.Entries {
+		e := &m.Entries[i]
+		n += ofEntry + len(e.Message.ID) + len(e.Message.Type) + len(e.Message.CollapseKey) + len(e.Device) + len(e.Message.Payload) +
+			sizeOfMap(e.Message.Headers) + sizeOfMap(e.Where)
+	}
+	for i := range m.Devices {
+		n += ofDevice + len(m.Devices[i].ID)
+	}
+	for i := range m.Seen {
+		n += ofSeen + len(m.Seen[i].ID)
+	}
+	return n
+}
+
+func sizeOfMap(m map[string]string) (n int) {
+	for k, v := range m {
+		n += len(k) + len(v)
+	}
+	return n
 }
 
 // lastOf is the last position of a mailbox: its own, or that of its newest entry.

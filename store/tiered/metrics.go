@@ -31,6 +31,7 @@ const (
 const (
 	putDone = iota
 	putFailed
+	putLarge // not tried: the mailbox is above Config.MailboxBytes
 	putResults
 )
 
@@ -57,12 +58,12 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 	counters(m.loads[:], "ramen_store_cache_loads_total", "Mailboxes that were looked for in the cache, by result; all but hit are read from the store behind it.",
 		"result", "hit", "miss", "stale", "error", "off")
 	counters(m.generations[:], "ramen_store_cache_generations_total", "Generations of cached mailboxes of a shard that began or were revoked.", "event", "begun", "revoked")
-	counters(m.puts[:], "ramen_store_cache_puts_total", "Mailboxes that were put into the cache, by result.", "result", "done", "failed")
+	counters(m.puts[:], "ramen_store_cache_puts_total", "Mailboxes that were put into the cache, by result.", "result", "done", "failed", "large")
 	shards := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "ramen_store_cache_shards", Help: "Shards by the state of their cache: only trusted ones use it."}, []string{"state"})
 	for i := range m.shards {
 		m.shards[i] = shards.WithLabelValues(stateNames[i])
 	}
-	m.drops = prometheus.NewCounter(prometheus.CounterOpts{Name: "ramen_store_cache_drops_total", Help: "Cached mailboxes that were removed because they lacked a write."})
+	m.drops = prometheus.NewCounter(prometheus.CounterOpts{Name: "ramen_store_cache_drops_total", Help: "Cached mailboxes that were removed because they lacked a write, or had grown too large."})
 	m.all = append(m.all, shards, m.drops)
 	if err := m.all.Register(reg); err != nil {
 		return nil, fmt.Errorf("store/tiered: register metrics: %w", err)

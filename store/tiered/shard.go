@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"strconv"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"ramen/protocol"
@@ -40,10 +39,10 @@ type shard struct {
 	owner     string
 	fenced    bool // the cache knows a newer owner, and is no more this one's to use
 	state     state
-	mark      store.CacheMark // of stateTrusted
-	prefix    string          // of the names of its users
-	since     time.Time       // of stateTrusted
-	revoked   []func(error)   // called once revoking has an end
+	mark      store.CacheMark       // of stateTrusted
+	prefix    string                // of the names of its users
+	since     time.Time             // of stateTrusted
+	revoked   map[*waiting]struct{} // for revoking to have an end; at most mostWaiting
 	loads     map[protocol.UserID]*loading
 	appending map[protocol.UserID]int // appends under way
 }
@@ -163,7 +162,8 @@ func (sh *shard) opened(at store.Owner, to state, m store.CacheMark) bool {
 }
 
 // revoke takes back the mark of generation (0: whichever there is), where the owner at at still trusts it, because of cause. then is
-// called once: when the mark is gone for sure (at once where it is gone already), or when ctx ends before. then may be nil.
+// called once: when the mark is gone for sure (at once where it is gone already), or with an error when ctx ends before, and at once where
+// mostWaiting wait already. then may be nil.
 func (sh *shard) revoke(ctx context.Context, at store.Owner, generation uint64, cause error, then func(error)) {
 	sh.mu.Lock()
 	gone := sh.state == stateOff || sh.state == stateTrusted && generation != 0 && sh.mark.Generation != generation
@@ -174,16 +174,19 @@ func (sh *shard) revoke(ctx context.Context, at store.Owner, generation uint64, 
 		}
 		return
 	}
-	if then != nil {
-		sh.revoked = append(sh.revoked, once(ctx, then))
+	tooMany := then != nil && !sh.waitLocked(ctx, then)
+	begun := sh.state == stateRevoking
+	lasted, trusted := time.Since(sh.since), sh.state == stateTrusted
+	if !begun {
+		sh.setLocked(stateRevoking)
 	}
-	if sh.state == stateRevoking {
-		sh.mu.Unlock()
+	sh.mu.Unlock()
+	if tooMany {
+		then(errTooMany)
+	}
+	if begun {
 		return
 	}
-	lasted, trusted := time.Since(sh.since), sh.state == stateTrusted
-	sh.setLocked(stateRevoking)
-	sh.mu.Unlock()
 	if trusted && ctx.Err() == nil && !errors.Is(cause, store.ErrFenced) { // else it says nothing of the cache, nor of other shards
 		sh.s.cacheOff.begin(cause, lasted)
 	}
@@ -191,20 +194,35 @@ func (sh *shard) revoke(ctx context.Context, at store.Owner, generation uint64, 
 	sh.s.running.Go(sh.takeBack)
 }
 
-// once has then called with the first of what it is given and the end of ctx.
-func once(ctx context.Context, then func(error)) func(error) {
-	var first atomic.Bool
-	stop := context.AfterFunc(ctx, func() {
-		if first.CompareAndSwap(false, true) {
+// waiting is who waits for a mark to be gone.
+type waiting struct {
+	then func(error)
+	stop func() bool // of what answers it when its time is over
+}
+
+// mostWaiting is how many wait for the mark of one shard at most. Each holds what it has appended.
+const mostWaiting = 1024
+
+// waitLocked has then be called when revoking has an end, or ctx. It reports whether there was room.
+func (sh *shard) waitLocked(ctx context.Context, then func(error)) bool {
+	if len(sh.revoked) >= mostWaiting {
+		return false
+	}
+	if sh.revoked == nil {
+		sh.revoked = make(map[*waiting]struct{})
+	}
+	w := &waiting{then: then}
+	sh.revoked[w] = struct{}{}
+	w.stop = context.AfterFunc(ctx, func() {
+		sh.mu.Lock()
+		_, waits := sh.revoked[w]
+		delete(sh.revoked, w)
+		sh.mu.Unlock()
+		if waits {
 			then(fmt.Errorf("store/tiered: revoke the cache: %w", ctx.Err()))
 		}
 	})
-	return func(err error) {
-		stop()
-		if first.CompareAndSwap(false, true) {
-			then(err)
-		}
-	}
+	return true
 }
 
 // takeBack writes that there is no generation, again until the truth has it: until then nothing that the cache missed is accepted, since
@@ -252,8 +270,9 @@ func (sh *shard) tell(err error) {
 	waiting := sh.revoked
 	sh.revoked = nil
 	sh.mu.Unlock()
-	for _, then := range waiting {
-		then(err)
+	for w := range waiting {
+		w.stop()
+		w.then(err)
 	}
 }
 
@@ -269,3 +288,6 @@ var (
 	errHistory  = errors.New("the cache has another history: a replica was promoted, or the server lost its memory")
 	errNoLast   = errors.New("the last position of a mailbox is not known")
 )
+
+// errTooMany is the answer to who would wait beyond mostWaiting.
+var errTooMany = errors.New("store/tiered: too many wait for the cache of the shard to be revoked; retry with backoff")

@@ -33,7 +33,10 @@ type Config struct {
 	Shards  int
 	Timeout time.Duration // of a call of the cache: beyond it the cache counts as lost
 	Loads   int           // most mailboxes that are read from the truth at a time
-	Retry   time.Duration // after which a generation is begun again; doubled by each failure in a row, up to RetryMax
+	// MailboxBytes is the most that a cached mailbox has, about: a larger one is read from the truth each time, since the cache would take
+	// longer than Timeout with it, and be lost for all others by that.
+	MailboxBytes int
+	Retry        time.Duration // after which a generation is begun again; doubled by each failure in a row, up to RetryMax
 	// RetryMax is also how long a generation has to last for the next failure to be the first again.
 	RetryMax   time.Duration
 	Log        *slog.Logger
@@ -42,7 +45,7 @@ type Config struct {
 
 // Default is the configuration for so many shards.
 func Default(shards int) Config {
-	return Config{Shards: shards, Timeout: 100 * time.Millisecond, Loads: 64, Retry: time.Second, RetryMax: 30 * time.Second}
+	return Config{Shards: shards, Timeout: 100 * time.Millisecond, Loads: 64, MailboxBytes: 1 << 20, Retry: time.Second, RetryMax: 30 * time.Second}
 }
 
 // Store is a truth with a cache before it.
@@ -72,8 +75,9 @@ var (
 
 // New puts cache before truth. What it answers closes both when it is closed; where it fails, it has closed neither.
 func New(truth Truth, cache Cache, cfg Config) (store.Store, error) {
-	if cfg.Shards < 1 || cfg.Timeout <= 0 || cfg.Loads < 1 || cfg.Retry <= 0 || cfg.RetryMax < cfg.Retry {
-		return nil, fmt.Errorf("store/tiered: %d shards, a timeout of %v, %d loads, retries from %v to %v: all must be positive, and rising", cfg.Shards, cfg.Timeout, cfg.Loads, cfg.Retry, cfg.RetryMax)
+	if cfg.Shards < 1 || cfg.Timeout <= 0 || cfg.Loads < 1 || cfg.MailboxBytes < 1 || cfg.Retry <= 0 || cfg.RetryMax < cfg.Retry {
+		return nil, fmt.Errorf("store/tiered: %d shards, a timeout of %v, %d loads, mailboxes of %d bytes, retries from %v to %v: all must be positive, and rising",
+			cfg.Shards, cfg.Timeout, cfg.Loads, cfg.MailboxBytes, cfg.Retry, cfg.RetryMax)
 	}
 	if !cache.Fences() {
 		return nil, errors.New("store/tiered: the cache does not refuse older epochs: a late owner's writes would be trusted")

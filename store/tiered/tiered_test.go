@@ -363,6 +363,123 @@ func TestNothingIsAcceptedWhileTheMarkCannotBeTakenBack(t *testing.T) {
 	})
 }
 
+// waits is how many wait for the mark of the shard to be gone.
+func (o opened) waits() int {
+	sh := &o.tiered().shards[inShard]
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	return len(sh.revoked)
+}
+
+// TestWhoWaitsForAMarkIsBounded: by the callers' time, and by number, while the mark cannot be taken back for as long as one likes.
+func TestWhoWaitsForAMarkIsBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPlace()
+		a := trusted(t, p)
+		outages["refuses"](p, a)
+		p.marks.mu.Lock()
+		p.marks.fail = errors.New("no quorum")
+		p.marks.mu.Unlock()
+		at := store.Owner{Shard: inShard, Epoch: 1}
+		for range 3 {
+			ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+			began := time.Now()
+			var mu sync.Mutex
+			atOnce, late := 0, 0
+			const more = 10
+			for i := range mostWaiting + more {
+				a.Append(ctx, []store.Append{{Owner: at, User: protocol.UserID(fmt.Sprint("u", i)), Entries: []store.Entry{entry(1)}}}, func(_ int, err error) {
+					mu.Lock()
+					defer mu.Unlock()
+					if !errors.Is(err, store.ErrUnknown) {
+						t.Errorf("%v, want ErrUnknown", err)
+					}
+					if time.Since(began) == 0 {
+						atOnce++
+					} else {
+						late++
+					}
+				})
+			}
+			synctest.Wait()
+			if n := a.waits(); n != mostWaiting || atOnce != more {
+				t.Errorf("%d wait, want %d; %d were answered at once, want %d", n, mostWaiting, atOnce, more)
+			}
+			<-ctx.Done()
+			synctest.Wait()
+			if n := a.waits(); n != 0 || late != mostWaiting {
+				t.Errorf("%d wait when their time is over; %d were answered, want %d", n, late, mostWaiting)
+			}
+			cancel()
+		}
+		if err := a.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// TestALargeMailboxIsNotCached: neither when it is read, nor once it has grown; and the generation goes on for all others.
+func TestALargeMailboxIsNotCached(t *testing.T) {
+	large := func(epoch protocol.Epoch) store.Entry {
+		e := entry(epoch)
+		e.Message.Payload = make([]byte, Default(1).MailboxBytes*3/4)
+		return e
+	}
+	synctest.Test(t, func(t *testing.T) {
+		p := newPlace()
+		a := trusted(t, p)
+		at := store.Owner{Shard: inShard, Epoch: 1}
+		puts := 0
+		a.cache.Script(func(_ context.Context, op memory.Op) memory.Fault {
+			if op.Kind == memory.OpReplace {
+				puts++
+			}
+			return memory.Fault{}
+		})
+		do := func(u protocol.UserID, last protocol.Position, e store.Entry) protocol.Position {
+			t.Helper()
+			if err := storetest.Append(t.Context(), a, []store.Append{{Owner: at, User: u, Last: last, Entries: []store.Entry{e}}})[0]; err != nil {
+				t.Fatal(err)
+			}
+			return e.Position
+		}
+		// It is large when it is read.
+		do("large", do("large", nothingYet, large(1)), large(1))
+		if m, err := a.Load(t.Context(), at, "large"); err != nil || len(m.Entries) != 2 {
+			t.Fatalf("%d entries, %v", len(m.Entries), err)
+		}
+		if puts != 0 {
+			t.Errorf("a large mailbox was put %d times", puts)
+		}
+		// It grows once it is cached.
+		last := load(t, a, 1).Last
+		if puts != 1 {
+			t.Fatalf("a small mailbox was put %d times, want once", puts)
+		}
+		last = do(user, do(user, last, large(1)), large(1))
+		trust, ok := a.tiered().shards[inShard].trusted(at)
+		if !ok {
+			t.Fatal("the generation was revoked")
+		}
+		if m := load(t, a, 1); len(m.Entries) != 2 || m.Last != last {
+			t.Errorf("%d entries, last %v, want 2 and %v", len(m.Entries), m.Last, last)
+		}
+		synctest.Wait()
+		if m, err := a.cache.Load(t.Context(), at, trust.user(user)); err != nil || !m.Last.IsZero() {
+			t.Errorf("it is still cached, %d entries; %v", len(m.Entries), err)
+		}
+		do(user, last, entry(1))
+		if m := load(t, a, 1); len(m.Entries) != 3 {
+			t.Errorf("%d entries, want 3", len(m.Entries))
+		}
+		await(t, a, stateTrusted)
+		if now, _ := a.tiered().shards[inShard].trusted(at); now != trust {
+			t.Error("the generation was revoked")
+		}
+		a.inheritedBy(t, p, 3)
+	})
+}
+
 // TestAMailboxThatLacksAWriteIsDropped, whatever has become of it.
 func TestAMailboxThatLacksAWriteIsDropped(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
