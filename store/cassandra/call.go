@@ -14,7 +14,7 @@ const attempts = 3
 func (s *Store) write(ctx context.Context, run func(ctx context.Context) error) error {
 	c := new(call)
 	var last error
-	maybe := false
+	maybe, asked := false, false
 	for n, waits := 0, 0; n < attempts; n++ {
 		if err := ctx.Err(); err != nil {
 			if last == nil {
@@ -30,14 +30,15 @@ func (s *Store) write(ctx context.Context, run func(ctx context.Context) error) 
 			s.ready.succeeded()
 			return nil
 		}
-		if a.host == nil { // all were asked, or have no connection now: once more
-			if c.forget() {
-				continue
-			}
-			if waits++; waits < mostWaits && pause(ctx, noHostPause) {
+		if a.host == nil {
+			c.forget()
+			if asked { // all that have a connection were: once more
+				asked = false
+			} else if waits++; waits < mostWaits && pause(ctx, noHostPause) {
 				n--
 			}
 		}
+		asked = asked || a.host != nil
 		last = err
 		maybe = maybe || f.unknown
 		if !f.again {

@@ -1,8 +1,10 @@
 package cassandra
 
 import (
+	"cmp"
 	"context"
 	"hash/maphash"
+	"math"
 	"slices"
 	"sync"
 	"time"
@@ -31,6 +33,7 @@ type generation struct {
 // bucketLife is what is known of an item.
 type bucketLife struct {
 	untilMS int64 // Unix ms
+	lagS    int32 // s, the most: how much later than their positions say steps are written
 	part    bool  // an item of it may have been forgotten before, which may have said that the bucket lives longer
 }
 
@@ -54,9 +57,6 @@ func (x *index) hash(k indexKey) [2]uint64 {
 	return [2]uint64{maphash.Comparable(x.seeds[0], k), maphash.Comparable(x.seeds[1], k)}
 }
 
-// expiry is until when the item that was written says that the bucket lives; 0: not known.
-func (x *index) expiry(k indexKey) int64 { return x.life(k).untilMS }
-
 // life is what is known of the bucket; zero: nothing.
 func (x *index) life(k indexKey) bucketLife {
 	h := x.hash(k)
@@ -71,7 +71,8 @@ func (x *index) life(k indexKey) bucketLife {
 	return l
 }
 
-func (x *index) put(k indexKey, ms int64) {
+// put notes that an item was written.
+func (x *index) put(k indexKey, ms int64, lagS int32) {
 	h := x.hash(k)
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -79,7 +80,10 @@ func (x *index) put(k indexKey, ms int64) {
 	if !ok {
 		l, ok = x.previous.of[h]
 	}
-	l.untilMS, l.part = max(ms, l.untilMS), l.part || !ok && k.bucket.slot <= x.lost
+	if !ok {
+		l.lagS, l.part = lagS, k.bucket.slot <= x.lost
+	}
+	l.untilMS, l.lagS = max(ms, l.untilMS), max(lagS, l.lagS)
 	x.putLocked(h, k.bucket.slot, l)
 }
 
@@ -112,24 +116,43 @@ func (s *Store) ensureIndexed(ctx context.Context, w *stepWrite, nowMS int64) er
 	}
 	for i := range missing {
 		x := &missing[i]
-		s.index.put(indexKey{w.shard, w.user, x.bucket, x.priority}, x.expiresMS)
+		s.index.put(indexKey{w.shard, w.user, x.bucket, x.priority}, x.expiresMS, x.lagS())
 	}
 	return nil
 }
 
-// notIndexed appends the items of a bucket that are not there yet, or say that it lives shorter than the step.
+// notIndexed appends the items of a bucket that are not there yet, or say that it lives shorter than the step, or that its steps are written
+// earlier: a step that was in doubt during a long outage is written behind it, at its old position, and its ids are remembered from then on.
 func (s *Store) notIndexed(missing []indexed, w *stepWrite, b bucket, lanes uint8, micros uint64, nowMS int64) []indexed {
 	for lane := range protocol.Lanes {
-		p := protocol.LanePriority(lane)
-		if lanes&(1<<lane) == 0 || s.index.expiry(indexKey{w.shard, w.user, b, p}) >= w.expiresMS {
+		if lanes&(1<<lane) == 0 {
 			continue
 		}
-		missing = append(missing, indexed{
+		p := protocol.LanePriority(lane)
+		x := indexed{
 			bucket: b, priority: p, firstMS: nowMS, firstMicros: micros,
 			expiresMS: w.expiresMS + s.slotMS(), // so that what follows in this slot need not write it again
-		})
+		}
+		l := s.index.life(indexKey{w.shard, w.user, b, p})
+		late := time.Duration(x.lagS()-l.lagS)*time.Second > s.slack
+		switch {
+		case l.untilMS >= w.expiresMS && !late:
+			continue
+		case !late:
+		case l.untilMS != 0 && !l.part:
+			x.expiresMS = max(x.expiresMS, l.untilMS+1) // or the one before would count
+		default: // there may be one that is not known here
+			x.expiresMS = max(x.expiresMS, nowMS+s.longestMS()+2*s.slotMS())
+		}
+		missing = append(missing, x)
 	}
 	return missing
+}
+
+// lagS is how much later than its position says the first step was written, in s, as far as its owner's clock went with positions.
+func (x *indexed) lagS() int32 {
+	lag := x.firstMS/1000 - int64(min(x.firstMicros, math.MaxInt64))/1_000_000
+	return int32(max(math.MinInt32/2, min(lag, math.MaxInt32/2)))
 }
 
 // lifeLeft is how long a mark must live for ref: as long as the bucket of what it marks, or the longest life of a message where that is not
@@ -157,14 +180,16 @@ func (s *Store) lifeOf(at store.Owner, user protocol.UserID, refs []store.Ref, n
 	return untilMS
 }
 
-// bucketsOf sorts refs by their bucket.
+// bucketsOf sorts refs by their bucket, each once.
 func (s *Store) bucketsOf(refs []store.Ref) map[bucket][]store.Ref {
+	refs = slices.Clone(refs)
+	slices.SortFunc(refs, func(a, b store.Ref) int {
+		return cmp.Or(a.Position.Compare(b.Position), cmp.Compare(a.Priority, b.Priority))
+	})
 	m := make(map[bucket][]store.Ref, 1)
-	for _, ref := range refs {
+	for _, ref := range slices.Compact(refs) {
 		b := s.bucketOf(ref.Position)
-		if !slices.Contains(m[b], ref) {
-			m[b] = append(m[b], ref)
-		}
+		m[b] = append(m[b], ref)
 	}
 	return m
 }

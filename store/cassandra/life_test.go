@@ -79,7 +79,7 @@ func TestAKillLivesAsLongAsWhatItKills(t *testing.T) {
 		long := lasting("long", pos(1), 20*time.Hour)
 		mustAppend(t, s, store.Append{Owner: at, User: "a", Entries: []store.Entry{long}})
 		for i := range 2*indexMost + 1 { // as many other users
-			s.index.put(indexKey{2, protocol.UserID(fmt.Sprint(i)), s.bucketOf(pos(1)), protocol.PriorityHigh}, 1)
+			s.index.put(indexKey{2, protocol.UserID(fmt.Sprint(i)), s.bucketOf(pos(1)), protocol.PriorityHigh}, 1, 0)
 		}
 		mustAppend(t, s, store.Append{Owner: at, User: "a", Entries: []store.Entry{lasting("short", pos(2), time.Hour)}})
 		mustAppend(t, s, store.Append{Owner: at, User: "a", Kills: []store.Ref{refOf(long)}})
@@ -111,6 +111,61 @@ func TestAKillLivesAsLongAsWhatItKills(t *testing.T) {
 		mustAppend(t, s, store.Append{Owner: next, User: "c", Kills: []store.Ref{refOf(long)}})
 		wantMarkedFor(t, s, at, "c", long, life)
 	})
+}
+
+// TestIdsOfAStepThatWasInDoubtForLong are seen for the retention from when it was written at last, not from when its messages came: that of
+// the outage would be over by then, and a message that devices have acked come twice.
+func TestIdsOfAStepThatWasInDoubtForLong(t *testing.T) {
+	p := place(t, "&timeout=5s")
+	at := store.Owner{Shard: 1, Epoch: 1}
+	const outage = time.Hour
+	came := time.Now().Add(-outage)
+	first := uint64(came.UnixMicro())
+	late := func(id string, n uint64) store.Entry {
+		e := lasting(id, protocol.Position{Epoch: 1, Micros: first + n}, -outage/2)
+		e.Message.CreatedMS = came.UnixMilli()
+		return e
+	}
+	for _, c := range []struct {
+		name    string
+		indexed bool // its bucket was in use before the outage
+		known   bool // and this process remembers that
+	}{{"bucket is new", false, false}, {"bucket is old", true, true}, {"bucket is old, which is not known here", true, false}} {
+		t.Run(c.name, func(t *testing.T) {
+			s := openStore(t, p)
+			mustClaim(t, s, at)
+			user := protocol.UserID(c.name)
+			e := late("late", 2)
+			b := s.bucketOf(e.Position)
+			if c.indexed { // as the step before wrote it
+				x := indexed{b, e.Message.Priority, time.Now().Add(20 * time.Hour).UnixMilli(), came.UnixMilli(), first + 1}
+				if err := s.putIndexed(t.Context(), at.Shard, user, []indexed{x}, came.UnixMilli()); err != nil {
+					t.Fatal(err)
+				}
+				if c.known {
+					s.index.put(indexKey{at.Shard, user, b, e.Message.Priority}, x.expiresMS, x.lagS())
+				}
+			}
+			mustAppend(t, s, store.Append{Owner: at, User: user, Entries: []store.Entry{e}})
+			written := time.Now()
+			below := protocol.Position{Epoch: 1, Micros: uint64(written.UnixMicro())}
+			if errs := s.Forget(t.Context(), []store.Forget{{Owner: at, User: user, Below: protocol.Positions{below, below, below}}}); errs != nil {
+				t.Fatal(errs)
+			}
+			if err := s.Close(); err != nil {
+				t.Fatal(err)
+			}
+			s = openStore(t, p)
+			defer s.Close()
+			m, err := s.Load(t.Context(), at, user)
+			if err != nil || len(m.Entries) != 0 || len(m.Seen) != 1 || m.Seen[0].ID != "late" {
+				t.Fatalf("%d entries, seen %v, want the id of that which was written late; %v", len(m.Entries), m.Seen, err)
+			}
+			if ms := m.Seen[0].AcceptedMS; ms < written.Add(-time.Minute).UnixMilli() {
+				t.Errorf("it is remembered from %v on, and was written at %v", time.UnixMilli(ms), written)
+			}
+		})
+	}
 }
 
 // TestWhatIsForgottenOfAStepOfTwoBucketsStaysForgotten: a step is in the bucket of its last position, and what is forgotten of it is found

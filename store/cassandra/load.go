@@ -16,7 +16,7 @@ import (
 const (
 	selectItems    = "SELECT item, value FROM users WHERE shard = ? AND user = ? AND item < ?"
 	selectForgoten = "SELECT value FROM users WHERE shard = ? AND user = ? AND item >= ? AND item < ?"
-	selectSteps    = "SELECT step FROM messages WHERE shard = ? AND user = ? AND epoch = ? AND slot = ? AND micros >= ?"
+	selectSteps    = "SELECT step, WRITETIME(step) FROM messages WHERE shard = ? AND user = ? AND epoch = ? AND slot = ? AND micros >= ?"
 )
 
 // pageRows is how many rows a host sends at once. A row may have a payload of 1 MiB, and most have a few hundred bytes.
@@ -219,10 +219,12 @@ func (l *loading) readSteps(ctx context.Context, p part) error {
 			RoutingKey(messagesKey(l.shard, l.user, p.bucket)).PageSize(pageRows).Trace(l.s.tracer).IterContext(ctx)
 		var steps []step
 		var value []byte
+		var written int64 // Unix µs, by the clock of who wrote it
 		var fault error
-		for fault == nil && rows.Scan(&value) {
+		for fault == nil && rows.Scan(&value, &written) {
 			var one step
 			one, fault = decodeStep(value)
+			one.writtenMS = written / 1000
 			steps = append(steps, one)
 		}
 		if err := rows.Close(); err != nil {
@@ -286,8 +288,8 @@ func (l *loading) mailbox() (m store.Mailbox) {
 			e := &one.entries[i]
 			id := e.Message.ID
 			newest[id] = later(newest[id], e.Position)
-			if e.Message.CreatedMS > sinceMS {
-				seen[id] = max(seen[id], e.Message.CreatedMS)
+			if ms := one.acceptedMS(e.Message); ms > sinceMS {
+				seen[id] = max(seen[id], ms)
 			}
 		}
 	}
@@ -308,4 +310,16 @@ func (l *loading) mailbox() (m store.Mailbox) {
 		m.Seen = append(m.Seen, store.Seen{ID: id, AcceptedMS: ms})
 	}
 	return m
+}
+
+// lateAfter is how much later than its message came a step is usually written, at most: a publisher waits for no longer.
+const lateAfter = 5 * time.Second
+
+// acceptedMS is from when on the id of a message of the step is remembered, Unix ms: from when it came, or, where the step was in doubt for
+// long, from when it was written.
+func (s *step) acceptedMS(m *protocol.Message) int64 {
+	if s.writtenMS-m.CreatedMS > lateAfter.Milliseconds() {
+		return s.writtenMS
+	}
+	return m.CreatedMS
 }

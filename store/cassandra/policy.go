@@ -32,7 +32,7 @@ type attempt struct {
 	context.Context
 	call  *call
 	began time.Time
-	host  *gocql.HostInfo // nil: none; set before the request is sent
+	host  *gocql.HostInfo // nil: none, since none has a connection, or all were asked; set before the request is sent
 }
 
 // try reports whether the call has not asked h before, and notes that it does.
@@ -49,13 +49,11 @@ func (c *call) try(h *gocql.HostInfo) bool {
 	return true
 }
 
-// forget has all hosts be asked again, and reports whether any was asked.
-func (c *call) forget() bool {
+// forget has all hosts be asked again.
+func (c *call) forget() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	any := len(c.tried) > 0
 	c.tried = c.tried[:0]
-	return any
 }
 
 // Pick implements gocql.HostSelectionPolicy.
@@ -81,6 +79,7 @@ func (p *policy) Pick(statement gocql.ExecutableStatement) gocql.NextHost {
 	}
 	var closedOff []gocql.SelectedHost
 	return func() gocql.SelectedHost {
+		a.host = nil // the one before has no connection
 		for h := next(); h != nil; h = next() {
 			if !p.breakers.host(h.Info().HostID()).allow(p.breakers.now()) {
 				closedOff = append(closedOff, h)

@@ -18,8 +18,9 @@ const stepVersion = 1
 
 // step is a row of messages as it was read.
 type step struct {
-	entries []store.Entry
-	kills   []store.Ref
+	entries   []store.Entry
+	kills     []store.Ref
+	writtenMS int64 // Unix ms; 0: not known
 }
 
 // checkStep refuses what is no step.

@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"math/rand/v2"
 	"reflect"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	gocql "github.com/apache/cassandra-gocql-driver/v2"
@@ -145,6 +147,117 @@ func TestOneMaybeMakesItUnknown(t *testing.T) {
 	}
 }
 
+// pick asks the policy for hosts as the driver does that finds a connection to none of so many, or to the last.
+func pick(s *Store, hosts []*gocql.HostInfo, a *attempt, last bool) {
+	i := 0
+	next := (&policy{inOrder{next: func() gocql.SelectedHost {
+		if i++; i > len(hosts) {
+			return nil
+		}
+		return sameHost{hosts[i-1]}
+	}}, s.breakers}).Pick(statement{a: a})
+	for h := next(); h != nil && !(last && h.Info() == hosts[len(hosts)-1]); h = next() {
+	}
+}
+
+// inOrder is a policy of one order of hosts.
+type inOrder struct {
+	gocql.HostSelectionPolicy
+	next gocql.NextHost
+}
+
+func (o inOrder) Pick(gocql.ExecutableStatement) gocql.NextHost { return o.next }
+
+// statement is what the driver has a host picked for.
+type statement struct {
+	gocql.ExecutableStatement
+	a *attempt
+}
+
+func (s statement) Context() context.Context { return s.a }
+
+// TestWithoutAConnectionCallsPause, and go on with the first host that has one; and that they found none says nothing of hosts.
+func TestWithoutAConnectionCallsPause(t *testing.T) {
+	hosts := []*gocql.HostInfo{{}, {}, {}}
+	for what, do := range map[string]func(s *Store, ctx context.Context, run func(ctx context.Context) error) error{
+		"write": (*Store).write,
+		"read": func(s *Store, ctx context.Context, run func(ctx context.Context) error) error {
+			_, err := read(ctx, s, func(ctx context.Context) (struct{}, error) { return struct{}{}, run(ctx) })
+			return err
+		},
+	} {
+		t.Run(what, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := bare(t)
+				for range breakAfter {
+					s.breakers.host("").failed(s.breakers.now())
+				}
+				ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+				defer cancel()
+				began, tries := time.Now(), 0
+				err := do(s, ctx, func(ctx context.Context) error {
+					tries++
+					pick(s, hosts, ctx.(*attempt), false)
+					return gocql.ErrNoConnections
+				})
+				if took := time.Since(began); err == nil || errors.Is(err, store.ErrUnknown) || took != 500*time.Millisecond || tries > 21 {
+					t.Errorf("%v after %d tries in %v", err, tries, took)
+				}
+				if !s.breakers.host("").open() {
+					t.Error("hosts that were not asked are taken for well")
+				}
+				ctx, cancel = context.WithTimeout(t.Context(), 500*time.Millisecond)
+				defer cancel()
+				tries = 0
+				if err := do(s, ctx, func(ctx context.Context) error {
+					tries++
+					pick(s, hosts, ctx.(*attempt), tries == 3)
+					if tries < 3 {
+						return gocql.ErrNoConnections
+					}
+					return nil
+				}); err != nil {
+					t.Errorf("%v, and a host has a connection again", err)
+				}
+				s.requests.Wait()
+			})
+		})
+	}
+}
+
+// TestBucketsAreSortedInTime that grows with what is forgotten, and not with its square; and each ref is there once.
+func TestBucketsAreSortedInTime(t *testing.T) {
+	s := bare(t)
+	sorted := func(n int) time.Duration {
+		refs := make([]store.Ref, 0, 2*n)
+		for i := range 2 * n {
+			refs = append(refs, store.Ref{Priority: protocol.PriorityHigh, Position: protocol.Position{Epoch: 1, Micros: uint64(i%n) + 1}})
+		}
+		fastest := time.Duration(math.MaxInt64)
+		for range 5 {
+			began := time.Now()
+			m := s.bucketsOf(refs)
+			fastest = min(fastest, time.Since(began))
+			all := 0
+			for b, refs := range m {
+				for _, ref := range refs {
+					if all++; s.bucketOf(ref.Position) != b {
+						t.Fatalf("%v is in %v", ref, b)
+					}
+				}
+			}
+			if all != n {
+				t.Fatalf("%d refs, want %d", all, n)
+			}
+		}
+		return fastest
+	}
+	const n, times = 500, 32
+	if few, many := sorted(n), sorted(times*n); many > few*times*times/4 {
+		t.Errorf("%d refs take %v, %d times as many %v", n, few, times, many)
+	}
+}
+
 // bare is a store without a cluster.
 func bare(t *testing.T) *Store {
 	t.Helper()
@@ -190,15 +303,15 @@ func TestIndexForgetsTheOldestHalf(t *testing.T) {
 		return indexKey{shard: 1, user: "u", bucket: bucket{epoch: 1, slot: uint64(i)}, priority: protocol.PriorityHigh}
 	}
 	for i := range indexMost + 10 {
-		x.put(key(i), int64(i+1))
+		x.put(key(i), int64(i+1), 0)
 	}
-	if got := x.expiry(key(5)); got != 6 { // of the older generation: it is kept for being asked for
+	if got := x.life(key(5)).untilMS; got != 6 { // of the older generation: it is kept for being asked for
 		t.Errorf("expiry %d, want 6", got)
 	}
 	for i := range indexMost {
-		x.put(key(indexMost+10+i), 1)
+		x.put(key(indexMost+10+i), 1, 0)
 	}
-	if got := x.expiry(key(6)); got != 0 {
+	if got := x.life(key(6)).untilMS; got != 0 {
 		t.Errorf("expiry %d of what nobody asked for", got)
 	}
 	if n := len(x.recent.of) + len(x.previous.of); n > 2*indexMost {
