@@ -213,6 +213,21 @@ func TestCursorOlderThanLastAckGoesOnFromTheAck(t *testing.T) {
 	})
 }
 
+// TestPollThatEndsDuringAPushLeavesAGapBeforeTheNext: what was being pushed as the poll was answered has used its number. SPEC 1.2.8, 2.11.3.
+func TestPollThatEndsDuringAPushLeavesAGapBeforeTheNext(t *testing.T) {
+	bubble(t, nil, func(t *testing.T, w *world) {
+		poll := w.open("d1", over(protocol.TransportPoll))
+		w.accept("m1", medium)
+		poll.on = func([]protocol.Push) { poll.stream.Close(protocol.ReasonNone) }
+		w.accept("m2", medium)
+		first := poll.pushes[0]
+		next := w.open("d1", over(protocol.TransportPoll), at(first.Cursor))
+		if p := next.pushes; first.Seq != 1 || next.opened.Seq != 2 || len(p) != 1 || p[0].Seq != 3 || p[0].Message.ID != "m2" {
+			t.Fatalf("the next poll begins after %d with %+v; want m2 as push 3", next.opened.Seq, p)
+		}
+	})
+}
+
 func TestFirstStreamBeginsAtZeroAndSeqGoesOn(t *testing.T) {
 	bubble(t, nil, func(t *testing.T, w *world) {
 		d := w.open("d")

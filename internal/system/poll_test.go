@@ -3,6 +3,7 @@ package system
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"strconv"
@@ -76,6 +77,9 @@ func (d *pollDevice) ask(wait int) (*protocol.PollAnswer, error) {
 		return nil, errors.New("an answer without cursor or stream: " + string(body))
 	}
 	for i, p := range a.Messages {
+		if want := a.Messages[0].Seq + protocol.Seq(i); p.Seq != want {
+			return nil, fmt.Errorf("push %q has seq %d, want %d: %s", p.Message.ID, p.Seq, want, body)
+		}
 		p.Cursor = ""
 		if i == len(a.Messages)-1 {
 			p.Cursor = a.Cursor
