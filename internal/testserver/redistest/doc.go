@@ -7,5 +7,10 @@
 //	store := open(s.URL())
 //	s.Pause(t)
 //
+// A test that needs a plain server only, and leaves it alone, has a place on one that all tests of its process share; where REDIS_URL names a
+// server (redis://user:password@host:port/db), it is that one, and the test's keys are deleted there at its end:
+//
+//	store := open(redistest.Shared(t).URL(t))
+//
 // Ports and folders are each server's own, and are the same after a restart. Goroutines: those of package testserver.
 package redistest
