@@ -34,6 +34,8 @@ type Span struct {
 	Loses    bool // the store, as it is configured, may have lost what it had answered for
 	// Serves: service goes on: while nothing else was done, no publish was unavailable.
 	Serves bool
+	// Refuses: nothing that was sent and answered within it can be as durable as the store is configured to have it.
+	Refuses bool
 }
 
 // Target is which of a user's devices a message is for.

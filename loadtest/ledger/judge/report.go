@@ -31,6 +31,7 @@ const (
 	Again       Kind = "again"       // accepted a second time
 	Late        Kind = "late"        // a publish without an answer in time
 	Unavailable Kind = "unavailable" // a publish, while service was to go on
+	Uncovered   Kind = "uncovered"   // accepted while the store could not keep it
 	Life        Kind = "life"        // expires_ms is not what was asked for
 	Told        Kind = "told"        // hello told of more expired messages than there were
 	Fault       Kind = "fault"       // found by the run itself
@@ -55,6 +56,7 @@ type Report struct {
 	Missing                              int
 	SlowestAnswer                        Moment       // to a publish, of those who could answer
 	Lost                                 map[Kind]int // violations that are what the store may lose, as it is configured
+	LostMissing                          []Violation  // of these, the pairs of which nothing came
 	Violations                           []Violation
 
 	byKind map[Kind]int
@@ -143,7 +145,7 @@ func (r *Report) Write(w io.Writer) {
 	row("unknown", r.UnknownDue, "pairs of messages that were never answered")
 	row("missing", r.Missing, "")
 	row("returned", r.Returned(), fmt.Sprintf("replaced %d, recalled %d, expired %d, acked %d", r.Of(Replaced), r.Of(Recalled), r.Of(Expired), r.Of(Acked)))
-	for _, k := range []Kind{Skipped, Twice, Order, Priority, Stranger, Foreign, Content, Seq, Resume, Again, Late, Unavailable, Life, Told, Fault} {
+	for _, k := range []Kind{Skipped, Twice, Order, Priority, Stranger, Foreign, Content, Seq, Resume, Again, Late, Unavailable, Uncovered, Life, Told, Fault} {
 		if n := r.Of(k); n > 0 {
 			row(string(k), n, "")
 		}

@@ -1,6 +1,9 @@
 package judge
 
-import "slices"
+import (
+	"fmt"
+	"slices"
+)
 
 // during reports whether a span that is wanted has a moment from one to another.
 func (b *book) during(from, to Moment, wanted func(Span) bool) bool {
@@ -41,10 +44,13 @@ func (b *book) isExcused(k Kind, e *entry) bool {
 	return e != nil && b.mayBeLost(e.first, always)
 }
 
-// checkAnswers finds publishes that had no answer in time.
+// checkAnswers finds publishes that had no answer in time, or one that nothing covered.
 func (r *Report) checkAnswers(b *book, e *entry) {
 	for _, a := range e.Attempts {
 		took := a.Ended - a.Sent
+		if a.Status == Accepted && slices.ContainsFunc(b.log.Spans, func(s Span) bool { return s.Refuses && s.From < a.Sent && a.Answered < s.To }) {
+			r.add(Violation{Kind: Uncovered, User: e.User, ID: e.ID, Text: fmt.Sprintf("it was sent over %s at %v and accepted at %v, while the store could not keep it", a.Over, a.Sent, a.Answered)})
+		}
 		if a.Status == Unknown && !b.killed(a.Sent, a.Ended) && b.during(a.Sent, a.Ended, func(s Span) bool { return s.Serves }) &&
 			!b.during(a.Sent, a.Ended, func(s Span) bool { return !s.Serves }) {
 			r.add(Violation{Kind: Unavailable, User: e.User, ID: e.ID, Text: "a publish over " + a.Over + " was unavailable, or not answered, although service was to go on"})

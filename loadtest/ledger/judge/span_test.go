@@ -144,3 +144,25 @@ func TestUnavailableIsFoundWhereServiceGoesOn(t *testing.T) {
 		}
 	}
 }
+
+// TestAcceptedWithoutCoverIsFound: within a span in which the store could keep nothing, and only there.
+func TestAcceptedWithoutCoverIsFound(t *testing.T) {
+	for name, c := range map[string]struct {
+		span  func(a Attempt) Span
+		found bool
+	}{
+		"within":                  {func(a Attempt) Span { return Span{Refuses: true, From: a.Sent - 1, To: a.Answered + 1} }, true},
+		"sent before":             {func(a Attempt) Span { return Span{Refuses: true, From: a.Sent, To: a.Answered + 1} }, false},
+		"answered after":          {func(a Attempt) Span { return Span{Refuses: true, From: a.Sent - 1, To: a.Answered} }, false},
+		"the store could keep it": {func(a Attempt) Span { return Span{Owner: true, From: a.Sent - 1, To: a.Answered + 1} }, false},
+	} {
+		l := honestLog(1, 300)
+		i := slices.IndexFunc(l.Messages, func(m *Message) bool { return m.Attempts[0].Status == Accepted })
+		l.Spans = []Span{c.span(l.Messages[i].Attempts[0])}
+		r := Judge(l)
+		found := slices.ContainsFunc(r.Violations, func(v Violation) bool { return v.Kind == Uncovered && v.ID == l.Messages[i].ID })
+		if found != c.found || !found && !r.OK() {
+			t.Errorf("%s: %v", name, r.Violations)
+		}
+	}
+}

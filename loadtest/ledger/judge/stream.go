@@ -33,6 +33,9 @@ func (d *device) complain(kind Kind, e *entry, format string, args ...any) {
 	}
 	if d.isExcused(kind, e) {
 		d.report.lost(kind)
+		if kind == Missing {
+			d.report.LostMissing = append(d.report.LostMissing, v)
+		}
 		return
 	}
 	d.report.add(v)

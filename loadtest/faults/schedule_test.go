@@ -1,0 +1,38 @@
+package main
+
+import (
+	"strings"
+	"testing"
+
+	"ramen/loadtest/ledger/judge"
+)
+
+// TestChainsHaveEachPairOnce, and one that may lose messages by itself: a loss excuses what was published before.
+func TestChainsHaveEachPairOnce(t *testing.T) {
+	var all []fault
+	for i := range 9 {
+		all = append(all, fault{name: string(rune('a' + i)), fleet: i < 4, excuses: judge.Span{Loses: i == 6}})
+	}
+	c := defaults()
+	c.Chain = 4
+	st := &site{name: "some", faults: all}
+	c.Pairs, c.Only = -1, "g+b,b+g,pairs-01,a"
+	some, err := selected(st, c)
+	if err != nil || len(some) != 4 || some[0].name != "g+b" || some[2].name != "pairs-01" {
+		t.Fatalf("%v, %v", some, err)
+	}
+	made := chains(pairs(all, 7, -1), c)
+	alone, long := 0, 0
+	for _, s := range made {
+		switch {
+		case strings.HasPrefix(s.name, "pairs-"):
+			long++
+		case strings.Contains(s.name, "g"):
+			alone++
+		}
+	}
+	// 30 pairs: 8 with g; 22 others are 5 chains of 4, and 2.
+	if alone != 8 || long != 6 || len(made) != 14 {
+		t.Errorf("%d chains, %d of them with a pair that may lose messages, %d with several", len(made), alone, long)
+	}
+}
