@@ -2,29 +2,33 @@ package main
 
 import (
 	"os/exec"
+	"slices"
+	"sync"
 	"time"
 
 	"ramen/internal/testdisk"
-	"ramen/internal/testserver"
 	"ramen/internal/testserver/cassandratest"
 	"ramen/internal/testserver/faultproxy"
 	"ramen/internal/testserver/redistest"
 	"ramen/loadtest/ledger/judge"
 )
 
-// nodes are three Cassandra nodes that have a copy of everything each. A process that is killed has all in its commit log, and so has a
-// machine without power: commitlog_sync is batch.
+// nodes are Cassandra nodes that have a copy of everything each: one, or three. A process that is killed has all in its commit log, and so
+// has a machine without power: commitlog_sync is batch.
 type nodes struct {
 	c    *cassandratest.Cluster
 	all  []*target
 	of   map[*target]*cassandratest.Node
 	disk *testdisk.Disk // of all of them; nil: there is none
+
+	mu   sync.Mutex
+	gone []*target // guarded by mu: to which something is done
 }
 
-// startNodes starts a Cassandra of three nodes, which all sites share.
-func startNodes(t *host) *nodes {
-	if t.nodes != nil {
-		return t.nodes
+// startNodes starts a Cassandra of so many nodes, which all sites share.
+func startNodes(t *host, count int) *nodes {
+	if n := t.nodes[count]; n != nil {
+		return n
 	}
 	settings := map[string]any{"commitlog_sync": "batch", "commitlog_sync_period": nil}
 	n := &nodes{disk: tryDisk(t), of: make(map[*target]*cassandratest.Node)}
@@ -32,12 +36,15 @@ func startNodes(t *host) *nodes {
 	if n.disk != nil {
 		dir = n.disk.Dir
 	}
-	n.c = cassandratest.Start(t, cassandratest.Options{Nodes: 3, Proxied: true, Settings: settings, DataDir: dir})
+	n.c = cassandratest.Start(t, cassandratest.Options{Nodes: count, Proxied: true, Settings: settings, DataDir: dir})
 	for _, node := range n.c.Nodes {
 		x := &target{Server: node.Server, name: "node"}
 		n.all, n.of[x] = append(n.all, x), node
 	}
-	t.nodes = n
+	if t.nodes == nil {
+		t.nodes = make(map[int]*nodes)
+	}
+	t.nodes[count] = n
 	return n
 }
 
@@ -51,7 +58,7 @@ func (n *nodes) keyspace(t *host, c config, name string) string {
 	var err error
 	for range initTries {
 		if said, err = exec.Command(c.Binary, "store", "init", url).CombinedOutput(); err == nil {
-			if c.Short { // a machine that runs other tests, too, does not answer in 150 ms
+			if c.Busy { // it does not answer in 150 ms
 				url += "&timeout=1s"
 			}
 			return url
@@ -61,21 +68,46 @@ func (n *nodes) keyspace(t *host, c config, name string) string {
 	return ""
 }
 
-// faults are those of the nodes: one of them is gone, and the others go on; two of them are, and publishes are refused.
+// faults are those of the nodes: one of three is gone, and the others go on; two of them are, or the only one, and publishes are refused.
 func (n *nodes) faults() []fault {
-	serves, owner := judge.Span{Serves: true}, judge.Span{Owner: true}
+	one, owner := judge.Span{Serves: true}, judge.Span{Owner: true}
+	if len(n.all) == 1 {
+		one = owner
+	}
 	all := []fault{
-		{name: "node-paused", excuses: serves, do: func(s *stage, hold time.Duration) { n.draw(s).pauseFor(s, hold); n.c.AwaitUp(s.t) }},
-		{name: "node-killed", excuses: serves, do: func(s *stage, hold time.Duration) { n.draw(s).restart(s, 4*hold); n.c.AwaitUp(s.t) }},
-		{name: "node-cut", excuses: serves, do: func(s *stage, hold time.Duration) { n.proxy(s, hold, (*faultproxy.Proxy).Cut) }},
-		{name: "node-slow", excuses: serves, do: func(s *stage, hold time.Duration) {
-			n.proxy(s, hold, func(p *faultproxy.Proxy, t testserver.TB) { p.Delay(t, faultproxy.Answers, 500*time.Millisecond) })
-		}},
-		{name: "node-silent", excuses: serves, do: func(s *stage, hold time.Duration) {
-			n.proxy(s, hold, func(p *faultproxy.Proxy, t testserver.TB) { p.Swallow(t, faultproxy.Answers) })
-		}},
-		{name: "two-nodes-paused", excuses: owner, do: func(s *stage, hold time.Duration) { n.two(s, func(x *target) { x.pauseFor(s, hold) }) }},
-		{name: "two-nodes-killed", excuses: owner, long: true, do: func(s *stage, hold time.Duration) { n.two(s, func(x *target) { x.restart(s, 4*hold) }) }},
+		{name: "node-paused", excuses: one, do: n.onOne(func(s *stage, x *target, hold time.Duration) {
+			x.pause(s)
+			n.ifOnly(s, func() { sleep(s.ctx, hold) })
+			x.resume(s)
+			n.c.AwaitUp(s.t)
+		})},
+		{name: "node-killed", excuses: one, do: n.onOne(func(s *stage, x *target, hold time.Duration) {
+			x.restartAfter(s, hold, func() {})
+			n.c.AwaitUp(s.t)
+		})},
+		{name: "node-cut", excuses: one, do: n.onOne(func(s *stage, x *target, hold time.Duration) {
+			p := n.of[x].Proxy
+			p.Cut(s.t)
+			n.ifOnly(s, func() { sleep(s.ctx, hold) })
+			p.Heal(s.t)
+		})},
+		{name: "node-slow", excuses: one, do: n.onOne(func(s *stage, x *target, hold time.Duration) {
+			p := n.of[x].Proxy
+			p.Delay(s.t, faultproxy.Answers, 500*time.Millisecond)
+			sleep(s.ctx, hold)
+			p.Heal(s.t)
+		})},
+		{name: "node-silent", excuses: one, do: n.onOne(func(s *stage, x *target, hold time.Duration) {
+			p := n.of[x].Proxy
+			p.Swallow(s.t, faultproxy.Answers)
+			n.ifOnly(s, func() { sleep(s.ctx, hold) })
+			p.Heal(s.t)
+		})},
+	}
+	if len(n.all) > 1 {
+		all = append(all,
+			fault{name: "two-nodes-paused", excuses: owner, do: n.pauseTwo},
+			fault{name: "two-nodes-killed", excuses: owner, long: true, do: n.killTwo})
 	}
 	if n.disk != nil {
 		all = append(all, fault{name: "nodes-without-power", excuses: owner, long: true, do: n.cutPower})
@@ -83,33 +115,81 @@ func (n *nodes) faults() []fault {
 	return all
 }
 
-// proxy does something to the connections of clients to a node, for a while.
-func (n *nodes) proxy(s *stage, hold time.Duration, do func(*faultproxy.Proxy, testserver.TB)) {
-	p := n.of[n.draw(s)].Proxy
-	do(p, s.t)
-	sleep(s.ctx, hold)
-	p.Heal(s.t)
+// ifOnly has nothing be accepted while do lasts, where it is done to the only node.
+func (n *nodes) ifOnly(s *stage, do func()) {
+	if len(n.all) > 1 {
+		do()
+		return
+	}
+	s.refusing(do)
+}
+
+// onOne does something to one node. Where something is done to another one meanwhile, there is no quorum, which excuses what is refused.
+func (n *nodes) onOne(do func(s *stage, x *target, hold time.Duration)) func(*stage, time.Duration) {
+	return func(s *stage, hold time.Duration) {
+		x := n.draw(s)
+		n.mu.Lock()
+		alone := !slices.ContainsFunc(n.gone, func(other *target) bool { return other != x })
+		n.gone = append(n.gone, x)
+		n.mu.Unlock()
+		from := s.clock.Now()
+		do(s, x, hold)
+		n.mu.Lock()
+		i := slices.Index(n.gone, x)
+		n.gone = slices.Delete(n.gone, i, i+1)
+		n.mu.Unlock()
+		if !alone {
+			s.addSpan(judge.Span{What: "two nodes of three are gone", From: from, To: s.clock.Now() + leaseOver, Owner: true})
+		}
+	}
 }
 
 // draw is a node.
 func (n *nodes) draw(s *stage) *target { return n.all[s.draw(len(n.all))] }
 
-// two does something to all nodes but one, at once.
-func (n *nodes) two(s *stage, do func(*target)) {
-	spared := n.draw(s)
-	var failed error
-	done := make(chan error)
-	for _, x := range n.all {
-		if x != spared {
-			go func() { done <- catch(func() { do(x) }) }()
+// two are all nodes but one.
+func (n *nodes) two(s *stage) []*target {
+	i := s.draw(len(n.all))
+	return slices.Delete(slices.Clone(n.all), i, i+1)
+}
+
+// pauseTwo has two nodes not answer: nothing can be accepted meanwhile.
+func (n *nodes) pauseTwo(s *stage, hold time.Duration) {
+	two := n.two(s)
+	for _, x := range two {
+		x.pause(s)
+	}
+	s.refusing(func() { sleep(s.ctx, hold) })
+	for _, x := range two {
+		x.resume(s)
+	}
+	n.c.AwaitUp(s.t)
+}
+
+// killTwo kills two nodes, and starts them again: nothing can be accepted meanwhile.
+func (n *nodes) killTwo(s *stage, hold time.Duration) {
+	two := n.two(s)
+	for _, x := range two {
+		x.mu.Lock()
+		defer x.mu.Unlock()
+	}
+	for _, x := range two {
+		if x.Running() {
+			x.Kill(s.t)
 		}
 	}
-	for range len(n.all) - 1 {
-		if err := <-done; err != nil {
-			failed = err
-		}
+	s.refusing(func() { sleep(s.ctx, hold) })
+	n.launch(s, two)
+}
+
+// launch starts nodes, and waits until all nodes take all for up.
+func (n *nodes) launch(s *stage, some []*target) {
+	for _, x := range some {
+		x.Launch(s.t)
 	}
-	s.must(failed)
+	for _, x := range some {
+		x.AwaitReady(s.t)
+	}
 	n.c.AwaitUp(s.t)
 }
 
@@ -132,18 +212,12 @@ func (n *nodes) cutPower(s *stage, hold time.Duration) {
 	}
 	n.disk.Restore(s.t)
 	sleep(s.ctx, hold/4)
-	for _, x := range n.all {
-		x.Launch(s.t)
-	}
-	for _, x := range n.all {
-		x.AwaitReady(s.t)
-	}
-	n.c.AwaitUp(s.t)
+	n.launch(s, n.all)
 }
 
 // openCassandra is three nodes: what they have answered for is in the commit logs of two.
 func openCassandra(t *host, c config) *site {
-	n := startNodes(t)
+	n := startNodes(t, 3)
 	st := &site{name: "cassandra", says: "an accepted message is in the commit logs of two Cassandra nodes of three (LOCAL_QUORUM, commitlog_sync batch)", shared: true,
 		args: []string{"--store", n.keyspace(t, c, "ramen_alone")}, faults: append(n.faults(), serverFaults(true)...)}
 	st.schedules = []schedule{
@@ -153,10 +227,20 @@ func openCassandra(t *host, c config) *site {
 	return st
 }
 
+// openCassandraOne is one node: while it is gone, publishes are refused.
+func openCassandraOne(t *host, c config) *site {
+	n := startNodes(t, 1)
+	st := &site{name: "cassandra-1", says: "an accepted message is in the commit log of one Cassandra node (commitlog_sync batch)", shared: true,
+		args: []string{"--store", n.keyspace(t, c, "ramen_one")}, faults: append(n.faults(), serverFaults(true)...)}
+	st.schedules = []schedule{{name: "stopped-owner-killed-continued", play: func(s *stage) { s.stopKillContinue(n.all[0]) }}}
+	return st
+}
+
 // openTiered is Redis in front of three nodes: whatever becomes of Redis, no publish is refused and nothing is lost.
 func openTiered(t *host, c config) *site {
-	n := startNodes(t)
+	n := startNodes(t, 3)
 	x := newRedisServer("cache", redistest.Single(t, redistest.Options{Proxied: true, Config: redistest.Config{"maxmemory-policy": "volatile-lru"}}))
+	x.serves = true
 	st := &site{name: "tiered", says: "an accepted message is in the commit logs of two Cassandra nodes of three, with a Redis in front of them", shared: true,
 		args: []string{"--store", n.keyspace(t, c, "ramen_tiered"), "--cache", x.r.URL()}}
 	cache := x.faults(judge.Span{Serves: true})
@@ -167,5 +251,17 @@ func openTiered(t *host, c config) *site {
 		{name: "flushed-before-take-over", play: func(s *stage) { s.flushBeforeTakeOver(x, false) }},
 	}
 	st.short = st.schedules[1:2]
+	return st
+}
+
+// openTieredCluster is a Redis Cluster in front of three nodes: a replica that is promoted has old mailboxes, which nobody may trust.
+func openTieredCluster(t *host, c config) *site {
+	n := startNodes(t, 3)
+	x := startCluster(t)
+	st := &site{name: "tiered-cluster", says: "an accepted message is in the commit logs of two Cassandra nodes of three, with a Redis Cluster in front of them", shared: true,
+		args: []string{"--store", n.keyspace(t, c, "ramen_clustered"), "--cache", x.c.URL()}}
+	st.faults = append(append(x.faults(judge.Span{Serves: true}, false), n.faults()...), serverFaults(true)...)
+	st.schedules = []schedule{x.promotedIdle(false)}
+	st.short = st.schedules
 	return st
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"strings"
 	"time"
 
 	"ramen/loadtest/ledger/judge"
@@ -38,8 +39,43 @@ func (s *stage) inflict(f fault, hold time.Duration) {
 	s.spans = append(s.spans, span)
 }
 
+// nameOf is that of faults at once.
+func nameOf(fs []fault) string {
+	var names []string
+	for _, f := range fs {
+		names = append(names, f.name)
+	}
+	return strings.Join(names, "+")
+}
+
+// perform is an act of faults at once.
+func (s *stage) perform(fs []fault, hold time.Duration) {
+	s.begin(nameOf(fs))
+	s.inflictAll(fs, hold)
+	s.must(s.awaitRecovery())
+	s.end()
+}
+
+// refusing has nothing be accepted that is sent and answered while do lasts: the store that a fault is done to can keep nothing. Where
+// another fault is done at once, it may undo this one.
+func (s *stage) refusing(do func()) {
+	from := s.clock.Now()
+	do()
+	if s.alone {
+		s.addSpan(judge.Span{What: "nothing can be kept", From: from, To: s.clock.Now(), Refuses: true})
+	}
+}
+
+// addSpan writes down what was done.
+func (s *stage) addSpan(span judge.Span) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.spans = append(s.spans, span)
+}
+
 // inflictAll does all of fs at once, within a second, and returns when all are over.
 func (s *stage) inflictAll(fs []fault, hold time.Duration) {
+	s.alone = len(fs) == 1
 	done := make(chan error)
 	for _, f := range fs {
 		delay := time.Duration(s.rng.Int64N(int64(time.Second)))

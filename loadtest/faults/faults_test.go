@@ -43,7 +43,7 @@ func short(t *testing.T, stores ...string) config {
 		t.Skip("it takes half a minute")
 	}
 	c := defaults()
-	c.Binary, c.Dir, c.Seed, c.Stores, c.Short = binary, t.TempDir(), seed(t), stores, true
+	c.Binary, c.Dir, c.Seed, c.Stores, c.Short, c.Busy = binary, t.TempDir(), seed(t), stores, true, true
 	c.Pairs, c.Hold, c.Calm, c.Users, c.Quiet, c.Progress = 1, 1500*time.Millisecond, time.Second, 12, time.Second, &bytes.Buffer{}
 	return c
 }

@@ -11,7 +11,7 @@ import (
 // host stands in for a test where package testserver wants one.
 type host struct {
 	out   io.Writer
-	nodes *nodes // which sites share; nil: not started
+	nodes map[int]*nodes // which sites share, by how many there are
 
 	mu       sync.Mutex
 	cleanups []func()

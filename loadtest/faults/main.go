@@ -26,10 +26,15 @@ type config struct {
 	Stores []string // names of sites
 	Only   string   // names of schedules, with commas between them; empty: all
 	Short  bool     // everything in one schedule a store
+	Busy   bool     // the machine runs other things, too: servers wait longer for stores before they refuse
 	Alone  int      // so many of a store's faults alone, drawn, in a short run; 0: all
-	Pairs  int      // of faults within the same second
+	Pairs  int      // of faults within the same second; below 0: all
+	Chain  int      // so many pairs, one after the other, in one stage
+	Table  string   // a file to which a row is added for each fault, pair and schedule; empty: none
+	List   bool     // only say which schedules there are
 
 	Hold        time.Duration // how long a fault lasts
+	PairHold    time.Duration // how long those of a pair do
 	Calm        time.Duration // before the first fault, and after the last
 	Accept      int           // at least so many messages, duplicates counted, a schedule
 	Users       int
@@ -41,11 +46,12 @@ type config struct {
 
 	Printed  int // violations of each kind
 	Progress io.Writer
+	table    io.Writer // where Table is
 }
 
 func defaults() config {
 	return config{
-		Binary: "bin/ramen", Dir: ".", Pairs: 12, Hold: 10 * time.Second, Calm: 4 * time.Second, Users: 32, Pause: 60 * time.Millisecond,
+		Binary: "bin/ramen", Dir: ".", Pairs: 12, Chain: 6, Hold: 10 * time.Second, PairHold: 3 * time.Second, Calm: 4 * time.Second, Users: 32, Pause: 60 * time.Millisecond,
 		Quiet: 2 * time.Second, MailboxIdle: 2 * time.Second, MostMemory: 1 << 30, Printed: 3, Progress: os.Stderr, Stores: siteNames(),
 	}
 }
@@ -58,8 +64,14 @@ func main() {
 	flag.Uint64Var(&c.Seed, "seed", rand.Uint64(), "of all that is drawn here; what servers and system do is not")
 	flag.StringVar(&stores, "store", stores, "the stores, with commas between them")
 	flag.StringVar(&c.Only, "only", "", "the schedules, by their names, with commas between them; all where it is empty")
-	flag.IntVar(&c.Pairs, "pairs", c.Pairs, "pairs of faults within the same second, a store")
+	flag.IntVar(&c.Pairs, "pairs", c.Pairs, "pairs of faults within the same second, a store, drawn; -1: all")
+	flag.IntVar(&c.Chain, "chain", c.Chain, "so many pairs, one after the other, with the same devices")
 	flag.DurationVar(&c.Hold, "hold", c.Hold, "how long a fault lasts")
+	flag.DurationVar(&c.PairHold, "pair-hold", c.PairHold, "how long the faults of a pair last")
+	flag.DurationVar(&c.Calm, "calm", c.Calm, "how long nothing is done before the first fault, and after the last")
+	flag.StringVar(&c.Table, "table", c.Table, "a file to which a row in Markdown is added for each fault, pair and schedule")
+	flag.BoolVar(&c.Busy, "busy", false, "the machine runs other things, too: have servers wait longer for stores before they refuse")
+	flag.BoolVar(&c.List, "list", false, "only say which schedules there are")
 	flag.IntVar(&c.Users, "users", c.Users, "users, with 1 to 4 devices each")
 	flag.DurationVar(&c.Pause, "pause", c.Pause, "of each of the 8 publishers between two batches of 1 to 40")
 	flag.IntVar(&c.Printed, "print", c.Printed, "violations of each kind to print with their histories")
@@ -84,6 +96,15 @@ func faults(ctx context.Context, c config, out io.Writer) (status int, err error
 	dir, err := os.MkdirTemp(c.Dir, "ramen-faults-")
 	if err != nil {
 		return 0, fmt.Errorf("faults: make a folder: %w", err)
+	}
+	c.table = io.Discard
+	if c.Table != "" {
+		f, err := openTable(c.Table)
+		if err != nil {
+			return 0, err
+		}
+		defer f.Close()
+		c.table = f
 	}
 	fmt.Fprintf(out, "faults: seed %d, %s\n", c.Seed, c.Binary)
 	t := &host{out: c.Progress}
@@ -120,9 +141,15 @@ func onSite(ctx context.Context, c config, t *host, name, dir string, out io.Wri
 	if err != nil {
 		return false, err
 	}
-	todo, err := selected(schedules(st, c), c.Only)
+	todo, err := selected(st, c)
 	if err != nil {
 		return false, err
+	}
+	if c.List {
+		for _, sc := range todo {
+			fmt.Fprintln(out, st.name, sc.name)
+		}
+		return false, nil
 	}
 	for _, sc := range todo {
 		if err := ctx.Err(); err != nil {
@@ -150,6 +177,9 @@ func once(ctx context.Context, c config, t *host, st *site, sc schedule, dir str
 	l, err := s.run(sc)
 	var stuck stuckError
 	if errors.As(err, &stuck) {
+		for _, a := range s.acts {
+			fmt.Fprintf(c.table, "| %s | %s | did not come back by itself | | | | | | | %d | |\n", st.name, a.name, c.Seed)
+		}
 		fmt.Fprintf(out, "\n%s / %s: %v\nIt did not come back by itself; again by: make faults SEED=%d STORE=%s ONLY=%s\n", st.name, sc.name, err, c.Seed, st.name, sc.name)
 		return true, nil
 	}
@@ -160,6 +190,9 @@ func once(ctx context.Context, c config, t *host, st *site, sc schedule, dir str
 	fmt.Fprintf(out, "\n%s / %s: %s\n", st.name, sc.name, st.says)
 	figures(out, s, l)
 	r.Write(out)
+	for _, x := range rows(s, l, r) {
+		x.write(c.table)
+	}
 	if !r.OK() {
 		judge.WriteViolations(out, l, r, c.Printed)
 		fmt.Fprintf(out, "\n%d violations; again by: make faults SEED=%d STORE=%s ONLY=%s\n", len(r.Violations), c.Seed, st.name, sc.name)

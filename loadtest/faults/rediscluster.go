@@ -39,29 +39,50 @@ func openRedisClusterReply(t *host, _ config) *site {
 	return newCluster(t, "redis-cluster-reply", "an accepted message was answered for by a master of a Redis Cluster (durability=reply)", "?durability=reply", true)
 }
 
-// newCluster starts a cluster that may lose messages with a master, or not.
-func newCluster(t *host, name, says, query string, loses bool) *site {
+// startCluster starts a cluster.
+func startCluster(t *host) *redisCluster {
 	x := &redisCluster{c: redistest.StartCluster(t, redistest.Options{Proxied: true, Config: redistest.Config{"appendonly": "yes", "maxmemory-policy": "noeviction"}})}
 	for i := range x.groups {
 		x.groups[i] = &group{two: [2]*redisServer{newRedisServer("master", x.c.Nodes[i]), newRedisServer("replica", x.c.Nodes[i+len(x.groups)])}}
+		for _, r := range x.groups[i].two {
+			r.serves = true
+		}
 	}
+	return x
+}
+
+// newCluster is a store in a cluster that may lose messages with a master, or not.
+func newCluster(t *host, name, says, query string, loses bool) *site {
+	x := startCluster(t)
 	st := &site{name: name, says: says, shared: true, args: []string{"--store", x.c.URL() + query}}
-	owner := judge.Span{Owner: true, Loses: loses}
-	st.faults = append([]fault{
-		{name: "master-paused", excuses: owner, do: x.pauseMaster},
-		{name: "master-killed", excuses: owner, do: x.killMaster},
-		{name: "lagging-replica-promoted", excuses: owner, do: x.promoteLagging},
-		{name: "replica-killed", excuses: owner, do: x.killReplica},
-		{name: "slots-moved", excuses: judge.Span{}, do: x.moveSlots},
-		{name: "master-cut", excuses: judge.Span{Owner: true}, do: x.onMaster((*redisServer).cut)},
-		{name: "master-slow", excuses: owner, do: x.onMaster((*redisServer).slow)},
-		{name: "master-full", excuses: judge.Span{Owner: true}, do: x.onMaster((*redisServer).fill)},
-		{name: "master-flushed", excuses: judge.Span{Owner: true, Loses: true}, do: x.onMaster((*redisServer).flush)},
-	}, serverFaults(true)...)
-	promoted := schedule{name: "promoted-replica-idle-user-moved-shard", play: func(s *stage) { x.promoteForIdle(s, loses) }}
-	st.schedules = []schedule{promoted}
-	st.short = []schedule{promoted}
+	st.faults = append(x.faults(judge.Span{Owner: true}, loses), serverFaults(true)...)
+	st.schedules = []schedule{x.promotedIdle(loses)}
+	st.short = st.schedules
 	return st
+}
+
+// faults are those of the cluster's servers. Where service goes on, they are a cache, and nothing is lost with them; else all is lost
+// that a master has when it is flushed, and, with loses, what it has not handed on when it is gone.
+func (x *redisCluster) faults(excuses judge.Span, loses bool) []fault {
+	gone, flushed := excuses, excuses
+	gone.Loses, flushed.Loses = loses, !excuses.Serves
+	moved := judge.Span{Serves: excuses.Serves}
+	return []fault{
+		{name: "master-paused", excuses: gone, do: x.pauseMaster},
+		{name: "master-killed", excuses: gone, do: x.killMaster},
+		{name: "lagging-replica-promoted", excuses: gone, do: x.promoteLagging},
+		{name: "replica-killed", excuses: gone, do: x.killReplica},
+		{name: "slots-moved", excuses: moved, do: x.moveSlots},
+		{name: "master-cut", excuses: excuses, do: x.onMaster((*redisServer).cut)},
+		{name: "master-slow", excuses: gone, do: x.onMaster((*redisServer).slow)},
+		{name: "master-full", excuses: excuses, do: x.onMaster((*redisServer).fill)},
+		{name: "master-flushed", excuses: flushed, do: x.onMaster((*redisServer).flush)},
+	}
+}
+
+// promotedIdle is the schedule of promoteForIdle.
+func (x *redisCluster) promotedIdle(loses bool) schedule {
+	return schedule{name: "promoted-replica-idle-user-moved-shard", play: func(s *stage) { x.promoteForIdle(s, loses) }}
 }
 
 // take draws a group that no other fault is done to, with its servers in their present parts.

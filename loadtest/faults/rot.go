@@ -68,13 +68,7 @@ func (n *nodes) rot(s *stage) {
 		}
 		return at
 	})
-	for _, x := range n.all {
-		x.Launch(s.t)
-	}
-	for _, x := range n.all {
-		x.AwaitReady(s.t)
-	}
-	n.c.AwaitUp(s.t)
+	n.launch(s, n.all)
 	s.must(s.fleet.start(s.ctx, s.fleet.serving))
 	s.rotten = func() {
 		if log := n.c.Nodes[i].LogTail(); !strings.Contains(log, "Corrupt") && !strings.Contains(log, "corrupt") {

@@ -13,6 +13,7 @@ import (
 type schedule struct {
 	name string
 	play func(s *stage)
+	acts bool          // play begins and ends acts; else all of it is one
 	idle time.Duration // instead of the configured time after which a mailbox leaves memory; 0: that
 	// between is done when all is published and no device has a stream, before they take what waits; nil: nothing is.
 	between func(s *stage)
@@ -30,22 +31,62 @@ func hash(text string) uint64 {
 	return h.Sum64()
 }
 
-// schedules are all of a site: each fault alone, pairs of them within the same second, and those with a name of their own.
+// schedules are all of a site: each fault alone, pairs of them within the same second, several in one stage, and those with a name of
+// their own.
 func schedules(st *site, c config) []schedule {
 	if c.Short {
 		return append([]schedule{shortSchedule(st, c)}, st.short...)
 	}
 	var all []schedule
 	for _, f := range st.faults {
-		all = append(all, schedule{name: f.name, play: func(s *stage) { s.inflictAll([]fault{f}, s.cfg.Hold) }})
+		all = append(all, ofActs(f.name, [][]fault{{f}}, c.Hold))
 	}
-	for _, pair := range pairs(st.faults, c.Seed, c.Pairs) {
-		all = append(all, schedule{name: pair[0].name + "+" + pair[1].name, play: func(s *stage) { s.inflictAll(pair, s.cfg.Hold) }})
-	}
-	return append(all, st.schedules...)
+	return append(append(all, chains(pairs(st.faults, c.Seed, c.Pairs), c)...), st.schedules...)
 }
 
-// pairs draws n different pairs of faults, at least one of which is the store's.
+// ofActs is a schedule of faults at once, and again of others once messages are accepted again.
+func ofActs(name string, acts [][]fault, hold time.Duration) schedule {
+	return schedule{name: name, acts: true, play: func(s *stage) {
+		for i, fs := range acts {
+			if i > 0 {
+				sleep(s.ctx, s.cfg.Calm/2)
+			}
+			s.perform(fs, hold)
+		}
+	}}
+}
+
+// chains are schedules of up to c.Chain pairs each. A pair that may lose messages has one of its own: a loss excuses whatever was
+// published before.
+func chains(all [][]fault, c config) []schedule {
+	var made []schedule
+	var chain [][]fault
+	several := 0
+	add := func(acts [][]fault) {
+		name := nameOf(acts[0])
+		if len(acts) > 1 {
+			several++
+			name = fmt.Sprintf("pairs-%02d", several)
+		}
+		made = append(made, ofActs(name, acts, c.PairHold))
+	}
+	for _, pair := range all {
+		if pair[0].excuses.Loses || pair[1].excuses.Loses {
+			add([][]fault{pair})
+			continue
+		}
+		if chain = append(chain, pair); len(chain) >= c.Chain {
+			add(chain)
+			chain = nil
+		}
+	}
+	if len(chain) > 0 {
+		add(chain)
+	}
+	return made
+}
+
+// pairs draws n different pairs of faults, at least one of which is the store's; all of them where n is below 0.
 func pairs(faults []fault, seed uint64, n int) [][]fault {
 	var all [][]fault
 	for i, a := range faults {
@@ -57,12 +98,15 @@ func pairs(faults []fault, seed uint64, n int) [][]fault {
 	}
 	rng := rand.New(rand.NewPCG(seed, 0))
 	rng.Shuffle(len(all), func(i, k int) { all[i], all[k] = all[k], all[i] })
+	if n < 0 {
+		return all
+	}
 	return all[:min(n, len(all))]
 }
 
 // shortSchedule does several faults alone and some pairs, one after the other, in one run.
 func shortSchedule(st *site, c config) schedule {
-	return schedule{name: "short", play: func(s *stage) {
+	return schedule{name: "short", acts: true, play: func(s *stage) {
 		quick := slices.DeleteFunc(slices.Clone(st.faults), func(f fault) bool { return f.long })
 		done := make([][]fault, 0, len(quick)+c.Pairs)
 		for _, f := range quick {
@@ -74,29 +118,31 @@ func shortSchedule(st *site, c config) schedule {
 		}
 		done = append(done, pairs(quick, c.Seed, c.Pairs)...)
 		for _, fs := range done {
-			s.inflictAll(fs, s.cfg.Hold)
-			s.must(s.awaitRecovery())
+			s.perform(fs, s.cfg.Hold)
 		}
 	}}
 }
 
-// selected are the schedules that only names, by a part of their names; all where it is empty.
-func selected(all []schedule, only string) ([]schedule, error) {
-	if only == "" {
+// selected are the schedules that only names; all where it is empty. A pair has a name by itself, too.
+func selected(st *site, c config) ([]schedule, error) {
+	all := schedules(st, c)
+	if c.Only == "" {
 		return all, nil
 	}
-	var some []schedule
-	var names []string
-	for _, s := range all {
-		names = append(names, s.name)
-		for _, o := range strings.Split(only, ",") {
-			if s.name == o {
-				some = append(some, s)
-			}
-		}
+	for _, pair := range pairs(st.faults, c.Seed, -1) {
+		all = append(all, ofActs(nameOf(pair), [][]fault{pair}, c.PairHold), ofActs(pair[1].name+"+"+pair[0].name, [][]fault{pair}, c.PairHold))
 	}
-	if len(some) == 0 {
-		return nil, fmt.Errorf("faults: none of %s is one of: %s", only, strings.Join(names, ", "))
+	var some []schedule
+	for _, name := range strings.Split(c.Only, ",") {
+		i := slices.IndexFunc(all, func(s schedule) bool { return s.name == name })
+		if i < 0 {
+			var names []string
+			for _, s := range schedules(st, c) {
+				names = append(names, s.name)
+			}
+			return nil, fmt.Errorf("faults: there is no schedule %s of %s: there is %s, and each pair by the names of its faults, as a+b", name, st.name, strings.Join(names, ", "))
+		}
+		some = append(some, all[i])
 	}
 	return some, nil
 }

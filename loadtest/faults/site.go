@@ -23,8 +23,10 @@ var openers = map[string]func(t *host, c config) *site{
 	"redis-cluster":       openRedisCluster,
 	"redis-everysec":      openRedisEverysec,
 	"redis-cluster-reply": openRedisClusterReply,
+	"cassandra-1":         openCassandraOne,
 	"cassandra":           openCassandra,
 	"tiered":              openTiered,
+	"tiered-cluster":      openTieredCluster,
 }
 
 func open(t *host, c config, name string) (st *site, err error) {
@@ -38,7 +40,7 @@ func open(t *host, c config, name string) (st *site, err error) {
 
 // siteNames are those of openers, in the order in which they run.
 func siteNames() []string {
-	return []string{"pebble", "redis", "redis-cluster", "cassandra", "tiered", "redis-everysec", "redis-cluster-reply"}
+	return []string{"pebble", "redis", "redis-cluster", "cassandra-1", "cassandra", "tiered", "tiered-cluster", "redis-everysec", "redis-cluster-reply"}
 }
 
 // openPebble is the embedded store: a process that is killed is all that can be done to it here.

@@ -26,6 +26,8 @@ type stage struct {
 
 	// Of the schedule's goroutine, but for flip.
 	rng *rand.Rand
+	// alone, while faults are done, says that it is one.
+	alone bool
 	// rotten, where bits were flipped, looks at the end whether that was told.
 	rotten func()
 
@@ -34,6 +36,7 @@ type stage struct {
 	coin  *rand.Rand    // guarded by mu
 	spans []judge.Span  // guarded by mu
 	over  judge.Moment  // guarded by mu: when the last fault was over
+	acts  []act         // guarded by mu
 	slow  time.Duration // guarded by mu: the longest time from the end of the faults until messages were accepted
 }
 
@@ -52,7 +55,7 @@ func newStage(ctx context.Context, c config, t *host, st *site, sc schedule, dir
 		c.MailboxIdle = sc.idle
 	}
 	args := append([]string{"--gateway.mailbox-idle", c.MailboxIdle.String(), "--gateway.save-interval", "1s"}, st.args...)
-	if c.Short { // that service goes on is to be seen on a machine that runs other tests, too
+	if c.Busy { // that service goes on is to be seen nevertheless
 		args = append(args, "--gateway.append-timeout", "3s")
 	}
 	var err error
@@ -108,10 +111,7 @@ func (s *stage) play(ctx context.Context, sc schedule) error {
 	s.clients.Publish(living)
 	s.awaitAccepted(50)
 	sleep(ctx, s.cfg.Calm)
-	if err := catch(func() { sc.play(s) }); err != nil {
-		return fmt.Errorf("faults: %s: %w", sc.name, err)
-	}
-	if err := s.awaitRecovery(); err != nil {
+	if err := s.playActs(sc); err != nil {
 		return err
 	}
 	sleep(ctx, s.cfg.Calm)
@@ -129,6 +129,24 @@ func (s *stage) play(ctx context.Context, sc schedule) error {
 		}
 	}
 	return s.settle(ctx)
+}
+
+// playActs plays a schedule until messages are accepted again.
+func (s *stage) playActs(sc schedule) error {
+	err := catch(func() {
+		if !sc.acts {
+			s.begin(sc.name)
+		}
+		sc.play(s)
+		if !sc.acts {
+			s.must(s.awaitRecovery())
+			s.end()
+		}
+	})
+	if err != nil {
+		return fmt.Errorf("faults: %s: %w", sc.name, err)
+	}
+	return nil
 }
 
 // settle has every device take what it is due, acked; then come back without a cursor to a process that has what the store has alone.

@@ -20,13 +20,6 @@ type target struct {
 	mu   sync.Mutex // held while the server is stopped and started
 }
 
-// pauseFor stops the server by SIGSTOP and continues it.
-func (x *target) pauseFor(s *stage, hold time.Duration) {
-	x.pause(s)
-	sleep(s.ctx, hold)
-	x.resume(s)
-}
-
 func (x *target) pause(s *stage) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -44,9 +37,6 @@ func (x *target) resume(s *stage) {
 	}
 }
 
-// restart kills the server, leaves it down for a part of hold, and starts it again on what it has on disk.
-func (x *target) restart(s *stage, hold time.Duration) { x.restartAfter(s, hold/4, func() {}) }
-
 // restartAfter kills the server, and does something before it starts it again.
 func (x *target) restartAfter(s *stage, down time.Duration, do func()) {
 	x.mu.Lock()
@@ -63,11 +53,33 @@ func (x *target) restartAfter(s *stage, down time.Duration, do func()) {
 // redisServer is one Redis server as a target.
 type redisServer struct {
 	target
-	r *redistest.Server
+	r      *redistest.Server
+	serves bool // messages are accepted while it is gone: it is a cache, or has some of the users alone
 }
 
 func newRedisServer(name string, r *redistest.Server) *redisServer {
 	return &redisServer{target: target{Server: r.Server, name: name}, r: r}
+}
+
+// away has the server be away for hold, while nothing can be accepted, but where it is a cache.
+func (x *redisServer) away(s *stage, hold time.Duration) {
+	if x.serves {
+		sleep(s.ctx, hold)
+		return
+	}
+	s.refusing(func() { sleep(s.ctx, hold) })
+}
+
+// pauseFor stops the server by SIGSTOP and continues it.
+func (x *redisServer) pauseFor(s *stage, hold time.Duration) {
+	x.pause(s)
+	x.away(s, hold)
+	x.resume(s)
+}
+
+// restart kills the server, leaves it down for a part of hold, and starts it again on what it has on disk.
+func (x *redisServer) restart(s *stage, hold time.Duration) {
+	x.restartAfter(s, 0, func() { x.away(s, hold/4) })
 }
 
 // try asks the server something until it is answered without an error: it may be down or paused.
@@ -94,7 +106,7 @@ func (x *redisServer) fill(s *stage, hold time.Duration) {
 		x.try(s, func(ctx context.Context, c *redis.Client) error { return c.ConfigSet(ctx, "maxmemory", bytes).Err() })
 	}
 	limit("1")
-	sleep(s.ctx, hold)
+	x.away(s, hold)
 	limit("0")
 }
 
@@ -108,7 +120,7 @@ func (x *redisServer) disconnect(s *stage, hold time.Duration) {
 // cut has no client reach the server.
 func (x *redisServer) cut(s *stage, hold time.Duration) {
 	x.r.Proxy.Cut(s.t)
-	sleep(s.ctx, hold)
+	x.away(s, hold)
 	x.r.Proxy.Heal(s.t)
 }
 
@@ -122,7 +134,7 @@ func (x *redisServer) slow(s *stage, hold time.Duration) {
 // silence has the server get all that it is told, and its answers get lost.
 func (x *redisServer) silence(s *stage, hold time.Duration) {
 	x.r.Proxy.Swallow(s.t, faultproxy.Answers)
-	sleep(s.ctx, hold)
+	x.away(s, hold)
 	x.r.Proxy.Heal(s.t)
 }
 
