@@ -1,7 +1,16 @@
 package topology
 
-// MemberID names a gateway of the cluster.
+import "strings"
+
+// MemberID names a gateway of the cluster: its name, as it is configured, and behind an @ what tells this start of its process from
+// others. Without an @ all of it is the name.
 type MemberID string
+
+// Name is the member's name, which it keeps when it is started again.
+func (id MemberID) Name() string {
+	name, _, _ := strings.Cut(string(id), "@")
+	return name
+}
 
 // Member is one gateway of the cluster, as it registered itself.
 type Member struct {

@@ -1,0 +1,154 @@
+package controller
+
+import (
+	"maps"
+	"slices"
+
+	"ramen/protocol"
+	"ramen/topology"
+	"ramen/topology/registry"
+)
+
+// Inputs is what a view is computed from, beside the view before.
+type Inputs struct {
+	Gateways map[topology.MemberID]registry.Gateway  // by registration
+	Holdings map[topology.MemberID]registry.Holdings // what each says of its shards
+	Draining map[string]bool                         // names of members that operators have emptied
+	Pins     map[int]string                          // shards that operators have moved, and to whom by name
+	Moves    int                                     // the most planned moves at once
+	Floor    uint64                                  // the highest version of a view that anybody has seen
+}
+
+// Step is the view that follows v; v itself where nothing has changed. It does not change v.
+func Step(v *topology.View, in Inputs) *topology.View {
+	next := &topology.View{Version: max(v.Version, in.Floor) + 1, Shards: slices.Clone(v.Shards)}
+	next.Members = members(v, in)
+	s := stepper{v: next, in: in, floor: 1}
+	for _, g := range in.Gateways {
+		s.floor = max(s.floor, g.Epoch+1)
+	}
+	s.settle()
+	s.move()
+	dropUnused(next)
+	if slices.Equal(next.Shards, v.Shards) && maps.EqualFunc(next.Members, v.Members, func(a, b *topology.Member) bool { return *a == *b }) && v.Version >= in.Floor {
+		return v
+	}
+	return next
+}
+
+// members are those that are registered, and those that have gone and own shards yet.
+func members(v *topology.View, in Inputs) map[topology.MemberID]*topology.Member {
+	all := make(map[topology.MemberID]*topology.Member, len(in.Gateways))
+	for id, g := range in.Gateways {
+		m := g.Member
+		if in.Draining[id.Name()] && m.State != topology.MemberGone {
+			m.State = topology.MemberDraining
+		}
+		all[id] = &m
+	}
+	for id, m := range v.Members {
+		if all[id] == nil {
+			gone := *m
+			gone.State = topology.MemberGone
+			all[id] = &gone
+		}
+	}
+	return all
+}
+
+// dropUnused takes members out that have gone and own nothing.
+func dropUnused(v *topology.View) {
+	owners := make(map[topology.MemberID]bool)
+	for _, s := range v.Shards {
+		owners[s.Member] = true
+	}
+	for id, m := range v.Members {
+		if m.State == topology.MemberGone && !owners[id] {
+			delete(v.Members, id)
+		}
+	}
+}
+
+type stepper struct {
+	v     *topology.View
+	in    Inputs
+	floor protocol.Epoch // of every shard that is given to somebody
+}
+
+// settle has the view follow what members say of their shards: who has begun to serve, has given up, has lost, has gone.
+func (s *stepper) settle() {
+	for i := range s.v.Shards {
+		shard := &s.v.Shards[i]
+		if shard.Member == "" {
+			continue
+		}
+		if s.v.Members[shard.Member].State == topology.MemberGone {
+			s.free(shard, 0)
+			continue
+		}
+		said, is := s.in.Holdings[shard.Member][protocol.ShardID(i)]
+		if !is || said.Epoch < shard.Epoch {
+			continue // of an earlier ownership
+		}
+		switch {
+		case said.State != registry.Serving:
+			s.free(shard, said.Below)
+		case shard.State == topology.ShardTaking:
+			shard.State = topology.ShardServing
+		}
+	}
+}
+
+// free has nobody own a shard. below: nobody serves it at an epoch below.
+func (s *stepper) free(shard *topology.Shard, below protocol.Epoch) {
+	if below > 0 {
+		shard.Epoch = max(shard.Epoch, below-1)
+	}
+	shard.Member, shard.State = "", topology.ShardFree
+}
+
+// move gives shards without an owner to somebody, and begins to move others to where they are to be.
+func (s *stepper) move() {
+	owners := make([]topology.MemberID, len(s.v.Shards))
+	moving := 0
+	for i, shard := range s.v.Shards {
+		if shard.State != topology.ShardReleasing { // it goes wherever it is best by the time it is free
+			owners[i] = shard.Member
+		}
+		if shard.State == topology.ShardReleasing || shard.State == topology.ShardTaking {
+			moving++
+		}
+	}
+	want := Assign(owners, s.v.Members, s.in.Pins)
+	for i := range s.v.Shards {
+		shard := &s.v.Shards[i]
+		if shard.Member == "" && want[i] != "" {
+			*shard = topology.Shard{Member: want[i], Epoch: max(shard.Epoch+1, s.floor), State: topology.ShardTaking}
+			moving++
+		}
+	}
+	for _, i := range inTurn(owners) {
+		shard := &s.v.Shards[i]
+		switch {
+		case want[i] == shard.Member || want[i] == "":
+		case shard.State == topology.ShardTaking && s.v.Members[shard.Member].State != topology.MemberServing: // it may never get so far
+			shard.State = topology.ShardReleasing
+		case shard.State == topology.ShardServing && moving < s.in.Moves:
+			shard.State = topology.ShardReleasing
+			moving++
+		}
+	}
+}
+
+// inTurn is the shards ordered so that those of one owner are spread among those of the others: a move loads them all alike.
+func inTurn(owners []topology.MemberID) []int {
+	nth := make([]int, len(owners))
+	seen := make(map[topology.MemberID]int)
+	order := make([]int, len(owners))
+	for i, o := range owners {
+		order[i], nth[i] = i, seen[o]
+		seen[o]++
+	}
+	slices.SortStableFunc(order, func(a, b int) int { return nth[a] - nth[b] })
+	return order
+}

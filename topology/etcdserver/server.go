@@ -1,0 +1,113 @@
+// Package etcdserver is etcd inside a controller.
+//
+// An error of its write-ahead log or of its backend ends the whole process: that is etcd's way. So a controller is a process of its own
+// wherever that matters.
+//
+// Goroutines: etcd's, until Close.
+package etcdserver
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"time"
+
+	"go.etcd.io/etcd/server/v3/embed"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+)
+
+// The times of etcd's election. Its own defaults are right on small machines.
+const (
+	heartbeatMS = 100
+	electionMS  = 1000
+)
+
+// Config is one member of an etcd.
+type Config struct {
+	Name    string // of this member
+	Dir     string // where it keeps its data
+	Client  string // host:port where it is asked
+	Peer    string // host:port where the other members reach it
+	Members string // all members of a new etcd: name=http://host:port,…; empty: this one alone
+	Join    bool   // it joins an etcd that is there, of which Members are all
+	TLS     TLS
+	Logger  *zap.Logger // nil: nothing is logged
+}
+
+// TLS is files of certificates. Empty: none.
+type TLS struct {
+	Cert, Key, CA string // of this member; clients and other members must have one that CA has signed
+}
+
+// Server is an etcd that runs.
+type Server struct{ e *embed.Etcd }
+
+// ErrLate is why a start has ended that was not ready in time. Other members may be missing.
+var ErrLate = errors.New("etcdserver: not ready in time: a majority of its members must be there")
+
+// Start starts it. It is ready once Ready is closed: with several members that takes a majority of them.
+func Start(cfg Config) (*Server, error) {
+	c := embed.NewConfig()
+	c.Name, c.Dir = cfg.Name, cfg.Dir
+	c.TickMs, c.ElectionMs = heartbeatMS, electionMS
+	c.AutoCompactionMode, c.AutoCompactionRetention = embed.CompactorModeRevision, "1000"
+	c.QuotaBackendBytes = 512 << 20
+	c.SnapshotCount = 10_000
+	scheme := "http"
+	if cfg.TLS.Cert != "" {
+		scheme = "https"
+		for _, t := range []*struct{ cert, key, ca *string }{
+			{&c.ClientTLSInfo.CertFile, &c.ClientTLSInfo.KeyFile, &c.ClientTLSInfo.TrustedCAFile},
+			{&c.PeerTLSInfo.CertFile, &c.PeerTLSInfo.KeyFile, &c.PeerTLSInfo.TrustedCAFile},
+		} {
+			*t.cert, *t.key, *t.ca = cfg.TLS.Cert, cfg.TLS.Key, cfg.TLS.CA
+		}
+		c.ClientTLSInfo.ClientCertAuth, c.PeerTLSInfo.ClientCertAuth = true, true
+	}
+	client, peer := url.URL{Scheme: scheme, Host: cfg.Client}, url.URL{Scheme: scheme, Host: cfg.Peer}
+	c.ListenClientUrls, c.AdvertiseClientUrls = []url.URL{client}, []url.URL{client}
+	c.ListenPeerUrls, c.AdvertisePeerUrls = []url.URL{peer}, []url.URL{peer}
+	if c.InitialCluster = cfg.Members; cfg.Members == "" {
+		c.InitialCluster = cfg.Name + "=" + peer.String()
+	}
+	if cfg.Join {
+		c.ClusterState = embed.ClusterStateFlagExisting
+	}
+	log := cfg.Logger
+	if log == nil {
+		log = zap.NewNop()
+	}
+	c.ZapLoggerBuilder = embed.NewZapLoggerBuilder(log.WithOptions(zap.IncreaseLevel(zapcore.WarnLevel)))
+	e, err := embed.StartEtcd(c)
+	if err != nil {
+		return nil, fmt.Errorf("etcdserver: start member %s on %s: %w", cfg.Name, cfg.Dir, err)
+	}
+	return &Server{e}, nil
+}
+
+// Ready is closed once it answers.
+func (s *Server) Ready() <-chan struct{} { return s.e.Server.ReadyNotify() }
+
+// Failed has why it has ended by itself.
+func (s *Server) Failed() <-chan error { return s.e.Err() }
+
+// AwaitReady waits until it answers.
+func (s *Server) AwaitReady(patience time.Duration) error {
+	late := time.NewTimer(patience)
+	defer late.Stop()
+	select {
+	case <-s.Ready():
+		return nil
+	case err := <-s.Failed():
+		return fmt.Errorf("etcdserver: %w", err)
+	case <-late.C:
+		return ErrLate
+	}
+}
+
+// Client is the URL where it is asked.
+func (s *Server) Client() string { return s.e.Config().AdvertiseClientUrls[0].String() }
+
+// Close ends it, and gives its leadership away before.
+func (s *Server) Close() { s.e.Close() }

@@ -1,0 +1,129 @@
+package registry
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"maps"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// The times of a mirror.
+const (
+	readTimeout = 2 * time.Second        // of All
+	retryPause  = 200 * time.Millisecond // behind a failure
+)
+
+// Mirror follows all keys of a registry.
+type Mirror struct {
+	b      Backend
+	log    *slog.Logger
+	newest atomic.Pointer[reading]
+	stop   context.CancelFunc
+	done   chan struct{}
+	once   sync.Once
+	first  chan struct{} // closed with the first reading
+	seen   atomic.Int64  // when the registry was last heard of, in Unix ns
+}
+
+type reading struct {
+	snapshot Snapshot
+	next     chan struct{} // closed once there is a newer one
+}
+
+// NewMirror follows b until Close.
+func NewMirror(b Backend, log *slog.Logger) *Mirror {
+	ctx, stop := context.WithCancel(context.Background())
+	m := &Mirror{b: b, log: log, stop: stop, done: make(chan struct{}), first: make(chan struct{})}
+	m.newest.Store(&reading{next: make(chan struct{})})
+	go m.run(ctx)
+	return m
+}
+
+// Close ends it.
+func (m *Mirror) Close() {
+	m.stop()
+	<-m.done
+}
+
+// Await waits for the first reading.
+func (m *Mirror) Await(ctx context.Context) error {
+	select {
+	case <-m.first:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// Snapshot is all keys as they were last heard of, which is not to be changed; and a channel that is closed when there is a newer one. Its
+// Entries are nil before the first reading.
+func (m *Mirror) Snapshot() (Snapshot, <-chan struct{}) {
+	r := m.newest.Load()
+	return r.snapshot, r.next
+}
+
+// Seen is when the registry was last heard of; zero: never.
+func (m *Mirror) Seen() time.Time {
+	if ns := m.seen.Load(); ns != 0 {
+		return time.Unix(0, ns)
+	}
+	return time.Time{}
+}
+
+func (m *Mirror) run(ctx context.Context) {
+	defer close(m.done)
+	for failed := false; ctx.Err() == nil; {
+		err := m.follow(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		if !failed || !errors.Is(err, context.DeadlineExceeded) {
+			m.log.Debug("the registry could not be followed", "error", err)
+		}
+		failed = true
+		select {
+		case <-ctx.Done():
+		case <-time.After(retryPause):
+		}
+	}
+}
+
+// follow reads all, and then what changes, until it cannot go on.
+func (m *Mirror) follow(ctx context.Context) error {
+	read, cancel := context.WithTimeout(ctx, readTimeout)
+	all, err := m.b.All(read)
+	cancel()
+	if err != nil {
+		return err
+	}
+	m.put(all)
+	return m.b.Watch(ctx, all, m.alive, func(c Changes) {
+		last := m.newest.Load().snapshot
+		m.put(last.after(c))
+	})
+}
+
+func (m *Mirror) alive() { m.seen.Store(time.Now().UnixNano()) }
+
+func (m *Mirror) put(s Snapshot) {
+	m.alive()
+	last := m.newest.Swap(&reading{s, make(chan struct{})})
+	close(last.next)
+	m.once.Do(func() { close(m.first) })
+}
+
+// after is s with changes made.
+func (s Snapshot) after(c Changes) Snapshot {
+	next := Snapshot{Entries: maps.Clone(s.Entries), At: c.At}
+	for _, x := range c.Changes {
+		if x.Gone {
+			delete(next.Entries, x.Key)
+		} else {
+			next.Entries[x.Key] = x.Entry
+		}
+	}
+	return next
+}
