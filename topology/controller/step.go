@@ -16,21 +16,20 @@ type Inputs struct {
 	Draining map[string]bool                         // names of members that operators have emptied
 	Pins     map[int]string                          // shards that operators have moved, and to whom by name
 	Moves    int                                     // the most planned moves at once
-	Floor    uint64                                  // the highest version of a view that anybody has seen
+	Epoch    protocol.Epoch                          // the highest that any store knows
+	Past     registry.Past                           // the highest that any member has seen of a registry that was lost
 }
 
 // Step is the view that follows v; v itself where nothing has changed. It does not change v.
 func Step(v *topology.View, in Inputs) *topology.View {
-	next := &topology.View{Version: max(v.Version, in.Floor) + 1, Shards: slices.Clone(v.Shards)}
+	next := &topology.View{Version: max(v.Version, in.Past.Version) + 1, Shards: slices.Clone(v.Shards)}
 	next.Members = members(v, in)
-	s := stepper{v: next, in: in, floor: 1}
-	for _, g := range in.Gateways {
-		s.floor = max(s.floor, g.Epoch+1)
-	}
+	s := stepper{v: next, in: in}
 	s.settle()
+	s.raise()
 	s.move()
 	dropUnused(next)
-	if slices.Equal(next.Shards, v.Shards) && maps.EqualFunc(next.Members, v.Members, func(a, b *topology.Member) bool { return *a == *b }) && v.Version >= in.Floor {
+	if slices.Equal(next.Shards, v.Shards) && maps.EqualFunc(next.Members, v.Members, func(a, b *topology.Member) bool { return *a == *b }) && v.Version > in.Past.Version {
 		return v
 	}
 	return next
@@ -70,9 +69,8 @@ func dropUnused(v *topology.View) {
 }
 
 type stepper struct {
-	v     *topology.View
-	in    Inputs
-	floor protocol.Epoch // of every shard that is given to somebody
+	v  *topology.View
+	in Inputs
 }
 
 // settle has the view follow what members say of their shards: who has begun to serve, has given up, has lost, has gone.
@@ -95,6 +93,20 @@ func (s *stepper) settle() {
 			s.free(shard, said.Below)
 		case shard.State == topology.ShardTaking:
 			shard.State = topology.ShardServing
+		}
+	}
+}
+
+// raise has every shard go on above what was seen of a registry that was lost: who follows views from there could not go on to a lower epoch.
+func (s *stepper) raise() {
+	for i := range s.v.Shards {
+		shard := &s.v.Shards[i]
+		switch past := s.in.Past.Epoch; {
+		case shard.Epoch > past:
+		case shard.Member == "":
+			shard.Epoch = past
+		default:
+			shard.Epoch, shard.State = max(past, s.in.Epoch)+1, topology.ShardTaking
 		}
 	}
 }
@@ -123,7 +135,7 @@ func (s *stepper) move() {
 	for i := range s.v.Shards {
 		shard := &s.v.Shards[i]
 		if shard.Member == "" && want[i] != "" {
-			*shard = topology.Shard{Member: want[i], Epoch: max(shard.Epoch+1, s.floor), State: topology.ShardTaking}
+			*shard = topology.Shard{Member: want[i], Epoch: max(shard.Epoch, s.in.Epoch) + 1, State: topology.ShardTaking}
 			moving++
 		}
 	}

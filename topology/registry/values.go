@@ -29,10 +29,17 @@ const (
 // Gateway is what a gateway, or a frontend or controller, says of itself.
 type Gateway struct {
 	topology.Member
-	Epoch       protocol.Epoch    // the highest that its store or its view has had; 0: none
-	ViewVersion uint64            // the highest that it has seen; 0: none
-	StartedMS   int64             // Unix ms
-	Addresses   map[string]string // of its ports, by name
+	Epoch     protocol.Epoch    // the highest that its store knows; 0: none
+	Past      Past              // what it has seen of a registry that was lost
+	StartedMS int64             // Unix ms
+	Addresses map[string]string // of its ports, by name
+}
+
+// Past is the last view that a member has of a registry that was lost, and replaced by a new one: what comes must be above it. Zero: there
+// was none.
+type Past struct {
+	Epoch   protocol.Epoch // the highest of a shard
+	Version uint64
 }
 
 // State is what a gateway says of a shard.
@@ -78,7 +85,7 @@ func marshal(m proto.Message) []byte {
 // Encode is g as a value.
 func (g Gateway) Encode() []byte {
 	p := ofMember(g.Member)
-	p.Epoch, p.ViewVersion, p.StartedMs, p.Addresses = uint64(g.Epoch), g.ViewVersion, g.StartedMS, g.Addresses
+	p.Epoch, p.PastEpoch, p.PastVersion, p.StartedMs, p.Addresses = uint64(g.Epoch), uint64(g.Past.Epoch), g.Past.Version, g.StartedMS, g.Addresses
 	return marshal(p)
 }
 
@@ -89,7 +96,8 @@ func DecodeGateway(b []byte) (Gateway, error) {
 		return Gateway{}, fmt.Errorf("registry: member: %w", err)
 	}
 	m, err := toMember(&p)
-	return Gateway{Member: m, Epoch: protocol.Epoch(p.GetEpoch()), ViewVersion: p.GetViewVersion(), StartedMS: p.GetStartedMs(), Addresses: p.GetAddresses()}, err
+	return Gateway{Member: m, Epoch: protocol.Epoch(p.GetEpoch()), Past: Past{protocol.Epoch(p.GetPastEpoch()), p.GetPastVersion()},
+		StartedMS: p.GetStartedMs(), Addresses: p.GetAddresses()}, err
 }
 
 // EncodeView is v as a value.

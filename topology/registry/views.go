@@ -13,6 +13,7 @@ import (
 // Views is the topology that a registry has.
 type Views struct {
 	newest atomic.Pointer[version]
+	past   atomic.Pointer[Past]
 	last   Revision // of the value that newest was read from; the follower's
 	lastOf string   // the registry that it was in
 	done   chan struct{}
@@ -37,6 +38,7 @@ func NewViews(ctx context.Context, m *Mirror, log *slog.Logger) (*Views, error) 
 	}
 	run, stop := context.WithCancel(context.Background())
 	v := &Views{done: make(chan struct{}), stop: stop}
+	v.past.Store(new(Past))
 	none := &topology.View{Version: 1, Shards: make([]topology.Shard, shards), Members: map[topology.MemberID]*topology.Member{}}
 	v.newest.Store(&version{none, make(chan struct{})})
 	s, _ := m.Snapshot()
@@ -103,19 +105,37 @@ func (v *Views) take(s Snapshot, log *slog.Logger) {
 	if at == v.last && s.ID() == v.lastOf {
 		return
 	}
+	if s.ID() == "" { // it is about to be made anew
+		return
+	}
+	now := v.newest.Load()
+	if v.lastOf != "" && v.lastOf != s.ID() {
+		v.leave(now.view)
+	}
 	v.last, v.lastOf = at, s.ID()
 	view, err := s.View()
-	now := v.newest.Load()
 	switch {
 	case err != nil:
 		log.Error("the view in the registry cannot be read; the one before stays in force", "version", now.view.Version, "error", err)
 	case view == nil || view.Version <= now.view.Version:
 	default:
-		if err := view.CheckAfter(now.view); err != nil {
-			log.Error("the view in the registry does not follow the one before, which stays in force", "error", err)
+		if err := view.CheckAfter(now.view); err != nil { // of a new registry, whose controller does not know yet what was seen here
+			log.Warn("the view in the registry does not follow the one before, which stays in force", "error", err)
 			return
 		}
 		v.newest.Store(&version{view, make(chan struct{})})
 		close(now.next)
 	}
+}
+
+// Past is the last view that was seen of a registry that was lost.
+func (v *Views) Past() Past { return *v.past.Load() }
+
+// leave notes the last view of a registry that was lost.
+func (v *Views) leave(last *topology.View) {
+	past := Past{Version: last.Version}
+	for _, s := range last.Shards {
+		past.Epoch = max(past.Epoch, s.Epoch)
+	}
+	v.past.Store(&past)
 }

@@ -87,8 +87,9 @@ type Member struct {
 	Weight        float64                `protobuf:"fixed64,4,opt,name=weight,proto3" json:"weight,omitempty"`
 	Version       string                 `protobuf:"bytes,5,opt,name=version,proto3" json:"version,omitempty"`                                                                                // of its program
 	State         uint32                 `protobuf:"varint,6,opt,name=state,proto3" json:"state,omitempty"`                                                                                   // topology.MemberState
-	Epoch         uint64                 `protobuf:"varint,7,opt,name=epoch,proto3" json:"epoch,omitempty"`                                                                                   // the highest that its store or its view has had; in registrations
-	ViewVersion   uint64                 `protobuf:"varint,8,opt,name=view_version,json=viewVersion,proto3" json:"view_version,omitempty"`                                                    // the highest that it has seen; in registrations
+	Epoch         uint64                 `protobuf:"varint,7,opt,name=epoch,proto3" json:"epoch,omitempty"`                                                                                   // the highest that its store knows; in registrations
+	PastVersion   uint64                 `protobuf:"varint,8,opt,name=past_version,json=pastVersion,proto3" json:"past_version,omitempty"`                                                    // the version of the last view that it has of a registry that was lost; in registrations
+	PastEpoch     uint64                 `protobuf:"varint,11,opt,name=past_epoch,json=pastEpoch,proto3" json:"past_epoch,omitempty"`                                                         // the highest epoch of that view; in registrations
 	StartedMs     int64                  `protobuf:"varint,9,opt,name=started_ms,json=startedMs,proto3" json:"started_ms,omitempty"`                                                          // Unix ms
 	Addresses     map[string]string      `protobuf:"bytes,10,rep,name=addresses,proto3" json:"addresses,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"` // of its ports, by name
 	unknownFields protoimpl.UnknownFields
@@ -174,9 +175,16 @@ func (x *Member) GetEpoch() uint64 {
 	return 0
 }
 
-func (x *Member) GetViewVersion() uint64 {
+func (x *Member) GetPastVersion() uint64 {
 	if x != nil {
-		return x.ViewVersion
+		return x.PastVersion
+	}
+	return 0
+}
+
+func (x *Member) GetPastEpoch() uint64 {
+	if x != nil {
+		return x.PastEpoch
 	}
 	return 0
 }
@@ -356,7 +364,7 @@ const file_registry_proto_rawDesc = "" +
 	"\x0eregistry.proto\x12\x11ramen.registry.v1\"1\n" +
 	"\aCluster\x12\x16\n" +
 	"\x06shards\x18\x01 \x01(\rR\x06shards\x12\x0e\n" +
-	"\x02id\x18\x02 \x01(\tR\x02id\"\xec\x02\n" +
+	"\x02id\x18\x02 \x01(\tR\x02id\"\x8b\x03\n" +
 	"\x06Member\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x18\n" +
 	"\aaddress\x18\x02 \x01(\tR\aaddress\x12\x12\n" +
@@ -365,7 +373,9 @@ const file_registry_proto_rawDesc = "" +
 	"\aversion\x18\x05 \x01(\tR\aversion\x12\x14\n" +
 	"\x05state\x18\x06 \x01(\rR\x05state\x12\x14\n" +
 	"\x05epoch\x18\a \x01(\x04R\x05epoch\x12!\n" +
-	"\fview_version\x18\b \x01(\x04R\vviewVersion\x12\x1d\n" +
+	"\fpast_version\x18\b \x01(\x04R\vpastVersion\x12\x1d\n" +
+	"\n" +
+	"past_epoch\x18\v \x01(\x04R\tpastEpoch\x12\x1d\n" +
 	"\n" +
 	"started_ms\x18\t \x01(\x03R\tstartedMs\x12F\n" +
 	"\taddresses\x18\n" +

@@ -1,0 +1,249 @@
+package controller
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"ramen/protocol"
+	"ramen/topology"
+	"ramen/topology/registry"
+)
+
+// The times of a controller.
+const (
+	lookEvery     = 250 * time.Millisecond // where nothing changes
+	commitTimeout = 750 * time.Millisecond // of one write
+	firstView     = registry.LeaseLength   // a registry that was lost before has no owners left behind it
+	mirrorLag     = time.Second            // for how long the mirror is waited for; a registry that was made anew does not come so far
+)
+
+// Config is what a controller is of.
+type Config struct {
+	Self       registry.Gateway // what is said of this controller; its ID is its own
+	Shards     int              // of a cluster that is to be made
+	Moves      int              // the most planned moves at once
+	Backend    registry.Backend
+	Log        *slog.Logger
+	Registerer prometheus.Registerer // nil: no metrics
+}
+
+// Controller writes views while it is elected.
+type Controller struct {
+	cfg     Config
+	mirror  *registry.Mirror
+	session *registry.Session
+	metrics metrics
+	stop    context.CancelFunc
+	done    chan struct{}
+
+	// owned by the loop
+	made   string            // the registry that was seen last
+	since  time.Time         // when it was seen first
+	after  registry.Revision // of the last write here
+	wrote  time.Time         // when that was
+	unread string            // the last error in what members have written
+
+	mu     sync.Mutex
+	leader bool // guarded by mu
+}
+
+// Start has a controller take part until Close.
+func Start(cfg Config) *Controller {
+	ctx, stop := context.WithCancel(context.Background())
+	c := &Controller{cfg: cfg, stop: stop, done: make(chan struct{})}
+	c.metrics.init(cfg.Registerer)
+	c.mirror = registry.NewMirror(cfg.Backend, cfg.Log)
+	c.session = registry.NewSession(registry.SessionConfig{
+		Backend: cfg.Backend, Key: registry.ControllersKey + string(cfg.Self.ID), Value: cfg.Self.Encode, Log: cfg.Log,
+	})
+	go c.run(ctx)
+	return c
+}
+
+// Close ends it. Another is elected at once.
+func (c *Controller) Close(ctx context.Context) error {
+	c.stop()
+	<-c.done
+	c.mirror.Close()
+	return c.session.Close(ctx)
+}
+
+// Mirror is what it knows.
+func (c *Controller) Mirror() *registry.Mirror { return c.mirror }
+
+// Leads reports whether it is elected.
+func (c *Controller) Leads() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.leader
+}
+
+func (c *Controller) setLeader(leads bool) {
+	c.mu.Lock()
+	was := c.leader
+	c.leader = leads
+	c.mu.Unlock()
+	switch {
+	case leads && !was:
+		c.cfg.Log.Info("this controller is elected", "controller", c.cfg.Self.ID)
+		c.metrics.leads.Set(1)
+	case !leads && was:
+		c.cfg.Log.Info("this controller is no longer elected", "controller", c.cfg.Self.ID)
+		c.metrics.leads.Set(0)
+	}
+}
+
+func (c *Controller) run(ctx context.Context) {
+	defer close(c.done)
+	tick := time.NewTicker(lookEvery)
+	defer tick.Stop()
+	for {
+		s, changed := c.mirror.Snapshot()
+		if s.Entries != nil && (s.At >= c.after || time.Since(c.wrote) > mirrorLag) {
+			if err := c.round(ctx, s); err != nil && ctx.Err() == nil {
+				c.cfg.Log.Debug("controller could not write", "error", err)
+				changed = nil // not at once again
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-changed:
+		case <-tick.C:
+		}
+	}
+}
+
+// round does what s asks for: at most one write.
+func (c *Controller) round(ctx context.Context, s registry.Snapshot) error {
+	lease, _ := c.session.Lease()
+	if lease == registry.NoLease {
+		c.setLeader(false)
+		return nil
+	}
+	if s.ID() != c.made {
+		c.made, c.since = s.ID(), time.Now()
+	}
+	leader, elected := s.Entries[registry.LeaderKey]
+	leads := elected && string(leader.Value) == string(c.cfg.Self.ID)
+	c.setLeader(leads)
+	switch {
+	case !elected:
+		return c.commit(ctx, []registry.Condition{{Key: registry.LeaderKey}}, registry.Put{Key: registry.LeaderKey, Value: []byte(c.cfg.Self.ID), Lease: lease})
+	case !leads:
+		return nil
+	case c.made == "":
+		id := rand.Text()
+		c.cfg.Log.Info("a cluster is made", "shards", c.cfg.Shards, "id", id)
+		return c.commit(ctx, []registry.Condition{{Key: registry.LeaderKey, Created: leader.Created}, {Key: registry.ShardsKey}},
+			registry.Put{Key: registry.ShardsKey, Value: registry.EncodeShards(c.cfg.Shards, id)})
+	}
+	return c.lead(ctx, s, leader)
+}
+
+// lead writes the view that follows from s, where it is another.
+func (c *Controller) lead(ctx context.Context, s registry.Snapshot, leader registry.Entry) error {
+	shards, _, err := registry.DecodeShards(s.Entries[registry.ShardsKey].Value)
+	if err != nil {
+		return err
+	}
+	if shards != c.cfg.Shards {
+		c.cfg.Log.Debug("the cluster was made with another number of shards than is configured here; its own counts", "shards", shards, "configured", c.cfg.Shards)
+	}
+	old, err := s.View()
+	if err != nil {
+		return err
+	}
+	if old == nil {
+		if wait := firstView - time.Since(c.since); wait > 0 {
+			return nil
+		}
+		old = &topology.View{Version: 1, Shards: make([]topology.Shard, shards)}
+	}
+	next := Step(old, c.inputs(s))
+	c.metrics.describe(next)
+	if next == old {
+		return nil
+	}
+	if err := next.CheckAfter(old); err != nil {
+		return fmt.Errorf("controller: %w", err)
+	}
+	at := s.Entries[registry.ViewKey].Modified
+	err = c.commit(ctx, []registry.Condition{{Key: registry.LeaderKey, Created: leader.Created}, {Key: registry.ViewKey, Modified: at}},
+		registry.Put{Key: registry.ViewKey, Value: registry.EncodeView(next)})
+	if err == nil {
+		c.tell(old, next)
+	}
+	return err
+}
+
+// inputs reads what s says. What cannot be read is told, and left out.
+func (c *Controller) inputs(s registry.Snapshot) Inputs {
+	in := Inputs{Draining: s.Draining(), Pins: s.Pins(), Moves: c.cfg.Moves, Holdings: make(map[topology.MemberID]registry.Holdings)}
+	var unread string
+	for _, prefix := range []string{registry.GatewaysKey, registry.FrontendsKey} {
+		members, err := s.Members(prefix)
+		if err != nil {
+			unread = err.Error()
+		}
+		for _, m := range members {
+			in.Epoch = max(in.Epoch, m.Epoch)
+			in.Past = registry.Past{Epoch: max(in.Past.Epoch, m.Past.Epoch), Version: max(in.Past.Version, m.Past.Version)}
+		}
+		if prefix == registry.GatewaysKey {
+			in.Gateways = members
+		}
+	}
+	for id := range in.Gateways {
+		if e, is := s.Entries[registry.HoldingsKey+string(id)]; is {
+			h, _, err := registry.DecodeHoldings(e.Value)
+			if err != nil {
+				unread = err.Error()
+				continue
+			}
+			in.Holdings[id] = h
+		}
+	}
+	if unread != c.unread {
+		if c.unread = unread; unread != "" {
+			c.cfg.Log.Error("what a member has written cannot be read; it is left out", "error", unread)
+		}
+	}
+	return in
+}
+
+func (c *Controller) commit(ctx context.Context, conditions []registry.Condition, puts ...registry.Put) error {
+	ctx, cancel := context.WithTimeout(ctx, commitTimeout)
+	defer cancel()
+	_, at, err := c.cfg.Backend.Commit(ctx, conditions, puts)
+	if err == nil {
+		c.after, c.wrote = at, time.Now() // done or not: what it rests on was not the last
+	}
+	return err
+}
+
+// tell has the log know of what a view changes.
+func (c *Controller) tell(old, next *topology.View) {
+	c.metrics.views.Inc()
+	for id, m := range next.Members {
+		if was := old.Members[id]; was == nil || was.State != m.State {
+			c.cfg.Log.Info("member changed its state", "member", id, "state", m.State.String(), "view", next.Version)
+		}
+	}
+	for id := range old.Members {
+		if next.Members[id] == nil {
+			c.cfg.Log.Info("member owns nothing any more, and is forgotten", "member", id, "view", next.Version)
+		}
+	}
+	for i, s := range next.Shards {
+		if was := old.Shards[i]; was != s {
+			c.cfg.Log.Debug("shard in the view", "shard", protocol.ShardID(i), "member", s.Member, "epoch", s.Epoch, "state", s.State.String(), "was", was.Member, "view", next.Version)
+		}
+	}
+}
