@@ -15,6 +15,7 @@ import (
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
+	"ramen/gateway/mailbox/mailboxtest"
 	"ramen/link"
 	"ramen/protocol"
 	"ramen/store/pebble"
@@ -138,7 +139,7 @@ func (c *crashWalk) publish() {
 		edits = append(edits, ttl(time.Millisecond))
 	}
 	if i > 1 { // hostile ones that were one target once
-		edits = append(edits, func(p *link.Publish) { p.Where = hostileWheres[[]int{0, 0, 3, 6}[i]] })
+		edits = append(edits, func(p *link.Publish) { p.Where = mailboxtest.Wheres[[]int{0, 0, 3, 6}[i]] })
 	}
 	c.w.accept(id, protocol.LanePriority(c.rng.IntN(protocol.Lanes)), edits...)
 	target := fmt.Sprint(max(i, 1))

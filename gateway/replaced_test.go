@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"ramen/gateway/mailbox"
+	"ramen/gateway/mailbox/mailboxtest"
 	"ramen/link"
 	"ramen/protocol"
 	"ramen/store"
@@ -213,37 +214,16 @@ func TestFix14ReplacedStaysGoneThroughUnknownOutcomes(t *testing.T) {
 	}
 }
 
-// hostileWheres are targets of which no two are the same.
-var hostileWheres = []map[string]string{
-	nil,
-	{"os": "ios"},
-	{"os": ""},
-	{"os": "ios", "label.a": "b"},
-	{"os": "ios\x00label.a\x00b"},
-	{"os": "ios\x01label.a\x00b"},
-	{"label.a": "b\x01os\x00ios"},
-	{"label.a\x00b\x01os": "ios"},
-	{"label.a\x00b": "\x01os\x00ios"},
-	{"label.a": "b", "os": "ios\x00"},
-	{"label.a": "b\x1fos\x1fios"},
-	{"label.a": "b\nos=ios"},
-	{"label.a=b,os": "ios"},
-	{"label.a": "2:os3:ios"},
-	{"label.a": "b", "label.a\x00": "b", "os": "ios"},
-	{"label.a": "\x02os\x03ios"},
-	{"label.a\x00": "os\x03ios"},
-}
-
 func TestFix15TargetsOfDifferentWhereAreDifferent(t *testing.T) {
 	bubble(t, nil, func(t *testing.T, w *world) {
 		var all []string
-		for i, where := range hostileWheres {
+		for i, where := range mailboxtest.Wheres {
 			id := fmt.Sprint("m", i)
 			all = append(all, id)
 			w.accept(id, medium, key("k"), func(p *link.Publish) { p.Where = where })
 		}
 		w.wantWaiting(all...)
-		for i, where := range hostileWheres {
+		for i, where := range mailboxtest.Wheres {
 			w.accept(all[i]+"'", medium, key("k"), func(p *link.Publish) { p.Where = where })
 			all[i] += "'"
 		}

@@ -9,30 +9,30 @@ import (
 
 func (f *fixture) compare() {
 	f.deliver()
-	s := f.b.Snapshot(f.x.nowMS)
-	var waiting []string
+	s := f.b.Snapshot(f.x.NowMS)
+	waiting := []string{}
 	for _, e := range s.Entries {
 		waiting = append(waiting, string(e.Message.ID))
 	}
-	if want := f.x.waiting(); !slices.Equal(waiting, want) {
+	if want := f.x.Waiting(); !slices.Equal(waiting, want) {
 		f.fatal("waiting %v; want %v", waiting, want)
 	}
-	if len(s.Devices) != len(f.x.devices) {
-		f.fatal("%d devices; want %d", len(s.Devices), len(f.x.devices))
+	if len(s.Devices) != len(f.x.Devices) {
+		f.fatal("%d devices; want %d", len(s.Devices), len(f.x.Devices))
 	}
-	for _, d := range f.x.devices {
+	for _, d := range f.x.Devices {
 		n := 0
-		for _, m := range f.x.all {
-			if m.waitsFor(d) {
+		for _, m := range f.x.All {
+			if m.WaitsFor(d) {
 				n++
 			}
 		}
-		got := s.Device(protocol.DeviceID(d.id))
+		got := s.Device(protocol.DeviceID(d.ID))
 		if counted := f.b.Device(got.ID).Pending(); got.Pending != n || counted != n {
-			f.fatal("%s: pending %d, and as counted %d; want %d", d.id, got.Pending, counted, n)
+			f.fatal("%s: pending %d, and as counted %d; want %d", d.ID, got.Pending, counted, n)
 		}
 	}
-	if s.InDoubt != (len(f.x.inDoubt) > 0) || f.b.IsDirty() && !f.noticed {
+	if s.InDoubt != (len(f.x.InDoubt) > 0) || f.b.IsDirty() && !f.noticed {
 		f.fatal("in doubt %v, dirty %v, noticed %v", s.InDoubt, f.b.IsDirty(), f.noticed)
 	}
 	f.compareLedger(len(waiting))

@@ -4,141 +4,132 @@ import (
 	"math"
 
 	"ramen/gateway/mailbox"
+	"ramen/gateway/mailbox/mailboxtest"
 	"ramen/protocol"
 )
 
-func (f *fixture) open(id string) {
-	f.cut(id)
-	os := []string{"ios", "android"}[f.pick(2)]
-	o := &mailbox.Open{Device: protocol.DeviceID(id), Transport: protocol.TransportWS, Context: &protocol.DeviceContext{OS: os}, Window: 1 + f.pick(8)}
-	d, m := f.b.Device(o.Device), f.x.device(id)
-	if (d == nil) != (m == nil) {
-		f.fatal("device %s is known: %v", id, d != nil)
+func (f *fixture) open(a mailboxtest.Open) {
+	f.detach(a.Device)
+	o := &mailbox.Open{Device: protocol.DeviceID(a.Device), Transport: protocol.TransportWS, Context: &protocol.DeviceContext{OS: a.OS}, Window: a.Window}
+	d := f.b.Device(o.Device)
+	m, isNew := f.x.Know(a.Device, a.OS)
+	if (d == nil) != isNew {
+		f.fatal("device %s is known: %v", a.Device, d != nil)
 	}
 	if d == nil {
 		var err error
-		if d, err = f.b.AddDevice(o, f.x.nowMS); err != nil {
-			f.fatal("add %s: %v", id, err)
+		if d, err = f.b.AddDevice(o, f.x.NowMS); err != nil {
+			f.fatal("add %s: %v", a.Device, err)
 		}
-		m = &modelDevice{id: id, modelRecord: modelRecord{os: os}}
-		f.x.devices = append(f.x.devices, m)
 	}
 	if !d.Durable() {
-		f.saveNow(d, m)
+		f.saveNow(d)
 		d.SetDurable()
 	}
-	resumed, begin := false, func() {}
-	switch last := f.history[id]; f.pick(3) {
-	case 0:
-		if len(last) > 0 {
-			p := last[len(last)-1-f.pick(len(last))]
-			o.Cursor, resumed, begin = p.cursor, true, func() { f.x.ack(m, p.cover, p.seq) }
-		}
-	case 1:
-		if opened, ok := f.names[id]; ok {
-			o.HasSeq, o.Name, o.Seq = true, opened.Name, opened.Seq+protocol.Seq(f.pick(len(f.pushes[id])+1))
-			if resumed = !m.unknown; resumed {
-				begin = func() { f.x.ackSeq(m, o.Seq) }
-			}
-		}
+	switch a.From {
+	case mailboxtest.FromCursor:
+		o.Cursor = a.Push.Cursor
+	case mailboxtest.FromSeq:
+		o.HasSeq, o.Name, o.Seq = true, m.Name, m.Begin+protocol.Seq(a.Pushes)
+	case mailboxtest.FromForged:
+		o.Cursor = "kforged"
 	}
-	f.note("open %s cursor %v name %q seq %d window %d %s", id, o.Cursor != "", o.Name, o.Seq, o.Window, os)
 	o.Number = f.b.Scope().NewStream()
-	w := new(mailbox.Window)
-	opened := f.b.Attach(d, w, o, f.x.nowMS)
-	begin()
-	m.seq = max(m.seq, m.ackedSeq)
-	if m.unsaved && m.ackedSeq <= opened.Seq && opened.Seq < m.seq {
-		m.seq = opened.Seq
+	opened := f.attach(d, o)
+	err := f.x.Open(m, a, mailboxtest.Opened{Name: opened.Name, Seq: opened.Seq, Expired: opened.Expired, Resumed: opened.Resumed, Pending: opened.Pending})
+	if err != nil {
+		f.fatal("%v", err)
 	}
-	if opened.Resumed != resumed || opened.Seq != m.seq || opened.Expired > m.expired || !m.unsaved && opened.Expired < m.expired {
-		f.fatal("open of %s: %+v; want resumed %v, %d expired, seq %d", id, opened, resumed, m.expired, m.seq)
-	}
-	m.online, m.window, m.os, m.expired, m.read, m.sent, m.stream = true, o.Window, os, 0, m.acked, nil, nil
-	m.unsaved, m.unknown = false, false
-	f.x.drop()
-	if pending := f.x.next(m) != nil; pending != opened.Pending {
-		f.fatal("open of %s: pending %v; want %v", id, opened.Pending, pending)
-	}
-	f.x.drop() // whom where turns away holds nothing back
-	w.AddCredit(math.MaxInt32)
-	f.windows[id], f.names[id], f.pushes[id] = w, opened, nil
+	m.Hello.Cover = f.cover(a.Device, opened.Cursor, m.Acked)
+	f.opened[a.Device], f.number[a.Device], f.pushed[a.Device] = opened, o.Number, 0
 	if opened.Expired > 0 { // else it would be told of them twice
-		f.saveNow(d, m)
+		f.saveNow(d)
 	}
 }
 
+func (f *fixture) attach(d *mailbox.Device, o *mailbox.Open) mailbox.Opened {
+	w := new(mailbox.Window)
+	opened := f.b.Attach(d, w, o, f.x.NowMS)
+	w.AddCredit(math.MaxInt32)
+	f.windows[string(o.Device)] = w
+	return opened
+}
+
+// reopen continues a socket, as a frontend does that has lost its gateway.
+func (f *fixture) reopen(a mailboxtest.Reopen) {
+	f.detach(a.Device)
+	m, hello := f.x.Device(a.Device), f.opened[a.Device]
+	o := &mailbox.Open{Device: protocol.DeviceID(a.Device), Transport: protocol.TransportWS, Context: &protocol.DeviceContext{OS: m.OS}, Window: m.Window,
+		Reopen: true, Number: f.number[a.Device], Acked: hello.Cursor, Seq: m.Begin + protocol.Seq(a.Kept)}
+	if a.Acked > 0 {
+		o.Acked = m.Stream[a.Acked-1].Cursor
+	}
+	for _, p := range m.Stream[a.Acked:a.Kept] {
+		o.Sent = append(o.Sent, mailbox.Sent{Seq: p.Seq, Cursor: p.Cursor, Priority: protocol.LanePriority(p.Lane), Bytes: 1})
+	}
+	opened := f.attach(f.b.Device(o.Device), o)
+	f.x.Reopen(m, a, opened.Name)
+	if opened.Seq != m.Seq {
+		f.fatal("re-open of %s: seq %d; want %d", a.Device, opened.Seq, m.Seq)
+	}
+	f.pushed[a.Device] = a.Kept
+}
+
 // saveNow saves one device, and before it what has expired by its record.
-func (f *fixture) saveNow(d *mailbox.Device, m *modelDevice) {
+func (f *fixture) saveNow(d *mailbox.Device) {
 	if forgets := f.b.TakeForgets(); forgets != nil {
 		f.disk.forget(forgets)
 		f.b.Forgotten(forgets)
 	}
-	f.disk.save(d.Save(f.x.nowMS))
-	f.x.save(m)
+	f.disk.save(d.Save(f.x.NowMS))
 }
 
-// cut ends the stream of a device.
-func (f *fixture) cut(id string) {
+// detach ends the stream of a device.
+func (f *fixture) detach(id string) {
 	if w := f.windows[id]; w != nil {
-		f.note("cut %s", id)
-		w.Detach(f.x.nowMS)
+		w.Detach(f.x.NowMS)
 		delete(f.windows, id)
-		f.x.device(id).online = false
+		f.x.Device(id).Online = false
 	}
 }
 
-func (f *fixture) refresh(id string) {
-	if w := f.windows[id]; w != nil {
-		d := f.x.device(id)
-		d.os = []string{"ios", "android"}[f.pick(2)]
-		f.note("refresh %s %s", id, d.os)
-		w.Refresh(&protocol.DeviceContext{OS: d.os}, f.x.nowMS)
-	}
+func (f *fixture) refresh(a mailboxtest.Refresh) {
+	f.x.Device(a.Device).OS = a.OS
+	f.windows[a.Device].Refresh(&protocol.DeviceContext{OS: a.OS}, f.x.NowMS)
 }
 
 // ack acks pushes of a stream.
-func (f *fixture) ack(id string) {
-	w, list := f.windows[id], f.pushes[id]
-	if w == nil || len(list) == 0 {
-		return
-	}
-	p, d := list[len(list)-1-f.pick(3)%len(list)], f.x.device(id)
-	f.note("ack %s %d", id, p.seq)
+func (f *fixture) ack(a mailboxtest.Ack) {
+	d, w := f.x.Device(a.Device), f.windows[a.Device]
 	var err *protocol.Error
-	if f.pick(2) == 0 {
-		_, err = w.Device().Ack(p.seq, "")
-		f.x.ackSeq(d, p.seq)
+	if a.ByCursor {
+		p := d.Stream[a.Pushes-1]
+		_, err = w.Device().Ack(0, p.Cursor)
+		f.x.Ack(d, p.Cover, p.Seq)
 	} else {
-		_, err = w.Device().Ack(0, p.cursor)
-		f.x.ack(d, p.cover, p.seq)
+		seq := d.Begin + protocol.Seq(a.Pushes)
+		_, err = w.Device().Ack(seq, "")
+		f.x.AckSeq(d, seq)
 	}
 	if err != nil {
-		f.fatal("ack of %s: %v", id, err)
+		f.fatal("ack of %s: %v", a.Device, err)
 	}
 	w.Progress()
 }
 
-// ackBeside acks by a cursor that a device was ever pushed, or by seq of its latest stream.
-func (f *fixture) ackBeside(id string) {
-	d, list := f.x.device(id), f.history[id]
-	if d == nil || len(list) == 0 {
-		return
-	}
-	a := mailbox.Ack{Device: protocol.DeviceID(id)}
-	if latest := f.pushes[id]; f.pick(2) == 0 && len(latest) > 0 && !d.unknown {
-		a.Name, a.Seq = f.names[id].Name, latest[f.pick(len(latest))].seq
-		f.x.ackSeq(d, a.Seq)
+func (f *fixture) ackBeside(a mailboxtest.AckBeside) {
+	d, k := f.x.Device(a.Device), mailbox.Ack{Device: protocol.DeviceID(a.Device)}
+	if a.Push != nil {
+		k.Cursor = a.Push.Cursor
+		f.x.Ack(d, a.Push.Cover, a.Push.Seq)
 	} else {
-		p := list[len(list)-1-f.pick(len(list))]
-		a.Cursor = p.cursor
-		f.x.ack(d, p.cover, p.seq)
+		k.Name, k.Seq = d.Name, d.Begin+protocol.Seq(a.Pushes)
+		f.x.AckSeq(d, k.Seq)
 	}
-	f.note("ack beside %s name %q seq %d", id, a.Name, a.Seq)
-	if _, _, err := f.b.AckBeside(a, f.x.nowMS); err != nil {
-		f.fatal("ack beside of %s: %v", id, err)
+	if _, _, err := f.b.AckBeside(k, f.x.NowMS); err != nil {
+		f.fatal("ack beside of %s: %v", a.Device, err)
 	}
-	if w := f.windows[id]; w != nil {
+	if w := f.windows[a.Device]; w != nil {
 		w.Progress()
 	}
 }
@@ -146,51 +137,50 @@ func (f *fixture) ackBeside(id string) {
 // deliver pushes all that may be pushed.
 func (f *fixture) deliver() {
 	f.heed()
-	f.x.settle()
-	for _, d := range f.x.devices {
-		id, w := d.id, f.windows[d.id]
+	f.x.Settle()
+	for _, d := range f.x.Devices {
+		w := f.windows[d.ID]
 		for more := w != nil; more; {
 			var batch *mailbox.Batch
-			if batch, more = w.Next(f.x.nowMS); batch == nil {
+			if batch, more = w.Next(f.x.NowMS); batch == nil {
 				break
 			}
 			for _, p := range batch.Pushes {
-				f.pushed(id, p)
+				f.push(d, p)
 			}
 			batch.Free()
 		}
-		if w != nil && (len(f.pushes[id]) != len(d.stream) || w.Full() != (len(d.sent) >= d.window)) {
-			f.fatal("%s was pushed %d, full %v; want %d of %v", id, len(f.pushes[id]), w.Full(), len(d.stream), d.stream)
+		if w != nil && (f.pushed[d.ID] != len(d.Stream) || w.Full() != (len(d.Sent) >= d.Window)) {
+			f.fatal("%s was pushed %d, full %v; want %d of %v", d.ID, f.pushed[d.ID], w.Full(), len(d.Stream), d.Stream)
 		}
 	}
 	f.heed()
 }
 
-func (f *fixture) pushed(id string, p protocol.Push) {
-	d, n := f.x.device(id), len(f.pushes[id])
-	if n >= len(d.stream) || d.stream[n].id != string(p.Message.ID) || d.stream[n].seq != p.Seq {
-		f.fatal("%s was pushed %s as its %d; want %v", id, p.Message.ID, n, d.stream)
+func (f *fixture) push(d *mailboxtest.Device, p protocol.Push) {
+	n := f.pushed[d.ID]
+	if n >= len(d.Stream) || d.Stream[n].ID != string(p.Message.ID) || d.Stream[n].Seq != p.Seq {
+		f.fatal("%s was pushed %s as its %d; want %v", d.ID, p.Message.ID, n, d.Stream)
 	}
-	at := push{d.stream[n], p.Cursor}
-	at.cover = f.cover(id, at)
-	f.pushes[id] = append(f.pushes[id], at)
-	f.history[id] = append(f.history[id], at)
+	f.x.Pushed(d, n, p.Cursor, f.cover(d.ID, p.Cursor, d.Stream[n].Cover))
+	f.pushed[d.ID]++
 }
 
-// cover is what the cursor of a push acks. What has left before it, and comes back after a crash, need not be among that.
-func (f *fixture) cover(id string, p push) (cover [protocol.Lanes]int) {
-	c, err := f.common.Sealer.Open(user, protocol.DeviceID(id), p.cursor)
+// cover is what a cursor acks, of which want is the most. What has left before the cursor was given, and comes back after a crash, need not be
+// among that.
+func (f *fixture) cover(id, cursor string, want [protocol.Lanes]int) (cover [protocol.Lanes]int) {
+	c, err := f.common.Sealer.Open(user, protocol.DeviceID(id), cursor)
 	if err != nil {
-		f.fatal("cursor of %s: %v", p.id, err)
+		f.fatal("cursor of %s: %v", id, err)
 	}
 	for at, m := range f.places {
-		if i := m.lane; !c.At[i].Less(at) {
-			cover[i] = max(cover[i], m.order)
+		if i := m.Lane; !c.At[i].Less(at) {
+			cover[i] = max(cover[i], m.Order)
 		}
 	}
 	for i := range cover {
-		if cover[i] > p.cover[i] {
-			f.fatal("the cursor of %s at %s acks %v; want %v", p.id, id, cover, p.cover)
+		if cover[i] > want[i] {
+			f.fatal("a cursor of %s acks %v; want %v", id, cover, want)
 		}
 	}
 	return cover

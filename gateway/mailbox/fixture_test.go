@@ -3,11 +3,11 @@ package mailbox_test
 import (
 	"fmt"
 	"slices"
-	"strconv"
 	"testing"
 	"time"
 
 	"ramen/gateway/mailbox"
+	"ramen/gateway/mailbox/mailboxtest"
 	"ramen/protocol"
 	"ramen/store"
 )
@@ -18,12 +18,12 @@ const (
 	startMS   = 1_700_000_000_000
 )
 
-// fixture does the same to a mailbox and to the model, at a time of its own, and compares. What it does is drawn from data.
+// fixture does the same to a mailbox and to the model, at a time of its own, and compares.
 type fixture struct {
 	t       testing.TB
-	data    []byte
+	source  *mailboxtest.Source
 	log     []string
-	x       *model
+	x       *mailboxtest.Model
 	disk    *disk
 	common  *mailbox.Common
 	epoch   protocol.Epoch
@@ -31,49 +31,32 @@ type fixture struct {
 	dueMS   int64 // as the last notice has it
 	noticed bool  // that there is something to save
 	step    *mailbox.Step
-	asked   []*asked                            // of the step
-	windows map[string]*mailbox.Window          // of devices online
-	names   map[string]mailbox.Opened           // of the latest stream
-	pushes  map[string][]push                   // on the latest stream
-	history map[string][]push                   // ever
-	places  map[protocol.Position]*modelMessage // of all that was written
-	ids     int
-	steps   int   // made
-	replica *disk // what a replica has; nil: nothing
-}
-
-// push is a push, and what the model says of it.
-type push struct {
-	modelPush
-	cursor string
+	answer  mailboxtest.Answer                         // to the step, once it comes
+	asked   []*asked                                   // of the step
+	windows map[string]*mailbox.Window                 // of devices online
+	opened  map[string]mailbox.Opened                  // by the hello of the latest socket
+	number  map[string]protocol.StreamNumber           // of the latest stream
+	pushed  map[string]int                             // on the latest socket
+	places  map[protocol.Position]*mailboxtest.Message // of all that was written
+	steps   int                                        // made
+	replica *disk                                      // what a replica has; nil: nothing
 }
 
 // asked is an op of a step, and what it is to be answered.
 type asked struct {
 	op    *mailbox.Op
-	want  mailbox.Status // where the step is applied
-	model *modelOp       // nil: nothing is done
+	want  mailbox.Status  // where the step is applied
+	model *mailboxtest.Op // nil: nothing is done
 }
 
 func newFixture(t testing.TB, data []byte) *fixture {
-	f := &fixture{t: t, data: data, disk: newDisk(), x: &model{nowMS: startMS},
-		names: make(map[string]mailbox.Opened), pushes: make(map[string][]push), history: make(map[string][]push),
-		places: make(map[protocol.Position]*modelMessage)}
+	f := &fixture{t: t, source: mailboxtest.NewSource(data), disk: newDisk(), x: mailboxtest.New(startMS, retention),
+		opened: make(map[string]mailbox.Opened), number: make(map[string]protocol.StreamNumber), pushed: make(map[string]int),
+		places: make(map[protocol.Position]*mailboxtest.Message)}
 	f.start()
 	f.load()
 	return f
 }
-
-func (f *fixture) byte() int {
-	if len(f.data) == 0 {
-		return 0
-	}
-	b := f.data[0]
-	f.data = f.data[1:]
-	return int(b)
-}
-
-func (f *fixture) pick(n int) int { return f.byte() % n }
 
 func (f *fixture) note(format string, args ...any) {
 	f.log = append(f.log, fmt.Sprintf(format, args...))
@@ -84,156 +67,102 @@ func (f *fixture) fatal(format string, args ...any) {
 	f.t.Fatalf("%s\nafter %v\nmodel:\n%v", fmt.Sprintf(format, args...), f.log[max(0, len(f.log)-40):], f.x)
 }
 
-// run does what data says.
+// run does what the source draws.
 func (f *fixture) run() {
-	for len(f.data) > 0 {
-		f.act()
+	for a := f.source.Next(f.x); a != nil; a = f.source.Next(f.x) {
+		f.act(a)
 		f.deliver()
 		f.compare()
 	}
-	f.finish(0)
+	f.finish()
 	f.deliver()
 	f.compare()
 	f.move()
 	f.compare()
 }
 
-func (f *fixture) act() {
-	device := "d" + strconv.Itoa(f.pick(4))
-	switch f.pick(22) {
-	case 0, 1, 2, 3, 4, 5:
-		f.write()
-	case 6, 7, 8:
-		f.ack(device)
-	case 9, 10:
-		f.ackBeside(device)
-	case 11, 12:
-		f.open(device)
-	case 13:
-		f.cut(device)
-	case 14:
-		f.refresh(device)
-	case 15, 16:
-		f.advance()
-	case 17:
-		f.save()
-	case 18:
-		f.forgetUnseen()
-	case 19:
+func (f *fixture) act(a mailboxtest.Act) {
+	f.note("%T%+v", a, a)
+	switch a := a.(type) {
+	case mailboxtest.Write:
+		f.write(a)
+	case mailboxtest.Ack:
+		f.ack(a)
+	case mailboxtest.AckBeside:
+		f.ackBeside(a)
+	case mailboxtest.Open:
+		f.open(a)
+	case mailboxtest.Close:
+		f.x.Close(f.x.Device(a.Device))
+		f.detach(a.Device)
+	case mailboxtest.Reopen:
+		f.reopen(a)
+	case mailboxtest.Refresh:
+		f.refresh(a)
+	case mailboxtest.Advance:
+		f.advance(a.By)
+	case mailboxtest.Save:
+		f.save(a.Fails)
+	case mailboxtest.ForgetUnseen:
+		f.forgetUnseen(a.Ago)
+	case mailboxtest.Restart:
+		f.restart(a)
+	case mailboxtest.Copy:
+		f.finish()
+		f.replica = f.disk.clone()
+	case mailboxtest.Lose:
 		f.lose()
-		f.reload()
-	case 20, 21:
-		f.replace(device)
-	}
-}
-
-// replace has messages of one key, for one device, replace each other, leave, and come back if they can.
-func (f *fixture) replace(device string) {
-	f.open(device)
-	for range 3 + f.pick(6) {
-		f.finish(0)
-		f.deliver()
-		switch f.pick(8) {
-		case 0, 1, 2:
-			f.begin()
-			f.ids++
-			f.publishMessage(&modelMessage{id: "m" + strconv.Itoa(f.ids), device: device, key: "k"}, 86_400_000)
-		case 3, 4:
-			f.ack(device)
-		case 5, 6:
-			f.begin()
-			f.recall("m" + strconv.Itoa(f.ids))
-		case 7:
-			f.reload()
-			f.open(device)
-		}
-		f.deliver()
+	default:
+		f.fatal("unknown act")
 	}
 }
 
 // write makes a step, and finishes it at once or leaves it under way.
-func (f *fixture) write() {
-	if f.step != nil {
-		f.finish(f.pick(8))
-		f.deliver()
-	}
+func (f *fixture) write(w mailboxtest.Write) {
+	f.finish()
+	f.deliver()
 	f.begin()
-	for range 1 + f.pick(4) {
-		if f.pick(5) == 0 {
-			f.recall("m" + strconv.Itoa(max(1, f.ids-f.pick(6))))
+	f.answer = w.Answer
+	for _, r := range w.Requests {
+		if r.Message != nil {
+			f.publish(r.Message)
 		} else {
-			f.publish()
+			f.recall(r.Recall)
 		}
 	}
-	if f.pick(3) > 0 {
-		f.finish(f.pick(8))
+	if !w.Late {
+		f.finish()
 	}
 }
 
 func (f *fixture) begin() {
 	f.steps++
-	f.step = new(mailbox.Step)
+	f.step, f.answer = new(mailbox.Step), mailboxtest.Done
 	f.step.Begin(f.b)
 }
 
-func (f *fixture) publish() {
-	f.ids++
-	m := &modelMessage{id: "m" + strconv.Itoa(f.ids), lane: f.pick(protocol.Lanes)}
-	kind := f.pick(16)
-	if kind&1 != 0 {
-		m.key = []string{"k", "k", "l"}[f.pick(3)]
-	}
-	switch kind >> 1 {
-	case 0:
-		m.device = "d" + strconv.Itoa(f.pick(4))
-	case 1, 2:
-		m.os = []string{"ios", "android"}[f.pick(2)]
-	case 3:
-		m.id = "m" + strconv.Itoa(1+f.pick(f.ids))
-	}
-	ttl := int64(86_400_000)
-	if f.pick(3) == 0 {
-		ttl = int64(500 + 2000*f.pick(8))
-	}
-	f.publishMessage(m, ttl)
-}
-
-func (f *fixture) publishMessage(m *modelMessage, ttl int64) {
-	m.createdMS, m.expiresMS, m.matches = f.x.nowMS, f.x.nowMS+ttl, make(map[string]bool)
-	o := &mailbox.Op{Message: &protocol.Message{ID: protocol.MessageID(m.id), Priority: protocol.LanePriority(m.lane), CollapseKey: m.key, Payload: []byte(`1`)},
-		Device: protocol.DeviceID(m.device), TTLMS: ttl}
-	if m.os != "" {
-		o.Where = map[string]string{"os": m.os}
-	}
-	f.note("publish %s lane %d device %q os %q key %q ttl %d", m.id, m.lane, m.device, m.os, m.key, ttl)
+func (f *fixture) publish(m *mailboxtest.Message) {
+	o := &mailbox.Op{Message: &protocol.Message{ID: protocol.MessageID(m.ID), Priority: protocol.LanePriority(m.Lane), CollapseKey: m.Key, Payload: []byte(`1`)},
+		Device: protocol.DeviceID(m.Device), TTLMS: m.TTL.Milliseconds(), Where: m.Where}
+	f.note("%+v", *m)
 	a := &asked{op: o, want: mailbox.StatusDuplicate}
 	f.asked = append(f.asked, a)
-	isNew := f.step.IsNew(o, f.x.nowMS)
-	if known := f.x.knows(m.id); isNew == (known || f.x.writes(m.id)) || known && o.Status != mailbox.StatusDuplicate {
-		f.fatal("%s is new: %v, and %d", m.id, isNew, o.Status)
+	isNew := f.step.IsNew(o, f.x.NowMS)
+	if known := f.x.Knows(m.ID); isNew == (known || f.x.Writes(m.ID)) || known && o.Status != mailbox.StatusDuplicate {
+		f.fatal("%s is new: %v, and %d", m.ID, isNew, o.Status)
 	}
-	if isNew {
-		f.step.Publish(o, mailbox.Instant{MS: f.x.nowMS, Micros: uint64(f.x.nowMS) * 1000})
-		a.want, a.model = mailbox.StatusAccepted, &modelOp{message: m, step: f.steps}
-		f.x.underWay = append(f.x.underWay, a.model)
+	if a.model = f.x.Publish(m); a.model != nil {
+		f.step.Publish(o, mailbox.Instant{MS: f.x.NowMS, Micros: uint64(f.x.NowMS) * 1000})
+		a.want, a.model.Step = mailbox.StatusAccepted, f.steps
 	}
 }
 
 func (f *fixture) recall(id string) {
-	f.note("recall %s", id)
 	a := &asked{op: &mailbox.Op{Recall: protocol.MessageID(id)}}
 	f.asked = append(f.asked, a)
-	f.step.Recall(a.op, f.x.nowMS)
-	if m := f.x.find(id); m != nil {
-		a.model = &modelOp{message: m, recall: true, step: f.steps}
-		f.x.underWay = append(f.x.underWay, a.model)
-	}
-}
-
-// finishUnknown has half of what is under way be in the store.
-func (f *fixture) finishUnknown() {
-	if f.step != nil && f.pick(2) == 0 {
-		f.store()
+	f.step.Recall(a.op, f.x.NowMS)
+	if a.model = f.x.Recall(id); a.model != nil {
+		a.model.Step = f.steps
 	}
 }
 
@@ -251,10 +180,11 @@ func (f *fixture) store() {
 		w = store.Append{}
 		f.step.WriteTo(&w)
 	}
-	for _, o := range append(slices.Clone(f.x.inDoubt), f.x.underWay...) {
-		if o.stored = true; !o.recall {
-			o.at = w.Entries[0].Position
-			f.places[o.at] = o.message
+	f.x.Stored()
+	for _, o := range f.x.Pending() {
+		if !o.Recall {
+			o.At = w.Entries[0].Position
+			f.places[o.At] = o.Message
 			w.Entries = w.Entries[1:]
 		}
 	}
@@ -263,9 +193,9 @@ func (f *fixture) store() {
 // resolve has the mailbox find in the store what was in doubt, or write again what the store has lost.
 func (f *fixture) resolve() {
 	last, step := f.disk.last, 0
-	for _, o := range append(slices.Clone(f.x.inDoubt), f.x.underWay...) {
-		if !o.recall && o.at == last && o.stored {
-			step = o.step
+	for _, o := range f.x.Pending() {
+		if !o.Recall && o.At == last && o.Stored {
+			step = o.Step
 		}
 	}
 	found, settled := f.step.Find(last)
@@ -274,16 +204,16 @@ func (f *fixture) resolve() {
 		f.fatal("found all of a step that was not written")
 	case found == mailbox.FoundPrior:
 		f.note("found %d", step)
-		i := slices.IndexFunc(f.x.inDoubt, func(o *modelOp) bool { return o.step > step })
+		i := slices.IndexFunc(f.x.InDoubt, func(o *mailboxtest.Op) bool { return o.Step > step })
 		if i < 0 {
-			i = len(f.x.inDoubt)
+			i = len(f.x.InDoubt)
 		}
-		for _, o := range f.x.inDoubt[:i] {
-			f.x.applyOp(o)
+		for _, o := range f.x.InDoubt[:i] {
+			f.x.ApplyOp(o)
 		}
-		f.x.inDoubt = f.x.inDoubt[i:]
-		if settled != (i > 0 && len(f.x.inDoubt) == 0) || step == 0 || f.b.Last() != last {
-			f.fatal("settled %v, %d are left, step %d, last %v", settled, len(f.x.inDoubt), step, f.b.Last())
+		f.x.InDoubt = f.x.InDoubt[i:]
+		if settled != (i > 0 && len(f.x.InDoubt) == 0) || step == 0 || f.b.Last() != last {
+			f.fatal("settled %v, %d are left, step %d, last %v", settled, len(f.x.InDoubt), step, f.b.Last())
 		}
 	case step > 0 || !last.Less(f.b.Last()):
 		f.fatal("the store has %v, memory %v; found nothing of step %d", last, f.b.Last(), step)
@@ -295,27 +225,24 @@ func (f *fixture) resolve() {
 // replaceStored has the store take all of the mailbox.
 func (f *fixture) replaceStored() {
 	f.note("replace")
-	f.disk.replace(f.b.Contents(f.x.nowMS))
-	f.x.save(f.x.devices...)
+	f.disk.replace(f.b.Contents(f.x.NowMS))
+	f.x.Save(f.x.Devices...)
 }
 
 // lose sets the store back to what a replica had, and has its owner find out.
 func (f *fixture) lose() {
-	f.finish(0)
-	f.deliver()
-	if f.replica == nil || f.pick(2) == 0 {
-		f.note("replica")
-		f.replica = f.disk.clone()
+	if f.replica == nil {
 		return
 	}
-	f.note("lose")
+	f.finish()
+	f.deliver()
 	f.disk = f.replica
 	f.replica = nil
 	for alone := false; !alone; { // what is in doubt is written first
 		f.begin()
 		f.step.Probe()
 		alone = f.step.ProbesAlone()
-		f.finish(0)
+		f.finish()
 		f.deliver()
 	}
 	if !f.b.Marked() {
@@ -323,47 +250,40 @@ func (f *fixture) lose() {
 	}
 }
 
-// finish has the store answer what is under way: it has done it, or not, or cannot tell.
-func (f *fixture) finish(answer int) {
+// finish has the store answer what is under way.
+func (f *fixture) finish() {
 	s := f.step
 	if s == nil {
 		return
 	}
 	told := protocol.Errorf(protocol.CodeUnavailable, "the store")
-	f.note("answer %d", answer)
-	var doubted bool
+	answer := f.answer
 	rejected := true
 	empty := s.IsEmpty()
-	if answer == 1 {
+	if answer == mailboxtest.UnknownDone {
 		if f.store(); s.IsEmpty() { // all of it was found in the store
-			answer = 0
+			answer = mailboxtest.Done
 		}
 	}
 	switch {
 	case empty:
-		rejected, f.x.underWay = false, nil
-	case answer == 1 || answer == 2: // unknown: done, or not
-		doubted = len(f.x.inDoubt) > 0
-		if !f.adds(s) {
-			f.x.underWay = nil // recalls of what is killed in doubt are no more than that
-		}
-		if first := s.KeepInDoubt(told); first == doubted && len(f.x.underWay) > 0 {
-			f.fatal("first in doubt: %v", first)
-		}
-		f.x.inDoubt, f.x.underWay = append(f.x.inDoubt, f.x.underWay...), nil
-	case answer == 3:
+		rejected = false
+		f.x.Undo()
+	case answer == mailboxtest.UnknownDone || answer == mailboxtest.UnknownLost:
+		f.keepInDoubt(s, told)
+	case answer == mailboxtest.Failed:
 		s.Undo(told)
-		f.x.underWay = nil
+		f.x.Undo()
 	default:
 		f.store()
-		if answer == 4 && !s.IsEmpty() { // written twice, the second time where it is
+		if answer == mailboxtest.DoneTwice && !s.IsEmpty() {
 			f.findWritten(s)
 		}
-		doubted = len(f.x.inDoubt) > 0
+		doubted := len(f.x.InDoubt) > 0
 		if settled := s.Apply(); settled != doubted {
 			f.fatal("settled %v, in doubt before %v", settled, doubted)
 		}
-		f.x.apply()
+		f.x.Apply()
 		rejected = false
 	}
 	for _, a := range f.asked {
@@ -371,6 +291,17 @@ func (f *fixture) finish(answer int) {
 	}
 	s.Reset()
 	f.step, f.asked = nil, nil
+}
+
+func (f *fixture) keepInDoubt(s *mailbox.Step, told *protocol.Error) {
+	doubted := len(f.x.InDoubt) > 0
+	if !f.adds(s) {
+		f.x.Undo() // recalls of what is killed in doubt are no more than that
+	}
+	if first := s.KeepInDoubt(told); first == doubted && len(f.x.UnderWay) > 0 {
+		f.fatal("first in doubt: %v", first)
+	}
+	f.x.Doubt()
 }
 
 // adds reports whether s writes anything but what is in doubt before it.
@@ -387,7 +318,7 @@ func (f *fixture) adds(s *mailbox.Step) bool {
 func (f *fixture) findWritten(s *mailbox.Step) {
 	var again store.Append
 	s.WriteTo(&again)
-	if len(again.Entries) == 0 || f.x.underWay == nil || f.x.underWay[len(f.x.underWay)-1].recall {
+	if len(again.Entries) == 0 || f.x.UnderWay == nil || f.x.UnderWay[len(f.x.UnderWay)-1].Recall {
 		return
 	}
 	if found, _ := s.Find(f.disk.last); found != mailbox.FoundAll {
@@ -401,7 +332,7 @@ func (f *fixture) answered(a *asked, rejected bool) {
 	case a.model != nil && rejected:
 		want.Status = mailbox.StatusRejected
 	case a.model != nil:
-		want.Devices, want.Found = a.model.devices, a.model.found
+		want.Devices, want.Found = a.model.Devices, a.model.Found
 	case rejected && got.Status == mailbox.StatusRejected: // of one that was being written
 		want.Status = mailbox.StatusRejected
 	}

@@ -1,11 +1,12 @@
 package mailbox_test
 
 import (
-	"math/rand/v2"
 	"os"
 	"strconv"
 	"testing"
 	"time"
+
+	"ramen/gateway/mailbox/mailboxtest"
 )
 
 // TestMailboxAgainstModel: whatever is done to a mailbox, it pushes, keeps, counts and has written what the model says.
@@ -21,26 +22,17 @@ func TestMailboxAgainstModel(t *testing.T) {
 	t.Logf("seed %d", seed)
 	for i := range rounds {
 		at := seed + uint64(i)
-		if !t.Run("", func(t *testing.T) { newFixture(t, randomData(at)).run() }) {
+		if !t.Run("", func(t *testing.T) { newFixture(t, mailboxtest.RandomData(at, 200, 1700)).run() }) {
 			t.Fatalf("again with RAMEN_SEED=%d", at)
 		}
 	}
-}
-
-func randomData(seed uint64) []byte {
-	r := rand.New(rand.NewPCG(seed, 9))
-	data := make([]byte, 200+r.IntN(1500))
-	for i := range data {
-		data[i] = byte(r.Uint32())
-	}
-	return data
 }
 
 // FuzzMailbox is TestMailboxAgainstModel with what the fuzzer makes of it. Maps are walked in any order, so that no two runs cover the
 // same: give -fuzzminimizetime 1x.
 func FuzzMailbox(f *testing.F) {
 	for seed := range uint64(8) {
-		f.Add(randomData(seed))
+		f.Add(mailboxtest.RandomData(seed, 200, 1700))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) { newFixture(t, data[:min(len(data), 4096)]).run() })
 }

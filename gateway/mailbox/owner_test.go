@@ -2,9 +2,10 @@ package mailbox_test
 
 import (
 	"math"
-	"slices"
+	"time"
 
 	"ramen/gateway/mailbox"
+	"ramen/gateway/mailbox/mailboxtest"
 	"ramen/protocol"
 	"ramen/store"
 )
@@ -23,30 +24,33 @@ func (f *fixture) load() {
 	f.epoch++
 	f.b, f.windows, f.step, f.asked, f.noticed = new(mailbox.Mailbox), make(map[string]*mailbox.Window), nil, nil, false
 	f.b.Make(&mailbox.Scope{Common: f.common, Owner: store.Owner{Epoch: f.epoch}}, user)
-	f.b.Fill(f.disk.load(), f.x.nowMS)
+	f.b.Fill(f.disk.load(), f.x.NowMS)
 	f.dueMS = f.b.DueMS()
-	f.x.load()
+	f.x.Load()
 }
 
-func (f *fixture) reload() {
-	f.finishUnknown()
-	if f.pick(2) == 0 {
+func (f *fixture) restart(a mailboxtest.Restart) {
+	if a.Stored && f.step != nil {
+		f.store()
+	}
+	switch a.How {
+	case mailboxtest.Crash:
 		f.crash()
-	} else {
+	case mailboxtest.Stop:
+		f.unload()
+		f.start()
+		f.load()
+	default:
 		f.move()
 	}
 }
 
 // advance has time pass, from one moment at which the mailbox has said that it is due to the next.
-func (f *fixture) advance() {
-	end := f.x.nowMS + int64(1+f.pick(5))*700
-	if f.pick(6) == 0 {
-		end += retention.Milliseconds()
-	}
-	f.note("advance to %d", end-startMS)
+func (f *fixture) advance(by time.Duration) {
+	end := f.x.NowMS + by.Milliseconds()
 	f.deliver()
-	for end > f.x.nowMS {
-		f.x.nowMS = min(end, max(f.dueMS, f.x.nowMS+1))
+	for end > f.x.NowMS {
+		f.x.NowMS = min(end, max(f.dueMS, f.x.NowMS+1))
 		f.deliver()
 	}
 	f.b.SweepIDs(end)
@@ -54,8 +58,8 @@ func (f *fixture) advance() {
 
 // heed does what the notices ask for.
 func (f *fixture) heed() {
-	for f.takeNotices(); f.dueMS <= f.x.nowMS; f.takeNotices() {
-		f.b.Sweep(f.x.nowMS)
+	for f.takeNotices(); f.dueMS <= f.x.NowMS; f.takeNotices() {
+		f.b.Sweep(f.x.NowMS)
 		f.b.TakeWoken()
 		f.dueMS = f.b.DueMS()
 	}
@@ -71,77 +75,62 @@ func (f *fixture) takeNotices() {
 }
 
 // save writes what is to be saved, or fails to.
-func (f *fixture) save() {
-	dirty, records := f.b.TakeDirty(nil, f.x.nowMS)
-	if f.noticed = false; dirty == nil {
-		return
-	}
-	if f.pick(3) == 0 {
-		f.note("save fails")
+func (f *fixture) save(fails bool) {
+	dirty, records := f.b.TakeDirty(nil, f.x.NowMS)
+	f.noticed = false
+	switch {
+	case dirty == nil:
+	case fails:
 		f.b.PutBack(dirty)
-		return
-	}
-	f.note("save")
-	f.disk.forget(dirty)
-	f.disk.save(records...)
-	f.b.Forgotten(dirty)
-	f.x.save(f.x.devices...)
-}
-
-// forgetUnseen forgets devices, durably.
-func (f *fixture) forgetUnseen() {
-	before := f.x.nowMS - int64(f.pick(5))*700
-	f.note("forget before %d", before-startMS)
-	f.x.devices = slices.DeleteFunc(f.x.devices, func(d *modelDevice) bool {
-		gone := !d.online && f.b.Device(protocol.DeviceID(d.id)).LastSeenMS(f.x.nowMS) < before
-		if gone {
-			delete(f.names, d.id)
-			for _, m := range f.x.all {
-				delete(m.matches, d.id)
-			}
-		}
-		return gone
-	})
-	f.b.ForgetUnseen(before)
-	f.x.drop()
-	dirty, records := f.b.TakeDirty(nil, f.x.nowMS)
-	if f.noticed = false; dirty != nil {
+	default:
 		f.disk.forget(dirty)
 		f.disk.save(records...)
 		f.b.Forgotten(dirty)
-		f.x.save(f.x.devices...)
+		f.x.Save(f.x.Devices...)
 	}
+}
+
+// forgetUnseen forgets devices, durably.
+func (f *fixture) forgetUnseen(ago time.Duration) {
+	before := f.x.NowMS - ago.Milliseconds()
+	f.x.ForgetDevices(func(d *mailboxtest.Device) bool {
+		return !d.Online && f.b.Device(protocol.DeviceID(d.ID)).LastSeenMS(f.x.NowMS) < before
+	})
+	f.b.ForgetUnseen(before)
+	f.save(false)
 }
 
 // crash loses all that is not in the store.
 func (f *fixture) crash() {
-	f.note("crash")
 	f.start()
-	f.x.crash()
+	f.x.Crash()
 	f.load()
 }
 
 // move gives the mailbox to another owner, having saved it.
 func (f *fixture) move() {
-	f.note("move")
-	for _, d := range f.x.devices {
-		f.cut(d.id)
+	f.unload()
+	f.load()
+}
+
+func (f *fixture) unload() {
+	for _, d := range f.x.Devices {
+		f.detach(d.ID)
 	}
 	if f.step != nil {
 		f.step.Abandon(protocol.Errorf(protocol.CodeUnavailable, "lost"))
 	}
-	dirty, records := f.b.TakeDirty(nil, f.x.nowMS)
+	dirty, records := f.b.TakeDirty(nil, f.x.NowMS)
 	if dirty != nil {
 		f.disk.forget(dirty)
 		f.disk.save(records...)
 	}
-	f.x.save(f.x.devices...)
-	if abandoned := f.b.Unload(); abandoned != (len(f.x.inDoubt) > 0) {
+	f.x.Save(f.x.Devices...)
+	if abandoned := f.b.Unload(); abandoned != (len(f.x.InDoubt) > 0) {
 		f.fatal("abandoned %v", abandoned)
 	}
 	l := &f.common.Ledger
 	if l.Memory.Load() != 0 || l.Mailboxes.Load() != 0 || l.Devices.Load() != 0 {
 		f.fatal("unloaded it holds %d bytes, %d mailboxes, %d devices", l.Memory.Load(), l.Mailboxes.Load(), l.Devices.Load())
 	}
-	f.load()
 }
