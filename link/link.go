@@ -7,7 +7,8 @@
 //     goroutine at a time. A Receiver never blocks on its device, and may call its Stream from within a call.
 //  3. After Closed or Lost a stream's Receiver is not called again. After Stream.Close it is not called again once the call
 //     that may be under way has returned; but for Closed, where Close said ReasonNone and the gateway had ended the stream before.
-//  4. Calls that return an error have changed nothing, except where it is ErrLost or a context's: then the outcome is unknown.
+//  4. Calls that return an error have changed nothing, except where it is ErrLost or a context's: then the outcome is unknown, but for
+//     ErrNotSent.
 //     The Receiver of an Open that returned one is not called any more.
 //  5. Values handed over are not changed afterwards by either side. The slice of a Push call is the gateway's again once
 //     the call has returned; what its elements point to stays.
@@ -61,6 +62,15 @@ var ErrSuperseded = errors.New("link: a newer stream of the device is open")
 
 // ErrLost is the answer where the link broke: the outcome is unknown.
 var ErrLost = errors.New("link: connection to the gateway was lost")
+
+// ErrNotSent is the ErrLost of a call that has certainly not reached the gateway, and has changed nothing: there is no connection, or it
+// broke before the call went out.
+var ErrNotSent error = notSent{}
+
+type notSent struct{}
+
+func (notSent) Error() string { return "link: there is no connection to the gateway: nothing was sent" }
+func (notSent) Unwrap() error { return ErrLost }
 
 // Route says who the caller believes owns the user: the shard, at the epoch of the caller's view.
 type Route struct {

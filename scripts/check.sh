@@ -29,6 +29,6 @@ step "format" formatted
 step "vet" go vet ./...
 step "staticcheck" go tool staticcheck ./...
 step "import arrows" go test ./internal/arrows/
-step "generated code (else: make generate)" go run ramen/scripts/protogen -check protocol/ramenpb/ramen.proto
+step "generated code (else: make generate)" go run ramen/scripts/protogen -check protocol/ramenpb/ramen.proto link/linkgrpc/linkpb/link.proto
 step "go.mod (else: go mod tidy)" go mod tidy -diff
 exit "$failed"

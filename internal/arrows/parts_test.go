@@ -20,6 +20,10 @@ var parts = []part{
 
 	// The contracts, which do not know each other.
 	{path: "link", may: []string{"protocol"}, why: "the link is a contract between two that do not know each other"},
+	{path: "link/linkgrpc/linkpb", why: "it is generated"},
+	{path: "link/linkgrpc/frame", may: []string{"link", "protocol", "protocol/protowalk"}, why: "a frame is bytes: it does not know who sends them"},
+	{path: "link/linkgrpc", may: []string{"link", "link/linkgrpc/frame", "link/linkgrpc/linkpb", "protocol", "internal/tool/promset"},
+		why: "it carries the calls of the link's contract: it knows neither who makes nor who answers them"},
 	{path: "link/...", may: []string{"link", "protocol"}, why: "an implementation or a suite of the link's contract knows no more than the contract"},
 	{path: "topology/topologytest", may: []string{"topology", "protocol"}, why: "a suite knows the contract, not who keeps it"},
 	{path: "topology/registry/registrypb", why: "it is generated"},
