@@ -10,6 +10,7 @@ import (
 
 	"ramen/link"
 	"ramen/protocol"
+	"ramen/store"
 	"ramen/store/memory"
 )
 
@@ -61,6 +62,42 @@ func TestReleaseAnswersWhatIsUnderWay(t *testing.T) {
 		w.open("e").got("m1", "m2")
 	}
 	bubble(t, nil, inSyncTest)
+}
+
+// TestEndSavesAgainWhatTheStoreDidNotTake: acks are saved at the end of the gateway also where the store fails for a while, and it ends all
+// the same where the store does not come back.
+func TestEndSavesAgainWhatTheStoreDidNotTake(t *testing.T) {
+	for _, c := range []struct {
+		failures int
+		saved    bool
+	}{{2, true}, {1000, false}} {
+		bubble(t, nil, func(t *testing.T, w *world) {
+			d := w.open("d")
+			w.open("e") // for which the messages wait, so that d's record alone says what d has acked
+			w.accept("m1", medium)
+			w.accept("m2", medium)
+			w.sleep(2 * w.cfg.SaveInterval)
+			d.ack(1)
+			left := c.failures
+			w.store.Script(func(_ context.Context, op memory.Op) memory.Fault {
+				if op.Kind != memory.OpSaveDevices || left == 0 {
+					return memory.Fault{}
+				}
+				left--
+				return memory.Fault{Err: store.ErrUnknown, Lost: true}
+			})
+			if err := w.g.Close(context.Background()); (err == nil) != c.saved {
+				t.Errorf("after %d failures: close: %v", c.failures, err)
+			}
+			w.store.Close()
+			w.start()
+			want := []string{"m2"}
+			if !c.saved {
+				want = []string{"m1", "m2"}
+			}
+			w.open("d").got(want...)
+		})
+	}
 }
 
 // TestLeaseThatEndsWhileTheStoreWrites: what was written is not answered accepted, and is the next owner's to see.

@@ -296,19 +296,51 @@ func (u *write) forget() store.Forget {
 	return store.Forget{Owner: u.box.Owner, User: u.box.User(), Refs: u.dirty.Forgets(), Below: u.dirty.Below()}
 }
 
-// writeReleased writes what shards that are released leave to save, of which nothing else is being written.
-func (v *writeBehind) writeReleased(ctx context.Context, all []write, durable bool) (err error) {
+// What an end does where the store fails: it is all that is left to wait for, and what is not saved comes to devices a second time.
+const (
+	endAttempts = 3
+	endPause    = 500 * time.Millisecond // the store may refuse at once for a while
+)
+
+// writeReleased writes what shards that are released leave to save, of which nothing else is being written. At the end of the gateway what
+// fails is written again: nobody waits for the shards.
+func (v *writeBehind) writeReleased(ctx context.Context, all []write, durable bool) error {
+	attempts := 1
+	select {
+	case <-v.g.closing:
+		attempts = endAttempts
+	default:
+	}
+	for {
+		failed, err := v.writeOnce(ctx, all, durable)
+		if attempts--; len(failed) == 0 || attempts == 0 || errors.Is(err, store.ErrClosed) {
+			return err
+		}
+		v.g.log.Warn("acks could not be saved; retrying", "error", err)
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(endPause):
+		}
+		all = failed
+	}
+}
+
+// writeOnce answers what of all has failed, and the error of one of those.
+func (v *writeBehind) writeOnce(ctx context.Context, all []write, durable bool) (failed []write, err error) {
 	for len(all) > 0 {
 		n := min(len(all), savePortion)
 		v.write(ctx, all[:n], durable)
-		for i := range n {
-			if w := &all[i]; w.failed() {
+		for _, w := range all[:n] {
+			if w.failed() {
 				err = w.err
+				w.err = nil
+				failed = append(failed, w)
 			}
 		}
 		all = all[n:]
 	}
-	return err
+	return failed, err
 }
 
 // saveNow writes d's record durably before it returns, behind the forgets that its count of losses goes with.
