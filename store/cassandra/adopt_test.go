@@ -110,7 +110,8 @@ func TestAClaimThatHasLookedBeforeAStoreWasAdopted(t *testing.T) {
 	if err := errors.Join(serving.isSame(t.Context()), copying.Adopt(t.Context(), store.Identity{Generation: 7})); err != nil {
 		t.Fatal(err)
 	}
-	if err := errors.Join(serving.claimParts(t.Context(), []protocol.ShardID{1}, 1, "server")...); !errors.Is(err, store.ErrReplaced) {
+	looked := func() error { return nil }
+	if err := errors.Join(serving.claimParts(t.Context(), []protocol.ShardID{1}, 1, "server", looked)...); !errors.Is(err, store.ErrReplaced) {
 		t.Errorf("it has claimed: %v", err)
 	}
 }

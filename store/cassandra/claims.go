@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
+	"sync"
 	"time"
 
 	gocql "github.com/apache/cassandra-gocql-driver/v2"
@@ -43,16 +45,19 @@ type claimPart struct {
 	claims map[protocol.ShardID]claim
 }
 
-// Claim implements store.Store.
+// Claim implements store.Store. Whether the store is the one that was opened is read while the claims are.
 func (s *Store) Claim(ctx context.Context, shards []protocol.ShardID, epoch protocol.Epoch, owner string) []error {
-	if err := s.isSame(ctx); err != nil {
+	if err := s.enter(); err != nil {
 		return repeat(fmt.Errorf("store/cassandra: claim at epoch %d: %w", epoch, err), len(shards))
 	}
-	return s.claimParts(ctx, shards, epoch, owner)
+	defer s.calls.Done()
+	same := sync.OnceValue(func() error { return s.isSame(ctx) })
+	s.workers.do(func() { _ = same() })
+	return s.claimParts(ctx, shards, epoch, owner, same)
 }
 
-// claimParts claims shards, a partition at a time, and looks then whether the store is still the one that was opened.
-func (s *Store) claimParts(ctx context.Context, shards []protocol.ShardID, epoch protocol.Epoch, owner string) []error {
+// claimParts claims shards, a partition at a time, where same allows it, and looks then whether the store is still the one that was opened.
+func (s *Store) claimParts(ctx context.Context, shards []protocol.ShardID, epoch protocol.Epoch, owner string, same func() error) []error {
 	byPart := make(map[int][]int) // places in shards
 	for i, id := range shards {
 		byPart[int(id)/claimsPart] = append(byPart[int(id)/claimsPart], i)
@@ -62,13 +67,15 @@ func (s *Store) claimParts(ctx context.Context, shards []protocol.ShardID, epoch
 		parts = append(parts, p)
 	}
 	errs := make([]error, len(shards))
+	taken := make([]map[protocol.ShardID]claim, len(parts))
 	of := s.each(ctx, callClaim, len(parts), func(i int) error {
 		at := byPart[parts[i]]
 		ids := make([]protocol.ShardID, len(at))
 		for n, place := range at {
 			ids[n] = shards[place]
 		}
-		answers, err := s.claim(ctx, parts[i], ids, epoch, owner)
+		answers, take, err := s.claim(ctx, parts[i], ids, epoch, owner, same)
+		taken[i] = take
 		for n, place := range at {
 			if errs[place] = err; err == nil {
 				errs[place] = answers[n]
@@ -76,7 +83,8 @@ func (s *Store) claimParts(ctx context.Context, shards []protocol.ShardID, epoch
 		}
 		return err
 	})
-	failed, changed := false, s.isSame(ctx)
+	changed := s.claimed(ctx, taken)
+	failed := false
 	for i, p := range parts {
 		for _, place := range byPart[p] {
 			if of != nil && of[i] != nil {
@@ -96,20 +104,23 @@ func (s *Store) claimParts(ctx context.Context, shards []protocol.ShardID, epoch
 	return errs
 }
 
-// claim claims shards of one partition. Each has its answer, where there is no error of all.
-func (s *Store) claim(ctx context.Context, p int, ids []protocol.ShardID, epoch protocol.Epoch, owner string) ([]error, error) {
+// claim claims shards of one partition, where same allows it. Each has its answer, where there is no error of all. taken is what was written.
+func (s *Store) claim(ctx context.Context, p int, ids []protocol.ShardID, epoch protocol.Epoch, owner string, same func() error) (answers []error, taken map[protocol.ShardID]claim, err error) {
 	if epoch > mostEpoch {
-		return nil, fmt.Errorf("the epoch is beyond %d, which is the most that this store can order", mostEpoch)
+		return nil, nil, fmt.Errorf("the epoch is beyond %d, which is the most that this store can order", mostEpoch)
 	}
 	for _, id := range ids {
 		if int(id) >= len(s.shards) {
-			return nil, fmt.Errorf("there are %d shards", len(s.shards))
+			return nil, nil, fmt.Errorf("there are %d shards", len(s.shards))
 		}
 	}
 	for {
 		have, err := s.readClaims(ctx, p, s.serial())
+		if err == nil {
+			err = same()
+		}
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		answers := make([]error, len(ids))
 		take := make(map[protocol.ShardID]claim)
@@ -132,28 +143,32 @@ func (s *Store) claim(ctx context.Context, p int, ids []protocol.ShardID, epoch 
 			}
 		}
 		if err == nil {
-			return answers, s.claimed(ctx, take)
+			return answers, take, nil
 		}
 		if err := claimAgain(ctx, err); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 	}
 }
 
-// claimed notes what was claimed. Whoever owned the shards before has told by now of the longest messages that it took.
-func (s *Store) claimed(ctx context.Context, taken map[protocol.ShardID]claim) error {
-	if len(taken) == 0 {
-		return nil
+// claimed looks at what may have changed before shards were claimed, by partition, and notes the claims: whether the store is still the one
+// that was opened, and how long messages live that whoever owned the shards before has taken, who has told by now.
+func (s *Store) claimed(ctx context.Context, taken []map[protocol.ShardID]claim) error {
+	if !slices.ContainsFunc(taken, func(of map[protocol.ShardID]claim) bool { return len(of) > 0 }) {
+		return s.isSame(ctx)
 	}
-	if err := s.readMaxTTL(ctx); err != nil {
+	look := []func(context.Context) error{s.readMaxTTL, s.isSame}
+	if err := errors.Join(s.workers.each(len(look), func(i int) error { return look[i](ctx) })...); err != nil {
 		return err
 	}
-	for id, c := range taken {
-		s.shards[id].again.Store(uint64(c.again))
-		if s.shards[id].mine.Swap(uint64(c.epoch)) != uint64(c.epoch) {
-			s.shards[id].counter.Store(0)
+	for _, of := range taken {
+		for id, c := range of {
+			s.shards[id].again.Store(uint64(c.again))
+			if s.shards[id].mine.Swap(uint64(c.epoch)) != uint64(c.epoch) {
+				s.shards[id].counter.Store(0)
+			}
+			s.saw(id, c.epoch, c.owner)
 		}
-		s.saw(id, c.epoch, c.owner)
 	}
 	return nil
 }
