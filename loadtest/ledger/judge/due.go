@@ -101,6 +101,9 @@ func (d *device) excused(e *entry) bool {
 		count(&recalled)
 	}
 	switch {
+	case reasons == 0 && !d.isExcused(Missing, e) && d.devices[d.User] > 1 && d.mayBeForgotten(e):
+		r.lose(Violation{Kind: Missing, User: d.User, Device: d.Name, ID: e.ID, Text: "the store may have lost that there is the device"})
+		return false
 	case reasons == 0:
 		if !d.isExcused(Missing, e) {
 			r.Missing++

@@ -43,6 +43,9 @@ func (b *book) history(w io.Writer, e *entry, device string) {
 	for _, d := range b.log.Devices {
 		if d.User == e.User && (device == "" || d.Name == device) {
 			lines = append(lines, received(d, e)...)
+			if device != "" && len(lines) > 0 {
+				lines = append(lines, around(d, e)...)
+			}
 		}
 	}
 	slices.SortStableFunc(lines, func(a, b line) int { return int(a.at - b.at) })
@@ -95,6 +98,19 @@ func received(d *Device, e *entry) []line {
 				break
 			}
 		}
+	}
+	return lines
+}
+
+// around are the device's last stream before the message was sent, and the two after it.
+func around(d *Device, e *entry) []line {
+	i, _ := slices.BinarySearchFunc(d.Streams, e.first, func(s *Stream, t Moment) int { return int(s.Opened - t) })
+	var lines []line
+	for n := max(0, i-1); n < min(i+2, len(d.Streams)); n++ {
+		s := d.Streams[n]
+		lines = append(lines,
+			line{s.Opened, fmt.Sprintf("%s: stream %d over %s opened, greeted at %v, resumed is %v", d.Name, n, s.Transport, s.Greeted, s.Resumed)},
+			line{s.Ended, fmt.Sprintf("%s: stream %d ended after %d pushes: %s", d.Name, n, len(s.Pushes), s.End)})
 	}
 	return lines
 }

@@ -121,6 +121,14 @@ func (r *Report) lost(k Kind) {
 	r.Lost[k]++
 }
 
+// lose counts what would be a violation if the store did not lose messages, as it is configured.
+func (r *Report) lose(v Violation) {
+	r.lost(v.Kind)
+	if v.Kind == Missing {
+		r.LostMissing = append(r.LostMissing, v)
+	}
+}
+
 // Of is how many violations of a kind there are.
 func (r *Report) Of(k Kind) int { return r.byKind[k] }
 

@@ -35,10 +35,34 @@ func (b *book) mayBeLost(told, later Moment) bool {
 	return slices.ContainsFunc(b.log.Spans, func(s Span) bool { return s.Loses && s.To >= told && s.From <= later })
 }
 
+// mayBeForgotten reports whether the store may have lost, before e was accepted, that there is the device, which has not come again
+// between: then e need not have waited for it.
+func (d *device) mayBeForgotten(e *entry) bool {
+	return slices.ContainsFunc(d.log.Spans, func(s Span) bool {
+		return s.Loses && s.From <= e.accepted && !slices.ContainsFunc(d.Streams, func(x *Stream) bool { return x.Greeted > s.To && x.Greeted < e.first })
+	})
+}
+
+// again reports whether e was accepted more than once.
+func (e *entry) again() bool {
+	first := true
+	for _, a := range e.Attempts {
+		if a.Status == Accepted && !first {
+			return true
+		}
+		first = first && a.Status != Accepted
+	}
+	return false
+}
+
 // isExcused reports whether a violation is no more than the loss that the configuration of the store allows.
 func (b *book) isExcused(k Kind, e *entry) bool {
 	switch k {
-	case Stranger, Foreign, Content, Twice, Expired:
+	case Twice: // an id that was lost is another message when it is published again
+		if e == nil || !e.again() {
+			return false
+		}
+	case Stranger, Foreign, Content, Expired:
 		return false
 	}
 	return e != nil && b.mayBeLost(e.first, always)

@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"ramen/protocol"
 )
 
 // whole is a span over all of a log.
@@ -164,5 +166,71 @@ func TestAcceptedWithoutCoverIsFound(t *testing.T) {
 		if found != c.found || !found && !r.OK() {
 			t.Errorf("%s: %v", name, r.Violations)
 		}
+	}
+}
+
+// TestForgottenDeviceNeedNotGetWhatCameMeanwhile: a loss may have taken it, until it comes again. What comes first to a user's only device
+// waits for it.
+func TestForgottenDeviceNeedNotGetWhatCameMeanwhile(t *testing.T) {
+	const second = time.Second
+	for name, c := range map[string]struct {
+		sent  Moment
+		sole  bool
+		again Moment // the device comes again
+		found bool
+	}{
+		"it was away":               {sent: 6 * second, again: 8 * second},
+		"it had come again":         {sent: 9 * second, again: 8 * second, found: true},
+		"it is the only one":        {sent: 6 * second, again: 8 * second, sole: true, found: true},
+		"it came again at the loss": {sent: 9 * second, again: 4 * second},
+	} {
+		l := &Log{
+			Spans:    []Span{{What: "flushed", From: 3 * second, To: 5 * second, Owner: true, Loses: true}},
+			Messages: []*Message{{User: "u", ID: "m", Priority: protocol.PriorityHigh, Chain: 1, Nth: 1, Attempts: []Attempt{{Sent: c.sent, Answered: c.sent + 1, Ended: c.sent + 1, Status: Accepted}}}},
+			Devices: []*Device{{User: "u", Name: "a", Streams: []*Stream{
+				{Opened: 1, Greeted: second, Ended: 2 * second, From: Nowhere},
+				{Opened: c.again - 1, Greeted: c.again, Ended: 20 * second, From: Nowhere},
+			}}},
+		}
+		if !c.sole {
+			got := []Push{{At: c.sent + 2, ID: "m", Seq: 1, Priority: protocol.PriorityHigh, ExpiresMS: 1 << 60}}
+			l.Devices = append(l.Devices, &Device{User: "u", Name: "b", Streams: []*Stream{{Opened: 1, Greeted: second, Ended: 20 * second, From: Nowhere, Pushes: got}}})
+		}
+		r := Judge(l)
+		if (r.Of(Missing) == 1) != c.found || (r.Lost[Missing] == 1) == c.found || len(r.Violations) > 1 || (c.found && len(r.Violations) != 1) {
+			t.Errorf("%s: %v, lost %v", name, r.Violations, r.Lost)
+		}
+	}
+}
+
+// TestLostIdMayComeTwice on one stream, where it was accepted a second time for that.
+func TestLostIdMayComeTwice(t *testing.T) {
+	found := 0
+	for seed := uint64(1); seed <= 20; seed++ {
+		l := honestLog(seed, 300)
+		if !pushTwice(l) {
+			continue
+		}
+		l.Spans = []Span{whole(Span{Loses: true})}
+		r := Judge(l)
+		i := slices.IndexFunc(r.Violations, func(v Violation) bool { return v.Kind == Twice })
+		if i < 0 {
+			t.Fatalf("seed %d: not found: %v", seed, r.Violations)
+		}
+		m := l.Messages[slices.IndexFunc(l.Messages, func(m *Message) bool { return m.ID == r.Violations[i].ID && m.User == r.Violations[i].User })]
+		again := m.Attempts[len(m.Attempts)-1]
+		again.Status = Accepted
+		m.Attempts = append(m.Attempts, again, again)
+		if r := Judge(l); r.Of(Twice) > 0 || r.Lost[Twice] == 0 {
+			t.Errorf("seed %d: %v", seed, r.Violations)
+		}
+		l.Spans = nil
+		if r := Judge(l); r.Of(Twice) == 0 {
+			t.Errorf("seed %d: excused without a loss", seed)
+		}
+		found++
+	}
+	if found < 5 {
+		t.Fatalf("only %d logs had an occasion", found)
 	}
 }

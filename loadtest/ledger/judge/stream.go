@@ -32,10 +32,7 @@ func (d *device) complain(kind Kind, e *entry, format string, args ...any) {
 		v.ID = e.ID
 	}
 	if d.isExcused(kind, e) {
-		d.report.lost(kind)
-		if kind == Missing {
-			d.report.LostMissing = append(d.report.LostMissing, v)
-		}
+		d.report.lose(v)
 		return
 	}
 	d.report.add(v)
