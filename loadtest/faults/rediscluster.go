@@ -173,16 +173,38 @@ func (x *redisCluster) promoteLagging(s *stage, hold time.Duration) {
 	x.c.AwaitWhole(s.t)
 }
 
-// moveSlots moves slots of shards to other masters, one after the other.
+// moveSlots moves slots of shards to other masters, one after the other, from and to groups that no other fault is done to: a move
+// whose master is gone half-way does not end.
 func (x *redisCluster) moveSlots(s *stage, hold time.Duration) {
 	for end := time.Now().Add(hold); s.ctx.Err() == nil && time.Now().Before(end); {
-		key := "{" + strconv.Itoa(s.draw(shardsOfStore)) + "}"
-		from, _ := x.c.Serving(s.t, key)
-		to, _ := x.c.Serving(s.t, "{"+strconv.Itoa(s.draw(shardsOfStore))+"}")
-		if from != to {
-			x.c.MoveSlot(s.t, key, to)
+		if !x.moveSlot(s, "{"+strconv.Itoa(s.draw(shardsOfStore))+"}", x.groups[s.draw(len(x.groups))]) {
+			sleep(s.ctx, 20*time.Millisecond)
 		}
 	}
+}
+
+// moveSlot moves the slot of a key to a group, if it is in another and nothing is done to either.
+func (x *redisCluster) moveSlot(s *stage, key string, to *group) bool {
+	if !to.busy.TryLock() {
+		return false
+	}
+	defer to.busy.Unlock()
+	for _, from := range x.groups {
+		if from == to || !from.busy.TryLock() {
+			continue
+		}
+		served, _ := x.c.Serving(s.t, key)
+		here := from.two[0].r == served || from.two[1].r == served
+		if here {
+			target, _ := to.roles(s)
+			x.c.MoveSlot(s.t, key, target.r)
+		}
+		from.busy.Unlock()
+		if here {
+			return true
+		}
+	}
+	return false
 }
 
 // onMaster is a fault of a server, done to a master.
