@@ -24,5 +24,5 @@
 //     another one looks at the claims behind that (adopt.go).
 //
 // Goroutines: one for each pipeline under way, at most three times Config.Pipelines a server; the keeper, once a second; and the client's own.
-// Lock order: Store.closeMu, then queue.mu or Store.nodesMu. No lock is held across I/O.
+// Lock order: Store.closeMu, then queue.mu or Store.nodesMu; Store.promiseMu by itself. No lock is held across I/O.
 package redis

@@ -159,7 +159,7 @@ func (r *report) nodes(ctx context.Context, c *goredis.ClusterClient) error {
 func (r *report) sentinels(ctx context.Context) {
 	for _, addr := range r.cfg.Addrs {
 		o := r.cfg.nodeOptions(addr)
-		o.Username, o.Password, o.DB, o.OnConnect = r.cfg.SentinelUsername, r.cfg.SentinelPassword, 0, nil
+		o.Username, o.Password, o.DB = r.cfg.SentinelUsername, r.cfg.SentinelPassword, 0
 		c := goredis.NewSentinelClient(o)
 		known, err := c.GetMasterAddrByName(ctx, r.cfg.Master).Result()
 		if errors.Is(err, goredis.Nil) {

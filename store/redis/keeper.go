@@ -16,7 +16,7 @@ import (
 
 const (
 	keepEvery    = time.Second
-	inspectEvery = 10 // times of keepEvery
+	inspectEvery = 10 // times of keepEvery, while nothing is wrong; with durability=fsync each time
 	touchEvery   = 3600
 	nodeIdle     = 10 * time.Minute
 )
@@ -34,7 +34,7 @@ func (s *Store) keep(ctx context.Context) {
 		}
 		call, cancel := context.WithTimeout(ctx, keepEvery)
 		err := s.keepIdentity(call)
-		if err == nil && (n%inspectEvery == 0 || s.inspectNow.Swap(false)) {
+		if err == nil && (s.inspectNow.Swap(false) || n%inspectEvery == 0 || s.cfg.Durability == Fsync || s.broken.Load() != nil) {
 			err = s.inspect(call)
 		}
 		if err == nil {
@@ -129,7 +129,7 @@ func (s *Store) inspect(ctx context.Context) error {
 		return err
 	}
 	var all []finding
-	waitAOF := false
+	weighed, waitAOF := s.beginInspection(), false
 	for _, n := range nodes {
 		srv, err := ask(ctx, n.addr, n.client)
 		if err != nil {
@@ -138,14 +138,12 @@ func (s *Store) inspect(ctx context.Context) error {
 		all = append(all, s.cfg.findings(srv)...)
 		waitAOF = waitAOF || !srv.syncsBeforeReply()
 	}
-	s.waitAOF.Store(waitAOF)
-	s.tell(all)
+	s.endInspection(weighed, s.tell(all), waitAOF)
 	return nil
 }
 
-// tell logs the findings that are new, and refuses messages while the configured durability does not hold.
-func (s *Store) tell(all []finding) {
-	var broken error
+// tell logs the findings that are new, and answers why the configured durability does not hold; nil: it does.
+func (s *Store) tell(all []finding) (broken error) {
 	for _, f := range all {
 		if f.fatal && broken == nil {
 			broken = errors.New(f.text)
@@ -155,11 +153,7 @@ func (s *Store) tell(all []finding) {
 		}
 	}
 	s.told = all
-	if broken != nil {
-		s.broken.Store(&broken)
-	} else {
-		s.broken.Store(nil)
-	}
+	return broken
 }
 
 // touch has the keys of the shards that this opening holds, and the identity, live on.

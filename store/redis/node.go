@@ -31,6 +31,13 @@ type node struct {
 	queues [3]queue // appends and what else is waited for; what is written behind; reads
 }
 
+// newNode is the node at an address.
+func (s *Store) newNode(addr string) *node {
+	o := s.cfg.nodeOptions(addr)
+	o.OnConnect = s.prepare
+	return newNode(s, addr, goredis.NewClient(o))
+}
+
 func newNode(s *Store, addr string, client *goredis.Client) *node {
 	n := &node{s: s, addr: addr, client: client}
 	for i := range n.queues {

@@ -56,15 +56,17 @@ func (s *Store) connect(ctx context.Context) error {
 	case Cluster:
 		s.cluster = goredis.NewClusterClient(s.cfg.clusterOptions())
 	case Sentinel:
-		s.single = newNode(s, s.cfg.Master, goredis.NewFailoverClient(s.cfg.failoverOptions()))
+		o := s.cfg.failoverOptions()
+		o.OnConnect = s.prepare
+		s.single = newNode(s, s.cfg.Master, goredis.NewFailoverClient(o))
 	default:
-		s.single = newNode(s, s.cfg.Addrs[0], goredis.NewClient(s.cfg.nodeOptions(s.cfg.Addrs[0])))
+		s.single = s.newNode(s.cfg.Addrs[0])
 	}
 	if err := s.inspect(ctx); err != nil {
 		return err
 	}
-	if broken := s.broken.Load(); broken != nil {
-		return fmt.Errorf("%w: %w", ErrUnfit, *broken)
+	if err := s.kept(); err != nil {
+		return err
 	}
 	return s.openIdentity(ctx, s.any())
 }
@@ -77,7 +79,7 @@ const unused = 10 * time.Second
 func (c *Config) nodeOptions(addr string) *goredis.Options {
 	return &goredis.Options{
 		Addr: addr, DB: c.DB, Username: c.Username, Password: c.Password, TLSConfig: c.TLS, Protocol: 2,
-		OnConnect: loadScripts, ContextTimeoutEnabled: true, MaxRetries: -1,
+		ContextTimeoutEnabled: true, MaxRetries: -1,
 		DialTimeout: c.DialTimeout, DialerRetries: 1, ReadTimeout: unused, WriteTimeout: unused,
 		PoolSize: c.PoolSize, DisableIdentity: true,
 		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
@@ -88,7 +90,7 @@ func (c *Config) failoverOptions() *goredis.FailoverOptions {
 	return &goredis.FailoverOptions{
 		MasterName: c.Master, SentinelAddrs: c.Addrs, SentinelUsername: c.SentinelUsername, SentinelPassword: c.SentinelPassword,
 		DB: c.DB, Username: c.Username, Password: c.Password, TLSConfig: c.TLS, Protocol: 2,
-		OnConnect: loadScriptsBySentinels, ContextTimeoutEnabled: true, MaxRetries: -1,
+		ContextTimeoutEnabled: true, MaxRetries: -1,
 		DialTimeout: c.DialTimeout, DialerRetries: 1, ReadTimeout: unused, WriteTimeout: unused,
 		PoolSize: c.PoolSize, DisableIdentity: true,
 	}

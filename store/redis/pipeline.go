@@ -94,6 +94,14 @@ func (s *Store) waitCommand(ctx context.Context) *goredis.Cmd {
 
 // waited is nil where wait says that what was written is durable.
 func (s *Store) waited(wait *goredis.Cmd) error {
+	if s.cfg.Durability == Fsync {
+		if err := s.kept(); err != nil {
+			return err
+		}
+		if wait == nil && s.waitAOF.Load() {
+			return errNotSynced
+		}
+	}
 	if wait == nil {
 		return nil
 	}
@@ -116,6 +124,9 @@ func (s *Store) waited(wait *goredis.Cmd) error {
 	}
 	return nil
 }
+
+// errNotSynced is why a write is not known to be durable that was sent before it was known that the server does not sync by itself before it replies.
+var errNotSynced = errors.New("the server was not asked to sync the write: it has become the master just now")
 
 var errNoReply = errors.New("the server has not replied")
 

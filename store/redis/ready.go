@@ -35,8 +35,8 @@ func (s *Store) Ready() error {
 
 // Admit implements store.Admitter. In a cluster the nodes refuse by themselves: memory may be short on one of them alone.
 func (s *Store) Admit(p protocol.Priority) error {
-	if broken := s.broken.Load(); broken != nil {
-		return fmt.Errorf("store/redis: %w: %w", ErrUnfit, *broken)
+	if err := s.kept(); err != nil {
+		return fmt.Errorf("store/redis: %w", err)
 	}
 	if used := s.usedShare.Load(); used >= memoryShare[p.Lane()] {
 		return fmt.Errorf("store/redis: %w: %d %% of it is used", ErrOutOfMemory, used)

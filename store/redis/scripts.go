@@ -5,7 +5,6 @@ import (
 	"crypto/sha1"
 	_ "embed"
 	"encoding/hex"
-	"strings"
 
 	goredis "github.com/redis/go-redis/v9"
 )
@@ -60,15 +59,5 @@ func loadScripts(ctx context.Context, c *goredis.Conn) error {
 		}
 		return nil
 	})
-	return err
-}
-
-// loadScriptsBySentinels is loadScripts of a client that asks sentinels: it is told of its connections to these, too, which know no
-// scripts.
-func loadScriptsBySentinels(ctx context.Context, c *goredis.Conn) error {
-	err := loadScripts(ctx, c)
-	if err != nil && strings.HasPrefix(err.Error(), "ERR unknown command") {
-		return nil
-	}
 	return err
 }

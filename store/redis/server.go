@@ -27,9 +27,14 @@ type server struct {
 	whole      bool   // cluster-require-full-coverage
 }
 
-// ask has a server say what it is.
-func ask(ctx context.Context, addr string, c *goredis.Client) (*server, error) {
-	text, err := c.Info(ctx, "server", "replication", "persistence", "memory", "cluster").Result()
+// ask has a server say what it is, by a client or a connection.
+func ask(ctx context.Context, addr string, c interface{ Pipeline() goredis.Pipeliner }) (*server, error) {
+	pipe := c.Pipeline()
+	told := pipe.Info(ctx, "server", "replication", "persistence", "memory", "cluster")
+	log := pipe.ConfigGet(ctx, "*append*")
+	coverage := pipe.ConfigGet(ctx, "cluster-require-full-coverage")
+	_, _ = pipe.Exec(ctx) // CONFIG GET may be forbidden
+	text, err := told.Result()
 	if err != nil {
 		return nil, err
 	}
@@ -41,10 +46,10 @@ func ask(ctx context.Context, addr string, c *goredis.Client) (*server, error) {
 	s.replicas = int(in.int("connected_slaves"))
 	s.aof = in["aof_enabled"] == "1"
 	s.cluster = in["cluster_enabled"] == "1"
-	if set, err := c.ConfigGet(ctx, "*append*").Result(); err == nil && set["appendfsync"] != "" {
+	if set, err := log.Result(); err == nil && set["appendfsync"] != "" {
 		s.configured, s.fsync, s.noFsync = true, set["appendfsync"], set["no-appendfsync-on-rewrite"] == "yes"
 	}
-	if set, err := c.ConfigGet(ctx, "cluster-require-full-coverage").Result(); err == nil {
+	if set, err := coverage.Result(); err == nil {
 		s.whole = set["cluster-require-full-coverage"] == "yes"
 	}
 	return s, nil
@@ -76,11 +81,13 @@ type finding struct {
 	fatal bool // the store cannot be used, or the configured durability does not hold
 }
 
+func (s *server) finding(fatal bool, format string, args ...any) finding {
+	return finding{fmt.Sprintf("%s (%s): ", s.addr, s) + fmt.Sprintf(format, args...), fatal}
+}
+
 // findings are what is wrong with a server for this configuration, each with what would be right.
 func (c *Config) findings(s *server) (all []finding) {
-	say := func(fatal bool, format string, args ...any) {
-		all = append(all, finding{fmt.Sprintf("%s (%s): ", s.addr, s) + fmt.Sprintf(format, args...), fatal})
-	}
+	say := func(fatal bool, format string, args ...any) { all = append(all, s.finding(fatal, format, args...)) }
 	if !(s.product == "Valkey" || atLeast(s.version, 7, 0)) {
 		say(true, "its version is older than 7.0: use Redis 7.0 or newer, or Valkey")
 	}

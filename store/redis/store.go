@@ -38,6 +38,8 @@ type Store struct {
 	broken     atomic.Pointer[error] // why messages are not taken as long as a server is as it is; nil: they are
 	usedShare  atomic.Int64          // of the server's memory, in percent; 0: not known
 	inspectNow atomic.Bool
+	promiseMu  sync.Mutex    // held to change waitAOF and broken
+	weighed    uint64        // guarded by promiseMu: servers in which less was found than was known
 	order      atomic.Uint64 // of writes of devices
 	kills      kills
 	makings    atomic.Uint64 // of mailboxes that are to replace others
@@ -188,8 +190,8 @@ func (s *Store) nodeAt(addr string) *node {
 	defer s.nodesMu.Unlock()
 	n := s.nodes[addr]
 	if n == nil {
-		n = newNode(s, addr, goredis.NewClient(s.cfg.nodeOptions(addr)))
-		n.usedMS.Store(time.Now().UnixMilli())
+		n = s.newNode(addr)
+		n.usedMS.Store(nowMS())
 		s.nodes[addr] = n
 	}
 	return n
