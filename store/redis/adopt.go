@@ -118,7 +118,6 @@ func (s *Store) nodeOfKey(ctx context.Context, key string) (*node, error) {
 		return nil, fmt.Errorf("find the node of key %s: %w", key, err)
 	}
 	n := s.nodeAt(c.Options().Addr)
-	n.usedMS.Store(nowMS())
 	return n, nil
 }
 

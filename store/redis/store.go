@@ -191,9 +191,9 @@ func (s *Store) nodeAt(addr string) *node {
 	n := s.nodes[addr]
 	if n == nil {
 		n = s.newNode(addr)
-		n.usedMS.Store(nowMS())
 		s.nodes[addr] = n
 	}
+	n.usedMS.Store(nowMS()) // with nodesMu held: closeIdleNodes leaves what is about to be used
 	return n
 }
 
