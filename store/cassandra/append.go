@@ -175,15 +175,41 @@ func (s *Store) ttlOf(untilMS, nowMS int64) int {
 
 // putStep writes w to one host.
 func (s *Store) putStep(ctx context.Context, w *stepWrite) error {
-	shard, user, epoch, slot := int32(w.shard), string(w.user), int64(w.bucket.epoch), int64(w.bucket.slot)
+	step := w.row(w.nonce, w.step, w.stepTTL)
 	if w.kills == nil {
-		return s.session.Query(insertStep, shard, user, epoch, slot, int64(w.micros), w.nonce, w.step, w.stepTTL).
-			RoutingKey(messagesKey(w.shard, w.user, w.bucket)).ExecContext(ctx)
+		return s.session.Query(insertStep, step.values[:]...).RoutingKey(step.key).ExecContext(ctx)
 	}
 	b := s.session.Batch(gocql.UnloggedBatch)
-	b.Query(insertStep, shard, user, epoch, slot, int64(w.micros), w.nonce, w.step, w.stepTTL)
-	b.Query(insertStep, shard, user, epoch, slot, int64(w.micros), ^w.nonce, w.kills, w.killsTTL)
+	b.Query(insertStep, step.values[:]...)
+	b.Query(insertStep, w.row(^w.nonce, w.kills, w.killsTTL).values[:]...)
 	return b.ExecContext(ctx)
+}
+
+// row is the values of insertStep as the servers have them. The driver would allocate each twice: as an interface, and encoded.
+type row struct {
+	key     []byte // of the partition: shard, user, epoch and slot are in it
+	numbers [8 + 8 + 4]byte
+	columns [8]column
+	values  [8]any // pointers to columns
+}
+
+// column is a value that is encoded already.
+type column []byte
+
+// MarshalCQL implements gocql.Marshaler.
+func (c *column) MarshalCQL(gocql.TypeInfo) ([]byte, error) { return *c, nil }
+
+func (w *stepWrite) row(nonce int64, step []byte, ttl int) *row {
+	r := &row{key: messagesKey(w.shard, w.user, w.bucket)}
+	binary.BigEndian.PutUint64(r.numbers[:8], w.micros)
+	binary.BigEndian.PutUint64(r.numbers[8:16], uint64(nonce))
+	binary.BigEndian.PutUint32(r.numbers[16:], uint32(ttl))
+	n := len(w.user)
+	r.columns = [...]column{r.key[2:6], r.key[9 : 9+n], r.key[12+n : 20+n], r.key[23+n : 31+n], r.numbers[:8], r.numbers[8:16], step, r.numbers[16:]}
+	for i := range r.columns {
+		r.values[i] = &r.columns[i]
+	}
+	return r
 }
 
 // messagesKey and usersKey are partition keys as the driver hashes them: each part with its length before, and a zero behind.

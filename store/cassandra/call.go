@@ -12,7 +12,7 @@ const attempts = 3
 // write has run write to one host after the other, until one has answered that it is done, or ctx ends, or none is left. What run writes is the
 // same each time. The error wraps store.ErrUnknown where one of the hosts may have done it.
 func (s *Store) write(ctx context.Context, run func(ctx context.Context) error) error {
-	c := new(call)
+	c := new(writeCall)
 	var last error
 	maybe, asked := false, false
 	for n, waits := 0, 0; n < attempts; n++ {
@@ -22,7 +22,11 @@ func (s *Store) write(ctx context.Context, run func(ctx context.Context) error) 
 			}
 			break
 		}
-		a := &attempt{call: c, began: time.Now()}
+		a := &c.first
+		if n > 0 {
+			a = new(attempt)
+		}
+		a.call, a.began, a.host = &c.call, time.Now(), nil
 		a.Context = s.attemptContext(ctx, a.began)
 		err := run(a)
 		f := s.note(a, err)
@@ -50,6 +54,12 @@ func (s *Store) write(ctx context.Context, run func(ctx context.Context) error) 
 		return unknownError(last)
 	}
 	return last
+}
+
+// writeCall is a call with its first attempt, which is mostly the only one.
+type writeCall struct {
+	call
+	first attempt
 }
 
 // noHostPause is how long a call waits that finds no host with a connection, and mostWaits how often: one may be about to have some again.

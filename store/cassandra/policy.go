@@ -27,12 +27,16 @@ type call struct {
 	room  [3]*gocql.HostInfo
 }
 
-// attempt is the context of one request, and learns which host was asked.
+// attempt is the context of one request, and learns which host was asked. It has the hosts that the driver is to try, too.
 type attempt struct {
 	context.Context
 	call  *call
 	began time.Time
 	host  *gocql.HostInfo // nil: none, since none has a connection, or all were asked; set before the request is sent
+
+	breakers  *breakers
+	next      gocql.NextHost       // in the order of the driver's policy
+	closedOff []gocql.SelectedHost // of them, those that do not answer
 }
 
 // try reports whether the call has not asked h before, and notes that it does.
@@ -77,29 +81,32 @@ func (p *policy) Pick(statement gocql.ExecutableStatement) gocql.NextHost {
 			return same
 		}
 	}
-	var closedOff []gocql.SelectedHost
-	return func() gocql.SelectedHost {
-		a.host = nil // the one before has no connection
-		for h := next(); h != nil; h = next() {
-			if !p.breakers.host(h.Info().HostID()).allow(p.breakers.now()) {
-				closedOff = append(closedOff, h)
-				continue
-			}
-			if a.call.try(h.Info()) {
-				a.host = h.Info()
-				return h
-			}
+	a.breakers, a.next, a.closedOff = p.breakers, next, a.closedOff[:0]
+	return a.nextHost
+}
+
+// nextHost is the next that the driver is to try: the one before has no connection.
+func (a *attempt) nextHost() gocql.SelectedHost {
+	a.host = nil
+	for h := a.next(); h != nil; h = a.next() {
+		if !a.breakers.host(h.Info().HostID()).allow(a.breakers.now()) {
+			a.closedOff = append(a.closedOff, h)
+			continue
 		}
-		for len(closedOff) > 0 { // better late than not at all
-			h := closedOff[0]
-			closedOff = closedOff[1:]
-			if a.call.try(h.Info()) {
-				a.host = h.Info()
-				return h
-			}
+		if a.call.try(h.Info()) {
+			a.host = h.Info()
+			return h
 		}
-		return nil
 	}
+	for len(a.closedOff) > 0 { // better late than not at all
+		h := a.closedOff[0]
+		a.closedOff = a.closedOff[1:]
+		if a.call.try(h.Info()) {
+			a.host = h.Info()
+			return h
+		}
+	}
+	return nil
 }
 
 // sameHost is a host that was selected before.

@@ -1,6 +1,7 @@
 package cassandra
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"reflect"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -374,6 +376,28 @@ func TestDamageIsToldAndNeverAMessage(t *testing.T) {
 	each("index", x.value(), func(v []byte) error { _, err := decodeIndexed(x.item(), v); return err })
 	each("refs", encodeRefs(want.kills), func(v []byte) error { _, err := decodeRefs(v); return err })
 	each("floor", encodeFloor(e.Position, e.Position, e.Position), func(v []byte) error { return raiseFloor(new(protocol.Positions), []byte{itemFloor}, v) })
+}
+
+// TestRowsAreEncodedAsTheDriverDoes: what is sent of a step is what the driver would send of its plain values.
+func TestRowsAreEncodedAsTheDriverDoes(t *testing.T) {
+	w := stepWrite{shard: 1023, user: "é user", bucket: bucket{1<<64 - 1, 3}, micros: 1<<63 + 5}
+	nonce, step := int64(-7), []byte("step")
+	plain := []any{int32(w.shard), string(w.user), int64(-1), int64(3), int64(-1<<63 + 5), nonce, step, 630}
+	types := []gocql.Type{gocql.TypeInt, gocql.TypeVarchar, gocql.TypeBigInt, gocql.TypeBigInt, gocql.TypeBigInt, gocql.TypeBigInt, gocql.TypeBlob, gocql.TypeInt}
+	r := w.row(nonce, step, 630)
+	if n := strings.Count(insertStep, "?"); n != len(plain) || n != len(r.values) {
+		t.Fatalf("%d values of %d", len(r.values), n)
+	}
+	for i, typ := range types {
+		info := gocql.NewNativeType(4, typ, "")
+		want, err := gocql.Marshal(info, plain[i])
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := gocql.Marshal(info, r.values[i]); err != nil || !bytes.Equal(got, want) {
+			t.Errorf("value %d: %x, %v; want %x", i, got, err, want)
+		}
+	}
 }
 
 func FuzzDecodeStep(f *testing.F) {
