@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -167,6 +168,79 @@ func (p *publishers) check(t *testing.T) {
 	t.Logf("%d appends: %d of unknown outcome, %d refused", len(p.answers), unknown, refused)
 }
 
+// control tells what the machine is to blame for: it writes to nodes that are well, past the store's choice of hosts, its time-outs and
+// retries. Where that takes long, so may anything.
+type control struct {
+	stop chan struct{}
+	all  sync.WaitGroup
+
+	mu     sync.Mutex
+	writes []controlWrite // guarded by mu, in the order of their ends
+	open   []time.Time    // guarded by mu: when those under way were begun, or the last was that is over; by node
+}
+
+type controlWrite struct{ began, ended time.Time }
+
+// calm is how long a control write takes at most where the machine is not to blame: less than one attempt of an append may.
+const calm = 100 * time.Millisecond
+
+// observe has the nodes be written to until the end of the test.
+func observe(t *testing.T, s *Store, nodes ...*cassandratest.Node) *control {
+	t.Helper()
+	c := &control{stop: make(chan struct{}), open: make([]time.Time, len(nodes))}
+	for i, n := range nodes {
+		id := hostID(t, s, n.Host)
+		c.all.Go(func() {
+			for n := int64(0); ; n++ {
+				select {
+				case <-c.stop:
+					return
+				case <-time.After(10 * time.Millisecond):
+				}
+				w := controlWrite{began: time.Now()}
+				c.mu.Lock()
+				c.open[i] = w.began
+				c.mu.Unlock()
+				ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+				_ = s.session.Query(insertStep, 1000, "control", 1, int64(i), n, n, []byte{0}, 600).SetHostID(id).ExecContext(ctx)
+				cancel()
+				w.ended = time.Now()
+				c.mu.Lock()
+				c.writes = append(c.writes, w)
+				c.mu.Unlock()
+			}
+		})
+	}
+	t.Cleanup(func() { close(c.stop); c.all.Wait() })
+	return c
+}
+
+// during are those of some answers that the machine is not to blame for: while they were waited for, control writes were under way,
+// and each of them was answered soon.
+func (c *control) during(some []appended) (of []appended) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	known := slices.MinFunc(c.open, time.Time.Compare) // what is under way since then may be slow
+	for _, a := range some {
+		end, seen, slow := a.began.Add(a.took), false, false
+		if end.After(known) {
+			continue
+		}
+		i, _ := slices.BinarySearchFunc(c.writes, a.began, func(w controlWrite, t time.Time) int { return w.ended.Compare(t) })
+		for _, w := range c.writes[i:] {
+			if w.began.Before(end) {
+				seen, slow = true, slow || w.ended.Sub(w.began) > calm
+			} else if w.began.Sub(end) > 10*time.Second {
+				break
+			}
+		}
+		if seen && !slow {
+			of = append(of, a)
+		}
+	}
+	return of
+}
+
 // slow is the share of answers, in percent, that took longer than a device should wait.
 func slow(answers []appended) float64 {
 	n := 0
@@ -187,25 +261,31 @@ func failures(answers []appended) (errs []error) {
 	return errs
 }
 
-// TestOneNodeOfThreeStopped: no append fails, and from two seconds on at most 1 % more than before take over 300 ms.
+// TestOneNodeOfThreeStopped: no append fails, and from two seconds on at most 1 % take over 300 ms. Those count that are answered while the
+// other nodes answer soon.
 func TestOneNodeOfThreeStopped(t *testing.T) {
 	c, s := threeNodes(t)
 	p := publish(s, 24)
 	p.await(t, "before", 500, accepted) // the driver has prepared its statements
-	before := time.Now()
-	p.await(t, "before", 2000, accepted)
+	machine := observe(t, s, c.Nodes[:2]...)
 	stopped := time.Now()
 	c.Nodes[2].Pause(t)
 	from := p.await(t, "stopped", 1, func(a appended) bool { return a.began.After(stopped.Add(2 * time.Second)) })
-	p.await(t, "stopped", 2000, accepted)
-	all, later := p.since(stopped), p.since(from)
-	base := slow(p.since(before)[:2000])
-	t.Logf("over 300 ms: %.2f %% before, %.2f %% while it is stopped, %.2f %% from two seconds on", base, slow(all), slow(later))
+	const enough = 1000
+	for end := time.Now().Add(3 * time.Minute); len(machine.during(p.since(from))) < enough; <-time.After(time.Second) {
+		if time.Now().After(end) {
+			t.Fatalf("%d of %d appends in three minutes were answered while the other nodes answered soon, %d are needed: the machine is too busy",
+				len(machine.during(p.since(from))), len(p.since(from)), enough)
+		}
+	}
+	all, later := machine.during(p.since(stopped)), machine.during(p.since(from))
+	t.Logf("over 300 ms: %.2f %% of %d while it is stopped, %.2f %% of %d from two seconds on; with a busy machine %.2f %% of %d, and %d failed",
+		slow(all), len(all), slow(later), len(later), slow(p.since(stopped)), len(p.since(stopped)), len(failures(p.since(stopped))))
 	if errs := failures(all); len(errs) > 0 {
 		t.Errorf("%d appends failed with one node stopped, the first: %v", len(errs), errs[0])
 	}
-	if got := slow(later); got > base+1 {
-		t.Errorf("%.2f %% take over 300 ms, %.2f %% before", got, base)
+	if got := slow(later); got > 1 {
+		t.Errorf("%.2f %% take over 300 ms", got)
 	}
 	if !s.breakers.host(hostID(t, s, c.Nodes[2].Host)).open() {
 		t.Error("the stopped host is not passed over")
@@ -227,6 +307,22 @@ func hostID(t *testing.T, s *Store, address string) string {
 	return ""
 }
 
+// timers watches how late timers are, until the end of the test: worst is by how much the latest was.
+func timers(t *testing.T) (worst func() time.Duration) {
+	t.Helper()
+	var late atomic.Int64
+	ctx, stop := context.WithCancel(context.Background())
+	var watch sync.WaitGroup
+	watch.Go(func() {
+		const d = 10 * time.Millisecond
+		for began := time.Now(); pause(ctx, d); began = time.Now() {
+			late.Store(max(late.Load(), int64(time.Since(began)-d)))
+		}
+	})
+	t.Cleanup(func() { stop(); watch.Wait() })
+	return func() time.Duration { return time.Duration(late.Load()) }
+}
+
 // TestTwoNodesOfThreeStopped: nothing is accepted, every caller has its answer by the deadline, and it goes on once they are back.
 func TestTwoNodesOfThreeStopped(t *testing.T) {
 	c, s := threeNodes(t)
@@ -234,15 +330,15 @@ func TestTwoNodesOfThreeStopped(t *testing.T) {
 	p.await(t, "before", 500, accepted)
 	c.Nodes[1].Pause(t)
 	c.Nodes[2].Pause(t)
-	stopped := time.Now()
+	stopped, worst := time.Now(), timers(t)
 	p.await(t, "stopped", 200, func(a appended) bool { return a.began.After(stopped) && a.err != nil })
 	while := p.since(stopped)
 	if i := slices.IndexFunc(while, accepted); i >= 0 {
 		t.Errorf("%s of %s was accepted with two of three nodes stopped", while[i].id, while[i].user)
 	}
 	late := slices.MaxFunc(while, func(a, b appended) int { return int(a.took - b.took) })
-	if late.took > 2*deadlineOfAppends {
-		t.Errorf("an answer took %v, the deadline is %v", late.took, deadlineOfAppends)
+	if noise := worst(); late.took > 2*(deadlineOfAppends+noise) {
+		t.Errorf("an answer took %v, the deadline is %v, and a timer was late by %v", late.took, deadlineOfAppends, noise)
 	}
 	c.Nodes[1].Continue(t)
 	c.Nodes[2].Continue(t)
@@ -250,22 +346,25 @@ func TestTwoNodesOfThreeStopped(t *testing.T) {
 	p.check(t)
 }
 
-// TestNodeKilledAndRestarted under load: what is under way to it may be unknown, no more than 1 % of appends are, and none is refused; what
+// TestNodeKilledAndRestarted under load: what is under way to it may be unknown, no more than 1 % of appends are that are answered while
+// the others answer soon, and none is refused; what
 // was accepted is there for a quorum of it and another.
 func TestNodeKilledAndRestarted(t *testing.T) {
 	c, s := threeNodes(t)
 	p := publish(s, 24)
 	p.await(t, "before", 1000, accepted)
+	machine := observe(t, s, c.Nodes[1:]...)
 	killed := time.Now()
 	c.Nodes[0].Kill(t)
 	p.await(t, "killed", 2000, accepted)
 	c.Nodes[0].Start(t)
 	p.await(t, "restarted", 2000, accepted)
 	all := p.since(killed)
-	errs := failures(all)
-	if len(errs) > len(all)/100 {
-		t.Errorf("%d of %d appends failed with one node killed, the first: %v", len(errs), len(all), errs[0])
+	counted := machine.during(all)
+	if errs := failures(counted); len(errs) > len(counted)/100 {
+		t.Errorf("%d of %d appends failed with one node killed, the first: %v", len(errs), len(counted), errs[0])
 	}
+	errs := failures(all)
 	if i := slices.IndexFunc(errs, func(err error) bool { return !errors.Is(err, store.ErrUnknown) }); i >= 0 {
 		t.Errorf("an append was refused with one node killed: %v", errs[i])
 	}

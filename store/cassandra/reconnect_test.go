@@ -75,6 +75,34 @@ func TestReconnectCostsNoMoreAfterTenDays(t *testing.T) {
 	}
 }
 
+// TestATraceCountsTombstones: what TestReconnectCostsNoMoreAfterTenDays counts is what a read meets, deleted rows among it.
+func TestATraceCountsTombstones(t *testing.T) {
+	s := openStore(t, place(t, "&timeout=5s"))
+	defer s.Close()
+	at := store.Owner{Shard: 1, Epoch: 1}
+	mustClaim(t, s, at)
+	const kept, removed = 3, 20
+	save := func(n int, remove bool) {
+		t.Helper()
+		d := store.DeviceSave{Owner: at, User: "u", Remove: remove, Device: store.Device{ID: protocol.DeviceID(fmt.Sprint("device", n))}}
+		if errs := s.SaveDevices(t.Context(), []store.DeviceSave{d}, true); errs != nil {
+			t.Fatal(errs)
+		}
+	}
+	for n := range kept + removed {
+		save(n, false)
+	}
+	if c := loadCost(t, s, at, "u"); c.rows != kept+removed || c.tombstones != 0 {
+		t.Errorf("%+v, want %d rows and no tombstone", c, kept+removed)
+	}
+	for n := range removed {
+		save(n, true)
+	}
+	if c := loadCost(t, s, at, "u"); c.rows != kept+removed || c.tombstones != removed {
+		t.Errorf("%+v, want %d rows and %d tombstones among them", c, kept+removed, removed)
+	}
+}
+
 // cost is what a Load has met.
 type cost struct{ reads, rows, tombstones, entries int }
 

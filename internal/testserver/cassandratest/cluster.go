@@ -30,6 +30,7 @@ type Cluster struct {
 	Nodes []*Node  // empty where CASSANDRA_HOSTS names nodes of somebody else
 
 	datacenter string
+	lasts      bool         // beyond the test
 	release    func() error // the network
 }
 

@@ -29,7 +29,7 @@ func Shared(t testserver.TB) *Cluster {
 		if err != nil {
 			t.Fatalf("cassandratest: ask for the shared node: %v", err)
 		}
-		return &Cluster{Hosts: strings.Split(hosts, ","), datacenter: Datacenter}
+		return &Cluster{Hosts: strings.Split(hosts, ","), datacenter: Datacenter, lasts: true}
 	}
 	in := find(t)
 	shared.once.Do(func() {
@@ -37,6 +37,7 @@ func Shared(t testserver.TB) *Cluster {
 		if err != nil {
 			t.Fatalf("%v", err)
 		}
+		c.lasts = true
 		testserver.AtEnd(c.Close)
 		c.start(t)
 		shared.c = c
@@ -50,7 +51,7 @@ func Shared(t testserver.TB) *Cluster {
 // elsewhere is the cluster at hosts, of which the first that answers says which datacenter it is in.
 func elsewhere(t testserver.TB, hosts []string) *Cluster {
 	t.Helper()
-	c := &Cluster{Hosts: hosts}
+	c := &Cluster{Hosts: hosts, lasts: true}
 	s, err := session("", hosts...)
 	if err == nil {
 		defer s.Close()
