@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 
+	"ramen/internal/testserver/cassandratest"
+	"ramen/internal/testserver/redistest"
 	"ramen/loadtest"
 	"ramen/loadtest/machine"
 	"ramen/loadtest/report"
@@ -53,6 +55,34 @@ func TestLoadMeasuresAStore(t *testing.T) {
 	bad(t, "", []string{"load", "push", "--serve", "--dir", dir, "--store", "nowhere://x"}, "nowhere")
 	bad(t, "", []string{"load", "push", "--serve", "--dir", dir, "--store", "memory:", "--cache", "nowhere://x"}, "cache")
 	bad(t, "", []string{"load", "push", "--store", "memory:"}, "--serve")
+}
+
+// TestLoadOnEachKindOfStore: a server is started on it, and every check passes.
+func TestLoadOnEachKindOfStore(t *testing.T) {
+	dir := t.TempDir()
+	if machine.InMemory(dir) {
+		t.Skip("temporary folders are in memory here")
+	}
+	t.Setenv(asMain, "1")
+	run := func(t *testing.T, store string, more ...string) {
+		t.Helper()
+		args := []string{"load", "push", "--serve", "--dir", dir, "--store", store, "-n", "20", "--rate", "100", "--for", "1s", "--warm", "100ms", "--connects", "-1", "--slack", "30s"}
+		if out := good(t, "", append(args, more...)...); !strings.Contains(out, "every check passed") {
+			t.Error(out)
+		}
+	}
+	keyspace := func(t *testing.T) string {
+		t.Helper()
+		c := cassandratest.Shared(t)
+		at := c.URL(c.KeyspaceName(t)) + "&replication=1&timeout=2s"
+		good(t, "", "store", "init", at)
+		return at
+	}
+	t.Run("pebble", func(t *testing.T) { run(t, "pebble:") })
+	t.Run("redis", func(t *testing.T) { run(t, redistest.Shared(t).URL(t)) })
+	t.Run("redis-cluster", func(t *testing.T) { run(t, redistest.SharedCluster(t).URL(t)) })
+	t.Run("cassandra", func(t *testing.T) { run(t, keyspace(t)) })
+	t.Run("tiered", func(t *testing.T) { run(t, keyspace(t), "--cache", redistest.Shared(t).URL(t)) })
 }
 
 // TestLoadShowsNoPassword of a store's URL, in the command of a scenario and in that of the run.

@@ -13,6 +13,7 @@ import (
 
 	"ramen/internal/app"
 	"ramen/internal/testapp"
+	"ramen/internal/testserver"
 )
 
 // asMain makes this test binary the program itself, for tests whose command starts processes of its own.
@@ -22,7 +23,7 @@ func TestMain(m *testing.M) {
 	if os.Getenv(asMain) != "" {
 		main()
 	}
-	goleak.VerifyTestMain(m)
+	goleak.VerifyTestMain(testserver.Main(m))
 }
 
 // patience bounds every wait of these tests.
