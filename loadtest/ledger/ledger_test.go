@@ -39,20 +39,34 @@ func TestLedgerOfAStoreElsewhere(t *testing.T) {
 		c.Store = r.URL() + "?durability=fsync"
 		account(t, c)
 	})
+	t.Run("redis-cluster", func(t *testing.T) {
+		testserver.Long(t)
+		c := short(t)
+		c.Store = redistest.SharedCluster(t).URL(t)
+		account(t, c)
+	})
 	t.Run("cassandra", func(t *testing.T) {
 		testserver.Long(t)
-		n := cassandratest.Shared(t)
 		c := short(t)
-		c.Store = n.URL(n.KeyspaceName(t)) + "&replication=1"
-		if said, err := exec.Command(c.Binary, "store", "init", c.Store).CombinedOutput(); err != nil {
-			t.Fatalf("store init: %v: %s", err, said)
-		}
+		c.Store = keyspace(t, c.Binary)
 		account(t, c)
-		t.Run("tiered", func(t *testing.T) {
-			c.Cache = redistest.Single(t, redistest.Options{}).URL()
-			account(t, c)
-		})
 	})
+	t.Run("tiered", func(t *testing.T) {
+		testserver.Long(t)
+		c := short(t)
+		c.Store, c.Cache = keyspace(t, c.Binary), redistest.Shared(t).URL(t)
+		account(t, c)
+	})
+}
+
+// keyspace is the URL of a store in a keyspace of the test's own.
+func keyspace(t *testing.T, binary string) string {
+	n := cassandratest.Shared(t)
+	at := n.URL(n.KeyspaceName(t)) + "&replication=1"
+	if said, err := exec.Command(binary, "store", "init", at).CombinedOutput(); err != nil {
+		t.Fatalf("store init: %v: %s", err, said)
+	}
+	return at
 }
 
 // binary is the ramen that the tests run, built when it is first wanted.
