@@ -6,80 +6,68 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"ramen/internal/app"
 )
 
 // The same id is a duplicate while it waits, after it was acked, within one batch and over restarts. SPEC 9.
 func TestDuplicatesAreTold(t *testing.T) {
-	t.Parallel()
-	for _, store := range stores {
-		t.Run(store, func(t *testing.T) {
-			t.Parallel()
-			s := serve(t, testConfig(t, store))
-			status := func(m msg) string { return s.results(m)[0].Status }
-			m := msg{"user": "u1", "id": "m-1", "payload": 1}
-			if got := status(m) + status(m); got != "acceptedduplicate" {
-				t.Errorf("twice: %s", got)
+	each(t, stores, nil, func(t *testing.T, s *server) {
+		status := func(m msg) string { return s.results(m)[0].Status }
+		m := msg{"user": "u1", "id": "m-1", "payload": 1}
+		if got := status(m) + status(m); got != "acceptedduplicate" {
+			t.Errorf("twice: %s", got)
+		}
+		if got := status(msg{"user": "u2", "id": "m-1"}); got != "accepted" {
+			t.Errorf("of another user: %s", got)
+		}
+		r := s.results(msg{"messages": []msg{{"user": "u1", "id": "m-2"}, {"user": "u1", "id": "m-2"}, {"user": "u1", "id": "m-1"}}})
+		if r[0].Status != "accepted" || r[1].Status != "duplicate" || r[2].Status != "duplicate" || r[1].ID != "m-2" {
+			t.Errorf("in a batch: %+v", r)
+		}
+		c := s.open(t, "ws-json", place{user: "u1", device: "d1"})
+		equal(t, "pushed", c.ids(2), []string{"m-1", "m-2"})
+		c.ackAll()
+		s.untilWaiting("u1", 0)
+		if got := status(m); got != "duplicate" {
+			t.Errorf("after the ack: %s", got)
+		}
+		s.publish(msg{"user": "u1", "id": "gone"})
+		s.backend("DELETE", "/v1/users/u1/messages/gone", "")
+		s.publish(msg{"user": "u1", "id": "short", "ttl_ms": 1000})
+		s.untilWaiting("u1", 0)
+		for _, id := range []string{"gone", "short"} {
+			if got := status(msg{"user": "u1", "id": id}); got != "duplicate" {
+				t.Errorf("%s again: %s", id, got)
 			}
-			if got := status(msg{"user": "u2", "id": "m-1"}); got != "accepted" {
-				t.Errorf("of another user: %s", got)
+		}
+		if !s.keeps() {
+			return
+		}
+		s.restart()
+		for _, id := range []string{"m-1", "m-2", "gone", "short"} {
+			if got := status(msg{"user": "u1", "id": id}); got != "duplicate" {
+				t.Errorf("%s after a restart: %s", id, got)
 			}
-			r := s.results(msg{"messages": []msg{{"user": "u1", "id": "m-2"}, {"user": "u1", "id": "m-2"}, {"user": "u1", "id": "m-1"}}})
-			if r[0].Status != "accepted" || r[1].Status != "duplicate" || r[2].Status != "duplicate" || r[1].ID != "m-2" {
-				t.Errorf("in a batch: %+v", r)
-			}
-			c := s.open(t, "ws-json", place{user: "u1", device: "d1"})
-			equal(t, "pushed", c.ids(2), []string{"m-1", "m-2"})
-			c.ackAll()
-			s.untilWaiting("u1", 0)
-			if got := status(m); got != "duplicate" {
-				t.Errorf("after the ack: %s", got)
-			}
-			s.publish(msg{"user": "u1", "id": "gone"})
-			s.backend("DELETE", "/v1/users/u1/messages/gone", "")
-			s.publish(msg{"user": "u1", "id": "short", "ttl_ms": 1000})
-			s.untilWaiting("u1", 0)
-			for _, id := range []string{"gone", "short"} {
-				if got := status(msg{"user": "u1", "id": id}); got != "duplicate" {
-					t.Errorf("%s again: %s", id, got)
-				}
-			}
-			if store == memory {
-				s.checkLedger()
-				return
-			}
-			s.restart()
-			for _, id := range []string{"m-1", "m-2", "gone", "short"} {
-				if got := status(msg{"user": "u1", "id": id}); got != "duplicate" {
-					t.Errorf("%s after a restart: %s", id, got)
-				}
-			}
-			s.publish(msg{"user": "u1", "id": "new"})
-			c = s.open(t, "ws-json", place{user: "u1", device: "d1"})
-			equal(t, "after the restart", c.ids(1), []string{"new"})
-			s.checkLedger()
-		})
-	}
+		}
+		s.publish(msg{"user": "u1", "id": "new"})
+		c = s.open(t, "ws-json", place{user: "u1", device: "d1"})
+		equal(t, "after the restart", c.ids(1), []string{"new"})
+	})
 }
 
 // An id is forgotten after the configured time, once its message has left.
 func TestDuplicatesAreForgotten(t *testing.T) {
-	t.Parallel()
-	for _, store := range stores {
-		t.Run(store, func(t *testing.T) {
-			t.Parallel()
-			cfg := testConfig(t, store)
-			cfg.Gateway.IDRetention = time.Second
-			s := serve(t, cfg)
-			s.publish(msg{"user": "u1", "id": "waits", "ttl_ms": 60000})
-			s.publish(msg{"user": "u1", "id": "goes", "ttl_ms": 60000})
-			s.backend("DELETE", "/v1/users/u1/messages/goes", "")
-			until(t, "the id", func() string { return same("status", s.results(msg{"user": "u1", "id": "goes"})[0].Status, "accepted") })
-			if got := s.results(msg{"user": "u1", "id": "waits"})[0].Status; got != "duplicate" {
-				t.Errorf("while it waits: %s", got)
-			}
-			s.checkLedger()
-		})
-	}
+	short := func(cfg *app.Config) { cfg.Gateway.IDRetention = time.Second }
+	each(t, stores, short, func(t *testing.T, s *server) {
+		s.publish(msg{"user": "u1", "id": "waits", "ttl_ms": 60000})
+		s.publish(msg{"user": "u1", "id": "goes", "ttl_ms": 60000})
+		s.backend("DELETE", "/v1/users/u1/messages/goes", "")
+		until(t, "the id", func() string { return same("status", s.results(msg{"user": "u1", "id": "goes"})[0].Status, "accepted") })
+		if got := s.results(msg{"user": "u1", "id": "waits"})[0].Status; got != "duplicate" {
+			t.Errorf("while it waits: %s", got)
+		}
+	})
 }
 
 // A message replaces the older ones of its key with the same target, pushed or not, and stands at the end. SPEC 9.
@@ -104,7 +92,7 @@ func TestCollapse(t *testing.T) {
 		s.publish(m("b-2", "b")) // b-1 was pushed and not acked
 		equal(t, "live", c.ids(1), []string{"b-2"})
 		c.close()
-		if s.cfg.Store.URL.Scheme() == pebble {
+		if s.keeps() {
 			s.restart()
 		}
 		c = open(place{user: "u1", device: "d1", context: map[string]string{"os": "ios"}})
@@ -171,7 +159,7 @@ func TestRecall(t *testing.T) {
 		if got := recall("m-1"); got != 404 {
 			t.Errorf("a second recall: %d", got)
 		}
-		if s.cfg.Store.URL.Scheme() == pebble {
+		if s.keeps() {
 			s.restart()
 		}
 		c = open(place{user: "u1", device: "d1"})
@@ -195,7 +183,7 @@ func TestDeviceTarget(t *testing.T) {
 			t.Errorf("%+v", r)
 		}
 		s.publish(msg{"user": "u1", "id": "all"})
-		if s.cfg.Store.URL.Scheme() == pebble {
+		if s.keeps() {
 			s.restart()
 		}
 		c := open(place{user: "u1", device: "d1"})
@@ -218,7 +206,7 @@ func TestUserWithoutDevices(t *testing.T) {
 			t.Errorf("%+v", r)
 		}
 		equal(t, "waiting", s.waiting("u1"), []string{"m"})
-		if s.cfg.Store.URL.Scheme() == pebble {
+		if s.keeps() {
 			s.restart()
 		}
 		c := open(place{user: "u1", device: "d1"})

@@ -9,7 +9,7 @@ import (
 // A device that was pushed nothing has its place from hello: it comes back with it over any transport, after a restart too, and
 // is resumed. What was pushed to it meanwhile, and not processed, comes again. SPEC 2.2.
 func TestFix11HelloCarriesThePlaceOfItsStream(t *testing.T) {
-	matrix(t, []string{pebble}, func(t *testing.T, s *server, open opener) {
+	matrix(t, durable, func(t *testing.T, s *server, open opener) {
 		p := place{user: "u1", device: "d1", wait: 1}
 		c := open(p)
 		p.cursor = c.hello.Cursor

@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"go.uber.org/goleak"
+
+	"ramen/internal/testserver"
 )
 
 // These tests wait far more than they compute.
@@ -18,7 +20,7 @@ func TestMain(m *testing.M) {
 			panic(err)
 		}
 	}
-	code := m.Run()
+	code := testserver.Main(m).Run()
 	if code == 0 {
 		if err := goleak.Find(); err != nil {
 			os.Stderr.WriteString("system: goroutines are left: " + err.Error() + "\n")

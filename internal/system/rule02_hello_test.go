@@ -57,10 +57,10 @@ func TestRule02HelloSeqGoesOn(t *testing.T) {
 		s.restart()
 		p.cursor = c.last.Cursor
 		c = open(p)
-		if s.cfg.Store.URL.Scheme() == pebble && !c.hello.Resumed || s.cfg.Store.URL.Scheme() == memory && c.hello.Resumed {
+		if c.hello.Resumed != s.keeps() {
 			t.Errorf("after a restart hello is %+v", c.hello)
 		}
-		if s.cfg.Store.URL.Scheme() == pebble {
+		if s.keeps() {
 			s.publish(msg{"user": "u1"})
 			if push := c.push(); push.Seq != 7 || c.transport != "poll" && c.hello.Seq != 6 {
 				t.Errorf("behind seq 6 hello was %+v and a push had seq %d", c.hello, push.Seq)
@@ -81,7 +81,7 @@ func TestRule02HelloSeqIsAtLeastWhatWasAcked(t *testing.T) {
 		c.ackAll()
 		s.untilPending("u1", "d1", 1)
 		c.close()
-		if s.cfg.Store.URL.Scheme() == pebble {
+		if s.keeps() {
 			s.restart()
 		}
 		c = open(place{user: "u1", device: "d1"})

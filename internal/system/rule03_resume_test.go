@@ -33,7 +33,7 @@ func cutEverywhere(t *testing.T, stands func(p *place, c *conn)) {
 		s.publishAll(all)
 		want := ordered(all[:n])
 		step := 1
-		if transportOf(t) == "poll" && s.cfg.Store.URL.Scheme() == pebble {
+		if transportOf(t) == "poll" && s.keeps() {
 			step = 5 // a poll a push: with the other store at every place
 		}
 		for k := 0; k <= n; k += step {
@@ -69,53 +69,47 @@ func pollWindow(t *testing.T) int {
 
 // A stream that changes its transport at every reconnect loses nothing, sees nothing twice, and keeps the order within a priority.
 func TestRule03ResumeOverChangingTransports(t *testing.T) {
-	t.Parallel()
-	for _, store := range stores {
-		t.Run(store, func(t *testing.T) {
-			t.Parallel()
-			seed := rand.Uint64()
-			r := rand.New(rand.NewPCG(seed, 1))
-			t.Logf("seed %d", seed)
-			s := serve(t, testConfig(t, store))
-			const n = 200
-			p := place{user: "u1", device: "d1", window: 1}
-			seen := map[string]bool{}
-			last := map[string]int{}
-			published := 0
-			for turn := 0; len(seen) < n; turn++ {
-				if more := min(r.IntN(12), n-published); more > 0 {
-					batch := numbered("u1", "m", n, mixed...)[published : published+more]
-					s.publishAll(batch)
-					published += more
-				}
-				c := s.open(t, transports[r.IntN(len(transports))], p)
-				for range min(r.IntN(8), published-len(seen)) {
-					m := c.push().Message
-					var number int
-					if _, err := fmt.Sscanf(string(m.ID), "m-%d", &number); err != nil {
-						t.Fatal(err)
-					}
-					if lane := m.Priority.String(); last[lane] >= number {
-						t.Fatalf("turn %d over %s: %s came after m-%d", turn, c.transport, m.ID, last[lane])
-					} else {
-						last[lane] = number
-					}
-					seen[string(m.ID)] = true
-					p.cursor = c.last.Cursor
-					c.ackAll()
-				}
-				c.close()
+	each(t, stores, nil, func(t *testing.T, s *server) {
+		seed := rand.Uint64()
+		r := rand.New(rand.NewPCG(seed, 1))
+		t.Logf("seed %d", seed)
+		const n = 200
+		p := place{user: "u1", device: "d1", window: 1}
+		seen := map[string]bool{}
+		last := map[string]int{}
+		published := 0
+		for turn := 0; len(seen) < n; turn++ {
+			if more := min(r.IntN(12), n-published); more > 0 {
+				batch := numbered("u1", "m", n, mixed...)[published : published+more]
+				s.publishAll(batch)
+				published += more
 			}
-			s.open(t, "sse", p)
-			s.untilWaiting("u1", 0)
-			s.checkLedger()
-		})
-	}
+			c := s.open(t, transports[r.IntN(len(transports))], p)
+			for range min(r.IntN(8), published-len(seen)) {
+				m := c.push().Message
+				var number int
+				if _, err := fmt.Sscanf(string(m.ID), "m-%d", &number); err != nil {
+					t.Fatal(err)
+				}
+				if lane := m.Priority.String(); last[lane] >= number {
+					t.Fatalf("turn %d over %s: %s came after m-%d", turn, c.transport, m.ID, last[lane])
+				} else {
+					last[lane] = number
+				}
+				seen[string(m.ID)] = true
+				p.cursor = c.last.Cursor
+				c.ackAll()
+			}
+			c.close()
+		}
+		s.open(t, "sse", p)
+		s.untilWaiting("u1", 0)
+	})
 }
 
 // A cursor is enough after a restart of everything.
 func TestRule03ResumeAfterARestart(t *testing.T) {
-	matrix(t, []string{pebble}, func(t *testing.T, s *server, open opener) {
+	matrix(t, durable, func(t *testing.T, s *server, open opener) {
 		batch := numbered("u1", "m", 12, mixed...)
 		s.publishAll(batch)
 		p := place{user: "u1", device: "d1", window: pollWindow(t)}

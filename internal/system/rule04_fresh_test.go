@@ -71,7 +71,7 @@ func TestRule04NotResumed(t *testing.T) {
 
 // A cursor of a store that has been wiped is nobody's.
 func TestRule04NotResumedAfterAWipe(t *testing.T) {
-	matrix(t, stores, func(t *testing.T, s *server, open opener) {
+	matrix(t, local, func(t *testing.T, s *server, open opener) {
 		s.publishAll(numbered("u1", "m", 3))
 		p := place{user: "u1", device: "d1", window: 3}
 		c := open(p)

@@ -33,7 +33,7 @@ func TestRule06AtLeastOnce(t *testing.T) {
 
 // A restart in order forgets neither what was acked nor what was pushed.
 func TestRule06AtLeastOnceAfterARestart(t *testing.T) {
-	matrix(t, []string{pebble}, func(t *testing.T, s *server, open opener) {
+	matrix(t, durable, func(t *testing.T, s *server, open opener) {
 		s.publishAll(numbered("u1", "m", 3))
 		c := open(place{user: "u1", device: "d1"})
 		c.ids(2 + 1)

@@ -261,29 +261,21 @@ func TestRule09RecalledPushHoldsItsPlace(t *testing.T) {
 
 // A bare EventSource never acks: it reconnects with its Last-Event-ID, and receives everything.
 func TestRule09BareEventSourceGetsEverything(t *testing.T) {
-	t.Parallel()
-	for _, store := range stores {
-		t.Run(store, func(t *testing.T) {
-			t.Parallel()
-			cfg := testConfig(t, store)
-			short(&cfg)
-			s := serve(t, cfg)
-			s.publishAll(numbered("u1", "m", 7))
-			p := place{user: "u1", device: "d1", window: 2}
-			var got []string
-			for len(got) < 7 {
-				c := s.open(t, "sse", p)
-				got = append(got, c.ids(min(2, 7-len(got)))...)
-				if len(got) < 7 {
-					expectEnd(t, "sse", c.end(), "ack_timeout")
-				}
-				p.cursor = c.last.Cursor
-				c.close()
+	each(t, stores, short, func(t *testing.T, s *server) {
+		s.publishAll(numbered("u1", "m", 7))
+		p := place{user: "u1", device: "d1", window: 2}
+		var got []string
+		for len(got) < 7 {
+			c := s.open(t, "sse", p)
+			got = append(got, c.ids(min(2, 7-len(got)))...)
+			if len(got) < 7 {
+				expectEnd(t, "sse", c.end(), "ack_timeout")
 			}
-			equal(t, "all in all", got, ordered(numbered("u1", "m", 7)))
-			s.open(t, "sse", p)
-			s.untilWaiting("u1", 0)
-			s.checkLedger()
-		})
-	}
+			p.cursor = c.last.Cursor
+			c.close()
+		}
+		equal(t, "all in all", got, ordered(numbered("u1", "m", 7)))
+		s.open(t, "sse", p)
+		s.untilWaiting("u1", 0)
+	})
 }

@@ -7,37 +7,32 @@ import (
 
 // The newest stream of a device wins over every transport, and gets what the first had not acked.
 func TestRule11NewestWins(t *testing.T) {
-	t.Parallel()
-	for _, store := range stores {
-		s := serve(t, testConfig(t, store))
-		t.Run(store, func(t *testing.T) {
-			for _, first := range streaming {
-				for _, second := range transports {
-					t.Run(first+"/"+second, func(t *testing.T) {
-						user := fmt.Sprintf("%s-%s", first, second)
-						s.publishAll(numbered(user, "m", 3))
-						p := place{user: user, device: "d1"}
-						a := s.open(t, first, p)
-						a.ids(2)
-						if err := a.ack(1); err != nil {
-							t.Fatal(err)
-						}
-						s.untilPending(user, "d1", 2)
-						b := s.open(t, second, p)
-						expectEnd(t, first, a.end(), "superseded")
-						equal(t, "the second got", b.ids(2), []string{"m-2", "m-3"})
-						b.ackAll()
-						s.untilWaiting(user, 0)
-						if d := s.devices(user); len(d) != 1 {
-							t.Errorf("the list has %+v", d)
-						}
-						b.close()
-					})
-				}
+	each(t, stores, nil, func(t *testing.T, s *server) {
+		for _, first := range streaming {
+			for _, second := range transports {
+				t.Run(first+"/"+second, func(t *testing.T) {
+					user := fmt.Sprintf("%s-%s", first, second)
+					s.publishAll(numbered(user, "m", 3))
+					p := place{user: user, device: "d1"}
+					a := s.open(t, first, p)
+					a.ids(2)
+					if err := a.ack(1); err != nil {
+						t.Fatal(err)
+					}
+					s.untilPending(user, "d1", 2)
+					b := s.open(t, second, p)
+					expectEnd(t, first, a.end(), "superseded")
+					equal(t, "the second got", b.ids(2), []string{"m-2", "m-3"})
+					b.ackAll()
+					s.untilWaiting(user, 0)
+					if d := s.devices(user); len(d) != 1 {
+						t.Errorf("the list has %+v", d)
+					}
+					b.close()
+				})
 			}
-		})
-		s.checkLedger()
-	}
+		}
+	})
 }
 
 // A poll that waits is a stream too: the newer one ends it at once, without messages.

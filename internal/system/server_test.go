@@ -29,17 +29,11 @@ type server struct {
 	running *testapp.Running
 }
 
-// The kinds of stores.
-const (
-	pebble = "pebble"
-	memory = "memory"
-)
-
 // testConfig is a server on ports that are drawn, with data in a folder of the test's.
 func testConfig(t testing.TB, store string) app.Config {
 	cfg := testapp.Config(t)
 	cfg.Shards = 8
-	testapp.SetStore(t, &cfg, store+":")
+	setStore(t, &cfg, store)
 	cfg.Frontend.DrainTime = 250 * time.Millisecond
 	cfg.Gateway.OpensPerSecond = 0
 	cfg.Gateway.AppendTimeout = 10 * time.Second // the machine of a test may be busy
@@ -62,6 +56,14 @@ func (s *server) start() {
 	s.t.Helper()
 	s.running = testapp.Start(s.t, s.cfg)
 	s.addr = s.running.At
+	// It has its shards once nobody else can have them.
+	untilWithin(s.t, "readiness", 3*patience, func() string {
+		r, err := s.try("GET", s.backendURL("/readyz"), "")
+		if err != nil || r.status != http.StatusOK {
+			return fmt.Sprint(r, err)
+		}
+		return ""
+	})
 }
 
 // end shuts the server down in order, if it still runs.
@@ -151,15 +153,20 @@ const pace = 5 * time.Millisecond
 // until asks holds again and again, until it answers "".
 func until(t testing.TB, what string, holds func() string) {
 	t.Helper()
+	untilWithin(t, what, patience, holds)
+}
+
+func untilWithin(t testing.TB, what string, within time.Duration, holds func() string) {
+	t.Helper()
 	tick := time.NewTicker(pace)
 	defer tick.Stop()
 	last := ""
-	for end := time.Now().Add(patience); time.Now().Before(end); <-tick.C {
+	for end := time.Now().Add(within); time.Now().Before(end); <-tick.C {
 		if last = holds(); last == "" {
 			return
 		}
 	}
-	t.Fatalf("%s: not within %v: %s", what, patience, last)
+	t.Fatalf("%s: not within %v: %s", what, within, last)
 }
 
 // same is "" where got is want.
