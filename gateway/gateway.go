@@ -41,6 +41,7 @@ type Gateway struct {
 	underWay       struct{ bytes, jobs atomic.Int64 }
 	appendDeadline atomic.Pointer[appendDeadline]
 	loads          chan struct{} // one for each load under way
+	losses         losses
 	lost           chan struct{} // of capacity 1: a shard is lost, and the sweeper is to clear it away
 	streams        atomic.Int64
 
@@ -125,6 +126,7 @@ func (g *Gateway) Close(ctx context.Context) error {
 		all[i] = protocol.ShardID(i)
 	}
 	g.endTaking(all)
+	defer g.tellLosses()
 	return g.releaseShards(ctx, all, protocol.ReasonDrain, true)
 }
 

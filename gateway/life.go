@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"log/slog"
+	"sync"
 
 	"ramen/link"
 	"ramen/protocol"
@@ -94,22 +95,57 @@ func (g *Gateway) tell(e Event) {
 	g.metrics.shards[e.From].Add(-1)
 	g.metrics.shards[e.To].Add(1)
 	g.metrics.transitions[e.To].Inc()
-	level, args := slog.LevelDebug, []any{"shard", e.Shard, "epoch", e.Epoch, "from", e.From.String(), "to", e.To.String()}
-	if e.To == StateLost {
-		level, args = slog.LevelWarn, append(args, "reason", e.Loss.Reason.String(), "below", e.Loss.Below)
+	if g.log.Enabled(context.Background(), slog.LevelDebug) {
+		g.log.Debug("shard changed its state", append([]any{"from", e.From.String(), "to", e.To.String()}, e.logged()...)...)
 	}
-	if e.Cause != nil {
-		args = append(args, "error", e.Cause)
-	}
-	g.log.Log(context.Background(), level, "shard changed its state", args...)
 	if g.onShard != nil {
 		g.onShard(e)
 	}
 	if e.To == StateLost {
+		g.losses.add(e)
 		select {
 		case g.lost <- struct{}{}: // the sweeper clears it away
 		default:
 		}
+	}
+}
+
+// logged is what the log has of an event.
+func (e *Event) logged() []any {
+	args := []any{"shard", e.Shard, "epoch", e.Epoch}
+	if e.To == StateLost {
+		args = append(args, "reason", e.Loss.Reason.String(), "below", e.Loss.Below)
+	}
+	if e.Cause != nil {
+		args = append(args, "error", e.Cause)
+	}
+	return args
+}
+
+// losses are the shards that were lost and that the log does not know of yet: nearly always many at once, for one cause.
+type losses struct {
+	mu sync.Mutex
+	// guarded by mu
+	n     int
+	first Event
+}
+
+func (l *losses) add(e Event) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.n++; l.n == 1 {
+		l.first = e
+	}
+}
+
+// tellLosses has the log know of the shards that were lost since, in one line.
+func (g *Gateway) tellLosses() {
+	g.losses.mu.Lock()
+	n, first := g.losses.n, g.losses.first
+	g.losses.n = 0
+	g.losses.mu.Unlock()
+	if n > 0 {
+		g.log.Warn("lost shards", append([]any{"shards", n}, first.logged()...)...)
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"ramen/internal/tool/errlist"
 	"ramen/link"
 	"ramen/protocol"
 	"ramen/store"
@@ -63,7 +64,7 @@ func (g *Gateway) Recover(ctx context.Context, shards []protocol.ShardID, since 
 	for _, owns := range byEpoch {
 		errs = append(errs, g.recoverShards(ctx, owns, g.microsAt(since))...)
 	}
-	return errors.Join(errs...)
+	return errlist.Of(errs)
 }
 
 // microsAt is t as positions have it; 0 for zero.

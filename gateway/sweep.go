@@ -42,6 +42,7 @@ func (g *Gateway) sweep(ctx context.Context) {
 		}
 		g.endStalled()
 		g.tellMended()
+		g.tellLosses()
 		if g.Serving() == nil {
 			g.evicted.turn(g.nowMS())
 		}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"ramen/gateway/mailbox"
+	"ramen/internal/tool/errlist"
 	"ramen/link"
 	"ramen/protocol"
 	"ramen/store"
@@ -21,11 +22,12 @@ func (g *Gateway) Take(ctx context.Context, shards []protocol.ShardID, epoch pro
 			return fmt.Errorf("gateway: take shard %d at epoch %d: there are %d shards, and epochs begin with 1", id, epoch, len(g.shards))
 		}
 	}
-	before, err := g.claimsBefore(ctx, shards)
-	if err != nil {
-		return fmt.Errorf("gateway: take %d shards at epoch %d: %w", len(shards), epoch, err)
+	known, before, unread := g.claimsBefore(ctx, shards)
+	err := g.take(ctx, known, epoch, lease, before, func(taken []protocol.ShardID) []error { return g.store.Claim(ctx, taken, epoch, g.owner) })
+	if unread != nil {
+		unread = fmt.Errorf("gateway: take %d shards at epoch %d: %w", len(shards)-len(known), epoch, unread)
 	}
-	return g.take(ctx, shards, epoch, lease, before, func(taken []protocol.ShardID) []error { return g.store.Claim(ctx, taken, epoch, g.owner) })
+	return errlist.Of([]error{err, unread})
 }
 
 // Serve is Take of shards that the caller has claimed already, at epoch and in the name of Deps.Owner. before is the claims as they were
@@ -66,18 +68,26 @@ func (g *Gateway) take(ctx context.Context, shards []protocol.ShardID, epoch pro
 		}
 	}
 	if len(errs) > 0 {
-		return fmt.Errorf("gateway: take %d shards at epoch %d: %w", len(shards), epoch, errors.Join(errs...))
+		return fmt.Errorf("gateway: take %d shards at epoch %d: %w", len(shards), epoch, errlist.Of(errs))
 	}
 	return nil
 }
 
-// claimsBefore reads who had the shards before.
-func (g *Gateway) claimsBefore(ctx context.Context, shards []protocol.ShardID) ([]store.Claimed, error) {
+// claimsBefore reads who had the shards before, and answers which of them it could read.
+func (g *Gateway) claimsBefore(ctx context.Context, shards []protocol.ShardID) (read []protocol.ShardID, before []store.Claimed, unread error) {
 	if g.mender.replacer == nil || g.mender.shared == nil {
-		return make([]store.Claimed, len(shards)), nil
+		return shards, make([]store.Claimed, len(shards)), nil
 	}
 	claims, errs := g.mender.shared.Claims(ctx, shards)
-	return claims, errors.Join(errs...)
+	if errs == nil {
+		return shards, claims, nil
+	}
+	for i, id := range shards {
+		if errs[i] == nil {
+			read, before = append(read, id), append(before, claims[i])
+		}
+	}
+	return read, before, errlist.Of(errs)
 }
 
 // takeUp notes that the shard is about to be claimed at epoch, from whoever had it before.
@@ -219,9 +229,25 @@ func (g *Gateway) Lose(id protocol.ShardID, below protocol.Epoch) {
 func (g *Gateway) Renew(until time.Time) {
 	end := g.leaseEnd(until)
 	for i := range g.shards {
-		if own := g.shards[i].own.Load(); own != nil && !own.renew(end) {
-			own.lose(leaseLoss(own.Owner.Epoch), errLeaseEnded)
+		if own := g.shards[i].own.Load(); own != nil {
+			own.renewOrLose(end)
 		}
+	}
+}
+
+// RenewShards is Renew of some shards, where they are owned at these epochs.
+func (g *Gateway) RenewShards(at []store.Owner, until time.Time) {
+	end := g.leaseEnd(until)
+	for _, o := range at {
+		if own := g.shards[o.Shard].own.Load(); own != nil && own.Owner.Epoch == o.Epoch {
+			own.renewOrLose(end)
+		}
+	}
+}
+
+func (o *ownership) renewOrLose(until int64) {
+	if !o.renew(until) {
+		o.lose(leaseLoss(o.Owner.Epoch), errLeaseEnded)
 	}
 }
 
