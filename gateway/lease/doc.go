@@ -2,16 +2,25 @@
 //
 // Invariants:
 //
-//  1. The gateway may act until 2.4 s after the sending of the last reading of the claims in which its own stood, and no longer. Who
-//     takes from another on a store that does not fence waits that long after its claims have been answered, and loads only then.
+//  1. The gateway may act on a shard until 2.4 s after the sending of the last reading in which its own claim of that shard stood, and no
+//     longer. Who takes a shard from another on a store that does not fence waits that long after its claim has been answered, and
+//     serves only then.
 //
-//  2. Whoever has the claim of the first shard owns all: it is claimed before the others, so that of two that start at once one serves.
+//  2. Each shard has a lease of its own. What cannot be read of a part of the store ends the leases of that part alone; they come back
+//     once it can be read.
 //
-//  3. A process that starts takes all from whoever has it. One that has lost all to another waits until that is not present any more.
+//  3. The owner of the highest epoch that is known leads, and takes all shards; of two at the same epoch the one that has the lowest shard
+//     of it. A process that starts claims above all that it has read, one shard before the others, so that of two that start at once one
+//     leads.
 //
-//     waiting ──nobody else is there──▶ claiming ──claimed, the older lease is over──▶ serving
-//     ▲                                 │ another has claimed                          │
-//     └─────────────────────────────────┴──────────────────────────────────────────────┘
+//  4. Who does not lead serves nothing, and stands by until who leads is not present any more. Where that could not be read, absence is
+//     believed only 2.4 s later: who leads could not say that it is there, either.
 //
-// Goroutines: one. Locks: mu guards what others read; it is not held across I/O or a call of the gateway.
+//     standing by ──nobody else leads──▶ leading:  a shard  free ──claimed──▶ claimed ──the older lease is over──▶ served
+//     ▲                                  │                   ▲                                                   │
+//     └──────another leads───────────────┘                   └───────unread for 2.4 s, or claimed by another─────┘
+//
+// Goroutines: the loop, which never waits for the store; one that says that this process is there; and, while they are under way, one that
+// reads the claims, one that claims (and four calls of the store at once), one that recovers. Locks: mu guards what others read; it is not
+// held across I/O or a call of the gateway.
 package lease

@@ -17,7 +17,7 @@ import (
 
 // The times of a lease. They fit together: a reading that fails may be followed by one more before the lease ends.
 const (
-	every  = 800 * time.Millisecond  // from reading to reading
+	every  = 800 * time.Millisecond  // from reading to reading, and the most that one takes
 	length = 2400 * time.Millisecond // of the lease, from the sending of a reading
 )
 
@@ -39,46 +39,76 @@ type Config struct {
 // Lease owns all shards of a store for one process while no other does.
 type Lease struct {
 	// immutable
-	cfg     Config
-	all     []protocol.ShardID
-	views   views
-	metrics metrics
-	started chan struct{} // closed once the first round is over
-	stop    context.CancelFunc
-	done    chan struct{}
+	cfg      Config
+	all      []protocol.ShardID
+	views    views
+	metrics  metrics
+	presence presence
+	started  chan struct{} // closed once it is clear what is served at first, or why it is not
+	results  chan func()   // what calls of the store have answered, for the loop
+	stop     context.CancelFunc
+	done     chan struct{}
 
 	// owned by the loop
-	g       *gateway.Gateway
-	pending *claim         // claimed, and not yet served; nil: nothing
-	unclear bool           // shards were claimed, and not served since: what became of it is not known for sure
-	highest protocol.Epoch // that was ever seen or claimed
-	known   []string       // the history of each shard at the last good reading
-	good    time.Time      // when the last one was sent in which they were these
-	other   string         // who has all; empty: nobody else
+	g      *gateway.Gateway
+	calls  sync.WaitGroup // of the store under way
+	shards []shard
+	leader leader
+	begins bool // this process has not claimed anything yet, and takes whatever there is
 
-	mu  sync.Mutex
-	why error // guarded by mu: why nothing is served; nil: all is well
+	readings int       // that were sent
+	sent     time.Time // when the last one was
+	reading  bool      // it is under way
+	due      bool      // the time for the next one has come
+
+	cancel     context.CancelFunc // ends the claim that is under way; nil: there is none
+	failed     error              // of the last claim; nil: it succeeded
+	closed     bool               // the gateway is: nothing is claimed any more
+	recovering bool               // shards are being recovered
+	recovered  int                // the number of the last reading that was sent before that was over
+
+	mu sync.Mutex
+	// guarded by mu
+	why     error // why nothing is served; nil: something is
+	partial error // why some shards are not served; nil: all are, or none
 }
 
-// claim is shards that were claimed at an epoch, and may be served from a time on.
-type claim struct {
-	shards []protocol.ShardID
-	epoch  protocol.Epoch
-	before []store.Claimed // of all shards, before they were claimed
-	from   time.Time       // the lease of whoever had them before is over
+// shard is what the loop knows of one.
+type shard struct {
+	unread  error          // why the last reading did not have its claim; nil: it did
+	claim   store.Claimed  // as it was read last
+	highest protocol.Epoch // that was ever read, or tried
+	history string         // of the store's copy from which nothing is missing
+	good    time.Time      // when the last reading was sent in which it was that
+	taking  taking
+}
+
+// taking is a shard that was claimed, or may have been, and was not served since.
+type taking struct {
+	tried  bool
+	before store.Claimed // whose it was before that
+	exact  bool          // surely nobody else has claimed it since
+
+	claimed protocol.Epoch // at which the store has answered that it is claimed; 0: it has not
+	noted   int            // the number of the last reading that was sent before that was known
+	from    time.Time      // from when it may be served: the lease of whoever had it before is over
 }
 
 // New is a lease that does nothing before Start. Its OnShard is for the gateway.
 func New(cfg Config) *Lease {
-	l := &Lease{cfg: cfg, all: make([]protocol.ShardID, cfg.Shards), started: make(chan struct{}), done: make(chan struct{}),
-		known: make([]string, cfg.Shards), why: errors.New("lease: the store's claims are not read yet")}
+	l := &Lease{cfg: cfg, all: make([]protocol.ShardID, cfg.Shards), started: make(chan struct{}), results: make(chan func()), done: make(chan struct{}),
+		shards: make([]shard, cfg.Shards), begins: true, why: errUnread}
 	for i := range l.all {
 		l.all[i] = protocol.ShardID(i)
+		l.shards[i].unread = errUnread
 	}
+	l.presence.init(cfg)
 	l.views.init(cfg.Shards)
 	l.metrics.init(cfg.Registerer)
 	return l
 }
+
+var errUnread = errors.New("lease: the store's claims are not read yet")
 
 // Start takes the shards, and waits until they are served, or it is clear why not, or ctx ends; and goes on by itself until Close.
 func (l *Lease) Start(ctx context.Context, g *gateway.Gateway) {
@@ -107,55 +137,107 @@ func (l *Lease) Close(ctx context.Context) error {
 	return nil
 }
 
-// Ready answers nil while the shards are owned, or says why they are not.
+// Ready answers nil while any shard is served, or says why none is.
 func (l *Lease) Ready() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.why
 }
 
-// tell notes why nothing is served, or that all is well, and has the log know where that has changed.
-func (l *Lease) tell(why error) {
+// Partial says how many shards are not served, and why, while others are; nil: all are, or Ready says why none is.
+func (l *Lease) Partial() error {
 	l.mu.Lock()
-	before := l.why
-	l.why = why
-	l.mu.Unlock()
-	switch {
-	case why == nil && before != nil:
-		l.cfg.Log.Info("this process owns all shards of the store", "owner", l.cfg.Owner)
-	case why != nil && (before == nil || before.Error() != why.Error()):
-		l.cfg.Log.Warn("this process does not own the shards of the store", "why", why)
-	}
+	defer l.mu.Unlock()
+	return l.partial
 }
 
+// run is the loop.
 func (l *Lease) run(ctx context.Context) {
 	defer close(l.done)
+	defer l.calls.Wait()
+	l.calls.Go(func() { l.presence.run(ctx) })
 	tick := time.NewTicker(every)
 	defer tick.Stop()
-	var begun sync.Once
+	begun := l.started
+	l.read(ctx)
 	for {
-		l.round(ctx)
-		l.views.publish()
-		if l.pending == nil {
-			begun.Do(func() { close(l.started) })
-		}
-		var over <-chan time.Time
-		if l.pending != nil {
-			over = time.After(time.Until(l.pending.from))
+		var over <-chan time.Time // the next shard may be served, once the claims have been read again
+		if d, waits := l.nextServed(); waits && !l.reading {
+			over = time.After(d)
 		}
 		select {
 		case <-ctx.Done():
 			return
 		case <-l.views.changed:
-			l.views.publish()
-			select { // the others come at the same moment
-			case <-ctx.Done():
-				return
-			case <-tick.C:
-			case <-over:
-			}
+		case f := <-l.results:
+			f()
 		case <-tick.C:
+			l.due = true
 		case <-over:
+			l.due = true
+		}
+		l.views.publish()
+		if begun != nil && l.settled() {
+			close(begun)
+			begun = nil
+		}
+		if l.due && !l.reading {
+			l.read(ctx)
 		}
 	}
+}
+
+// call runs a call of the store beside the loop, for as long as it may take. The loop calls what it returns.
+func (l *Lease) call(ctx context.Context, most time.Duration, f func(context.Context) func()) {
+	l.calls.Go(func() {
+		bounded, cancel := context.WithTimeout(ctx, most)
+		defer cancel()
+		l.tellLoop(ctx, f(bounded))
+	})
+}
+
+// tellLoop has the loop call f, unless it ends.
+func (l *Lease) tellLoop(ctx context.Context, f func()) {
+	select {
+	case l.results <- f:
+	case <-ctx.Done():
+	}
+}
+
+// read starts a reading of the claims. One that is under way is the only one, so that each was sent after the one before was acted upon.
+func (l *Lease) read(ctx context.Context) {
+	l.reading, l.due = true, false
+	l.readings++
+	l.sent = time.Now()
+	r := reading{number: l.readings, sent: l.sent}
+	l.call(ctx, every, func(bounded context.Context) func() {
+		r.claims, r.errs = l.cfg.Store.Claims(bounded, l.all)
+		return func() {
+			l.reading = false
+			if ctx.Err() == nil {
+				l.round(ctx, r)
+			}
+		}
+	})
+}
+
+// settled reports whether it is clear what this process serves at first: a reading was acted upon, and nothing is under way.
+func (l *Lease) settled() bool {
+	_, waits := l.nextServed()
+	return !waits && !l.reading && l.cancel == nil
+}
+
+// nextServed is how long it is until the first shard that waits may be served, by a reading that is sent then. Those that the last
+// reading might have had served could not be read: the next one in its turn tells.
+func (l *Lease) nextServed() (d time.Duration, waits bool) {
+	for i := range l.shards {
+		t := &l.shards[i].taking
+		if t.claimed == 0 || l.readings > t.noted && !t.from.After(l.sent) {
+			continue
+		}
+		if until := time.Until(t.from); !waits || until < d {
+			d, waits = until, true
+		}
+	}
+	return d, waits
 }

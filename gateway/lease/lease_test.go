@@ -271,6 +271,23 @@ func wantWaiting(t *testing.T, p *process, user string, ids ...string) {
 	}
 }
 
+// cut is what a process cannot read: claims, of some shards or all, and who is there.
+type cut struct {
+	until time.Time
+	of    protocol.ShardID // of those from this one on
+	all   bool
+}
+
+func (c cut) hits(op memory.Op) bool {
+	switch op.Kind {
+	case memory.OpClaims:
+		return c.all || op.Shard >= c.of
+	case memory.OpRenew, memory.OpPresence:
+		return true
+	}
+	return false
+}
+
 // chance is a schedule of processes on one disk, and what is known of it.
 type chance struct {
 	t    *testing.T
@@ -278,7 +295,7 @@ type chance struct {
 
 	mu       sync.Mutex
 	r        *rand.Rand
-	cut      map[string]time.Time // until when a process does not read claims
+	cut      map[string]cut
 	highest  map[string]protocol.Epoch
 	accepted map[string][]string // by user
 	counts   map[string]int
@@ -295,9 +312,9 @@ func (c *chance) begin(name string) *process {
 	p := newProcess(c.t, c.disk, name)
 	p.store.Script(func(ctx context.Context, op memory.Op) memory.Fault {
 		c.mu.Lock()
-		until := c.cut[name]
+		cut := c.cut[name]
 		c.mu.Unlock()
-		if (op.Kind == memory.OpClaims || op.Kind == memory.OpRenew) && time.Now().Before(until) {
+		if cut.hits(op) && time.Now().Before(cut.until) {
 			<-ctx.Done()
 			return memory.Fault{Err: ctx.Err()}
 		}
@@ -364,7 +381,7 @@ func TestOwnersByChance(t *testing.T) {
 
 func ownersByChance(t *testing.T, seed uint64, unfenced bool) {
 	c := &chance{t: t, disk: memory.NewDisk(memory.Config{CheckLast: !unfenced, Unfenced: unfenced}), r: rand.New(rand.NewPCG(seed, 2)),
-		cut: make(map[string]time.Time), highest: make(map[string]protocol.Epoch), accepted: make(map[string][]string), counts: make(map[string]int)}
+		cut: make(map[string]cut), highest: make(map[string]protocol.Epoch), accepted: make(map[string][]string), counts: make(map[string]int)}
 	running := []*process{c.begin("p0"), c.begin("p1")}
 	var calls sync.WaitGroup
 	started := 2
@@ -373,7 +390,7 @@ func ownersByChance(t *testing.T, seed uint64, unfenced bool) {
 		case 0:
 			p := running[c.draw(2)]
 			c.mu.Lock()
-			c.cut[p.name] = time.Now().Add(time.Duration(c.r.IntN(5000)) * time.Millisecond)
+			c.cut[p.name] = cut{time.Now().Add(time.Duration(c.r.IntN(5000)) * time.Millisecond), protocol.ShardID(c.r.IntN(shards)), c.r.IntN(3) == 0}
 			c.mu.Unlock()
 		case 1:
 			i := c.draw(2)
@@ -396,7 +413,7 @@ func ownersByChance(t *testing.T, seed uint64, unfenced bool) {
 		p.close()
 	}
 	last := newProcess(t, c.disk, "last").start()
-	for last.lease.Ready() != nil {
+	for last.lease.Ready() != nil || last.lease.Partial() != nil {
 		time.Sleep(every)
 	}
 	total := 0

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"ramen/gateway"
@@ -12,266 +11,180 @@ import (
 	"ramen/store"
 )
 
-// round reads the claims once, and does what they ask for.
-func (l *Lease) round(ctx context.Context) {
-	if l.other == "" {
-		l.present(ctx)
-	}
-	sent := time.Now()
-	claims, err := l.read(ctx)
-	if err != nil {
+// round does what a reading of the claims asks for.
+func (l *Lease) round(ctx context.Context, r reading) {
+	unread := l.note(&r)
+	if unread > 0 {
 		l.metrics.failed.Inc()
-		if ctx.Err() == nil && l.g.Serving() != nil {
-			l.tell(fmt.Errorf("lease: read the store's claims: %w", err))
-		}
+	}
+	l.leader.follow(&r, unread, l.own(), l.cfg.Owner)
+	if unread == len(l.all) {
+		l.tell()
 		return
 	}
-	l.highest = max(l.highest, highestOf(claims))
-	if first := claims[0]; first.Owner != "" && first.Owner != l.cfg.Owner && !l.isOlder(first) {
-		if !l.takesFirst(ctx, first) {
-			return
-		}
-	} else {
-		l.other = ""
+	leads := l.leader.owner == "" || l.leader.owner == l.cfg.Owner
+	if !leads && !l.begins && l.leader.isThere(&r) {
+		l.standBy()
+		return
 	}
 	l.metrics.standby.Set(0)
-	l.keep(ctx, claims, sent)
-	l.serve(ctx, claims, sent)
+	l.presence.want(true)
+	l.keep(ctx, &r)
+	l.serve(ctx, &r)
+	if missing := l.missing(&r); len(missing) > 0 && l.cancel == nil && !l.closed {
+		l.claim(ctx, missing, leads && l.leader.owner != "")
+	}
+	l.tell()
 }
 
-// isOlder reports whether the claim of another is from before this process's: the store was set back to it, as by the fail-over to a
-// replica that lagged, and who made it has gone. Then what memory has is recovered, and not given up.
-func (l *Lease) isOlder(first store.Claimed) bool {
+// note keeps what was read of each shard, and answers of how many nothing was.
+func (l *Lease) note(r *reading) (unread int) {
+	for i := range l.shards {
+		s := &l.shards[i]
+		if s.unread = r.err(protocol.ShardID(i)); s.unread != nil {
+			unread++
+			continue
+		}
+		s.claim = r.claims[i]
+		s.highest = max(s.highest, s.claim.Epoch)
+	}
+	return unread
+}
+
+// own is at which epoch each shard is served, or was claimed since; 0: neither.
+func (l *Lease) own() []protocol.Epoch {
+	own := make([]protocol.Epoch, len(l.all))
 	for _, s := range l.g.Shards() {
-		if s.ID == 0 {
-			return s.State == gateway.StateServing && first.Epoch < s.Epoch && !first.Present
+		if s.State == gateway.StateServing {
+			own[s.ID] = s.Epoch
 		}
 	}
-	return false
+	for i := range own {
+		own[i] = max(own[i], l.shards[i].taking.claimed)
+	}
+	return own
 }
 
-// takesFirst acts on another owner of the first shard, and so of all. It reports whether that is to be taken from it.
-func (l *Lease) takesFirst(ctx context.Context, first store.Claimed) bool {
-	begins := l.good.IsZero() // a process that starts takes what there is
-	l.loseAll(first)
-	if first.Present && !begins {
-		if l.other == "" {
-			_ = l.call(ctx, func(ctx context.Context) error { return l.cfg.Store.Renew(ctx, l.cfg.Owner, 0) })
-		}
-		l.other = first.Owner
-		l.metrics.standby.Set(1)
-		l.tell(fmt.Errorf("lease: another process (%s) has claimed the store at epoch %d; this one serves nobody until that has gone", first.Owner, first.Epoch))
-		return false
+// standBy serves nothing, since another process leads.
+func (l *Lease) standBy() {
+	if l.cancel != nil {
+		l.cancel()
 	}
-	if l.other != "" || begins {
-		l.present(ctx)
+	for i := range l.shards {
+		l.shards[i].taking.claimed = 0
 	}
-	l.other = ""
-	return true
-}
-
-func (l *Lease) loseAll(to store.Claimed) {
-	l.pending = nil
 	for _, s := range l.g.Shards() {
-		if s.State == gateway.StateTaking || s.State == gateway.StateServing {
-			l.g.Lose(s.ID, max(to.Epoch, s.Epoch+1))
+		if s.State == gateway.StateServing {
+			l.g.Lose(s.ID, max(l.leader.epoch, s.Epoch+1))
 		}
 	}
+	l.presence.want(false)
+	l.metrics.standby.Set(1)
+	l.say(fmt.Errorf("lease: another process (%s) has claimed the store at epoch %d; this one serves nobody until that has gone", l.leader.owner, l.leader.epoch), nil)
 }
 
-// present says that this process is there for as long as its lease. Where it fails, others may take the shards: the next reading tells.
-func (l *Lease) present(ctx context.Context) {
-	if err := l.call(ctx, func(ctx context.Context) error { return l.cfg.Store.Renew(ctx, l.cfg.Owner, length) }); err != nil && ctx.Err() == nil {
-		l.cfg.Log.Warn("this process could not say in the store that it is there", "error", err)
-	}
-}
-
-func (l *Lease) read(ctx context.Context) (claims []store.Claimed, err error) {
-	err = l.call(ctx, func(ctx context.Context) error {
-		var errs []error
-		claims, errs = l.cfg.Store.Claims(ctx, l.all)
-		return errors.Join(errs...)
-	})
-	return claims, err
-}
-
-// call bounds a call of the store: one that hangs leaves time for another before the lease ends.
-func (l *Lease) call(ctx context.Context, f func(context.Context) error) error {
-	ctx, cancel := context.WithTimeout(ctx, every)
-	defer cancel()
-	return f(ctx)
-}
-
-// keep renews the lease of what is still claimed, gives up what is not, and recovers what the store may have lost of it.
-func (l *Lease) keep(ctx context.Context, claims []store.Claimed, sent time.Time) {
+// keep renews the leases of what is still claimed, gives up what is not, and recovers what the store may have lost of it.
+func (l *Lease) keep(ctx context.Context, r *reading) {
+	var kept []store.Owner
 	var lost []protocol.ShardID
+	since := r.sent
 	for _, s := range l.g.Shards() {
-		c := &claims[s.ID]
+		if s.State != gateway.StateServing || r.err(s.ID) != nil {
+			continue
+		}
+		c, known := &r.claims[s.ID], &l.shards[s.ID]
+		at := store.Owner{Shard: s.ID, Epoch: s.Epoch}
 		switch {
-		case s.State != gateway.StateServing:
 		case c.Epoch > s.Epoch, c.Epoch == s.Epoch && c.Owner != l.cfg.Owner:
 			l.g.Lose(s.ID, c.Epoch)
-		case c.Epoch < s.Epoch, c.History != l.known[s.ID]:
-			lost = append(lost, s.ID)
+		case c.Epoch < s.Epoch, c.History != known.history:
+			kept, lost = append(kept, at), append(lost, s.ID)
+			if known.good.Before(since) {
+				since = known.good
+			}
+		default:
+			kept, known.good = append(kept, at), r.sent
 		}
 	}
-	l.g.Renew(sent.Add(length))
-	if len(lost) > 0 {
-		l.cfg.Log.Warn("the store is another copy, or has lost claims; claiming again and looking for what is lost", "shards", len(lost))
-		l.metrics.recovered.Add(float64(len(lost)))
-		if err := l.call(ctx, func(ctx context.Context) error { return l.g.Recover(ctx, lost, l.good) }); err != nil {
-			l.cfg.Log.Warn("shards could not be claimed again; trying again", "error", err)
-			return // what they were is known until that has happened
-		}
-	}
-	l.good = sent
-	for i := range claims {
-		l.known[i] = claims[i].History
+	l.g.RenewShards(kept, r.sent.Add(length))
+	if len(lost) > 0 && !l.recovering && r.number > l.recovered {
+		l.recover(ctx, r, lost, since)
 	}
 }
 
-// serve takes what is not served.
-func (l *Lease) serve(ctx context.Context, claims []store.Claimed, sent time.Time) {
-	if p := l.pending; p != nil {
-		if !slices.ContainsFunc(p.shards, func(id protocol.ShardID) bool { return claims[id].Epoch != p.epoch || claims[id].Owner != l.cfg.Owner }) {
-			l.takePending(ctx, sent)
-			return
+// recover claims shards again that the store may have lost something of, and has the gateway look for that.
+func (l *Lease) recover(ctx context.Context, r *reading, lost []protocol.ShardID, since time.Time) {
+	l.cfg.Log.Warn("the store is another copy, or has lost claims; claiming again and looking for what is lost", "shards", len(lost))
+	l.metrics.recovered.Add(float64(len(lost)))
+	l.recovering = true
+	l.call(ctx, every, func(bounded context.Context) func() {
+		err := l.g.Recover(bounded, lost, since)
+		return func() {
+			l.recovering, l.recovered = false, l.readings
+			if err != nil {
+				if ctx.Err() == nil {
+					l.cfg.Log.Warn("shards could not be claimed again; trying again", "error", err)
+				}
+				return // what they were is known until that has happened
+			}
+			for _, id := range lost {
+				l.shards[id].history, l.shards[id].good = r.claims[id].History, r.sent
+			}
 		}
-		l.pending = nil // claimed by another meanwhile, or lost
-	}
-	missing := l.missing(claims)
-	if len(missing) == 0 {
-		if l.g.Serving() == nil {
-			l.tell(nil)
+	})
+}
+
+// serve has the gateway serve what was claimed, once nobody else can act on it any more, and the reading says that it is still this process's.
+func (l *Lease) serve(ctx context.Context, r *reading) {
+	byEpoch := make(map[protocol.Epoch][]protocol.ShardID)
+	for i := range l.shards {
+		id, t := protocol.ShardID(i), &l.shards[i].taking
+		if t.claimed == 0 || r.number <= t.noted || r.err(id) != nil {
+			continue
 		}
-		return
+		switch c := &r.claims[i]; {
+		case c.Epoch != t.claimed || c.Owner != l.cfg.Owner:
+			t.claimed, t.noted = 0, l.readings // claimed by another meanwhile, or lost: the next reading in its turn tells
+		case !r.sent.Before(t.from):
+			byEpoch[t.claimed] = append(byEpoch[t.claimed], id)
+		}
 	}
-	if err := l.claim(ctx, missing, claims); err != nil && ctx.Err() == nil {
-		l.tell(fmt.Errorf("lease: claim %d shards: %w", len(missing), err))
+	for epoch, ids := range byEpoch {
+		before := make([]store.Claimed, len(ids))
+		for n, id := range ids {
+			s := &l.shards[id]
+			before[n] = s.taking.before
+			before[n].History = r.claims[id].History // the copy that has the claim
+			s.history, s.good, s.taking = before[n].History, r.sent, taking{}
+		}
+		if err := l.g.Serve(ctx, ids, before, epoch, r.sent.Add(length)); err != nil {
+			l.notServed(ids, err)
+		}
 	}
 }
 
-// missing are the shards that are not served, but for those of another that is there.
-func (l *Lease) missing(claims []store.Claimed) (list []protocol.ShardID) {
+// notServed notes that the gateway does not serve what was claimed, or some of it. That is tried again with the next reading in its turn,
+// unless the gateway is closed.
+func (l *Lease) notServed(ids []protocol.ShardID, err error) {
+	if errors.Is(err, gateway.ErrClosed) {
+		l.closed = true
+	}
+	l.failed = err
+	for _, id := range ids {
+		l.shards[id].taking.noted = l.readings
+	}
+}
+
+// missing are the shards that were read, and are neither served nor claimed.
+func (l *Lease) missing(r *reading) (list []protocol.ShardID) {
 	served := make([]bool, len(l.all))
 	for _, s := range l.g.Shards() {
 		served[s.ID] = s.State == gateway.StateServing
 	}
 	for _, id := range l.all {
-		c := &claims[id]
-		theirs := c.Owner != "" && c.Owner != l.cfg.Owner && c.Present && claims[0].Owner == l.cfg.Owner
-		if !served[id] && !theirs {
+		if t := &l.shards[id].taking; !served[id] && t.claimed == 0 && r.err(id) == nil && r.number > t.noted {
 			list = append(list, id)
 		}
 	}
 	return list
-}
-
-// claim claims shards above every epoch that is known: the first before the others. What another claims at the same moment is left to it.
-func (l *Lease) claim(ctx context.Context, shards []protocol.ShardID, before []store.Claimed) error {
-	var last protocol.Epoch
-	err := l.call(ctx, func(ctx context.Context) (err error) {
-		last, err = l.cfg.Store.LastEpoch(ctx)
-		return err
-	})
-	if err != nil {
-		return err
-	}
-	epoch := max(last, l.highest) + 1
-	l.highest = epoch
-	p := &claim{epoch: epoch, before: slices.Clone(before)}
-	if last != highestOf(before) { // somebody has claimed since that was read
-		for i := range p.before {
-			p.before[i].Owner, p.before[i].Epoch, p.before[i].Present = "unknown", last, true
-		}
-	}
-	unclear := l.unclear
-	l.unclear = true // what fails from here on may have been claimed
-	if shards[0] == 0 {
-		if err := l.claimSome(ctx, shards[:1], p); err != nil || len(p.shards) == 0 {
-			return err // another is faster: the next reading says who
-		}
-		shards = shards[1:]
-	}
-	if err := l.claimSome(ctx, shards, p); err != nil {
-		return err
-	}
-	p.from = time.Now()
-	if !l.mayServeAtOnce(p, unclear, last, before) {
-		p.from = p.from.Add(length)
-	}
-	l.pending = p
-	return nil
-}
-
-// mayServeAtOnce reports whether nobody else can act on the shards that were claimed: the store refuses it, or there was nobody. At epoch 1 claims
-// exclude each other, whoever else begins on a new store. Where an earlier claim of this process had no clear answer, the store may name
-// this process already, and the one before still act.
-func (l *Lease) mayServeAtOnce(p *claim, unclear bool, last protocol.Epoch, before []store.Claimed) bool {
-	return l.cfg.Store.Fences() || p.epoch == 1 || !unclear && !theirs(p.shards, before, l.cfg.Owner) && last == highestOf(before)
-}
-
-// theirs reports whether anybody but self had one of shards.
-func theirs(shards []protocol.ShardID, before []store.Claimed, self string) bool {
-	return slices.ContainsFunc(shards, func(id protocol.ShardID) bool { return before[id].Epoch != 0 && before[id].Owner != self })
-}
-
-func highestOf(claims []store.Claimed) (epoch protocol.Epoch) {
-	for i := range claims {
-		epoch = max(epoch, claims[i].Epoch)
-	}
-	return epoch
-}
-
-func (l *Lease) claimSome(ctx context.Context, shards []protocol.ShardID, p *claim) error {
-	for some := range slices.Chunk(shards, claimMost) {
-		l.present(ctx) // it takes its time where each is a transaction
-		var answers []error
-		err := l.call(ctx, func(ctx context.Context) error {
-			answers = l.cfg.Store.Claim(ctx, some, p.epoch, l.cfg.Owner)
-			return ctx.Err()
-		})
-		for i, id := range some {
-			switch {
-			case answers == nil || answers[i] == nil:
-				p.shards = append(p.shards, id)
-			case !errors.Is(answers[i], store.ErrFenced):
-				err = fmt.Errorf("shard %d: %w", id, answers[i])
-			}
-		}
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// claimMost is how many shards are claimed by one call.
-const claimMost = 128
-
-// of is the claims of its shards as they were before.
-func (p *claim) of() []store.Claimed {
-	list := make([]store.Claimed, len(p.shards))
-	for i, id := range p.shards {
-		list[i] = p.before[id]
-	}
-	return list
-}
-
-// takePending has the gateway serve what was claimed, once nobody else can act on it any more. The reading that was sent then says that it
-// is still this process's.
-func (l *Lease) takePending(ctx context.Context, sent time.Time) {
-	p := l.pending
-	if wait := time.Until(p.from); wait > 0 {
-		l.tell(fmt.Errorf("lease: the shards are claimed at epoch %d, and whoever had them may act until %s", p.epoch, p.from.UTC().Format(time.RFC3339Nano)))
-		return
-	}
-	l.pending, l.unclear = nil, false
-	err := l.call(ctx, func(ctx context.Context) error { return l.g.Serve(ctx, p.shards, p.of(), p.epoch, sent.Add(length)) })
-	switch {
-	case err != nil && !errors.Is(err, gateway.ErrClosed) && ctx.Err() == nil:
-		l.tell(err)
-	case l.g.Serving() == nil:
-		l.tell(nil)
-	}
 }
