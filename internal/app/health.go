@@ -57,6 +57,14 @@ func (a *App) serving() error {
 	return a.gateway.Serving()
 }
 
+// partly says how many users' shards are not served, and why, while others are; nil where all are, or none.
+func (a *App) partly() error {
+	if a.lease == nil {
+		return nil
+	}
+	return a.lease.Partial()
+}
+
 // backendsReady answers nil while publishes of high priority are taken. SPEC 8.2.7.
 func (a *App) backendsReady() error {
 	if err := a.ready.Ready(); err != nil {
@@ -125,7 +133,8 @@ func (s *side) look(log *slog.Logger) {
 // operators adds what operators ask of the backends' port: the console, health, metrics, and a check of the gauges.
 // SPEC 3.1, 8.2.
 // The check names users, and counts everything: it takes a key that may read, and is made once for all who ask meanwhile.
-func operators(mux *http.ServeMux, ready, check func() error, shards func() []gateway.Shard, readers func(http.Handler) http.Handler, g prometheus.Gatherer) {
+// partly, where it answers something, is told below a readiness that is good.
+func operators(mux *http.ServeMux, ready, partly, check func() error, shards func() []gateway.Shard, readers func(http.Handler) http.Handler, g prometheus.Gatherer) {
 	var checking singleflight.Group
 	once := func() error {
 		_, err, _ := checking.Do("", func() (any, error) { return nil, check() })
@@ -133,7 +142,7 @@ func operators(mux *http.ServeMux, ready, check func() error, shards func() []ga
 	}
 	mux.Handle("/{$}", reading(console.Handler()))
 	mux.Handle("/healthz", reading(asks(func() error { return nil })))
-	mux.Handle("/readyz", reading(asks(ready)))
+	mux.Handle("/readyz", reading(readyz(ready, partly)))
 	mux.Handle("/debug/check", reading(readers(asks(once))))
 	mux.Handle("/debug/shards", reading(readers(listShards(shards))))
 	mux.Handle("/metrics", reading(promhttp.HandlerFor(g, promhttp.HandlerOpts{})))
@@ -177,6 +186,16 @@ func listShards(shards func() []gateway.Shard) http.Handler {
 		_, _ = fmt.Fprintln(w, "shard\tstate\tepoch\tbelow\tmailboxes\twrites")
 		for _, s := range shards() {
 			_, _ = fmt.Fprintf(w, "%d\t%s\t%d\t%d\t%d\t%d\n", s.ID, s.State, s.Epoch, s.Below, s.Mailboxes, s.Writes)
+		}
+	})
+}
+
+func readyz(ready, partly func() error) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		err := ready()
+		answer(w, err)
+		if part := partly(); err == nil && part != nil {
+			_, _ = fmt.Fprintln(w, part)
 		}
 	})
 }

@@ -111,7 +111,7 @@ func (a *App) serveDevices(p *ports, c *auth.Certs) {
 
 func (a *App) serveBackends(p *ports, c *auth.Certs) {
 	rest := http.NewServeMux()
-	operators(rest, a.backendsReady, a.Check, a.gateway.Shards, a.backend.Readers, a.registry)
+	operators(rest, a.backendsReady, a.partly, a.Check, a.gateway.Shards, a.backend.Readers, a.registry)
 	h := &http.Server{
 		Handler:           a.backend.Handler(exact(rest)),
 		ReadHeaderTimeout: 10 * time.Second,
