@@ -101,7 +101,7 @@ func (d *device) excused(e *entry) bool {
 		count(&recalled)
 	}
 	switch {
-	case reasons == 0 && !d.isExcused(Missing, e) && d.devices[d.User] > 1 && d.mayBeForgotten(e):
+	case reasons == 0 && !d.isExcused(Missing, e) && d.mayBeForgotten(e):
 		r.lose(Violation{Kind: Missing, User: d.User, Device: d.Name, ID: e.ID, Text: "the store may have lost that there is the device"})
 		return false
 	case reasons == 0:
@@ -127,7 +127,9 @@ func (d *device) checkSkipped(e *entry, got []ref) {
 	if len(got) > 0 {
 		until = min(until, d.Streams[got[0].stream].Pushes[got[0].push].At)
 	}
-	if passed := d.lanes[e.Priority.Lane()].before(until); passed > e.accepted {
+	if passed := d.lanes[e.Priority.Lane()].before(until); passed > e.accepted && len(got) == 0 && d.mayBeForgotten(e) {
+		d.report.lost(Skipped)
+	} else if passed > e.accepted {
 		d.complain(Skipped, e, "it was accepted by %v and pending until %v, but one that it goes before was chosen at %v or later", e.accepted, until, passed)
 	}
 }

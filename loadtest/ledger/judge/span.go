@@ -36,10 +36,10 @@ func (b *book) mayBeLost(told, later Moment) bool {
 }
 
 // mayBeForgotten reports whether the store may have lost, before e was accepted, that there is the device, which has not come again
-// between: then e need not have waited for it.
+// between: then e need not have waited for it, unless it is its user's only one.
 func (d *device) mayBeForgotten(e *entry) bool {
-	return slices.ContainsFunc(d.log.Spans, func(s Span) bool {
-		return s.Loses && s.From <= e.accepted && !slices.ContainsFunc(d.Streams, func(x *Stream) bool { return x.Greeted > s.To && x.Greeted < e.first })
+	return d.devices[d.User] > 1 && slices.ContainsFunc(d.log.Spans, func(s Span) bool {
+		return s.Loses && s.From <= e.accepted && !slices.ContainsFunc(d.Streams, func(x *Stream) bool { return x.Opened > s.To && x.Greeted > 0 && x.Greeted < e.first })
 	})
 }
 

@@ -234,3 +234,39 @@ func TestLostIdMayComeTwice(t *testing.T) {
 		t.Fatalf("only %d logs had an occasion", found)
 	}
 }
+
+// TestForgottenDeviceIsPassedOver by what expired before it came again, and so was not kept for it.
+func TestForgottenDeviceIsPassedOver(t *testing.T) {
+	const second = time.Second
+	began := time.UnixMilli(1_000_000)
+	accepted := func(id string, p protocol.Priority, nth int, at Moment, ttl time.Duration) *Message {
+		return &Message{User: "u", ID: id, Priority: p, Chain: 1, Nth: nth, TTL: ttl, Attempts: []Attempt{{Sent: at, Answered: at + 1, Ended: at + 1, Status: Accepted}}}
+	}
+	push := func(id string, p protocol.Priority, at Moment, ends time.Duration, seq uint64) Push {
+		return Push{At: at, ID: id, Priority: p, Seq: seq, ExpiresMS: began.Add(ends).UnixMilli()}
+	}
+	for _, again := range []Moment{5500 * time.Millisecond, 8 * second} {
+		l := &Log{
+			Began: began,
+			Spans: []Span{{What: "flushed", From: 3 * second, To: 5 * second, Owner: true, Loses: true}},
+			Messages: []*Message{
+				accepted("short", protocol.PriorityHigh, 1, 6*second, 3*second), accepted("low", protocol.PriorityLow, 2, 8200*time.Millisecond, 0),
+			},
+			Devices: []*Device{
+				{User: "u", Name: "a", Streams: []*Stream{
+					{Opened: 1, Greeted: second, Ended: 2 * second, From: Nowhere},
+					{Opened: again - 1, Greeted: again, Ended: 20 * second, From: Nowhere, HasSeq: true,
+						Pushes: []Push{push("low", protocol.PriorityLow, 8500*time.Millisecond, time.Hour, 1)}},
+				}},
+				{User: "u", Name: "b", Streams: []*Stream{{Opened: 1, Greeted: second, Ended: 20 * second, From: Nowhere, HasSeq: true, Pushes: []Push{
+					push("short", protocol.PriorityHigh, 6*second+2, 9*second, 1), push("low", protocol.PriorityLow, 8500*time.Millisecond, time.Hour, 2),
+				}}}},
+			},
+		}
+		forgotten := again > 6*second
+		r := Judge(l)
+		if (r.Of(Skipped) == 1) == forgotten || (r.Lost[Skipped] == 1) != forgotten || len(r.Violations) != r.Of(Skipped) {
+			t.Errorf("it came again at %v: %v, lost %v", again, r.Violations, r.Lost)
+		}
+	}
+}
