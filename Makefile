@@ -31,9 +31,9 @@ bench-stores: build ## measure every store on this machine beside the embedded o
 ledger: $(if $(RACE),,build) ## kill -9 a server 100 times under load, and account for every message by its id, in under 11 minutes; RACE=1, SEED=n, STORE=url and CACHE=url of one that is elsewhere
 	$(GO) run ./loadtest/ledger $(if $(RACE),--race,--binary $(BIN)) $(if $(SEED),--seed $(SEED)) $(if $(STORE),--store '$(STORE)') $(if $(CACHE),--cache '$(CACHE)')
 
-faults: build ## pause, kill, cut off and fill up stores and servers, singly and in pairs, under load, and account for every message, and run the tests that take minutes; SEED=n, STORE=names, ONLY=names
-	$(if $(STORE)$(ONLY),,RAMEN_LONG=1 $(GO) test -count=1 -p 1 -timeout 40m ./store/cassandra ./internal/testserver/cassandratest ./loadtest/ledger ./loadtest/faults)
-	$(GO) run ./loadtest/faults --binary $(BIN) $(if $(SEED),--seed $(SEED)) $(if $(STORE),--store $(STORE)) $(if $(ONLY),--only $(ONLY))
+faults: build ## pause, kill, cut off and fill up stores and servers, singly and in pairs, under load, and account for every message, and run the tests that take minutes; SEED=n, STORE=names, ONLY=names, PAIRS=n (-1: all), TABLE=file, BUSY=1 on a machine that runs other things, too
+	$(if $(STORE)$(ONLY)$(PAIRS),,RAMEN_LONG=1 $(GO) test -count=1 -p 1 -timeout 40m ./store/cassandra ./internal/testserver/cassandratest ./loadtest/ledger ./loadtest/faults)
+	$(GO) run ./loadtest/faults --binary $(BIN) $(if $(SEED),--seed $(SEED)) $(if $(STORE),--store $(STORE)) $(if $(ONLY),--only $(ONLY)) $(if $(PAIRS),--pairs $(PAIRS)) $(if $(TABLE),--table $(TABLE)) $(if $(BUSY),--busy)
 
 attack: build ## flood a server in every known way beside streams and publishes that must go on, in under 10 minutes; ONLY=names
 	$(GO) run ./loadtest/attack --binary $(BIN) $(if $(ONLY),--only $(ONLY))

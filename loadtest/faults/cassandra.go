@@ -79,11 +79,11 @@ func (n *nodes) faults() []fault {
 			x.pause(s)
 			n.ifOnly(s, func() { sleep(s.ctx, hold) })
 			x.resume(s)
-			n.c.AwaitUp(s.t)
+			n.awaitUp(s)
 		})},
 		{name: "node-killed", excuses: one, do: n.onOne(func(s *stage, x *target, hold time.Duration) {
 			x.restartAfter(s, hold, func() {})
-			n.c.AwaitUp(s.t)
+			n.awaitUp(s)
 		})},
 		{name: "node-cut", excuses: one, do: n.onOne(func(s *stage, x *target, hold time.Duration) {
 			p := n.of[x].Proxy
@@ -163,7 +163,7 @@ func (n *nodes) pauseTwo(s *stage, hold time.Duration) {
 	for _, x := range two {
 		x.resume(s)
 	}
-	n.c.AwaitUp(s.t)
+	n.awaitUp(s)
 }
 
 // killTwo kills two nodes, and starts them again: nothing can be accepted meanwhile.
@@ -190,7 +190,19 @@ func (n *nodes) launch(s *stage, some []*target) {
 	for _, x := range some {
 		x.AwaitReady(s.t)
 	}
-	n.c.AwaitUp(s.t)
+	n.awaitUp(s)
+}
+
+// awaitUp waits until all nodes take all for up: on a busy machine one of them may not answer who asks.
+func (n *nodes) awaitUp(s *stage) {
+	var err error
+	for range 5 {
+		if err = catch(func() { n.c.AwaitUp(s.t) }); err == nil {
+			return
+		}
+		sleep(s.ctx, time.Second)
+	}
+	s.must(err)
 }
 
 // cutPower has all nodes lose their power at once, with what was not synced.
@@ -221,7 +233,7 @@ func openCassandra(t *host, c config) *site {
 	st := &site{name: "cassandra", says: "an accepted message is in the commit logs of two Cassandra nodes of three (LOCAL_QUORUM, commitlog_sync batch)", shared: true,
 		args: []string{"--store", n.keyspace(t, c, "ramen_alone")}, faults: append(n.faults(), serverFaults(true)...)}
 	st.schedules = []schedule{
-		{name: "stopped-owner-killed-continued", play: func(s *stage) { s.stopKillContinue(n.draw(s)) }},
+		{name: "stopped-owner-killed-continued", play: func(s *stage) { s.stopKillContinue(n.draw(s), true) }},
 		{name: "rotten-tables", play: (*stage).gather, between: n.rot},
 	}
 	return st
@@ -232,7 +244,7 @@ func openCassandraOne(t *host, c config) *site {
 	n := startNodes(t, 1)
 	st := &site{name: "cassandra-1", says: "an accepted message is in the commit log of one Cassandra node (commitlog_sync batch)", shared: true,
 		args: []string{"--store", n.keyspace(t, c, "ramen_one")}, faults: append(n.faults(), serverFaults(true)...)}
-	st.schedules = []schedule{{name: "stopped-owner-killed-continued", play: func(s *stage) { s.stopKillContinue(n.all[0]) }}}
+	st.schedules = []schedule{{name: "stopped-owner-killed-continued", play: func(s *stage) { s.stopKillContinue(n.all[0], false) }}}
 	return st
 }
 
@@ -247,7 +259,8 @@ func openTiered(t *host, c config) *site {
 	st.faults = append(append(cache, n.faults()...), serverFaults(true)...)
 	st.schedules = []schedule{
 		{name: "late-script", play: func(s *stage) { s.lateScript(x) }},
-		{name: "stopped-owner-killed-continued", play: func(s *stage) { s.stopKillContinue(&x.target) }},
+		{name: "stopped-owner-killed-continued", play: func(s *stage) { s.stopKillContinue(&x.target, true) }},
+		{name: "cut-owner-killed-healed", play: func(s *stage) { s.cutKillHeal(x, true) }},
 		{name: "flushed-before-take-over", play: func(s *stage) { s.flushBeforeTakeOver(x, false) }},
 	}
 	st.short = st.schedules[1:2]

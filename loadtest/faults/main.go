@@ -147,7 +147,7 @@ func onSite(ctx context.Context, c config, t *host, name, dir string, out io.Wri
 	}
 	if c.List {
 		for _, sc := range todo {
-			fmt.Fprintln(out, st.name, sc.name)
+			fmt.Fprintln(out, st.name, sc.name, sc.of)
 		}
 		return false, nil
 	}

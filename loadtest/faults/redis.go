@@ -37,7 +37,7 @@ func openRedis(t *host, _ config) *site {
 	late := schedule{name: "late-script", play: func(s *stage) { s.lateScript(x) }}
 	st.schedules = []schedule{
 		late,
-		{name: "stopped-owner-killed-continued", play: func(s *stage) { s.stopKillContinue(&x.target) }},
+		{name: "stopped-owner-killed-continued", play: func(s *stage) { s.stopKillContinue(&x.target, false) }},
 		{name: "flushed-before-take-over", play: func(s *stage) { s.flushBeforeTakeOver(x, true) }},
 		{name: "flushed-in-memory", play: func(s *stage) { s.flushInMemory(x) }, idle: time.Hour},
 		{name: "rotten-log", play: (*stage).gather, between: func(s *stage) { s.rotRedis(x, dir) }},
@@ -108,15 +108,40 @@ func (s *stage) lateScript(x *redisServer) {
 	}}, s.cfg.Hold)
 }
 
-// stopKillContinue publishes while the server is stopped, kills the owner, and continues the server for another owner.
-func (s *stage) stopKillContinue(x *target) {
+// stopKillContinue stops the server by SIGSTOP while messages come, kills the owner, and continues the server for another one.
+func (s *stage) stopKillContinue(x *target, serves bool) {
+	s.killWhileAway(x.name+"-stopped, owner killed, "+x.name+"-continued", serves, func() { x.pause(s) }, func() { x.resume(s) })
+}
+
+// cutKillHeal is stopKillContinue of a server that is cut off: what it is told meanwhile does not come late either.
+func (s *stage) cutKillHeal(x *redisServer, serves bool) {
+	s.killWhileAway(x.name+"-cut, owner killed, "+x.name+"-healed", serves, func() { x.r.Proxy.Cut(s.t) }, func() { x.r.Proxy.Heal(s.t) })
+}
+
+// killWhileAway publishes to users without streams while a server is away, kills the owner, brings the server back, and has another owner
+// take over, which nobody asks about these users until all else is over. What was accepted it delivers: where the server is a cache, and
+// others serve, from behind it.
+func (s *stage) killWhileAway(name string, serves bool, leave, back func()) {
 	s.clients.Depart()
-	s.inflict(fault{name: x.name + "-stopped, owner killed, " + x.name + "-continued", excuses: judge.Span{Owner: true, Silent: true}, do: func(s *stage, hold time.Duration) {
-		x.pause(s)
-		sleep(s.ctx, min(hold, 2*time.Second))
-		s.takeOver(hold)
-		sleep(s.ctx, time.Second)
-		x.resume(s)
+	sleep(s.ctx, s.cfg.Calm) // their acks are saved
+	s.inflict(fault{name: name, excuses: judge.Span{Owner: true, Silent: true}, do: func(s *stage, hold time.Duration) {
+		leave()
+		if serves {
+			s.awaitAccepted(300)
+		} else {
+			sleep(s.ctx, min(hold, 2*time.Second))
+		}
+		s.clients.Sleep()
+		if serves {
+			s.awaitAccepted(50) // what was under way for them is answered
+		}
+		f := s.fleet
+		f.acting.Lock()
+		defer f.acting.Unlock()
+		f.kill(f.serving)
+		back()
+		f.serving = f.other()
+		s.must(f.launch(f.serving))
 	}}, s.cfg.Hold)
 }
 

@@ -22,11 +22,17 @@ func (s *stage) begin(name string) {
 	s.acts = append(s.acts, act{name: name, from: s.clock.Now()})
 }
 
-// end ends the act that is under way.
+// end ends the act that is under way, as messages are accepted again. Until then, too, an owner can have lost its shards.
 func (s *stage) end() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.acts[len(s.acts)-1].to = s.clock.Now()
+	a := &s.acts[len(s.acts)-1]
+	a.to = s.clock.Now()
+	for i := range s.spans {
+		if x := &s.spans[i]; (x.Owner || x.Silent) && x.From >= a.from {
+			x.To = max(x.To, a.to+leaseOver)
+		}
+	}
 }
 
 // row is what became of the messages of one act. Pairs are of a message and a device.

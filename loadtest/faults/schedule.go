@@ -13,6 +13,7 @@ import (
 type schedule struct {
 	name string
 	play func(s *stage)
+	of   string        // the names of its acts, where it has several
 	acts bool          // play begins and ends acts; else all of it is one
 	idle time.Duration // instead of the configured time after which a mailbox leaves memory; 0: that
 	// between is done when all is published and no device has a stream, before they take what waits; nil: nothing is.
@@ -68,7 +69,13 @@ func chains(all [][]fault, c config) []schedule {
 			several++
 			name = fmt.Sprintf("pairs-%02d", several)
 		}
-		made = append(made, ofActs(name, acts, c.PairHold))
+		sc := ofActs(name, acts, c.PairHold)
+		if len(acts) > 1 {
+			for _, fs := range acts {
+				sc.of += nameOf(fs) + " "
+			}
+		}
+		made = append(made, sc)
 	}
 	for _, pair := range all {
 		if pair[0].excuses.Loses || pair[1].excuses.Loses {
