@@ -4,7 +4,7 @@
 // that breaks says ErrLost. The Router waits for a newer view, or a short jittered pause, and asks again, until the
 // deadline. Invariants:
 //
-//  1. A message is asked for again only where it was not stored (ErrNotOwner) or nobody knows (ErrLost), and then with
+//  1. A message is asked for again only where it was not stored (ErrNotOwner, ErrNotSent) or nobody knows (ErrLost), and then with
 //     the same id, so that the owner tells a repeat.
 //  2. Messages of one user are asked for in the order of the batch: one shard's are always in one call.
 //  3. A group of messages that waits for its owner holds up no other group.

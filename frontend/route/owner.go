@@ -14,7 +14,7 @@ import (
 // Links is where the router finds the link to a gateway.
 type Links interface {
 	// Dial is the link to m, at m.Address; false where there is none. It does not wait: calls of a link that does not stand
-	// yet answer link.ErrLost.
+	// yet answer link.ErrNotSent.
 	Dial(m *topology.Member) (link.Gateway, bool)
 }
 

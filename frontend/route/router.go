@@ -152,7 +152,7 @@ var errNoReason = errors.New("the gateway rejected the message without a reason"
 // causeOf is why err is asked about again; none where it is an answer.
 func causeOf(err error) cause {
 	switch {
-	case err == errNoOwner:
+	case err == errNoOwner, errors.Is(err, link.ErrNotSent):
 		return causeNoOwner
 	case errors.Is(err, link.ErrNotOwner):
 		return causeNotOwner

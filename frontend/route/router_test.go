@@ -197,15 +197,17 @@ func TestOwnRepeatAfterALostAnswerIsAccepted(t *testing.T) {
 }
 
 func TestDuplicateStaysOneWhereNoAnswerWasLost(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		a := newMember()
-		a.fail = []error{link.ErrNotOwner}
-		a.seen["u1 m-u1"] = true
-		r := New(Default(), newScript(all("a", 1)), members{"a": a})
-		if results := r.Publish(t.Context(), messages("u1")); statuses(results) != "2" {
-			t.Fatal(statuses(results))
-		}
-	})
+	for _, err := range []error{link.ErrNotOwner, link.ErrNotSent} {
+		synctest.Test(t, func(t *testing.T) {
+			a := newMember()
+			a.fail = []error{err}
+			a.seen["u1 m-u1"] = true
+			r := New(Default(), newScript(all("a", 1)), members{"a": a})
+			if results := r.Publish(t.Context(), messages("u1")); statuses(results) != "2" {
+				t.Fatal(err, statuses(results))
+			}
+		})
+	}
 }
 
 func TestNoOwnerIsUnavailableAtTheDeadline(t *testing.T) {
