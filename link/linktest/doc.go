@@ -1,5 +1,5 @@
 // Package linktest is the conformance suite of package link: for what carries the calls (Run), and for who answers them
-// (RunGateway). Severable is a link that a test can break.
+// (RunGateway); and for what carries the calls and breaks (RunBreakable). Severable is a link that a test can break.
 //
 // Invariants:
 //

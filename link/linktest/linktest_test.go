@@ -31,6 +31,13 @@ func TestCableThatWasHealed(t *testing.T) {
 	})
 }
 
+func TestCableThatBreaks(t *testing.T) {
+	RunBreakable(t, func(_ *testing.T, gw link.Gateway) Breakable {
+		c := Severable(gw)
+		return Breakable{Gateway: c, Break: c.Sever, Heal: c.Heal, Waits: true}
+	})
+}
+
 func TestSeverLosesStreamsAndCalls(t *testing.T) {
 	gw := new(scripted)
 	c := Severable(gw)

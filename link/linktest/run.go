@@ -27,6 +27,9 @@ func Run(t *testing.T, wrap func(t *testing.T, gw link.Gateway) link.Gateway) {
 		{"RecallAndDisconnectArriveUnchanged", recallArrives},
 		{"ErrorsArriveUnchanged", errorsArrive},
 		{"CanceledCallReturns", canceledCall},
+		{"DeadlineArrives", deadlineArrives},
+		{"AbandonedPublishIsNotOvertaken", abandonedPublish},
+		{"PublishesKeepTheirOrder", publishesOfAll},
 		{"OpenArrivesUnchanged", openArrives},
 		{"RefusedOpenTellsNothing", refusedOpen},
 		{"PushesArriveInOrderAndUnchanged", pushesArrive},
@@ -333,10 +336,11 @@ func errorsArrive(t *testing.T, gw *scripted, l link.Gateway) {
 }
 
 func canceledCall(t *testing.T, gw *scripted, l link.Gateway) {
-	reached := make(chan struct{}, 1)
+	reached, ended := make(chan struct{}, 1), make(chan struct{})
 	gw.ack = func(ctx context.Context, _ link.Ack) error {
 		reached <- struct{}{}
 		<-ctx.Done()
+		close(ended)
 		return ctx.Err()
 	}
 	ctx, cancel := context.WithCancel(background)
@@ -351,5 +355,34 @@ func canceledCall(t *testing.T, gw *scripted, l link.Gateway) {
 		}
 	case <-time.After(Patience):
 		t.Error("a canceled call does not return")
+	}
+	receive(t, ended) // the gateway need not go on
+}
+
+// deadlineArrives: the gateway has as long as the caller, and no call that it holds outlives that.
+func deadlineArrives(t *testing.T, gw *scripted, l link.Gateway) {
+	ended := make(chan error, 1)
+	gw.ack = func(ctx context.Context, _ link.Ack) error {
+		if _, has := ctx.Deadline(); !has {
+			t.Error("the gateway knows no deadline")
+		}
+		<-ctx.Done()
+		ended <- ctx.Err()
+		return ctx.Err()
+	}
+	ctx, cancel := context.WithTimeout(background, 50*time.Millisecond)
+	defer cancel()
+	if err := l.Ack(ctx, link.Ack{Cursor: "k"}); !errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, link.ErrLost) {
+		t.Errorf("the call whose time is over: %v", err)
+	}
+	receive(t, ended)
+	gw.ack = func(ctx context.Context, _ link.Ack) error {
+		if _, has := ctx.Deadline(); has {
+			t.Error("the gateway knows a deadline where the caller has none")
+		}
+		return nil
+	}
+	if err := l.Ack(background, link.Ack{Cursor: "k"}); err != nil {
+		t.Error(err)
 	}
 }

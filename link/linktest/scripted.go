@@ -20,6 +20,7 @@ type scripted struct {
 
 	mu      sync.Mutex
 	streams map[protocol.DeviceID]*end // guarded by mu
+	opened  chan struct{}              // guarded by mu: closed and replaced with each stream
 }
 
 var _ link.Gateway = (*scripted)(nil)
@@ -43,7 +44,17 @@ func (g *scripted) Open(ctx context.Context, o link.Open, r link.Receiver) (link
 		g.streams = make(map[protocol.DeviceID]*end)
 	}
 	g.streams[o.Device] = e
+	close(g.openedLocked())
+	g.opened = nil
 	return e, opened, nil
+}
+
+// openedLocked is closed by the next open.
+func (g *scripted) openedLocked() chan struct{} {
+	if g.opened == nil {
+		g.opened = make(chan struct{})
+	}
+	return g.opened
 }
 
 func (g *scripted) Ack(ctx context.Context, a link.Ack) error { return g.ack(ctx, a) }
