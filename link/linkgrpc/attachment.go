@@ -51,10 +51,10 @@ type movedStream struct {
 // movedFor is how long a gateway has for that: it tells an end at once.
 const movedFor = 10 * time.Second
 
-func newAttachment(ctx context.Context, l *Link, s grpc.ClientStream, gateway *frame.Hello) *attachment {
+func newAttachment(ctx context.Context, cancel context.CancelCauseFunc, l *Link, s grpc.ClientStream, gateway *frame.Hello) *attachment {
 	cfg := &l.client.cfg
 	a := &attachment{
-		line: newLine(ctx, &cfg.Config, s, l.client.metrics), link: l, stream: s, room: semaphore.NewWeighted(int64(cfg.CallBytes)),
+		line: newLine(ctx, cancel, &cfg.Config, s, l.client.metrics), link: l, stream: s, room: semaphore.NewWeighted(int64(cfg.CallBytes)),
 		done: make(chan struct{}), calls: make(map[uint64]*call), streams: make(map[uint64]*stream),
 	}
 	if gateway.Draining {

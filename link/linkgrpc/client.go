@@ -3,7 +3,6 @@ package linkgrpc
 import (
 	"context"
 	"crypto/rand"
-	"errors"
 	"log/slog"
 	"maps"
 	"slices"
@@ -52,7 +51,7 @@ type target struct{ name, address string }
 
 // NewClient makes a client without links.
 func NewClient(cfg ClientConfig) (*Client, error) {
-	if err := errors.Join(cfg.Validate(), cfg.Security.validate()); err != nil {
+	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
 	if cfg.versions == (versions{}) {

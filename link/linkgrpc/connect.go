@@ -80,7 +80,7 @@ func (l *Link) attach(up func()) error {
 	}
 	l.client.metrics.connects.WithLabelValues(connectOK).Inc()
 	up()
-	return a.serve()
+	return a.serve() // it ends with ctx, as the grpc call does
 }
 
 // windowBytes is HTTP/2's window, and so what a reader that does not read makes its process hold. More than a connection within a
@@ -146,5 +146,5 @@ func (l *Link) hello(ctx context.Context, cancel context.CancelCauseFunc, cc *gr
 	if err := checkGateway(&mine, theirs); err != nil {
 		return nil, err
 	}
-	return newAttachment(ctx, l, stream, theirs), nil
+	return newAttachment(ctx, cancel, l, stream, theirs), nil
 }

@@ -40,9 +40,9 @@ type line struct {
 	sent    atomic.Uint64 // batches
 }
 
-func newLine(ctx context.Context, cfg *Config, c conn, m *metrics) *line {
-	l := &line{cfg: cfg, conn: c, metrics: m}
-	l.ctx, l.cancel = context.WithCancelCause(ctx)
+// newLine is a line over c until ctx ends, which cancel ends.
+func newLine(ctx context.Context, cancel context.CancelCauseFunc, cfg *Config, c conn, m *metrics) *line {
+	l := &line{ctx: ctx, cancel: cancel, cfg: cfg, conn: c, metrics: m}
 	l.out = newOutbox(cfg.LinkBytes, func() { l.cancel(errOverflow) })
 	return l
 }

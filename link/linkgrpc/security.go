@@ -28,12 +28,11 @@ type Security struct {
 	Plaintext bool      // over any network: whoever is on it reads all messages, and the secret
 }
 
-func (s *Security) validate() error { return nil }
-
 // Identity is a member's certificate and key, and the authorities that it trusts. It is safe for concurrent use, and what it shows
 // can be replaced at any time: that holds for the next connection.
 type Identity struct {
 	current atomic.Pointer[identity]
+	files   *followed // that it is read from; nil: from none
 }
 
 type identity struct {
@@ -63,6 +62,7 @@ func (i *Identity) Replace(certificate, key, authorities []byte) error {
 
 // client is the configuration of a connection to the member of that name.
 func (i *Identity) client(name string) *tls.Config {
+	i.files.refresh()
 	now := i.current.Load()
 	return &tls.Config{MinVersion: tls.VersionTLS13, ServerName: name, RootCAs: now.authorities, Certificates: []tls.Certificate{now.certificate}}
 }
@@ -70,6 +70,7 @@ func (i *Identity) client(name string) *tls.Config {
 // server is the configuration of a listener: that of each connection is the newest.
 func (i *Identity) server() *tls.Config {
 	return &tls.Config{MinVersion: tls.VersionTLS13, NextProtos: []string{"h2"}, GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) {
+		i.files.refresh()
 		now := i.current.Load()
 		return &tls.Config{
 			MinVersion: tls.VersionTLS13, NextProtos: []string{"h2"}, Certificates: []tls.Certificate{now.certificate},
@@ -82,6 +83,7 @@ func (i *Identity) server() *tls.Config {
 // Secret is what all members of a cluster know. It is safe for concurrent use, and can be replaced at any time.
 type Secret struct {
 	lines atomic.Pointer[[]string]
+	file  *followed // that it is read from; nil: from none
 }
 
 // minSecret is the shortest secret, in bytes.
@@ -109,6 +111,7 @@ func (s *Secret) Replace(text []byte) error {
 }
 
 func (s *Secret) accepts(shown string) bool {
+	s.file.refresh()
 	sum, good := sha256.Sum256([]byte(shown)), 0
 	for _, l := range *s.lines.Load() {
 		want := sha256.Sum256([]byte(l))
@@ -124,6 +127,7 @@ const scheme = "Bearer "
 
 // GetRequestMetadata implements credentials.PerRPCCredentials.
 func (b bearer) GetRequestMetadata(context.Context, ...string) (map[string]string, error) {
+	b.secret.file.refresh()
 	return map[string]string{"authorization": scheme + (*b.secret.lines.Load())[0]}, nil
 }
 

@@ -134,12 +134,19 @@ func (s *Server) Close() error {
 	for _, l := range all {
 		<-l.ctx.Done()
 	}
+	s.stop()
 	s.cancel()
-	s.grpc.Stop()
 	s.sessions.Wait()
 	s.sequence.wg.Wait()
 	s.set.Unregister(s.cfg.Registerer)
 	return nil
+}
+
+// stop ends grpc: in order, where that takes no more than a second.
+func (s *Server) stop() {
+	late := time.AfterFunc(flushFor, s.grpc.Stop)
+	defer late.Stop()
+	s.grpc.GracefulStop()
 }
 
 // Attach serves one link.
@@ -154,6 +161,7 @@ func (a attacher) Attach(stream grpc.BidiStreamingServer[linkpb.Batch, linkpb.Ba
 	l := newSession(s, stream, theirs)
 	mine, err := s.join(l)
 	if err != nil {
+		l.cancel(err)
 		s.metrics.connects.WithLabelValues(connectRefused).Inc()
 		return err
 	}

@@ -75,10 +75,13 @@ func (s *serverStream) credit(bytes uint64) {
 func (s *serverStream) topUp() {
 	s.mu.Lock()
 	give := s.giveLocked()
-	inner := s.inner
+	stalled := s.stalled
 	s.mu.Unlock()
 	if give > 0 {
-		inner.Credit(int(give))
+		s.inner.Credit(int(give))
+	}
+	if stalled { // the link may have become empty meanwhile: then nobody else looks
+		s.session.giveStalled()
 	}
 }
 

@@ -43,8 +43,9 @@ type session struct {
 }
 
 func newSession(s *Server, c conn, frontend *frame.Hello) *session {
+	ctx, cancel := context.WithCancelCause(s.ctx)
 	l := &session{
-		line: newLine(s.ctx, &s.cfg.Config, c, s.metrics), server: s, frontend: frontend, log: s.cfg.Log.With("frontend", frontend.From),
+		line: newLine(ctx, cancel, &s.cfg.Config, c, s.metrics), server: s, frontend: frontend, log: s.cfg.Log.With("frontend", frontend.From),
 		parts: make(map[uint64][]link.Publish), streams: make(map[uint64]*serverStream), cancels: make(map[uint64]context.CancelFunc),
 	}
 	l.refill = l.giveStalled
@@ -102,12 +103,12 @@ func (l *session) end() {
 	for _, cancel := range cancels {
 		cancel()
 	}
-	l.calls.Wait() // opens among them close what they have opened
 	for _, s := range streams {
 		l.metrics.streams.Dec()
 		l.metrics.lost.Inc()
 		s.close(protocol.ReasonUnavailable)
 	}
+	l.calls.Wait() // opens among them close what they have opened
 	l.server.leave(l)
 }
 

@@ -40,7 +40,7 @@ func number[N ~int | ~int64 | ~uint8 | ~uint32 | ~uint64](b []byte, field protow
 	return protowire.AppendVarint(protowire.AppendTag(b, field, protowire.VarintType), uint64(n))
 }
 
-func flag(b []byte, field protowire.Number, set bool) []byte {
+func boolean(b []byte, field protowire.Number, set bool) []byte {
 	return number(b, field, protowire.EncodeBool(set))
 }
 

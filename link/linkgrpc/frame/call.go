@@ -26,7 +26,7 @@ func AppendPublish(b []byte, id uint64, timeout time.Duration, batch []link.Publ
 		}
 		b = end(number(b, 6, p.TTLMS), one)
 	}
-	return end(end(flag(b, 2, more), at), frame)
+	return end(end(boolean(b, 2, more), at), frame)
 }
 
 // Publish decodes the body of a KindPublish behind what is in batch.

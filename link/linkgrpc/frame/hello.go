@@ -22,7 +22,7 @@ func AppendHello(b []byte, h *Hello) []byte {
 	b, at := begin(b, protowire.Number(KindHello))
 	b = number(number(b, 1, h.Version), 2, h.MinVersion)
 	b = text(text(text(b, 3, h.From), 4, h.To), 5, h.Instance)
-	b = flag(text(number(b, 6, h.Number), 7, h.Cluster), 8, h.Draining)
+	b = boolean(text(number(b, 6, h.Number), 7, h.Cluster), 8, h.Draining)
 	return end(end(b, at), frame)
 }
 

@@ -15,7 +15,7 @@ func AppendDeviceList(b []byte, id uint64, devices []link.Device) []byte {
 		d := &devices[i]
 		var one int
 		b, one = begin(b, 1)
-		b = number(flag(text(b, 1, d.ID), 2, d.Online), 3, d.Transport)
+		b = number(boolean(text(b, 1, d.ID), 2, d.Online), 3, d.Transport)
 		b = number(number(deviceContext(b, 4, d.Context), 5, d.ConnectedMS), 6, d.LastSeenMS)
 		b = number(number(number(b, 7, d.Pending), 8, d.Unacked), 9, d.RTTMS)
 		b = end(b, one)

@@ -20,7 +20,7 @@ func AppendOpen(b []byte, id uint64, timeout time.Duration, o *link.Open) []byte
 	b = number(b, 4, o.Transport)
 	b = deviceContext(b, 5, o.Context)
 	b = text(b, 6, o.Cursor)
-	b = number(flag(b, 7, o.HasSeq), 8, o.Seq)
+	b = number(boolean(b, 7, o.HasSeq), 8, o.Seq)
 	b = number(text(b, 9, o.Name), 10, o.Window)
 	b = streamNumber(b, 11, o.Number)
 	b = text(b, 12, o.Acked)
@@ -125,7 +125,7 @@ func AppendRefresh(b []byte, id uint64, c *protocol.DeviceContext) []byte {
 	if c == nil {
 		var at int
 		b, at = begin(b, protowire.Number(KindRefresh))
-		return end(end(flag(b, contextAbsent, true), at), frame)
+		return end(end(boolean(b, contextAbsent, true), at), frame)
 	}
 	return end(deviceContext(b, protowire.Number(KindRefresh), c), frame)
 }
@@ -153,9 +153,9 @@ func AppendOpened(b []byte, id uint64, o *link.Opened) []byte {
 	b, at := begin(b, protowire.Number(KindOpened))
 	b = streamNumber(b, 1, o.Number)
 	b = number(text(b, 2, o.Name), 3, o.Epoch)
-	b = number(flag(b, 4, o.Resumed), 5, o.Seq)
+	b = number(boolean(b, 4, o.Resumed), 5, o.Seq)
 	b = text(number(b, 6, o.Expired), 7, o.Cursor)
-	return end(end(flag(b, 8, o.Pending), at), frame)
+	return end(end(boolean(b, 8, o.Pending), at), frame)
 }
 
 // Opened decodes the body of a KindOpened.
@@ -192,10 +192,10 @@ func AppendPushes(b []byte, id uint64, batch []protocol.Push, more bool) []byte 
 		p := &batch[i]
 		var push int
 		b, push = begin(b, 1)
-		b = flag(text(number(b, 1, p.Seq), 2, p.Cursor), 3, p.Redelivered)
+		b = boolean(text(number(b, 1, p.Seq), 2, p.Cursor), 3, p.Redelivered)
 		b = end(message(b, 4, p.Message), push)
 	}
-	return end(end(flag(b, 2, more), at), frame)
+	return end(end(boolean(b, 2, more), at), frame)
 }
 
 // Pushes decodes the body of a KindPushes behind what is in batch.
