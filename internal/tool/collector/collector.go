@@ -34,7 +34,7 @@ type tuner struct {
 	step   int    // in steps
 	lower  int    // intervals for which a lower step would have done
 	rest   int    // intervals before memory may be returned again
-	second int    // intervals until the second return; 0: none is to come
+	second int    // intervals at the least step until the second return; 0: none is to come
 	raised bool   // since memory was returned
 	live   uint64 // when memory was returned, in bytes
 }
@@ -56,7 +56,9 @@ func (t *tuner) next(allocated, live uint64) (changed, giveBack bool) {
 	}
 	switch {
 	case t.step != 0:
-		t.second = 0 // the next wave has its own
+		if t.second > 0 {
+			t.second = later // after the burst: within the pause, it has no return of its own
+		}
 	case t.raised && (t.rest == 0 || live > t.live+t.live/2):
 		t.raised, t.rest, t.second, t.live, giveBack = false, pause, later, live, true
 	case t.second > 0:

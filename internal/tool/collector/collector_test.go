@@ -88,12 +88,20 @@ func TestMemoryIsReturnedOnceMoreLater(t *testing.T) {
 	if _, returns := run(&tu, 1000, 0, 100*mib); returns != 0 {
 		t.Fatal("returned a third time")
 	}
+}
+
+// A burst between the two returns has none of its own within the pause: what the wave has left must not stay for a minute because of it.
+func TestSecondReturnComesAfterABurst(t *testing.T) {
+	var tu tuner
 	run(&tu, 1, 90*mib, 100*mib)
 	run(&tu, calm, 0, 100*mib)
 	run(&tu, later-1, 0, 100*mib)
-	run(&tu, 1, 90*mib, 100*mib) // busy in time: the second return is the next wave's
-	if _, returns := run(&tu, calm+later-1, 0, 100*mib); returns != 0 {
-		t.Fatal("returned within the pause")
+	run(&tu, 1, 90*mib, 100*mib)
+	if _, returns := run(&tu, calm+later-2, 0, 100*mib); returns != 0 {
+		t.Fatal("returned a second time right after the burst")
+	}
+	if _, returns := run(&tu, 1, 0, 100*mib); returns != 1 {
+		t.Fatal("not returned a second time")
 	}
 }
 
