@@ -46,6 +46,7 @@ func serveCommand() *cobra.Command {
 		}
 		log := cfg.Log.NewLogger(c.ErrOrStderr())
 		warnOfVariables(log)
+		app.Version = version
 		a, err := app.Start(cfg, log)
 		if err != nil {
 			return err
@@ -145,6 +146,10 @@ func logStart(log *slog.Logger, cfg app.Config, at app.Addresses) {
 // banner says what listens where, and how to see a message arrive. Scripts may read the addresses from it: ports of 0 are
 // shown as they were drawn.
 func banner(w io.Writer, cfg app.Config, at app.Addresses) {
+	if cfg.Clustered() && at.Devices == "" {
+		fmt.Fprintf(w, "ramen %s, %s %s of a cluster\n\n  operators  %s://%s   health, metrics\n\n", version, cfg.Role, cfg.Cluster.Name, scheme(cfg.TLS.Backends.Configured()), at.Backends)
+		return
+	}
 	devices, backends := scheme(cfg.TLS.Devices.Configured()), scheme(cfg.TLS.Backends.Configured())
 	fmt.Fprintf(w, "ramen %s, %s\n\n", version, where(cfg))
 	fmt.Fprintf(w, "  devices    %s://%s   SSE, WebSocket, long-poll\n", devices, at.Devices)

@@ -20,6 +20,7 @@ import (
 	"ramen/gateway/lease"
 	"ramen/internal/tool/memlimit"
 	"ramen/link"
+	"ramen/link/linkgrpc"
 	"ramen/protocol"
 	"ramen/store"
 	"ramen/store/control"
@@ -34,10 +35,13 @@ type App struct {
 	memory   memoryPlan
 	ready    readiness
 	watcher  *auth.Watcher
+	keys     *auth.Keys // nil: there are none
 	frontend *frontend.Server
 	backend  *backend.Server
 	gateway  *gateway.Gateway
-	lease    *lease.Lease // nil: no other process can have the store open
+	lease    *lease.Lease     // nil: no other process can have the store open
+	cluster  *clusterMember   // nil: this process stands alone
+	links    *linkgrpc.Server // from frontends; nil: there are none
 	ports    *ports
 	sides    []*side
 	ending   []step // in the order of start; they run from the last to the first
@@ -87,18 +91,15 @@ func (a *App) start() error {
 		return err
 	}
 
-	kept, err := a.openStore()
+	a.keys = keys
+	a.ports = &ports{failed: make(chan error, 1)}
+	router, owners, err := a.reachOwners()
 	if err != nil {
 		return err
 	}
-	a.onEnd("store", func(context.Context) error { return kept.Close() })
-	a.answerCommands(kept)
-
-	owners, err := a.own(kept)
-	if err != nil {
-		return err
+	if router == nil { // this process has no frontend
+		return a.listen()
 	}
-	router := route.New(cfg.Route, owners, inProcess{a.gateway})
 	if err := router.Register(a.registry); err != nil {
 		return err
 	}
@@ -117,10 +118,71 @@ func (a *App) start() error {
 	return a.listen()
 }
 
+// reachOwners makes what owns users in this process, and the way to whoever owns them. The router is nil where there is no frontend.
+func (a *App) reachOwners() (*route.Router, topology.Topology, error) {
+	if !a.cfg.Clustered() {
+		owners, err := a.standAlone()
+		if err != nil {
+			return nil, nil, err
+		}
+		return route.New(a.cfg.Route, owners, inProcess{a.gateway}), owners, nil
+	}
+	if err := a.join(); err != nil {
+		return nil, nil, err
+	}
+	if !a.cfg.serves() && !a.cfg.gateways() {
+		return nil, nil, nil
+	}
+	if err := a.followViews(); err != nil {
+		return nil, nil, err
+	}
+	if a.cfg.gateways() {
+		kept, err := a.keep()
+		if err == nil {
+			err = a.takePart(kept)
+		}
+		if err != nil {
+			return nil, nil, err
+		}
+	}
+	if !a.cfg.serves() {
+		return nil, nil, nil
+	}
+	router, err := a.routes()
+	return router, a.cluster.views, err
+}
+
+// standAlone owns all users.
+func (a *App) standAlone() (topology.Topology, error) {
+	kept, err := a.keep()
+	if err != nil {
+		return nil, err
+	}
+	return a.own(kept)
+}
+
+// keep opens the store.
+func (a *App) keep() (store.Store, error) {
+	kept, err := a.openStore()
+	if err != nil {
+		return nil, err
+	}
+	a.onEnd("store", func(context.Context) error { return kept.Close() })
+	a.answerCommands(kept)
+	return kept, nil
+}
+
 // loadCredentials makes how devices and backends are known: nil in development.
 func loadCredentials(cfg *Config, w *auth.Watcher) (frontend.Verifier, *auth.Keys, error) {
 	if cfg.Dev {
 		return nil, nil, nil
+	}
+	if !cfg.serves() {
+		if !cfg.Auth.Keys.Configured() {
+			return nil, nil, nil
+		}
+		keys, err := auth.NewKeys(cfg.Auth.Keys, w)
+		return nil, keys, err
 	}
 	tokens, err := auth.NewTokens(cfg.Auth.Tokens, w)
 	if err != nil {
@@ -206,7 +268,16 @@ type Addresses struct{ Devices, DevicesGRPC, Backends, BackendsGRPC string }
 func (a *App) Addresses() Addresses { return a.ports.addresses() }
 
 // Check recounts the gauges against what they count. It is exact only while nothing is under way.
-func (a *App) Check() error { return errors.Join(a.frontend.Check(), a.gateway.Check()) }
+func (a *App) Check() error {
+	var errs []error
+	if a.frontend != nil {
+		errs = append(errs, a.frontend.Check())
+	}
+	if a.gateway != nil {
+		errs = append(errs, a.gateway.Check())
+	}
+	return errors.Join(errs...)
+}
 
 // Run serves until ctx ends or a port fails, and then shuts down: streams get goaway and their time to leave, publishers
 // their answers, the store what was saved lazily.
@@ -231,8 +302,13 @@ func (a *App) Run(ctx context.Context) error {
 // drain lets devices and publishers go: both at once, since publishes still reach the devices meanwhile.
 func (a *App) drain(ctx context.Context) error {
 	var g errgroup.Group
-	g.Go(func() error { return a.frontend.Drain(ctx) })
-	g.Go(func() error { return a.backend.Drain(ctx) })
+	if a.frontend != nil {
+		g.Go(func() error { return a.frontend.Drain(ctx) })
+		g.Go(func() error { return a.backend.Drain(ctx) })
+	}
+	if a.cluster != nil && a.cluster.member != nil {
+		g.Go(func() error { a.moveAway(ctx); return nil })
+	}
 	return g.Wait()
 }
 

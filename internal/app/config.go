@@ -3,7 +3,6 @@ package app
 import (
 	"errors"
 	"fmt"
-	"net"
 	"time"
 
 	"ramen/frontend"
@@ -19,6 +18,7 @@ import (
 // Config is the whole configuration of a process: the sum of its packages'.
 type Config struct {
 	Dev          bool          `yaml:"dev" doc:"Development mode: no authentication, listening on loopback only, and pages on localhost may open streams. Never use it on a machine that others can reach."`
+	Role         string        `yaml:"role" doc:"What this process is in a cluster: frontend, gateway, controller, or several of them separated by commas. Empty: it stands alone, and is all that is needed."`
 	Data         string        `yaml:"data" doc:"Folder of the embedded store. Only one process at a time can use it."`
 	Shards       int           `yaml:"shards" doc:"Number of shards of users. It is fixed once there is data, since users are stored by shard: the store refuses another number."`
 	ShutdownTime time.Duration `yaml:"shutdown_time" doc:"The longest time that a shutdown may take, frontend.drain_time included. When it is over, the rest of the shutdown is cut short."`
@@ -33,6 +33,7 @@ type Config struct {
 	Route    route.Config    `yaml:"route" doc:"How a frontend finds the owner of a user."`
 	Gateway  gateway.Config  `yaml:"gateway" doc:"Mailboxes of users."`
 	Store    stores.Config   `yaml:"store" doc:"The store that keeps the mailboxes."`
+	Cluster  Cluster         `yaml:"cluster" doc:"How this process takes part in a cluster, where it has a role."`
 }
 
 // Listen is where the four ports are. SPEC 3.1.
@@ -75,6 +76,7 @@ func Default() Config {
 		Route:        route.Default(),
 		Gateway:      gateway.Default(),
 		Store:        stores.Default(),
+		Cluster:      defaultCluster(),
 	}
 }
 
@@ -83,7 +85,7 @@ func (c *Config) Validate() error {
 	c.settle()
 	return errors.Join(
 		c.validateSelf(), c.Auth.Validate(), c.TLS.Devices.Validate(), c.TLS.Backends.Validate(),
-		c.Frontend.Validate(), c.Backend.Validate(), c.Route.Validate(), c.Gateway.Validate(), c.Store.Validate(),
+		c.validateCluster(), c.Frontend.Validate(), c.Backend.Validate(), c.Route.Validate(), c.Gateway.Validate(), c.Store.Validate(),
 	)
 }
 
@@ -91,12 +93,11 @@ func (c *Config) Validate() error {
 func (c *Config) settle() {
 	c.Gateway.ShardCount = c.Shards
 	c.Store.Settle(c.Data, c.Shards, c.Gateway.IDRetention)
+	c.settleCluster()
 	if c.Dev {
 		c.Frontend.LoopbackOrigins = true
 		for _, a := range []*string{&c.Listen.Devices, &c.Listen.DevicesGRPC, &c.Listen.Backends, &c.Listen.BackendsGRPC} {
-			if host, port, err := net.SplitHostPort(*a); err == nil && host == "" {
-				*a = net.JoinHostPort("127.0.0.1", port)
-			}
+			*a = loopback(*a)
 		}
 	}
 }
@@ -136,7 +137,7 @@ func (c *Config) validateSelf() error {
 	if c.Log.Format != "text" && c.Log.Format != "json" {
 		bad("log.format is %q; it must be text or json", c.Log.Format)
 	}
-	if !c.Dev && !c.Auth.Configured() {
+	if !c.Dev && c.serves() && !c.Auth.Configured() {
 		bad("authentication is not configured: set auth.tokens (secret_file, public_key_file or jwks_file) for devices and auth.keys.file for backends, " +
 			"or start with --dev to try RAMEN on this machine only")
 	}

@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -9,12 +10,12 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"golang.org/x/sync/singleflight"
 	"google.golang.org/grpc/health"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 
+	"ramen/frontend/auth"
 	"ramen/frontend/console"
 	"ramen/frontend/httpconn"
 	"ramen/gateway"
@@ -49,6 +50,9 @@ func (a *App) devicesReady() error {
 
 // serving answers nil while this process owns users, or says why it does not.
 func (a *App) serving() error {
+	if a.cluster != nil {
+		return a.cluster.ready()
+	}
 	if a.lease != nil {
 		if err := a.lease.Ready(); err != nil {
 			return err
@@ -72,6 +76,9 @@ func (a *App) backendsReady() error {
 	}
 	if err := a.serving(); err != nil {
 		return err
+	}
+	if a.gateway == nil {
+		return nil
 	}
 	return a.gateway.Ready()
 }
@@ -134,19 +141,43 @@ func (s *side) look(log *slog.Logger) {
 // SPEC 3.1, 8.2.
 // The check names users, and counts everything: it takes a key that may read, and is made once for all who ask meanwhile.
 // partly, where it answers something, is told below a readiness that is good.
-func operators(mux *http.ServeMux, ready, partly, check func() error, shards func() []gateway.Shard, readers func(http.Handler) http.Handler, g prometheus.Gatherer) {
+func (a *App) operators(mux *http.ServeMux, readers func(http.Handler) http.Handler) {
 	var checking singleflight.Group
 	once := func() error {
-		_, err, _ := checking.Do("", func() (any, error) { return nil, check() })
+		_, err, _ := checking.Do("", func() (any, error) { return nil, a.Check() })
 		return err
 	}
 	mux.Handle("/{$}", reading(console.Handler()))
 	mux.Handle("/healthz", reading(asks(func() error { return nil })))
-	mux.Handle("/readyz", reading(readyz(ready, partly)))
+	mux.Handle("/readyz", reading(readyz(a.backendsReady, a.partly)))
 	mux.Handle("/debug/check", reading(readers(asks(once))))
-	mux.Handle("/debug/shards", reading(readers(listShards(shards))))
-	mux.Handle("/metrics", reading(promhttp.HandlerFor(g, promhttp.HandlerOpts{})))
+	if a.gateway != nil {
+		mux.Handle("/debug/shards", reading(readers(listShards(a.gateway.Shards))))
+	}
+	mux.Handle("/metrics", reading(promhttp.HandlerFor(a.registry, promhttp.HandlerOpts{})))
 	mux.HandleFunc("/", nothingHere)
+}
+
+// readers lets those through to h whose key may read, where there is no frontend.
+func (a *App) readers(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch {
+		case a.cfg.Dev:
+		case a.keys == nil:
+			httpconn.WriteError(w, http.StatusForbidden, protocol.Errorf(protocol.CodePermissionDenied, "this takes an API key, and auth.keys.file is not set on this process"))
+			return
+		default:
+			if err := a.keys.Check(auth.Credential(r.Header["Authorization"]), auth.ScopeRead); err != nil {
+				e, is := errors.AsType[*protocol.Error](err)
+				if !is {
+					e = protocol.Errorf(protocol.CodeInternal, "%v", err)
+				}
+				httpconn.WriteError(w, e.Code.HTTPStatus(), e)
+				return
+			}
+		}
+		h.ServeHTTP(w, r)
+	})
 }
 
 // exact leaves to mux only the paths that it has: it answers others by itself, by a page that sends the client elsewhere, say, which

@@ -31,8 +31,7 @@ type ports struct {
 
 // listen opens the four ports and serves them. Either all are open when it returns, or none.
 func (a *App) listen() (err error) {
-	p := &ports{failed: make(chan error, 1)}
-	a.ports = p
+	p := a.ports
 	ctx := context.Background()
 	deviceTLS, err := certs(a.cfg.TLS.Devices, a.watcher)
 	if err != nil {
@@ -55,8 +54,12 @@ func (a *App) listen() (err error) {
 		*to[l.name] = sock.ReserveDescriptors(opened, l.keep, a.log)
 		a.onEnd("listener "+l.name, func(context.Context) error { _ = opened.Close(); return nil })
 	}
-	a.serveDevices(p, deviceTLS)
-	a.serveBackends(p, backendTLS)
+	if a.frontend != nil {
+		a.serveDevices(p, deviceTLS)
+		a.serveBackends(p, backendTLS)
+	} else {
+		a.serveOperators(p, backendTLS)
+	}
 	a.onEnd("readiness", a.followReadiness(a.sides))
 	return nil
 }
@@ -74,10 +77,14 @@ func (c *Config) ports() []port {
 	devices := func(ctx context.Context, addr string) (net.Listener, error) {
 		return sock.Listen(ctx, addr, c.Frontend.Sock)
 	}
+	operators := port{"backends", c.Listen.Backends, listenTCP, sock.DescriptorsToReserve() / 2, nil}
+	if !c.serves() {
+		return []port{operators}
+	}
 	return []port{
 		{"devices", c.Listen.Devices, devices, sock.DescriptorsToReserve(), nil},
 		{"devices_grpc", c.Listen.DevicesGRPC, devices, sock.DescriptorsToReserve(), nil},
-		{"backends", c.Listen.Backends, listenTCP, sock.DescriptorsToReserve() / 2, nil},
+		operators,
 		{"backends_grpc", c.Listen.BackendsGRPC, listenTCP, sock.DescriptorsToReserve() / 2, nil},
 	}
 }
@@ -111,9 +118,18 @@ func (a *App) serveDevices(p *ports, c *auth.Certs) {
 
 func (a *App) serveBackends(p *ports, c *auth.Certs) {
 	rest := http.NewServeMux()
-	operators(rest, a.backendsReady, a.partly, a.Check, a.gateway.Shards, a.backend.Readers, a.registry)
+	a.operators(rest, a.backend.Readers)
+	h := a.serveHTTP(p, a.backend.Handler(exact(rest)), c)
+	s := a.grpcServer(a.backend.GRPCOptions(serverTLS(c, "h2")), "ramen.v1.Backend", a.backendsReady, a.backend.RegisterGRPC)
+	p.serve("backends_grpc", func() error { return s.Serve(a.backend.GRPCListener(p.backendsGRPC)) })
+	a.onEnd("HTTP of backends", func(ctx context.Context) error { return errors.Join(h.Shutdown(ctx), h.Close()) })
+	a.onEnd("gRPC of backends", func(ctx context.Context) error { return stopGRPC(ctx, s, a.backend.Calls) })
+}
+
+// serveHTTP serves h on the port of backends.
+func (a *App) serveHTTP(p *ports, handler http.Handler, c *auth.Certs) *http.Server {
 	h := &http.Server{
-		Handler:           a.backend.Handler(exact(rest)),
+		Handler:           handler,
 		ReadHeaderTimeout: 10 * time.Second,
 		ReadTimeout:       time.Minute,
 		IdleTimeout:       2 * time.Minute,
@@ -122,10 +138,15 @@ func (a *App) serveBackends(p *ports, c *auth.Certs) {
 	p.serve("backends", func() error {
 		return ignoreClosed(httpconn.Serve(h, p.backends, serverTLS(c, "h2", "http/1.1")))
 	})
-	s := a.grpcServer(a.backend.GRPCOptions(serverTLS(c, "h2")), "ramen.v1.Backend", a.backendsReady, a.backend.RegisterGRPC)
-	p.serve("backends_grpc", func() error { return s.Serve(a.backend.GRPCListener(p.backendsGRPC)) })
-	a.onEnd("HTTP of backends", func(ctx context.Context) error { return errors.Join(h.Shutdown(ctx), h.Close()) })
-	a.onEnd("gRPC of backends", func(ctx context.Context) error { return stopGRPC(ctx, s, a.backend.Calls) })
+	return h
+}
+
+// serveOperators serves what operators ask for, where there is no frontend.
+func (a *App) serveOperators(p *ports, c *auth.Certs) {
+	rest := http.NewServeMux()
+	a.operators(rest, a.readers)
+	h := a.serveHTTP(p, exact(rest), c)
+	a.onEnd("HTTP of operators", func(ctx context.Context) error { return errors.Join(h.Shutdown(ctx), h.Close()) })
 }
 
 func ignoreClosed(err error) error {
@@ -191,8 +212,11 @@ func (p *ports) serve(name string, run func() error) {
 }
 
 func (p *ports) addresses() Addresses {
-	return Addresses{
-		Devices: p.devices.Addr().String(), DevicesGRPC: p.devicesGRPC.Addr().String(),
-		Backends: p.backends.Addr().String(), BackendsGRPC: p.backendsGRPC.Addr().String(),
+	of := func(l net.Listener) string {
+		if l == nil {
+			return ""
+		}
+		return l.Addr().String()
 	}
+	return Addresses{Devices: of(p.devices), DevicesGRPC: of(p.devicesGRPC), Backends: of(p.backends), BackendsGRPC: of(p.backendsGRPC)}
 }

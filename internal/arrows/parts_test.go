@@ -116,7 +116,7 @@ var parts = []part{
 	{path: "internal/system", why: "it has tests alone"},
 
 	// What knows everything.
-	{path: "internal/app", may: []string{"frontend/...", "gateway", "gateway/lease", "gateway/member", "link", "topology", "store", "store/control", "store/driver", "protocol", "internal/stores", "internal/tool/config", "internal/tool/memlimit"},
+	{path: "internal/app", may: []string{"frontend/...", "gateway", "gateway/lease", "gateway/member", "link", "link/...", "topology", "topology/...", "store", "store/control", "store/driver", "protocol", "internal/stores", "internal/tool/config", "internal/tool/memlimit"},
 		why: "it is the wiring of a server: it needs no client, no load test and no command"},
 	{path: "cmd/ramen", may: []string{"internal/app", "internal/stores", "store", "store/driver", "store/transfer", "internal/tool/collector", "internal/tool/config", "clients/...", "loadtest/...", "protocol",
 		"frontend/auth", "store/pebble", "store/control"},

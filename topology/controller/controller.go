@@ -29,6 +29,7 @@ type Config struct {
 	Shards     int              // of a cluster that is to be made
 	Moves      int              // the most planned moves at once
 	Backend    registry.Backend
+	Probe      bool // find out by gateways' ports that their processes have gone
 	Log        *slog.Logger
 	Registerer prometheus.Registerer // nil: no metrics
 }
@@ -43,11 +44,12 @@ type Controller struct {
 	done    chan struct{}
 
 	// owned by the loop
-	made   string            // the registry that was seen last
-	since  time.Time         // when it was seen first
-	after  registry.Revision // of the last write here
-	wrote  time.Time         // when that was
-	unread string            // the last error in what members have written
+	watchman *watchman         // nil: not elected, or without Probe
+	made     string            // the registry that was seen last
+	since    time.Time         // when it was seen first
+	after    registry.Revision // of the last write here
+	wrote    time.Time         // when that was
+	unread   string            // the last error in what members have written
 
 	mu     sync.Mutex
 	leader bool // guarded by mu
@@ -101,6 +103,7 @@ func (c *Controller) setLeader(leads bool) {
 
 func (c *Controller) run(ctx context.Context) {
 	defer close(c.done)
+	defer c.unwatch()
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
 	for {
@@ -133,6 +136,9 @@ func (c *Controller) round(ctx context.Context, s registry.Snapshot) error {
 	leader, elected := s.Entries[registry.LeaderKey]
 	leads := elected && string(leader.Value) == string(c.cfg.Self.ID)
 	c.setLeader(leads)
+	if !leads {
+		c.unwatch()
+	}
 	switch {
 	case !elected:
 		return c.commit(ctx, []registry.Condition{{Key: registry.LeaderKey}}, registry.Put{Key: registry.LeaderKey, Value: []byte(c.cfg.Self.ID), Lease: lease})
@@ -166,7 +172,9 @@ func (c *Controller) lead(ctx context.Context, s registry.Snapshot, leader regis
 		}
 		old = &topology.View{Version: 1, Shards: make([]topology.Shard, shards)}
 	}
-	next := Step(old, c.inputs(s))
+	in := c.inputs(s)
+	c.watch(ctx, in.Gateways)
+	next := Step(old, in)
 	c.metrics.describe(next)
 	if next == old {
 		return nil
@@ -181,6 +189,40 @@ func (c *Controller) lead(ctx context.Context, s registry.Snapshot, leader regis
 		c.tell(old, next)
 	}
 	return err
+}
+
+// watch has the ports of gateways be watched.
+func (c *Controller) watch(ctx context.Context, gateways map[topology.MemberID]registry.Gateway) {
+	if !c.cfg.Probe {
+		return
+	}
+	if c.watchman == nil {
+		c.watchman = newWatchman(ctx, func(g registry.Gateway) { c.end(ctx, g) })
+	}
+	c.watchman.watch(gateways)
+}
+
+func (c *Controller) unwatch() {
+	if c.watchman != nil {
+		c.watchman.close()
+		c.watchman = nil
+	}
+}
+
+// end ends the registration of a gateway whose process has gone.
+func (c *Controller) end(ctx context.Context, g registry.Gateway) {
+	s, _ := c.mirror.Snapshot()
+	e, is := s.Entries[registry.GatewaysKey+string(g.ID)]
+	if !is || e.Lease == registry.NoLease {
+		return
+	}
+	c.cfg.Log.Warn("nobody listens at a gateway's address: its process has gone, and its registration is ended", "member", g.ID, "address", g.Address)
+	c.metrics.ended.Inc()
+	ctx, cancel := context.WithTimeout(ctx, commitTimeout)
+	defer cancel()
+	if err := c.cfg.Backend.Revoke(ctx, e.Lease); err != nil {
+		c.cfg.Log.Debug("registration was not ended; it ends by its time", "member", g.ID, "error", err)
+	}
 }
 
 // inputs reads what s says. What cannot be read is told, and left out.

@@ -9,7 +9,9 @@ package etcdserver
 import (
 	"errors"
 	"fmt"
+	"net"
 	"net/url"
+	"strings"
 	"time"
 
 	"go.etcd.io/etcd/server/v3/embed"
@@ -29,7 +31,7 @@ type Config struct {
 	Dir     string // where it keeps its data
 	Client  string // host:port where it is asked
 	Peer    string // host:port where the other members reach it
-	Members string // all members of a new etcd: name=http://host:port,…; empty: this one alone
+	Members string // all members of a new etcd: name=host:port,… of their peers; empty: this one alone
 	Join    bool   // it joins an etcd that is there, of which Members are all
 	TLS     TLS
 	Logger  *zap.Logger // nil: nothing is logged
@@ -47,7 +49,7 @@ type Server struct{ e *embed.Etcd }
 var ErrLate = errors.New("etcdserver: not ready in time: a majority of its members must be there")
 
 // Start starts it. It is ready once Ready is closed: with several members that takes a majority of them.
-func Start(cfg Config) (*Server, error) {
+func Start(cfg Config) (_ *Server, err error) {
 	c := embed.NewConfig()
 	c.Name, c.Dir = cfg.Name, cfg.Dir
 	c.TickMs, c.ElectionMs = heartbeatMS, electionMS
@@ -68,8 +70,8 @@ func Start(cfg Config) (*Server, error) {
 	client, peer := url.URL{Scheme: scheme, Host: cfg.Client}, url.URL{Scheme: scheme, Host: cfg.Peer}
 	c.ListenClientUrls, c.AdvertiseClientUrls = []url.URL{client}, []url.URL{client}
 	c.ListenPeerUrls, c.AdvertisePeerUrls = []url.URL{peer}, []url.URL{peer}
-	if c.InitialCluster = cfg.Members; cfg.Members == "" {
-		c.InitialCluster = cfg.Name + "=" + peer.String()
+	if c.InitialCluster, err = initial(cfg, scheme); err != nil {
+		return nil, err
 	}
 	if cfg.Join {
 		c.ClusterState = embed.ClusterStateFlagExisting
@@ -84,6 +86,22 @@ func Start(cfg Config) (*Server, error) {
 		return nil, fmt.Errorf("etcdserver: start member %s on %s: %w", cfg.Name, cfg.Dir, err)
 	}
 	return &Server{e}, nil
+}
+
+// initial is the members in etcd's own form.
+func initial(cfg Config, scheme string) (string, error) {
+	if cfg.Members == "" {
+		return cfg.Name + "=" + scheme + "://" + cfg.Peer, nil
+	}
+	var all []string
+	for m := range strings.SplitSeq(cfg.Members, ",") {
+		name, addr, is := strings.Cut(strings.TrimSpace(m), "=")
+		if _, _, err := net.SplitHostPort(addr); !is || name == "" || err != nil {
+			return "", fmt.Errorf("etcdserver: member %q: each must be name=host:port, of its peers' port", m)
+		}
+		all = append(all, name+"="+scheme+"://"+addr)
+	}
+	return strings.Join(all, ","), nil
 }
 
 // Ready is closed once it answers.

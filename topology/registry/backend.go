@@ -20,6 +20,7 @@ type Entry struct {
 	Value    []byte
 	Created  Revision // with which it was put where there was none
 	Modified Revision // of its last put
+	Lease    Lease    // under which it was put; NoLease: it stays
 }
 
 // Snapshot is all keys at one revision.

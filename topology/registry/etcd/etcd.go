@@ -109,7 +109,7 @@ func entry(kv *mvccpb.KeyValue) registry.Entry {
 	if value == nil {
 		value = []byte{}
 	}
-	return registry.Entry{Value: value, Created: registry.Revision(kv.CreateRevision), Modified: registry.Revision(kv.ModRevision)}
+	return registry.Entry{Value: value, Created: registry.Revision(kv.CreateRevision), Modified: registry.Revision(kv.ModRevision), Lease: registry.Lease(kv.Lease)}
 }
 
 // errReplaced is why a watch ends whose etcd is another than before, or has gone back.

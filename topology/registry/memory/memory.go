@@ -247,7 +247,7 @@ func (r *Registry) putLocked(puts []registry.Put) registry.Revision {
 			}
 			continue
 		}
-		e := registry.Entry{Value: p.Value, Created: r.at, Modified: r.at}
+		e := registry.Entry{Value: p.Value, Created: r.at, Modified: r.at, Lease: p.Lease}
 		if was {
 			e.Created = old.Created
 		}

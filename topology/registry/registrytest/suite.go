@@ -133,6 +133,9 @@ func leases(t *testing.T, s Subject) {
 	b := s.Open()
 	l := s.grant(t, b)
 	s.commit(t, b, nil, registry.Put{Key: "of-lease", Value: []byte("1"), Lease: l}, registry.Put{Key: "stays", Value: []byte("1")})
+	if all := s.all(t, b); all.Entries["of-lease"].Lease != l || all.Entries["stays"].Lease != registry.NoLease {
+		t.Fatalf("%+v; the lease is %d", all, l)
+	}
 	for end := time.Now().Add(s.Patience); ; s.Sleep(100 * time.Millisecond) {
 		all := s.all(t, b)
 		_, of := all.Entries["of-lease"]
