@@ -347,13 +347,12 @@ func (s *Store) Renew(ctx context.Context, owner string, ttl time.Duration) erro
 		return fmt.Errorf("store/cassandra: renew owner %q: %w", owner, err)
 	}
 	defer s.calls.Done()
-	now := time.Now()
-	began := now
+	began, at := time.Now(), s.present.next()
 	err := s.write(ctx, func(ctx context.Context) error {
 		if ttl <= 0 {
-			return s.session.Query(deleteOwner, now.UnixMicro(), owner).ExecContext(ctx)
+			return s.session.Query(deleteOwner, at, owner).ExecContext(ctx)
 		}
-		return s.session.Query(insertOwner, owner, now.Add(ttl).UnixMilli(), int((ttl+time.Second-1)/time.Second), now.UnixMicro()).ExecContext(ctx)
+		return s.session.Query(insertOwner, owner, began.Add(ttl).UnixMilli(), int((ttl+time.Second-1)/time.Second), at).ExecContext(ctx)
 	})
 	s.metrics.observe(callRenew, began, err)
 	if err != nil {

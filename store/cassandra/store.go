@@ -40,6 +40,7 @@ type Store struct {
 	identity atomic.Pointer[store.Identity]
 	maxTTLMS atomic.Int64 // the longest life of a message that any process has seen
 	nonce    atomic.Int64
+	present  stamps // of what Renew writes
 	slowRead quantile
 	ready    readiness
 	flusher  sync.WaitGroup // of writeForgets
