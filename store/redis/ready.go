@@ -25,9 +25,9 @@ var memoryShare = [protocol.Lanes]int64{99, 96, 92}
 // ErrUnfit is the answer while a server is not what the configuration says, or does not do what the configured durability needs.
 var ErrUnfit = errors.New("the Redis server is not as configured")
 
-// Ready implements store.Readier.
+// Ready implements store.Readier. A node of a cluster that does not answer holds up its own users alone: whoever reads the claims sees that.
 func (s *Store) Ready() error {
-	if h := s.health.Load(); h != nil && h.err != nil && time.Since(h.since) > silentAfter {
+	if h := s.health.Load(); s.cluster == nil && h != nil && h.err != nil && time.Since(h.since) > silentAfter {
 		return fmt.Errorf("store/redis: no answer for %v: %w", time.Since(h.since).Round(time.Second), h.err)
 	}
 	return s.Admit(protocol.PriorityHigh)
