@@ -24,7 +24,7 @@ type box struct {
 	pins      int32
 	touchedMS int64 // when it was used last; stillLoading: it is on its way from the store
 
-	saving sync.Mutex // held while something of it is saved, so that a record is not overwritten by an older one; opens wait for it, and nobody else
+	saving saveLock // opens wait for it, and who mends; nobody else
 
 	mu        sync.Mutex
 	step      *step   // guarded by mu: what is being made or written; nil: nothing

@@ -15,8 +15,9 @@
 //
 // Locks: a shard's mu guards its map of boxes and their pins; a box's mu guards its mailbox, with devices and windows, and its streams.
 // Order: box.mu, then any of shard.mu, ackDeadlines.mu, writeBehind.mu; again.mu, then shard.mu; a job's mu by itself; no two of one kind at
-// once. None is held across I/O or a call of a Receiver. Before all of them, and across I/O: box.saving, for
-// which only opens of new devices and opens that tell of losses wait; the write-behind holds several, and waits for none.
+// once. None is held across I/O or a call of a Receiver. Before all of them, and across I/O: box.saving (savelock.go), for
+// which only opens of new devices, opens that tell of losses and those who mend wait, until their deadline; the write-behind holds several, and
+// waits for none.
 //
 // Goroutines: one for the write-behind, one sweeper, one for expiry scans where the store is a store.ExpiryScanner, one more while
 // mailboxes are written or probed without a publish (again.go), and one for each that the store has to be given again (mend.go), of which

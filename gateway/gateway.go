@@ -37,6 +37,7 @@ type Gateway struct {
 	again          again
 	mender         mender
 	evicted        evicted
+	saves          saveWaits
 	jobs           sync.Pool // of *job
 	underWay       struct{ bytes, jobs atomic.Int64 }
 	appendDeadline atomic.Pointer[appendDeadline]

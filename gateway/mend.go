@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"sync/atomic"
-	"time"
 
 	"golang.org/x/sync/singleflight"
 
@@ -91,10 +90,10 @@ func (s *step) replaceAll() error {
 		return notMended(ctx.Err())
 	}
 	defer release()
-	if !b.holdSaves(ctx) {
-		return notMended(ctx.Err())
+	if err := b.beginSaving(ctx); err != nil { // what is saved after the contents were taken, and before the store has them, would be lost
+		return notMended(err)
 	}
-	defer b.saving.Unlock()
+	defer b.endSaving()
 	b.lock()
 	last, all := b.Last(), b.Contents(b.g.nowMS())
 	b.unlock()
@@ -144,10 +143,10 @@ func (s *step) mendOnce(ctx context.Context, err error) (written bool, _ error) 
 	if !is {
 		return false, b.claimAgain(ctx)
 	}
-	if !b.holdSaves(ctx) {
-		return false, ctx.Err()
+	if err := b.beginSaving(ctx); err != nil { // as in replaceAll
+		return false, err
 	}
-	defer b.saving.Unlock()
+	defer b.endSaving()
 	b.lock()
 	if !b.live() {
 		b.unlock()
@@ -175,19 +174,6 @@ func (s *step) mendOnce(ctx context.Context, err error) (written bool, _ error) 
 	}
 	b.lose(link.Loss{Reason: protocol.ReasonRebalance}, fmt.Errorf("gateway: user %q: memory knows of positions up to %d-%d: %w", b.User(), last.Epoch, last.Micros, err))
 	return false, err
-}
-
-// holdSaves waits until nothing of b is being saved, and nothing is until b.saving is unlocked: what is saved between the moment at which
-// the contents are taken and that at which the store has them would be lost.
-func (b *box) holdSaves(ctx context.Context) bool {
-	for !b.saving.TryLock() {
-		select {
-		case <-ctx.Done():
-			return false
-		case <-time.After(time.Millisecond):
-		}
-	}
-	return true
 }
 
 // replace has the store take all, where it has last as the mailbox's last position. Where it has another, the next append tells.

@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"ramen/link"
+	"ramen/protocol"
 	"ramen/store/memory"
 )
 
@@ -41,6 +43,50 @@ func TestDeviceThatComesWhileItsMailboxIsMended(t *testing.T) {
 		w.wantWaiting("m1", "m2", "m3")
 		if n := len(w.look().Devices); n != 2 {
 			t.Errorf("%d devices are known; want d and e", n)
+		}
+	})
+}
+
+// TestOpenWaitsNoLongerThanItsDeadline: the mailbox of a device that comes is being written again, and the store does not answer.
+func TestOpenWaitsNoLongerThanItsDeadline(t *testing.T) {
+	lossy(t, func(t *testing.T, w *world) {
+		w.open("d")
+		w.accept("m1", medium)
+		replica := w.disk.Replica()
+		w.accept("m2", medium)
+		w.sleep(2 * w.cfg.SaveInterval)
+		replica.Promote(w.route(alice).Shard)
+		hold := make(chan struct{})
+		w.store.Script(func(_ context.Context, op memory.Op) memory.Fault {
+			if op.Kind == memory.OpReplace {
+				<-hold
+			}
+			return memory.Fault{}
+		})
+		var publishing sync.WaitGroup
+		publishing.Go(func() { w.publish(w.message("m3", medium)) })
+		w.sleep(50 * time.Millisecond)
+		open := func(within time.Duration) (time.Duration, error) {
+			ctx, cancel := context.WithTimeout(context.Background(), within)
+			defer cancel()
+			began := time.Now()
+			r := &recorder{t: w.t, w: w, device: "e"}
+			var err error
+			r.stream, r.opened, err = w.g.Open(ctx, link.Open{
+				Route: w.route(alice), User: alice, Device: "e", Transport: protocol.TransportWS, Context: &protocol.DeviceContext{OS: "ios"},
+			}, r)
+			return time.Since(began), err
+		}
+		if took, err := open(300 * time.Millisecond); !errors.Is(err, context.DeadlineExceeded) || took != 300*time.Millisecond {
+			t.Errorf("answered %v after %v", err, took)
+		}
+		time.AfterFunc(100*time.Millisecond, func() { close(hold) })
+		if took, err := open(time.Second); err != nil || took < 100*time.Millisecond {
+			t.Errorf("answered %v after %v; the mailbox was written after 100 ms", err, took)
+		}
+		publishing.Wait()
+		if n := len(w.g.saves.of); n != 0 {
+			t.Errorf("%d are still waited for", n)
 		}
 	})
 }

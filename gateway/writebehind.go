@@ -146,7 +146,7 @@ func (v *writeBehind) flushSome(ctx context.Context, n int, durable bool) (done,
 			failed++
 			err = w.err
 		}
-		w.box.saving.Unlock()
+		w.box.endSaving()
 		w.box.endWrite()
 		v.g.release(w.box)
 	}
@@ -185,12 +185,12 @@ func (v *writeBehind) take(n int) ([]write, int) {
 	all := make([]write, 0, len(boxes))
 	records := make([]store.DeviceSave, 0, len(boxes)) // of all: small pieces would leave holes among what stays
 	for _, b := range boxes {
-		if !b.saving.TryLock() { // a record is being saved at once: it is not to be waited for
+		if !b.tryBeginSaving() { // a record is being saved at once: it is not to be waited for
 			v.enqueueAgain(b)
 			continue
 		}
 		if b.beginWrite() != nil {
-			b.saving.Unlock()
+			b.endSaving()
 			v.g.release(b)
 			continue
 		}
@@ -345,8 +345,10 @@ func (v *writeBehind) writeOnce(ctx context.Context, all []write, durable bool) 
 
 // saveNow writes d's record durably before it returns, behind the forgets that its count of losses goes with.
 func (v *writeBehind) saveNow(ctx context.Context, b *box, d *mailbox.Device) error {
-	b.saving.Lock()
-	defer b.saving.Unlock()
+	if err := b.beginSaving(ctx); err != nil {
+		return err
+	}
+	defer b.endSaving()
 	if err := b.beginWrite(); err != nil {
 		return err
 	}
