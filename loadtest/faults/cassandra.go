@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"os/exec"
 	"slices"
 	"sync"
@@ -53,7 +54,7 @@ const initTries = 5
 
 // keyspace makes one, and answers the URL of a store in it.
 func (n *nodes) keyspace(t *host, c config, name string) string {
-	url := n.c.URL(name)
+	url := fmt.Sprintf("%s&replication=%d", n.c.URL(name), len(n.all))
 	var said []byte
 	var err error
 	for range initTries {
