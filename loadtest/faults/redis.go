@@ -122,7 +122,12 @@ func (s *stage) cutKillHeal(x *redisServer, serves bool) {
 // take over, which nobody asks about these users until all else is over. What was accepted it delivers: where the server is a cache, and
 // others serve, from behind it.
 func (s *stage) killWhileAway(name string, serves bool, leave, back func()) {
+	if serves { // what is in memory from before there was a cache is in no cache: it has to leave, and to be loaded again
+		s.clients.Sleep()
+		sleep(s.ctx, 2*s.cfg.MailboxIdle)
+	}
 	s.clients.Depart()
+	s.awaitAccepted(300)
 	sleep(s.ctx, s.cfg.Calm) // their acks are saved
 	s.inflict(fault{name: name, excuses: judge.Span{Owner: true, Silent: true}, do: func(s *stage, hold time.Duration) {
 		leave()
