@@ -130,17 +130,18 @@ func (m *Member) Drain(ctx context.Context) error {
 		}
 		select {
 		case <-changed:
+		case <-time.After(registry.RenewEvery): // the registration may have ended
 		case <-ctx.Done():
 			return fmt.Errorf("member: %d shards have not moved: %w", left, context.Cause(ctx))
 		}
 	}
 }
 
-// leftLocked is how many shards are served, or are the gateway's by the view. With mu held.
+// leftLocked is how many shards are served, or are the gateway's by the view while that counts: the registration stands. With mu held.
 func (m *Member) leftLocked() int {
-	n := 0
+	n, registered := 0, m.Ready() == nil
 	for i, s := range m.cfg.Views.View().Shards {
-		if h := m.held[protocol.ShardID(i)]; h.State == registry.Serving || s.Member == m.cfg.Self.ID {
+		if h := m.held[protocol.ShardID(i)]; registered && (h.State == registry.Serving || s.Member == m.cfg.Self.ID) {
 			n++
 		}
 	}

@@ -171,8 +171,18 @@ func (a *App) serveLinks() error {
 		return errors.Join(err, l.Close())
 	}
 	a.links = s
-	a.onEnd("links", func(context.Context) error { return s.Close() })
-	a.ports.serve("links", func() error { return s.Serve(l) })
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		if err := s.Serve(l); err != nil {
+			a.ports.fail(fmt.Errorf("app: serve links: %w", err))
+		}
+	}()
+	a.onEnd("links", func(context.Context) error { // after the ports of this process, which may use them
+		err := s.Close()
+		<-done
+		return err
+	})
 	return nil
 }
 

@@ -203,12 +203,17 @@ func stopGRPC(ctx context.Context, s *grpc.Server, calls func() int) error {
 func (p *ports) serve(name string, run func() error) {
 	p.serving.Go(func() {
 		if err := run(); err != nil {
-			select {
-			case p.failed <- fmt.Errorf("app: serve %s: %w", name, err):
-			default: // the first failure ends the process already
-			}
+			p.fail(fmt.Errorf("app: serve %s: %w", name, err))
 		}
 	})
+}
+
+// fail ends the process because of err.
+func (p *ports) fail(err error) {
+	select {
+	case p.failed <- err:
+	default: // the first failure ends the process already
+	}
 }
 
 func (p *ports) addresses() Addresses {
