@@ -13,7 +13,8 @@ import (
 
 // evicted is what is known of mailboxes that have left memory not long ago, on a store that may lose what it has answered. Of one that was
 // idle it is the last position: at the next load a lower one tells that something is lost. Of one whose lease ended, as while the store
-// did not answer, it is all that was in it, and is written again where nobody else has owned the shard since.
+// did not answer, it is all that was in it, and is written again where nobody else has owned the shard since. Once somebody has, it is
+// dropped: that one may have recalled what is in it.
 //
 // It is in two generations, each of evictedFor, and bounded: of what does not fit the last position alone is kept, or nothing.
 type evicted struct {
@@ -33,6 +34,7 @@ type evictedMailbox struct {
 	last     protocol.Position
 	marked   bool           // last tells of all that was written
 	contents *store.Mailbox // nil: not kept
+	taken    bool           // contents were dropped since another owner has had the shard
 	bytes    int64          // of contents in memory
 }
 
@@ -119,13 +121,14 @@ func (e *evicted) withContents(at protocol.ShardID) (list []protocol.UserID) {
 	return list
 }
 
-// forgetContents forgets what was in the mailboxes of a shard: the store has it.
-func (e *evicted) forgetContents(at protocol.ShardID) {
+// forgetContents forgets what was in the mailboxes of a shard: the store has it, or another owner has had the shard since (taken).
+func (e *evicted) forgetContents(at protocol.ShardID, taken bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for _, u := range []*evictedUsers{&e.recent, &e.older} {
 		for user, m := range u.of[at] {
 			e.bytes -= m.bytes
+			m.taken = m.taken || taken && m.contents != nil
 			m.contents, m.bytes = nil, 0
 			u.of[at][user] = m
 		}
@@ -155,7 +158,7 @@ func (b *box) reconcile(ctx context.Context, kept store.Mailbox) (store.Mailbox,
 	switch {
 	case !known || was.last.Less(kept.Last):
 		return kept, nil
-	case was.contents == nil || !b.unbroken:
+	case was.contents == nil:
 		if kept.Last.Less(was.last) {
 			g.noteLost(b, was, kept.Last)
 		}
@@ -176,7 +179,7 @@ func (b *box) reconcile(ctx context.Context, kept store.Mailbox) (store.Mailbox,
 // noteLost tells of a mailbox of which the store has lost what memory has not any more.
 func (g *Gateway) noteLost(b *box, was evictedMailbox, has protocol.Position) {
 	why := lostUnloaded
-	if was.contents != nil {
+	if was.taken {
 		why = lostTaken
 	}
 	g.metrics.lostMailboxes[why].Inc()

@@ -10,6 +10,7 @@ import (
 	"ramen/protocol"
 	"ramen/store"
 	"ramen/store/memory"
+	"ramen/store/storetest"
 )
 
 // leased has w own all shards for two seconds.
@@ -124,6 +125,69 @@ func TestLossUnderAnotherOwnerIsCounted(t *testing.T) {
 		w.wantWaiting("m1")
 		if lost := w.metric("ramen_gateway_lost_mailboxes_total"); *n != 0 || lost != 1 {
 			t.Errorf("%d mailboxes were written again, %v are lost", *n, lost)
+		}
+	})
+}
+
+// TestWhatAnotherOwnerRecalledStaysRecalled: a lease ends, another process owns the shard for some time and recalls something, and the shard comes
+// back. What memory had before that is not written again, also not where the lease ends once more and the store is another copy.
+func TestWhatAnotherOwnerRecalledStaysRecalled(t *testing.T) {
+	lossy(t, func(t *testing.T, w *world) {
+		w.leased()
+		w.accept("m1", medium)
+		w.accept("m2", medium)
+		if ok, err := w.recall("m2"); !ok || err != nil {
+			t.Fatal(ok, err)
+		}
+		w.sleep(3 * time.Second)
+		if n := len(w.g.evicted.withContents(w.route(alice).Shard)); n != 1 {
+			t.Fatalf("%d mailboxes are kept; want alice's", n)
+		}
+		other := w.disk.Open()
+		w.epoch++
+		if err := errors.Join(other.Claim(context.Background(), allShards, w.epoch, "another")...); err != nil {
+			t.Fatal(err)
+		}
+		at := store.Owner{Shard: w.route(alice).Shard, Epoch: w.epoch}
+		kept, err := other.Load(context.Background(), at, alice)
+		if err != nil || len(kept.Entries) != 1 {
+			t.Fatalf("%d entries, %v", len(kept.Entries), err)
+		}
+		m1 := store.Ref{Priority: medium, Position: kept.Entries[0].Position}
+		if err := storetest.Append(context.Background(), other, []store.Append{{Owner: at, User: alice, Last: kept.Last, Kills: []store.Ref{m1}}})[0]; err != nil {
+			t.Fatal(err)
+		}
+		w.leased()
+		if bytes := w.g.evicted.bytes; bytes != 0 {
+			t.Errorf("%d bytes are kept of what another owner has had", bytes)
+		}
+		w.sleep(3 * time.Second)
+		w.disk.Replica().Promote()
+		n := w.replaces()
+		w.take(w.epoch + 1)
+		w.sleep(time.Second)
+		w.wantWaiting()
+		if *n != 0 {
+			t.Errorf("%d mailboxes were written again", *n)
+		}
+	})
+}
+
+// TestKeptUntilAnotherHasTheShard: what is kept of a shard whose lease has ended goes when it is known that another owner has claimed it, and
+// stays where a store was set back to a claim from before.
+func TestKeptUntilAnotherHasTheShard(t *testing.T) {
+	lossy(t, func(t *testing.T, w *world) {
+		w.leased()
+		w.accept("m1", medium)
+		w.sleep(3 * time.Second)
+		shard := w.route(alice).Shard
+		w.g.Lose(shard, w.epoch)
+		if n := len(w.g.evicted.withContents(shard)); n != 1 {
+			t.Errorf("%d mailboxes are kept; want alice's", n)
+		}
+		w.g.Lose(shard, w.epoch+1)
+		if n := len(w.g.evicted.withContents(shard)); n != 0 || w.g.evicted.bytes != 0 {
+			t.Errorf("%d mailboxes and %d bytes are kept", n, w.g.evicted.bytes)
 		}
 	})
 }

@@ -39,6 +39,7 @@ func (o *ownership) loseTo(err error) {
 		l.Below = e.Epoch
 	}
 	o.lose(l, err)
+	o.shard.takenByAnother(l.Below)
 }
 
 // claimAgain claims the shard at the epoch at which it is owned, whose claim the store has lost, and has its mailboxes probed. Calls at

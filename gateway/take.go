@@ -118,7 +118,9 @@ func (g *Gateway) beginTake(id protocol.ShardID, epoch protocol.Epoch, lease tim
 	}
 	known := s.known
 	known.takeUp(epoch, before, g.owner)
-	own.unbroken, own.history = known.only, before.History
+	if own.unbroken, own.history = known.only, before.History; !own.unbroken {
+		g.evicted.forgetContents(id, true)
+	}
 	if !s.moveLocked(own, change{to: StateTaking}) {
 		return nil, fmt.Errorf("shard %d is %s", id, s.stateNow())
 	}
@@ -162,7 +164,7 @@ func (o *ownership) serve() error {
 	switch {
 	case !o.unbroken:
 	case same:
-		o.g.evicted.forgetContents(s.id)
+		o.g.evicted.forgetContents(s.id, false)
 	default:
 		o.g.unlessClosed(func() { o.g.loadEvicted(o) })
 	}
@@ -214,7 +216,7 @@ func (g *Gateway) releaseShards(ctx context.Context, shards []protocol.ShardID, 
 }
 
 // Lose gives a shard up at once, without a write: another gateway owns it. below is the epoch below which nobody serves it; 0: none is
-// known beyond that of its ownership here.
+// known beyond that of its ownership here. Of one that is not served it drops what was kept to be written again.
 func (g *Gateway) Lose(id protocol.ShardID, below protocol.Epoch) {
 	if int(id) >= len(g.shards) {
 		return
@@ -222,6 +224,21 @@ func (g *Gateway) Lose(id protocol.ShardID, below protocol.Epoch) {
 	if own := g.shards[id].own.Load(); own != nil {
 		own.lose(link.Loss{Reason: protocol.ReasonRebalance, Below: below}, nil)
 		own.clear()
+	}
+	g.shards[id].takenByAnother(below)
+}
+
+// takenByAnother notes that another owner has claimed the shard at epoch: where that is behind what was claimed here, what memory had of it is
+// not written again. A claim from before is that of a store that was set back.
+func (s *shard) takenByAnother(epoch protocol.Epoch) {
+	s.mu.Lock()
+	taken := epoch > s.known.epoch
+	if taken {
+		s.known.only = false
+	}
+	s.mu.Unlock()
+	if taken {
+		s.g.evicted.forgetContents(s.id, true)
 	}
 }
 

@@ -74,9 +74,11 @@ func (l *Lease) standBy() {
 		l.shards[i].taking.claimed = 0
 	}
 	for _, s := range l.g.Shards() {
-		if s.State == gateway.StateServing {
-			l.g.Lose(s.ID, max(l.leader.epoch, s.Epoch+1))
+		epoch := l.leader.epoch
+		if s.State == gateway.StateTaking || s.State == gateway.StateServing {
+			epoch = max(epoch, s.Epoch+1)
 		}
+		l.g.Lose(s.ID, epoch) // also where the lease has ended: what was in memory is kept until another is known to have the shard
 	}
 	l.presence.want(false)
 	l.metrics.standby.Set(1)

@@ -87,7 +87,7 @@ func (m *Member) take(ctx context.Context, shards []protocol.ShardID, epoch prot
 	cancel()
 	if m.termNow() != term { // it was taken under a registration that has ended meanwhile
 		for _, id := range shards {
-			m.g.Lose(id, epoch+1)
+			m.g.Lose(id, 0)
 		}
 	}
 	if err != nil {

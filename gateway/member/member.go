@@ -152,18 +152,18 @@ func (m *Member) leftLocked() int {
 func (m *Member) ended() {
 	m.mu.Lock()
 	m.term++
-	lose := make(map[protocol.ShardID]protocol.Epoch)
+	var lose []protocol.ShardID
 	for id, h := range m.held {
 		if h.State == registry.Serving {
-			lose[id] = h.Epoch + 1
+			lose = append(lose, id)
 		}
 	}
-	for id, epoch := range m.busy {
-		lose[id] = epoch + 1
+	for id := range m.busy {
+		lose = append(lose, id)
 	}
 	m.mu.Unlock()
-	for id, below := range lose {
-		m.g.Lose(id, below)
+	for _, id := range lose {
+		m.g.Lose(id, 0) // nobody is known to have it yet
 	}
 	m.look()
 }
