@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -18,7 +19,7 @@ func storeCheckCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "check [URL]",
 		Short: "Say what is reached of a store, its versions, and what it keeps when what fails.",
-		Long: "Look at the store of URL, or without one at the configuration's: which servers are reached, their versions and roles, what an\n" +
+		Long: "Look at the store of URL, or without one at the configuration's, and at its cache: which servers are reached, their versions and roles, what an\n" +
 			"accepted message survives with their settings, and what is wrong. Nothing is changed. If something is wrong, or a server is not\n" +
 			"reached, the exit status is 1.",
 		Example: "  ramen store check --config ramen.yaml\n  ramen store check redis://127.0.0.1:6379/0",
@@ -32,6 +33,11 @@ func storeCheckCommand() *cobra.Command {
 			defer cancel()
 			r, err := p.Check(ctx, params)
 			checked := newChecked(p.URL, r, err)
+			if len(args) == 0 {
+				if checked.Cache, err = f.checkCache(ctx, params); err != nil {
+					return err
+				}
+			}
 			if f.json {
 				err = writeJSON(c.OutOrStdout(), checked)
 			} else {
@@ -44,6 +50,23 @@ func storeCheckCommand() *cobra.Command {
 	return c
 }
 
+// checkCache looks at the cache of the configuration; nil: there is none.
+func (f *storeFlags) checkCache(ctx context.Context, base driver.Params) (*checked, error) {
+	cfg, err := loadStoreConfig(f.config)
+	if err != nil || cfg.Store.Cache.IsZero() {
+		return nil, err
+	}
+	p, err := cfg.Store.CachePlace()
+	if err != nil {
+		return nil, err
+	}
+	params := p.Params(base)
+	params.Cache = true
+	r, err := p.Check(ctx, params)
+	c := newChecked(p.URL, r, err)
+	return &c, nil
+}
+
 // checked is a report as it is written.
 type checked struct {
 	Store      driver.URL      `json:"store"`
@@ -52,6 +75,7 @@ type checked struct {
 	Durability string          `json:"durability,omitempty"`
 	InUse      bool            `json:"in_use"`
 	Problems   []string        `json:"problems,omitempty"`
+	Cache      *checked        `json:"cache,omitempty"`
 }
 
 type checkedServer struct {
@@ -77,8 +101,15 @@ func newChecked(u driver.URL, r driver.Report, err error) checked {
 }
 
 func (c *checked) write(out io.Writer) error {
+	if err := c.writeAs("store", out); err != nil || c.Cache == nil {
+		return err
+	}
+	return c.Cache.writeAs("cache", out)
+}
+
+func (c *checked) writeAs(what string, out io.Writer) error {
 	var b strings.Builder
-	fmt.Fprintf(&b, "store       %s\n", c.Store)
+	fmt.Fprintf(&b, "%-11s %s\n", what, c.Store)
 	for _, s := range c.Servers {
 		line := strings.Join(strings.Fields(s.Version+" "+s.Role), " ")
 		if s.Error != "" {
@@ -104,6 +135,14 @@ func (c *checked) write(out io.Writer) error {
 
 // verdict is the command's error.
 func (c *checked) verdict() error {
+	err := c.verdictAs("store")
+	if c.Cache != nil {
+		err = errors.Join(err, c.Cache.verdictAs("cache"))
+	}
+	return err
+}
+
+func (c *checked) verdictAs(what string) error {
 	if c.Good {
 		return nil
 	}
@@ -113,7 +152,7 @@ func (c *checked) verdict() error {
 			unreached++
 		}
 	}
-	return fmt.Errorf("the store %s is not as it should be: %d problems, %d servers not reached", c.Store, len(c.Problems), unreached)
+	return fmt.Errorf("the %s %s is not as it should be: %d problems, %d servers not reached", what, c.Store, len(c.Problems), unreached)
 }
 
 func storeSchemaCommand() *cobra.Command {

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"ramen/internal/testserver/redistest"
 	"ramen/store/driver"
 )
 
@@ -138,5 +139,35 @@ func TestPasswordsOfStoresAreNotTold(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestStoreCheckLooksAtTheCache of the configuration, too, and ends with status 1 where it is not reached.
+func TestStoreCheckLooksAtTheCache(t *testing.T) {
+	s := redistest.Single(t, redistest.Options{Config: redistest.Config{"maxmemory-policy": "allkeys-lru"}}) // as a cache may
+	t.Setenv("RAMEN_STORE_URL", "cassandra://127.0.0.1:1/ramen?dc=none")                                     // is not there
+	t.Setenv("RAMEN_STORE_CACHE", s.URL())
+	check := func() (r checked) {
+		t.Helper()
+		out, errOut, status := command(t, "", "store", "check", "--json", "--timeout", "2s")
+		if err := json.Unmarshal([]byte(out), &r); err != nil || status != 1 || r.Good || r.Cache == nil {
+			t.Fatalf("exit status %d, %v: %s%s", status, err, out, errOut)
+		}
+		return r
+	}
+	if c := check().Cache; !c.Good || len(c.Servers) != 1 || c.Servers[0].Role != "master" || !strings.Contains(c.Durability, "cache") {
+		t.Errorf("cache %+v", c)
+	}
+	out, _, _ := command(t, "", "store", "check", "--timeout", "2s")
+	if !strings.Contains(out, "\ncache       redis://") {
+		t.Errorf("it does not name the cache, but\n%s", out)
+	}
+	s.Stop(t)
+	if c := check().Cache; c.Good {
+		t.Errorf("a cache that is not there: %+v", c)
+	}
+	out, _, _ = command(t, "", "store", "check", "--timeout", "2s", "pebble:"+t.TempDir())
+	if strings.Contains(out, "cache") {
+		t.Errorf("it looks at the configuration's cache beside another store:\n%s", out)
 	}
 }

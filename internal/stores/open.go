@@ -43,7 +43,7 @@ func (c *Config) tier(ctx context.Context, s store.Store, kept Place, base drive
 	t, err := findTier(c.URL, c.Cache)
 	var cache Place
 	if err == nil {
-		cache, err = c.cachePlace()
+		cache, err = c.CachePlace()
 	}
 	if err != nil {
 		return nil, errors.Join(err, s.Close())
@@ -79,7 +79,7 @@ func (c *Config) Check(ctx context.Context, base driver.Params) (driver.Report, 
 	if c.Cache.IsZero() {
 		return r, err
 	}
-	cache, cacheErr := c.cachePlace()
+	cache, cacheErr := c.CachePlace()
 	if cacheErr != nil {
 		return r, errors.Join(err, cacheErr)
 	}

@@ -34,8 +34,8 @@ type Place struct {
 // Place is the store of url, with its password.
 func (c *Config) Place() (Place, error) { return c.place("store", c.URL, c.Password, c.PasswordFile) }
 
-// cachePlace is the store of cache.
-func (c *Config) cachePlace() (Place, error) {
+// CachePlace is the store of cache.
+func (c *Config) CachePlace() (Place, error) {
 	return c.place("store.cache", c.Cache, c.CachePassword, c.CachePasswordFile)
 }
 

@@ -60,7 +60,16 @@ type report struct {
 
 func (r *report) check(ctx context.Context) error {
 	quieten()
-	defer func() { r.Durability = r.cfg.promise(r.masters > 0 && r.synced == r.masters) }()
+	defer func() {
+		switch {
+		case r.cfg.Cache:
+			r.Durability = "It is a cache: nothing that was accepted rests on it."
+		case r.broken != nil:
+			r.Durability = fmt.Sprintf("None: durability=%s does not hold, or the store cannot be used, and ramen serve refuses to start on it.", r.cfg.Durability)
+		default:
+			r.Durability = r.cfg.promise(r.masters > 0 && r.synced == r.masters)
+		}
+	}()
 	var client goredis.UniversalClient
 	switch r.cfg.Mode {
 	case Cluster:

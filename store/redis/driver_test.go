@@ -179,6 +179,9 @@ func TestDurabilityIsChecked(t *testing.T) {
 			if got := strings.Join(r.Problems, "; "); !strings.Contains(got, c.problem) || (got == "") != (c.problem+c.refused == "") {
 				t.Errorf("problems %q, want %q", got, c.problem+c.refused)
 			}
+			if c.refused != "" {
+				c.promise = "does not hold, or the store cannot be used"
+			}
 			if !strings.Contains(r.Durability, c.promise) {
 				t.Errorf("durability %q, want %q", r.Durability, c.promise)
 			}

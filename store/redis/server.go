@@ -100,7 +100,7 @@ func (c *Config) findings(s *server) (all []finding) {
 	if s.role == "slave" {
 		say(true, "it is a replica, which takes no writes: name its master")
 	}
-	if s.policy != "" && s.policy != "noeviction" {
+	if s.policy != "" && s.policy != "noeviction" && !c.Cache { // a cache may lose anything
 		say(false, "maxmemory-policy is %s, so that mailboxes are evicted where memory is short, since all of them expire: set noeviction", s.policy)
 	}
 	switch c.Durability {
