@@ -80,6 +80,13 @@ func losing(t *testing.T, kind redistest.Kind) (func() store.Store, func() func(
 // lag has the replica have what the master has now, and no more.
 func lag(t *testing.T, master, replica *redistest.Server) {
 	t.Helper()
+	awaitOffset(t, master, replica)
+	replica.StopReplication(t)
+}
+
+// awaitOffset waits until the replica has what the master has now.
+func awaitOffset(t *testing.T, master, replica *redistest.Server) {
+	t.Helper()
 	of := parseInfo(master.Client(t).Info(t.Context(), "replication").Val()).int("master_repl_offset")
 	ctx, cancel := context.WithTimeout(t.Context(), testserver.Patience)
 	defer cancel()
@@ -93,7 +100,6 @@ func lag(t *testing.T, master, replica *redistest.Server) {
 	}); err != nil {
 		t.Fatal(err)
 	}
-	replica.StopReplication(t)
 }
 
 func promote(t *testing.T, replica *redistest.Server) {
