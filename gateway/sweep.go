@@ -18,8 +18,11 @@ const (
 	sleepSteps = 5
 )
 
-// idSweepEvery is how often a mailbox's remembered ids are swept, in ms.
-const idSweepEvery = 60_000
+// idSweepEvery is how often a mailbox's remembered ids are swept, in ms: once in id_retention, within bounds. They count against what a user may
+// have; each sweep visits each mailbox in memory.
+func (g *Gateway) idSweepEvery() int64 {
+	return min(max(g.cfg.IDRetention.Milliseconds(), 10_000), 60_000)
+}
 
 // sweep is the sweeper's goroutine: messages whose time is over, windows that stay full, mailboxes that nobody needs,
 // writes whose outcome is unknown.
@@ -163,7 +166,7 @@ func (b *box) sweep(nowMS int64) (inDoubt, woken bool) {
 	if b.idSweepMS <= nowMS {
 		b.SweepIDs(nowMS)
 		b.ForgetUnseen(b.g.unseenBefore())
-		b.idSweepMS = nowMS + idSweepEvery
+		b.idSweepMS = nowMS + b.g.idSweepEvery()
 	}
 	b.publishDue()
 	return false, woken
