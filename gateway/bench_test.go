@@ -37,7 +37,7 @@ func (nullStore) Load(context.Context, store.Owner, protocol.UserID) (store.Mail
 
 func benchWorld(b *testing.B) *world {
 	w := &world{t: b, cfg: Default(), epoch: 1}
-	w.cfg.ShardCount, w.cfg.OpensPerSecond, w.cfg.PublishesPerSecond, w.cfg.Committers = testShards, 0, 0, 1
+	w.cfg.ShardCount, w.cfg.OpensPerSecond, w.cfg.PublishesPerSecond = testShards, 0, 0
 	w.cfg.IDRetention = time.Second // ids are remembered, and swept
 	g, err := New(w.cfg, Deps{Store: nullStore{}, Log: slog.New(slog.NewTextHandler(io.Discard, nil))})
 	if err != nil {

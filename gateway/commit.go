@@ -136,7 +136,7 @@ func (g *Gateway) begin(j *job) error {
 		return link.ErrNotOwner
 	}
 	bytes, calls := g.underWay.bytes.Add(j.held), g.underWay.jobs.Add(1)
-	if (bytes <= g.underWayBytes(j.lane) || bytes == j.held) && (calls <= int64(g.cfg.Committers*g.cfg.CommitQueue) || calls == 1) {
+	if (bytes <= g.underWayBytes(j.lane) || bytes == j.held) && (calls <= g.cfg.maxCalls() || calls == 1) {
 		g.commits.Add(1)
 		return nil
 	}

@@ -29,9 +29,9 @@ type Config struct {
 	AckTimeoutTwoWay   time.Duration `yaml:"ack_timeout_two_way" doc:"WebSocket and gRPC: a stream whose window is full ends if nothing is acked for this long."`
 	AppendTimeout      time.Duration `yaml:"append_timeout" doc:"Deadline of one write to the store. After it the publish is unavailable."`
 	LoadTimeout        time.Duration `yaml:"load_timeout" doc:"Deadline of loading one user from the store. After it the call that needed the user is unavailable."`
-	Committers         int           `yaml:"committers" doc:"Deprecated: leave it at 1. It multiplies commit_queue, and does nothing else. From 1 to 256."`
+	Committers         int           `yaml:"committers" doc:"Deprecated: leave it out, and set commit_queue. Where it is set, it multiplies commit_queue, and the log has a warning. 0 (not set) to 256."`
 	CommitMessages     int           `yaml:"commit_messages" doc:"The most messages in one write for one user."`
-	CommitQueue        int           `yaml:"commit_queue" doc:"The most publish calls under way at once, times committers. Beyond it publishes are unavailable."`
+	CommitQueue        int           `yaml:"commit_queue" doc:"The most publish calls under way at once. Beyond it publishes are unavailable."`
 	ShardCount         int           `yaml:"-"` // as the topology has it
 }
 
@@ -55,7 +55,6 @@ func Default() Config {
 		AckTimeoutTwoWay:   60 * time.Second,
 		AppendTimeout:      500 * time.Millisecond,
 		LoadTimeout:        2 * time.Second,
-		Committers:         1,
 		CommitMessages:     4096,
 		CommitQueue:        4096,
 		ShardCount:         1024,
@@ -86,7 +85,7 @@ func (c *Config) Validate() error {
 		{"ack_timeout_two_way", c.AckTimeoutTwoWay >= 100*time.Millisecond, "at least 100ms"},
 		{"append_timeout", c.AppendTimeout >= 10*time.Millisecond, "at least 10ms"},
 		{"load_timeout", c.LoadTimeout >= 10*time.Millisecond, "at least 10ms"},
-		{"committers", c.Committers >= 1 && c.Committers <= 256, "1 to 256"},
+		{"committers", c.Committers >= 0 && c.Committers <= 256, "0 (not set) to 256"},
 		{"commit_messages", c.CommitMessages >= 1, "at least 1"},
 		{"commit_queue", c.CommitQueue >= 1, "at least 1"},
 	} {
@@ -96,6 +95,9 @@ func (c *Config) Validate() error {
 	}
 	return nil
 }
+
+// maxCalls is the most publish calls under way.
+func (c *Config) maxCalls() int64 { return int64(max(1, c.Committers) * c.CommitQueue) }
 
 // ackTimeout is how long a full window may stay without an ack; 0 for ever (a poll ends by itself). SPEC 2.9.
 func (c *Config) ackTimeout(t protocol.Transport) time.Duration {

@@ -72,6 +72,10 @@ func New(cfg Config, deps Deps) (*Gateway, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
+	if cfg.Committers > 0 {
+		deps.Log.Warn("the configuration key gateway.committers is deprecated: set gateway.commit_queue, and leave it out",
+			"gateway.committers", cfg.Committers, "gateway.commit_queue", cfg.maxCalls())
+	}
 	g := &Gateway{
 		cfg: cfg, log: deps.Log, store: deps.Store, owner: deps.Owner, onShard: deps.OnShard,
 		shards: make([]shard, cfg.ShardCount), started: time.Now(), lost: make(chan struct{}, 1), closing: make(chan struct{}),

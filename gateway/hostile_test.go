@@ -115,8 +115,7 @@ func slowDisk(w *world, bytesPerSecond int) {
 // TestBurstOnASlowDiskEnds: what was written too late is written again, in pieces that the disk can do in time.
 // Otherwise it would be written again for ever.
 func TestBurstOnASlowDiskEnds(t *testing.T) {
-	edit := func(c *Config) { c.Committers = 1 }
-	bubble(t, edit, func(t *testing.T, w *world) {
+	bubble(t, nil, func(t *testing.T, w *world) {
 		slowDisk(w, 20<<20)
 		var calls sync.WaitGroup
 		for c := range 12 { // 12 calls of 4 MiB, half of them to one user
@@ -146,9 +145,9 @@ func TestBurstOnASlowDiskEnds(t *testing.T) {
 	})
 }
 
-// TestQueueOfACommitterIsBounded: where the store hangs, publishes are refused long before memory is full of them.
-func TestQueueOfACommitterIsBounded(t *testing.T) {
-	edit := func(c *Config) { c.Committers = 1; c.PublishesPerSecond = 0 }
+// TestQueueOfPublishesIsBounded: where the store hangs, publishes are refused long before memory is full of them.
+func TestQueueOfPublishesIsBounded(t *testing.T) {
+	edit := func(c *Config) { c.PublishesPerSecond = 0 }
 	for name, call := range map[string]struct{ calls, messages, bytes int }{
 		"large": {100, 1, 1 << 20},
 		"small": {400, 1000, 10},

@@ -97,7 +97,7 @@ func newLifeCluster(t *testing.T, seed uint64) *lifeCluster {
 func (c *lifeCluster) join(name string) *member {
 	m := &member{c: c, name: name, store: c.disk.Open(), leases: make(map[leased]time.Time)}
 	cfg := Default()
-	cfg.ShardCount, cfg.OpensPerSecond, cfg.PublishesPerSecond, cfg.Committers = testShards, 0, 0, 2
+	cfg.ShardCount, cfg.OpensPerSecond, cfg.PublishesPerSecond = testShards, 0, 0
 	cfg.SaveInterval = 200 * time.Millisecond
 	g, err := New(cfg, Deps{Store: m.store, Owner: name, Log: slog.New(slog.NewTextHandler(io.Discard, nil)), OnShard: m.onShard})
 	if err != nil {
