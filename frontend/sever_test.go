@@ -25,13 +25,13 @@ import (
 	"ramen/topology/topologytest"
 )
 
-// cluster is two gateways on one disk, each at the end of a cable, and a topology in which the shards move between them.
+// cluster is two gateways on one disk, each behind a link that can break, and a topology in which the shards move between them.
 type cluster struct {
 	*topologytest.Settable
 	t      *testing.T
 	router *route.Router
 	nodes  [2]*gw.Gateway
-	cables [2]*linktest.Cable
+	links  [2]*linktest.FaultyLink
 	owner  int
 }
 
@@ -47,7 +47,7 @@ func newCluster(t *testing.T) *cluster {
 		if err != nil {
 			t.Fatal(err)
 		}
-		c.nodes[i], c.cables[i] = g, linktest.Severable(g)
+		c.nodes[i], c.links[i] = g, linktest.Severable(g)
 	}
 	c.take(0)
 	c.router = route.New(route.Default(), c, c)
@@ -84,7 +84,7 @@ func member(i int) topology.MemberID { return topology.MemberID(fmt.Sprint("node
 func (c *cluster) Dial(m *topology.Member) (link.Gateway, bool) {
 	for i := range c.nodes {
 		if member(i) == m.ID {
-			return c.cables[i], true
+			return c.links[i], true
 		}
 	}
 	return nil, false
@@ -97,10 +97,10 @@ func (c *cluster) storm(ctx context.Context, rng *rand.Rand) {
 		case 0:
 			c.move()
 		default:
-			cable := c.cables[c.owner]
-			cable.Sever()
+			link := c.links[c.owner]
+			link.Sever()
 			wait(ctx, rng.IntN(20))
-			cable.Heal()
+			link.Heal()
 		}
 		wait(ctx, 10+rng.IntN(30))
 	}

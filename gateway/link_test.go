@@ -12,7 +12,7 @@ import (
 func TestLinkConformance(t *testing.T) {
 	for name, wrap := range map[string]func(gw link.Gateway) link.Gateway{
 		"direct": func(gw link.Gateway) link.Gateway { return gw },
-		"cable":  func(gw link.Gateway) link.Gateway { return linktest.Severable(gw) },
+		"faulty": func(gw link.Gateway) link.Gateway { return linktest.Severable(gw) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			linktest.RunGateway(t, func(t *testing.T) linktest.Owned {
@@ -37,26 +37,26 @@ func TestLinkConformance(t *testing.T) {
 // TestSeveredLinkLosesNothing: frontends re-open what they had, wherever the link broke.
 func TestSeveredLinkLosesNothing(t *testing.T) {
 	bubble(t, nil, func(t *testing.T, w *world) {
-		cable := linktest.Severable(w.g)
+		faulty := linktest.Severable(w.g)
 		d := &recorder{t: t, w: w, device: "d"}
 		o := link.Open{Route: w.route(alice), User: alice, Device: "d"}
 		var err error
-		if d.stream, d.opened, err = cable.Open(context.Background(), o, d); err != nil {
+		if d.stream, d.opened, err = faulty.Open(context.Background(), o, d); err != nil {
 			t.Fatal(err)
 		}
 		d.stream.Credit(plenty)
 		w.accept("m1", medium)
 		w.accept("m2", medium)
 		d.stream.Ack(1, "")
-		cable.Sever()
+		faulty.Sever()
 		if !d.lost {
 			t.Fatal("the stream is not lost")
 		}
 		w.accept("m3", medium)
-		cable.Heal()
+		faulty.Heal()
 		again := &recorder{t: t, w: w, device: "d"}
 		reopens(d, 1)(&o)
-		if again.stream, again.opened, err = cable.Open(context.Background(), o, again); err != nil {
+		if again.stream, again.opened, err = faulty.Open(context.Background(), o, again); err != nil {
 			t.Fatal(err)
 		}
 		again.stream.Credit(plenty)

@@ -28,7 +28,7 @@ type cluster struct {
 	*topologytest.Settable
 	t      *testing.T
 	nodes  map[topology.MemberID]*gateway.Gateway
-	links  map[topology.MemberID]*linktest.Cable
+	links  map[topology.MemberID]*linktest.FaultyLink
 	router *route.Router
 	set    *Set
 	permit *admission.Control
@@ -50,7 +50,7 @@ func runCluster(t *testing.T, test func(c *cluster)) {
 	synctest.Test(t, func(t *testing.T) {
 		c := &cluster{
 			Settable: topologytest.NewSettable(testShards, "a", "b"), t: t, permit: admission.New(admission.Limits{}), stop: make(chan struct{}),
-			nodes: map[topology.MemberID]*gateway.Gateway{}, links: map[topology.MemberID]*linktest.Cable{},
+			nodes: map[topology.MemberID]*gateway.Gateway{}, links: map[topology.MemberID]*linktest.FaultyLink{},
 		}
 		disk := memory.NewDisk(memory.Config{})
 		cfg := gateway.Default()

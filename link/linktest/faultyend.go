@@ -7,13 +7,13 @@ import (
 	"ramen/protocol"
 )
 
-// cableEnd stands between a stream of the gateway's and its receiver.
+// faultyEnd stands between a stream of the gateway's and its receiver.
 //
 //	opening ──▶ open ──▶ closed            the frontend closed it, or the gateway ended it
 //	    │        └─────▶ severed ──▶ told  Lost once no other call is under way
 //	    └──────▶ severed                   Open answers ErrLost; the receiver is told nothing
-type cableEnd struct {
-	cable      *Cable
+type faultyEnd struct {
+	link       *FaultyLink
 	receiver   link.Receiver
 	generation link.Generation
 
@@ -28,29 +28,29 @@ type cableEnd struct {
 }
 
 var (
-	_ link.Stream   = (*cableEnd)(nil)
-	_ link.Receiver = (*cableEnd)(nil)
+	_ link.Stream   = (*faultyEnd)(nil)
+	_ link.Receiver = (*faultyEnd)(nil)
 )
 
 // join notes the gateway's stream; false where the link was severed meanwhile.
-func (e *cableEnd) join(s link.Stream) bool {
-	e.cable.mu.Lock()
-	defer e.cable.mu.Unlock()
+func (e *faultyEnd) join(s link.Stream) bool {
+	e.link.mu.Lock()
+	defer e.link.mu.Unlock()
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if e.cable.severed {
+	if e.link.severed {
 		e.dead, e.cutOff = true, true
 		return false
 	}
 	e.inner = s
 	if !e.dead { // ended by the gateway already
-		e.cable.ends[e] = true
+		e.link.ends[e] = true
 	}
 	return true
 }
 
 // handOver reports whether Open may answer the stream.
-func (e *cableEnd) handOver() bool {
+func (e *faultyEnd) handOver() bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.opened = true
@@ -58,7 +58,7 @@ func (e *cableEnd) handOver() bool {
 }
 
 // sever loses the stream on both sides.
-func (e *cableEnd) sever() {
+func (e *faultyEnd) sever() {
 	e.mu.Lock()
 	inner, was := e.inner, e.dead
 	e.dead = true
@@ -75,12 +75,12 @@ func (e *cableEnd) sever() {
 }
 
 // tellLost tells the frontend that the link broke.
-func (e *cableEnd) tellLost() {
+func (e *faultyEnd) tellLost() {
 	e.receiver.Lost(e.generation, link.Loss{Reason: protocol.ReasonUnavailable})
 }
 
 // pass makes a call of the receiver, unless the stream is dead.
-func (e *cableEnd) pass(last bool, call func()) {
+func (e *faultyEnd) pass(last bool, call func()) {
 	e.mu.Lock()
 	if e.dead {
 		e.mu.Unlock()
@@ -100,40 +100,40 @@ func (e *cableEnd) pass(last bool, call func()) {
 	}
 }
 
-func (e *cableEnd) Push(g link.Generation, batch []protocol.Push, more bool) {
+func (e *faultyEnd) Push(g link.Generation, batch []protocol.Push, more bool) {
 	e.pass(false, func() { e.receiver.Push(g, batch, more) })
 }
 
-func (e *cableEnd) Acked(g link.Generation, seq protocol.Seq) {
+func (e *faultyEnd) Acked(g link.Generation, seq protocol.Seq) {
 	e.pass(false, func() { e.receiver.Acked(g, seq) })
 }
 
-func (e *cableEnd) Closed(g link.Generation, reason protocol.Reason, detail string) {
-	e.cable.mu.Lock()
+func (e *faultyEnd) Closed(g link.Generation, reason protocol.Reason, detail string) {
+	e.link.mu.Lock()
 	e.mu.Lock()
-	if e.moved && !e.cable.severed {
+	if e.moved && !e.link.severed {
 		e.dead = false
 	}
 	e.moved = false
 	e.mu.Unlock()
-	e.cable.mu.Unlock()
+	e.link.mu.Unlock()
 	e.pass(true, func() { e.receiver.Closed(g, reason, detail) })
 	e.leave()
 }
 
-func (e *cableEnd) Lost(g link.Generation, l link.Loss) {
+func (e *faultyEnd) Lost(g link.Generation, l link.Loss) {
 	e.pass(true, func() { e.receiver.Lost(g, l) })
 	e.leave()
 }
 
-func (e *cableEnd) leave() {
-	e.cable.mu.Lock()
-	delete(e.cable.ends, e)
-	e.cable.mu.Unlock()
+func (e *faultyEnd) leave() {
+	e.link.mu.Lock()
+	delete(e.link.ends, e)
+	e.link.mu.Unlock()
 }
 
 // live is the gateway's stream, or nil.
-func (e *cableEnd) live() link.Stream {
+func (e *faultyEnd) live() link.Stream {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.dead {
@@ -142,31 +142,31 @@ func (e *cableEnd) live() link.Stream {
 	return e.inner
 }
 
-func (e *cableEnd) Credit(n int) {
+func (e *faultyEnd) Credit(n int) {
 	if s := e.live(); s != nil {
 		s.Credit(n)
 	}
 }
 
-func (e *cableEnd) Ack(seq protocol.Seq, cursor string) {
+func (e *faultyEnd) Ack(seq protocol.Seq, cursor string) {
 	if s := e.live(); s != nil {
 		s.Ack(seq, cursor)
 	}
 }
 
-func (e *cableEnd) Refresh(c *protocol.DeviceContext) {
+func (e *faultyEnd) Refresh(c *protocol.DeviceContext) {
 	if s := e.live(); s != nil {
 		s.Refresh(c)
 	}
 }
 
-func (e *cableEnd) Measured(ms uint32) {
+func (e *faultyEnd) Measured(ms uint32) {
 	if s := e.live(); s != nil {
 		s.Measured(ms)
 	}
 }
 
-func (e *cableEnd) Close(reason protocol.Reason) {
+func (e *faultyEnd) Close(reason protocol.Reason) {
 	e.mu.Lock()
 	inner, was := e.inner, e.dead
 	e.moved = reason == protocol.ReasonNone && !was

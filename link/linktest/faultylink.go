@@ -8,27 +8,27 @@ import (
 	"ramen/protocol"
 )
 
-// Cable is a link that can be severed. While it is, every call answers ErrLost; so do calls that are under way at that
+// FaultyLink is a link that can be severed. While it is, every call answers ErrLost; so do calls that are under way at that
 // moment, which take effect all the same. Streams are lost.
-type Cable struct {
+type FaultyLink struct {
 	gateway link.Gateway
 
 	mu      sync.Mutex
 	severed bool
 	cut     chan struct{} // closed by Sever
-	ends    map[*cableEnd]bool
+	ends    map[*faultyEnd]bool
 	calls   sync.WaitGroup
 }
 
-var _ link.Gateway = (*Cable)(nil)
+var _ link.Gateway = (*FaultyLink)(nil)
 
-// Severable is a whole cable to gw.
-func Severable(gw link.Gateway) *Cable {
-	return &Cable{gateway: gw, cut: make(chan struct{}), ends: make(map[*cableEnd]bool)}
+// Severable is a FaultyLink to gw.
+func Severable(gw link.Gateway) *FaultyLink {
+	return &FaultyLink{gateway: gw, cut: make(chan struct{}), ends: make(map[*faultyEnd]bool)}
 }
 
 // Sever breaks the link.
-func (c *Cable) Sever() {
+func (c *FaultyLink) Sever() {
 	c.mu.Lock()
 	if c.severed {
 		c.mu.Unlock()
@@ -37,7 +37,7 @@ func (c *Cable) Sever() {
 	c.severed = true
 	close(c.cut)
 	ends := c.ends
-	c.ends = make(map[*cableEnd]bool)
+	c.ends = make(map[*faultyEnd]bool)
 	c.mu.Unlock()
 	for e := range ends {
 		e.sever()
@@ -45,7 +45,7 @@ func (c *Cable) Sever() {
 }
 
 // Heal makes the link whole again, once what was under way when it was severed has ended. Streams have to be opened again.
-func (c *Cable) Heal() {
+func (c *FaultyLink) Heal() {
 	c.calls.Wait()
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -55,7 +55,7 @@ func (c *Cable) Heal() {
 }
 
 // through makes a call, unless the link is severed; it answers false where the caller must not wait for it.
-func (c *Cable) through(call func()) bool {
+func (c *FaultyLink) through(call func()) bool {
 	c.mu.Lock()
 	if c.severed {
 		c.mu.Unlock()
@@ -84,7 +84,7 @@ type answer[T any] struct {
 }
 
 // ask is a call with one answer.
-func ask[T any](c *Cable, call func() (T, error)) (T, error) {
+func ask[T any](c *FaultyLink, call func() (T, error)) (T, error) {
 	a := new(answer[T]) // not read while the call may still write it
 	if !c.through(func() { a.value, a.err = call() }) {
 		var none T
@@ -94,7 +94,7 @@ func ask[T any](c *Cable, call func() (T, error)) (T, error) {
 }
 
 // Publish implements link.Gateway.
-func (c *Cable) Publish(ctx context.Context, batch []link.Publish) []link.Result {
+func (c *FaultyLink) Publish(ctx context.Context, batch []link.Publish) []link.Result {
 	results, err := ask(c, func() ([]link.Result, error) { return c.gateway.Publish(ctx, batch), nil })
 	if err != nil {
 		results = make([]link.Result, len(batch))
@@ -106,8 +106,8 @@ func (c *Cable) Publish(ctx context.Context, batch []link.Publish) []link.Result
 }
 
 // Open implements link.Gateway.
-func (c *Cable) Open(ctx context.Context, o link.Open, r link.Receiver) (link.Stream, link.Opened, error) {
-	e := &cableEnd{cable: c, receiver: r, generation: o.Generation}
+func (c *FaultyLink) Open(ctx context.Context, o link.Open, r link.Receiver) (link.Stream, link.Opened, error) {
+	e := &faultyEnd{link: c, receiver: r, generation: o.Generation}
 	opened, err := ask(c, func() (link.Opened, error) {
 		s, opened, err := c.gateway.Open(ctx, o, e)
 		if err == nil && !e.join(s) {
@@ -125,27 +125,27 @@ func (c *Cable) Open(ctx context.Context, o link.Open, r link.Receiver) (link.St
 }
 
 // Ack implements link.Gateway.
-func (c *Cable) Ack(ctx context.Context, a link.Ack) error {
+func (c *FaultyLink) Ack(ctx context.Context, a link.Ack) error {
 	_, err := ask(c, func() (struct{}, error) { return struct{}{}, c.gateway.Ack(ctx, a) })
 	return err
 }
 
 // Devices implements link.Gateway.
-func (c *Cable) Devices(ctx context.Context, at link.Route, user protocol.UserID) ([]link.Device, error) {
+func (c *FaultyLink) Devices(ctx context.Context, at link.Route, user protocol.UserID) ([]link.Device, error) {
 	return ask(c, func() ([]link.Device, error) { return c.gateway.Devices(ctx, at, user) })
 }
 
 // Messages implements link.Gateway.
-func (c *Cable) Messages(ctx context.Context, at link.Route, user protocol.UserID, p link.Page) (link.MessagePage, error) {
+func (c *FaultyLink) Messages(ctx context.Context, at link.Route, user protocol.UserID, p link.Page) (link.MessagePage, error) {
 	return ask(c, func() (link.MessagePage, error) { return c.gateway.Messages(ctx, at, user, p) })
 }
 
 // Recall implements link.Gateway.
-func (c *Cable) Recall(ctx context.Context, at link.Route, user protocol.UserID, id protocol.MessageID) (bool, error) {
+func (c *FaultyLink) Recall(ctx context.Context, at link.Route, user protocol.UserID, id protocol.MessageID) (bool, error) {
 	return ask(c, func() (bool, error) { return c.gateway.Recall(ctx, at, user, id) })
 }
 
 // Disconnect implements link.Gateway.
-func (c *Cable) Disconnect(ctx context.Context, at link.Route, user protocol.UserID, device protocol.DeviceID, detail string) (int, error) {
+func (c *FaultyLink) Disconnect(ctx context.Context, at link.Route, user protocol.UserID, device protocol.DeviceID, detail string) (int, error) {
 	return ask(c, func() (int, error) { return c.gateway.Disconnect(ctx, at, user, device, detail) })
 }

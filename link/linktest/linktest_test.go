@@ -18,11 +18,11 @@ func TestIdentity(t *testing.T) {
 	Run(t, func(_ *testing.T, gw link.Gateway) link.Gateway { return gw })
 }
 
-func TestCable(t *testing.T) {
+func TestFaultyLink(t *testing.T) {
 	Run(t, func(_ *testing.T, gw link.Gateway) link.Gateway { return Severable(gw) })
 }
 
-func TestCableThatWasHealed(t *testing.T) {
+func TestFaultyLinkThatWasHealed(t *testing.T) {
 	Run(t, func(_ *testing.T, gw link.Gateway) link.Gateway {
 		c := Severable(gw)
 		c.Sever()
