@@ -11,7 +11,7 @@ import (
 )
 
 func TestAckIsCumulativeAndIdempotent(t *testing.T) {
-	bubble(t, nil, func(t *testing.T, w *world) {
+	inSyncTest(t, nil, func(t *testing.T, w *fixture) {
 		d := w.open("d")
 		for _, id := range ids("m", 1, 5) {
 			w.accept(id, medium)
@@ -31,14 +31,14 @@ func TestAckIsCumulativeAndIdempotent(t *testing.T) {
 }
 
 func TestAckBeyondEndsTheStreamAndChangesNothing(t *testing.T) {
-	for what, ack := range map[string]func(w *world, d *recorder){
-		"seq":            func(w *world, d *recorder) { d.ack(3) },
-		"seq and cursor": func(w *world, d *recorder) { d.stream.Ack(3, d.pushes[1].Cursor) },
-		"forged cursor":  func(w *world, d *recorder) { d.stream.Ack(0, "kAAAA") },
-		"other device's": func(w *world, d *recorder) { d.stream.Ack(0, w.open("e").last()) },
+	for what, ack := range map[string]func(w *fixture, d *recorder){
+		"seq":            func(w *fixture, d *recorder) { d.ack(3) },
+		"seq and cursor": func(w *fixture, d *recorder) { d.stream.Ack(3, d.pushes[1].Cursor) },
+		"forged cursor":  func(w *fixture, d *recorder) { d.stream.Ack(0, "kAAAA") },
+		"other device's": func(w *fixture, d *recorder) { d.stream.Ack(0, w.open("e").last()) },
 	} {
 		t.Run(what, func(t *testing.T) {
-			bubble(t, nil, func(t *testing.T, w *world) {
+			inSyncTest(t, nil, func(t *testing.T, w *fixture) {
 				d := w.open("d")
 				w.accept("m1", medium)
 				w.accept("m2", medium)
@@ -52,7 +52,7 @@ func TestAckBeyondEndsTheStreamAndChangesNothing(t *testing.T) {
 }
 
 func TestMessageGoesOnceEveryKnownDeviceHasAcked(t *testing.T) {
-	bubble(t, nil, func(t *testing.T, w *world) {
+	inSyncTest(t, nil, func(t *testing.T, w *fixture) {
 		a, b := w.open("a"), w.open("b")
 		c := w.open("c")
 		c.close() // known, offline
@@ -72,7 +72,7 @@ func TestMessageGoesOnceEveryKnownDeviceHasAcked(t *testing.T) {
 }
 
 func TestAckBesideMovesTheLiveWindow(t *testing.T) {
-	bubble(t, nil, func(t *testing.T, w *world) {
+	inSyncTest(t, nil, func(t *testing.T, w *fixture) {
 		d := w.open("d", over(protocol.TransportSSE), window(2))
 		for _, id := range ids("m", 1, 6) {
 			w.accept(id, medium)
@@ -100,7 +100,7 @@ func TestAckBesideMovesTheLiveWindow(t *testing.T) {
 
 // TestCursorAckTellsItsSeq: a frontend that does not know a cursor must learn what it may forget.
 func TestCursorAckTellsItsSeq(t *testing.T) {
-	bubble(t, nil, func(t *testing.T, w *world) {
+	inSyncTest(t, nil, func(t *testing.T, w *fixture) {
 		d := w.open("d")
 		for _, id := range ids("m", 1, 3) {
 			w.accept(id, medium)
@@ -113,7 +113,7 @@ func TestCursorAckTellsItsSeq(t *testing.T) {
 }
 
 func TestAckBesideAfterTheStream(t *testing.T) {
-	bubble(t, nil, func(t *testing.T, w *world) {
+	inSyncTest(t, nil, func(t *testing.T, w *fixture) {
 		d := w.open("d")
 		w.accept("m1", medium)
 		w.accept("m2", medium)
@@ -131,7 +131,7 @@ func TestAckBesideAfterTheStream(t *testing.T) {
 }
 
 func TestAckBesideIsRefused(t *testing.T) {
-	bubble(t, nil, func(t *testing.T, w *world) {
+	inSyncTest(t, nil, func(t *testing.T, w *fixture) {
 		d, e := w.open("d"), w.open("e")
 		bob := w.open("d", ofUser("bob"))
 		w.accept("m1", medium)
@@ -164,7 +164,7 @@ func TestAckBesideIsRefused(t *testing.T) {
 }
 
 func TestWindowBoundsPushes(t *testing.T) {
-	bubble(t, nil, func(t *testing.T, w *world) {
+	inSyncTest(t, nil, func(t *testing.T, w *fixture) {
 		for _, c := range []struct {
 			t      protocol.Transport
 			asked  int
@@ -184,7 +184,7 @@ func TestWindowBoundsPushes(t *testing.T) {
 }
 
 func TestWindowBoundsBytesButOnePushFits(t *testing.T) {
-	bubble(t, nil, func(t *testing.T, w *world) {
+	inSyncTest(t, nil, func(t *testing.T, w *fixture) {
 		d := w.open("d")
 		w.accept("huge", medium, payload(3<<20))
 		d.got("huge")
@@ -205,7 +205,7 @@ func TestWindowBoundsBytesButOnePushFits(t *testing.T) {
 
 // TestPushHoldsItsPlace: whatever becomes of the message, until the push is acked. SPEC 2.10.
 func TestPushHoldsItsPlace(t *testing.T) {
-	bubble(t, nil, func(t *testing.T, w *world) {
+	inSyncTest(t, nil, func(t *testing.T, w *fixture) {
 		d := w.open("d", window(3))
 		w.accept("short", medium, ttl(time.Second))
 		w.accept("old", medium, key("k"))
@@ -231,7 +231,7 @@ func TestAckTimeoutByTransport(t *testing.T) {
 		after time.Duration
 	}{{protocol.TransportSSE, 5 * time.Second}, {protocol.TransportWS, time.Minute}, {protocol.TransportGRPC, time.Minute}, {protocol.TransportPoll, 0}} {
 		t.Run(c.t.String(), func(t *testing.T) {
-			bubble(t, nil, func(t *testing.T, w *world) {
+			inSyncTest(t, nil, func(t *testing.T, w *fixture) {
 				d := w.open("d", over(c.t), window(2))
 				w.accept("m1", medium)
 				w.sleep(2 * time.Minute) // not full: no hurry
@@ -263,7 +263,7 @@ func TestAckTimeoutByTransport(t *testing.T) {
 }
 
 func TestAckTimeoutWhereTheNextDoesNotFit(t *testing.T) {
-	bubble(t, nil, func(t *testing.T, w *world) {
+	inSyncTest(t, nil, func(t *testing.T, w *fixture) {
 		d := w.open("d", over(protocol.TransportSSE))
 		w.accept("m1", medium, payload(3<<20))
 		w.sleep(10 * time.Second)
@@ -284,7 +284,7 @@ func TestAckTimeoutWhereTheNextDoesNotFit(t *testing.T) {
 }
 
 func TestListsAgreeWithWhatWasPushed(t *testing.T) {
-	bubble(t, nil, func(t *testing.T, w *world) {
+	inSyncTest(t, nil, func(t *testing.T, w *fixture) {
 		d := w.open("d", window(2))
 		w.open("e").close()
 		for _, id := range ids("m", 1, 4) {
@@ -307,7 +307,7 @@ func TestListsAgreeWithWhatWasPushed(t *testing.T) {
 }
 
 func TestDisconnectEndsStreams(t *testing.T) {
-	bubble(t, nil, func(t *testing.T, w *world) {
+	inSyncTest(t, nil, func(t *testing.T, w *fixture) {
 		a, b, c := w.open("a"), w.open("b"), w.open("c", ofUser("bob"))
 		n, err := w.g.Disconnect(context.Background(), w.route(alice), alice, "a", "bye")
 		if n != 1 || err != nil || a.detail != "bye" {

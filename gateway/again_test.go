@@ -15,7 +15,7 @@ import (
 // TestOutageWithManyInDoubt: a store that is down takes longer for what is in doubt than the sweeper to find it again: no mailbox waits
 // twice to be written.
 func TestOutageWithManyInDoubt(t *testing.T) {
-	bubble(t, nil, func(t *testing.T, w *world) {
+	inSyncTest(t, nil, func(t *testing.T, w *fixture) {
 		w.store.Script(func(ctx context.Context, op memory.Op) memory.Fault {
 			if op.Kind != memory.OpAppend {
 				return memory.Fault{}

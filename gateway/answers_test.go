@@ -18,7 +18,7 @@ import (
 )
 
 // holdAppends has the appends of a user wait until release.
-func holdAppends(w *world, user protocol.UserID) (release func()) {
+func holdAppends(w *fixture, user protocol.UserID) (release func()) {
 	released := make(chan struct{})
 	w.store.Script(func(ctx context.Context, op memory.Op) memory.Fault {
 		if op.Kind == memory.OpAppend && op.User == user {
@@ -35,7 +35,7 @@ func holdAppends(w *world, user protocol.UserID) (release func()) {
 
 // TestSlowUserHoldsUpNobody: while the store is slow for one user, others are published to, those of the same call included.
 func TestSlowUserHoldsUpNobody(t *testing.T) {
-	bubble(t, nil, func(t *testing.T, w *world) {
+	inSyncTest(t, nil, func(t *testing.T, w *fixture) {
 		d, slow := w.open("d"), w.open("d", ofUser("slow"))
 		release := holdAppends(w, "slow")
 		var results []link.Result
@@ -66,7 +66,7 @@ func TestSlowUserHoldsUpNobody(t *testing.T) {
 
 // TestWhatWaitsForAStepIsOneStep: publishes to a user with a write under way wait for it, share the next write, and keep their order.
 func TestWhatWaitsForAStepIsOneStep(t *testing.T) {
-	bubble(t, nil, func(t *testing.T, w *world) {
+	inSyncTest(t, nil, func(t *testing.T, w *fixture) {
 		d := w.open("d")
 		appends := 0
 		released := make(chan struct{})
@@ -95,7 +95,7 @@ func TestWhatWaitsForAStepIsOneStep(t *testing.T) {
 // TestLateWriteChangesNothing: a write that was answered unknown, was written again, and then arrives: nothing is lost, doubled or
 // brought back.
 func TestLateWriteChangesNothing(t *testing.T) {
-	bubble(t, nil, func(t *testing.T, w *world) {
+	inSyncTest(t, nil, func(t *testing.T, w *fixture) {
 		d := w.open("d")
 		late := new(memory.Delayed)
 		w.store.Script(func(_ context.Context, op memory.Op) memory.Fault {
@@ -120,7 +120,7 @@ func TestLateWriteChangesNothing(t *testing.T) {
 
 // TestSaveThatFailsHoldsUpNobody: what one user's devices have acked is not saved, and what others' have is.
 func TestSaveThatFailsHoldsUpNobody(t *testing.T) {
-	bubble(t, nil, func(t *testing.T, w *world) {
+	inSyncTest(t, nil, func(t *testing.T, w *fixture) {
 		w.store.Script(func(_ context.Context, op memory.Op) memory.Fault {
 			if (op.Kind == memory.OpForget || op.Kind == memory.OpSaveDevices && !op.Durable) && op.User == "slow" {
 				return memory.Fault{Err: errors.New("scripted")}
@@ -151,12 +151,12 @@ func TestAnswersInAnyOrder(t *testing.T) {
 	for range 5 {
 		seed := uint64(time.Now().UnixNano())
 		t.Run(fmt.Sprint("seed=", seed), func(t *testing.T) {
-			bubble(t, func(c *Config) { c.PublishesPerSecond = 0 }, func(t *testing.T, w *world) { answerInAnyOrder(t, w, seed) })
+			inSyncTest(t, func(c *Config) { c.PublishesPerSecond = 0 }, func(t *testing.T, w *fixture) { answerInAnyOrder(t, w, seed) })
 		})
 	}
 }
 
-func answerInAnyOrder(t *testing.T, w *world, seed uint64) {
+func answerInAnyOrder(t *testing.T, w *fixture, seed uint64) {
 	rng := rand.New(rand.NewPCG(seed, 1))
 	var mu sync.Mutex // guards rng, late
 	var late []*memory.Delayed

@@ -35,8 +35,8 @@ func (nullStore) Load(context.Context, store.Owner, protocol.UserID) (store.Mail
 	return store.Mailbox{}, nil
 }
 
-func benchWorld(b *testing.B) *world {
-	w := &world{t: b, cfg: Default(), epoch: 1}
+func benchWorld(b *testing.B) *fixture {
+	w := &fixture{t: b, cfg: Default(), epoch: 1}
 	w.cfg.ShardCount, w.cfg.OpensPerSecond, w.cfg.PublishesPerSecond = testShards, 0, 0
 	w.cfg.IDRetention = time.Second // ids are remembered, and swept
 	g, err := New(w.cfg, Deps{Store: nullStore{}, Log: slog.New(slog.NewTextHandler(io.Discard, nil))})
@@ -67,7 +67,7 @@ func (*acker) Acked(link.Generation, protocol.Seq)             {}
 func (*acker) Closed(link.Generation, protocol.Reason, string) {}
 func (*acker) Lost(link.Generation, link.Loss)                 {}
 
-func (w *world) acker(user protocol.UserID, device protocol.DeviceID) {
+func (w *fixture) acker(user protocol.UserID, device protocol.DeviceID) {
 	a := new(acker)
 	s, _, err := w.g.Open(context.Background(), link.Open{Route: w.route(user), User: user, Device: device, Transport: protocol.TransportWS}, a)
 	if err != nil {
@@ -79,7 +79,7 @@ func (w *world) acker(user protocol.UserID, device protocol.DeviceID) {
 
 // sweepIDs forgets the ids of user that are older than the retention. The gateway does so once a minute, in which a benchmark would come to
 // the most ids that a user may have.
-func (w *world) sweepIDs(user protocol.UserID) {
+func (w *fixture) sweepIDs(user protocol.UserID) {
 	b, err := w.g.acquire(context.Background(), w.route(user), user)
 	if err != nil {
 		w.t.Fatal(err)

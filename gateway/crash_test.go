@@ -27,7 +27,7 @@ type crashWalk struct {
 	rng   *rand.Rand
 	fs    *vfs.MemFS
 	store *pebble.Store
-	w     *world
+	w     *fixture
 	d     *recorder
 
 	next   int
@@ -80,7 +80,7 @@ func (c *crashWalk) open() {
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	w := &world{t: c.t, cfg: Default()}
+	w := &fixture{t: c.t, cfg: Default()}
 	w.cfg.ShardCount, w.cfg.OpensPerSecond, w.cfg.PublishesPerSecond, w.cfg.AppendTimeout = testShards, 0, 0, 10*time.Second
 	w.cfg.SaveInterval = time.Duration(1+c.rng.IntN(20)) * time.Millisecond
 	if w.g, err = New(w.cfg, Deps{Store: s, Log: log}); err != nil {

@@ -13,7 +13,7 @@ import (
 )
 
 func TestSameIDInOneBatchIsDuplicate(t *testing.T) {
-	bubble(t, nil, func(t *testing.T, w *world) {
+	inSyncTest(t, nil, func(t *testing.T, w *fixture) {
 		d := w.open("d")
 		r := w.publish(w.message("m1", medium), w.message("m1", high), w.message("m2", medium), w.message("m1", medium, user("bob")))
 		for i, want := range []link.Status{link.StatusAccepted, link.StatusDuplicate, link.StatusAccepted, link.StatusAccepted} {
@@ -26,7 +26,7 @@ func TestSameIDInOneBatchIsDuplicate(t *testing.T) {
 }
 
 func TestDuplicateWithinRetentionWhateverBecame(t *testing.T) {
-	bubble(t, nil, func(t *testing.T, w *world) {
+	inSyncTest(t, nil, func(t *testing.T, w *fixture) {
 		d := w.open("d")
 		w.accept("acked", medium)
 		d.ackAll()
@@ -61,7 +61,7 @@ func TestDuplicateWithinRetentionWhateverBecame(t *testing.T) {
 }
 
 func TestDuplicateAsLongAsItWaitsAcrossUnloading(t *testing.T) {
-	bubble(t, nil, func(t *testing.T, w *world) {
+	inSyncTest(t, nil, func(t *testing.T, w *fixture) {
 		w.accept("m1", medium, ttl(30*time.Minute))
 		w.sleep(10 * time.Minute)
 		w.unloadAll()
@@ -74,7 +74,7 @@ func TestDuplicateAsLongAsItWaitsAcrossUnloading(t *testing.T) {
 // TestDuplicateIsSaidOnlyOnceTheFirstIsDurable: a second publish under way with the first shares its fate.
 func TestDuplicateIsSaidOnlyOnceTheFirstIsDurable(t *testing.T) {
 	for _, fails := range []bool{false, true} {
-		bubble(t, nil, func(t *testing.T, w *world) {
+		inSyncTest(t, nil, func(t *testing.T, w *fixture) {
 			open := make(chan struct{})
 			w.store.Script(func(_ context.Context, op memory.Op) memory.Fault {
 				if op.Kind != memory.OpAppend {
@@ -114,7 +114,7 @@ func TestDuplicateIsSaidOnlyOnceTheFirstIsDurable(t *testing.T) {
 }
 
 func TestTwinsInOneBatchFailTogether(t *testing.T) {
-	bubble(t, nil, func(t *testing.T, w *world) {
+	inSyncTest(t, nil, func(t *testing.T, w *fixture) {
 		w.store.Script(func(_ context.Context, op memory.Op) memory.Fault {
 			if op.Kind == memory.OpAppend {
 				return memory.Fault{Err: errors.New("scripted")}
@@ -133,7 +133,7 @@ func TestTwinsInOneBatchFailTogether(t *testing.T) {
 }
 
 func TestWhereIsJudgedOnceAndStands(t *testing.T) {
-	bubble(t, nil, func(t *testing.T, w *world) {
+	inSyncTest(t, nil, func(t *testing.T, w *fixture) {
 		ios := w.open("ios", context_(protocol.DeviceContext{OS: "ios", Labels: map[string]string{"plan": "gold"}}))
 		android := w.open("android", context_(protocol.DeviceContext{OS: "android"}))
 		if r := w.accept("m1", medium, where("os", "ios", "label.plan", "gold")); r.Devices != 1 {
@@ -159,7 +159,7 @@ func TestWhereIsJudgedOnceAndStands(t *testing.T) {
 
 // TestWhereIsJudgedThoughTheWindowIsFull: when it is first the next, room or not. SPEC 9.
 func TestWhereIsJudgedThoughTheWindowIsFull(t *testing.T) {
-	bubble(t, nil, func(t *testing.T, w *world) {
+	inSyncTest(t, nil, func(t *testing.T, w *fixture) {
 		d := w.open("d", window(1))
 		w.accept("m1", medium)
 		w.accept("ios", medium, where("os", "ios"))
@@ -170,7 +170,7 @@ func TestWhereIsJudgedThoughTheWindowIsFull(t *testing.T) {
 		d.ack(2)
 		d.got("m1", "ios", "android")
 	})
-	bubble(t, nil, func(t *testing.T, w *world) {
+	inSyncTest(t, nil, func(t *testing.T, w *fixture) {
 		d := w.open("d", window(1))
 		w.accept("m1", medium)
 		w.accept("android", medium, where("os", "android"))
@@ -181,7 +181,7 @@ func TestWhereIsJudgedThoughTheWindowIsFull(t *testing.T) {
 }
 
 func TestWhereNobodyWantsWaitsForTheFirstWhoDoes(t *testing.T) {
-	bubble(t, nil, func(t *testing.T, w *world) {
+	inSyncTest(t, nil, func(t *testing.T, w *fixture) {
 		a := w.open("a", context_(protocol.DeviceContext{OS: "android"}))
 		w.accept("m1", medium, where("os", "ios"))
 		w.accept("m2", medium)
@@ -197,7 +197,7 @@ func TestWhereNobodyWantsWaitsForTheFirstWhoDoes(t *testing.T) {
 }
 
 func TestTurnedAwayNoLongerHoldsBack(t *testing.T) {
-	bubble(t, nil, func(t *testing.T, w *world) {
+	inSyncTest(t, nil, func(t *testing.T, w *fixture) {
 		a, b := w.open("a"), w.open("b", context_(protocol.DeviceContext{OS: "android"}))
 		w.accept("m1", medium, where("os", "ios"))
 		a.ackAll()

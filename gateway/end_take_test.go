@@ -18,7 +18,7 @@ import (
 
 // TestTakeAfterCloseIsRefused: nothing is owned by a gateway that nobody ends any more.
 func TestTakeAfterCloseIsRefused(t *testing.T) {
-	bubble(t, nil, func(t *testing.T, w *world) {
+	inSyncTest(t, nil, func(t *testing.T, w *fixture) {
 		if err := w.g.Close(context.Background()); err != nil {
 			t.Fatal(err)
 		}
@@ -36,7 +36,7 @@ func TestTakeAfterCloseIsRefused(t *testing.T) {
 // TestPanicUnderAWriteEndsTheProcess: whoever serves the request may recover from it; the step would stay under way for ever.
 func TestPanicUnderAWriteEndsTheProcess(t *testing.T) {
 	if os.Getenv("RAMEN_TEST_PANIC") != "" {
-		w := newWorld(t, nil)
+		w := newFixture(t, nil)
 		w.store.Script(func(context.Context, memory.Op) memory.Fault { return memory.Fault{} })
 		j := w.g.newJob()
 		j.add(op{}) // no mailbox
@@ -57,7 +57,7 @@ func TestPanicUnderAWriteEndsTheProcess(t *testing.T) {
 
 // TestSlowSaveHoldsUpNobody: while a device of one user is being saved at once, what is saved lazily goes on, and others open streams.
 func TestSlowSaveHoldsUpNobody(t *testing.T) {
-	bubble(t, nil, func(t *testing.T, w *world) {
+	inSyncTest(t, nil, func(t *testing.T, w *fixture) {
 		d := w.open("d")
 		slow := w.open("s", ofUser("slow"))
 		w.accept("m1", medium)
@@ -94,7 +94,7 @@ func TestSlowSaveHoldsUpNobody(t *testing.T) {
 	})
 }
 
-func storeOwner(w *world, user protocol.UserID) store.Owner {
+func storeOwner(w *fixture, user protocol.UserID) store.Owner {
 	at := w.route(user)
 	return store.Owner{Shard: at.Shard, Epoch: at.Epoch}
 }

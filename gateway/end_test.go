@@ -14,7 +14,7 @@ import (
 )
 
 func TestExpiredIsNotPushed(t *testing.T) {
-	bubble(t, nil, func(t *testing.T, w *world) {
+	inSyncTest(t, nil, func(t *testing.T, w *fixture) {
 		w.accept("m1", high, ttl(time.Second))
 		w.accept("m2", low)
 		w.sleep(time.Second) // to the ms: no sweep has come by
@@ -24,7 +24,7 @@ func TestExpiredIsNotPushed(t *testing.T) {
 }
 
 func TestExpiredWhileItWaitedForCreditIsNotPushed(t *testing.T) {
-	bubble(t, nil, func(t *testing.T, w *world) {
+	inSyncTest(t, nil, func(t *testing.T, w *fixture) {
 		d := w.attach("d")
 		w.accept("m1", high, ttl(time.Second))
 		w.accept("m2", low)
@@ -35,7 +35,7 @@ func TestExpiredWhileItWaitedForCreditIsNotPushed(t *testing.T) {
 }
 
 func TestExpiredIsNotPushedAgain(t *testing.T) {
-	bubble(t, nil, func(t *testing.T, w *world) {
+	inSyncTest(t, nil, func(t *testing.T, w *fixture) {
 		w.open("d")
 		w.accept("m1", high, ttl(time.Second))
 		w.accept("m2", low)
@@ -45,7 +45,7 @@ func TestExpiredIsNotPushedAgain(t *testing.T) {
 }
 
 func TestHelloCountsWhatExpiredSinceTheLast(t *testing.T) {
-	bubble(t, nil, func(t *testing.T, w *world) {
+	inSyncTest(t, nil, func(t *testing.T, w *fixture) {
 		short := ttl(time.Second)
 		w.accept("before", medium, short)
 		w.sleep(3 * time.Second)
@@ -88,7 +88,7 @@ func TestHelloCountsWhatExpiredSinceTheLast(t *testing.T) {
 }
 
 func TestExpiredWhileDownIsCounted(t *testing.T) {
-	bubble(t, nil, func(t *testing.T, w *world) {
+	inSyncTest(t, nil, func(t *testing.T, w *fixture) {
 		w.open("d").close()
 		w.accept("m1", medium, ttl(2*time.Second))
 		w.stop()
@@ -106,13 +106,13 @@ func TestLossIsNeverInvented(t *testing.T) {
 	for die := range 8 {
 		for _, told := range []bool{false, true} {
 			t.Run(fmt.Sprintf("die at %d, told %v", die, told), func(t *testing.T) {
-				bubble(t, nil, func(t *testing.T, w *world) { loseAt(t, w, die, told) })
+				inSyncTest(t, nil, func(t *testing.T, w *fixture) { loseAt(t, w, die, told) })
 			})
 		}
 	}
 }
 
-func loseAt(t *testing.T, w *world, die int, told bool) {
+func loseAt(t *testing.T, w *fixture, die int, told bool) {
 	w.open("d").close()
 	w.sleep(3 * time.Second)
 	w.accept("m1", medium, ttl(time.Second))
@@ -145,7 +145,7 @@ func loseAt(t *testing.T, w *world, die int, told bool) {
 }
 
 func TestCollapseReplacesTheSameTargetAlone(t *testing.T) {
-	bubble(t, nil, func(t *testing.T, w *world) {
+	inSyncTest(t, nil, func(t *testing.T, w *fixture) {
 		w.accept("all", medium, key("k"))
 		w.accept("d", medium, key("k"), to("d"))
 		w.accept("ios", medium, key("k"), where("os", "ios", "app", "a"))
@@ -167,7 +167,7 @@ func TestCollapseReplacesTheSameTargetAlone(t *testing.T) {
 }
 
 func TestCollapseInOneBatch(t *testing.T) {
-	bubble(t, nil, func(t *testing.T, w *world) {
+	inSyncTest(t, nil, func(t *testing.T, w *fixture) {
 		d := w.open("d")
 		var batch []link.Publish
 		for _, id := range ids("m", 1, 5) {
@@ -186,7 +186,7 @@ func TestCollapseInOneBatch(t *testing.T) {
 }
 
 func TestReplacedIsNotPushedAgain(t *testing.T) {
-	bubble(t, nil, func(t *testing.T, w *world) {
+	inSyncTest(t, nil, func(t *testing.T, w *fixture) {
 		d := w.open("d")
 		w.accept("m1", medium, key("k"))
 		w.accept("m2", medium, key("k"))
@@ -198,7 +198,7 @@ func TestReplacedIsNotPushedAgain(t *testing.T) {
 }
 
 // unsureScript lets n appends have an unknown outcome, with effect or without.
-func unsureScript(w *world, n int, lost bool) {
+func unsureScript(w *fixture, n int, lost bool) {
 	w.store.Script(func(_ context.Context, op memory.Op) memory.Fault {
 		if op.Kind == memory.OpAppend {
 			if n--; n >= 0 {
@@ -211,7 +211,7 @@ func unsureScript(w *world, n int, lost bool) {
 
 func TestUnknownIsWrittenAgain(t *testing.T) {
 	for _, lost := range []bool{false, true} {
-		bubble(t, nil, func(t *testing.T, w *world) {
+		inSyncTest(t, nil, func(t *testing.T, w *fixture) {
 			d := w.open("d")
 			unsureScript(w, 3, lost)
 			w.refuse(protocol.CodeUnavailable, "m1", medium)
@@ -233,7 +233,7 @@ func TestUnknownIsWrittenAgain(t *testing.T) {
 // TestRetryOfUnknownIsDuplicateAndPushed: the retry makes the first sure, and whoever made it sure pushes it.
 func TestRetryOfUnknownIsDuplicateAndPushed(t *testing.T) {
 	for _, lost := range []bool{false, true} {
-		bubble(t, nil, func(t *testing.T, w *world) {
+		inSyncTest(t, nil, func(t *testing.T, w *fixture) {
 			d := w.open("d")
 			unsureScript(w, 1, lost)
 			w.refuse(protocol.CodeUnavailable, "m1", medium)
@@ -248,7 +248,7 @@ func TestRetryOfUnknownIsDuplicateAndPushed(t *testing.T) {
 
 func TestCollapseOfUnknown(t *testing.T) {
 	for _, lost := range []bool{false, true} {
-		bubble(t, nil, func(t *testing.T, w *world) {
+		inSyncTest(t, nil, func(t *testing.T, w *fixture) {
 			d := w.open("d")
 			w.accept("m1", medium, key("k"))
 			unsureScript(w, 2, lost)
@@ -266,7 +266,7 @@ func TestCollapseOfUnknown(t *testing.T) {
 
 func TestRecallOfUnknown(t *testing.T) {
 	for _, lost := range []bool{false, true} {
-		bubble(t, nil, func(t *testing.T, w *world) {
+		inSyncTest(t, nil, func(t *testing.T, w *fixture) {
 			d := w.open("d")
 			unsureScript(w, 1, lost)
 			w.refuse(protocol.CodeUnavailable, "m1", medium)
@@ -284,7 +284,7 @@ func TestRecallOfUnknown(t *testing.T) {
 // TestUnknownRecallIsNotForgotten: its kill reaches the store in the end.
 func TestUnknownRecallIsNotForgotten(t *testing.T) {
 	for _, lost := range []bool{false, true} {
-		bubble(t, nil, func(t *testing.T, w *world) {
+		inSyncTest(t, nil, func(t *testing.T, w *fixture) {
 			d := w.attach("d")
 			w.accept("m1", medium)
 			unsureScript(w, 1, lost)
@@ -300,7 +300,7 @@ func TestUnknownRecallIsNotForgotten(t *testing.T) {
 }
 
 func TestRecallIsDurable(t *testing.T) {
-	bubble(t, nil, func(t *testing.T, w *world) {
+	inSyncTest(t, nil, func(t *testing.T, w *fixture) {
 		d := w.open("d")
 		w.accept("m1", medium)
 		w.accept("m2", medium)

@@ -14,7 +14,7 @@ import (
 )
 
 // leased has w own all shards for two seconds.
-func (w *world) leased() {
+func (w *fixture) leased() {
 	w.t.Helper()
 	w.epoch++
 	if err := w.g.Take(context.Background(), allShards, w.epoch, time.Now().Add(2*time.Second)); err != nil {
@@ -23,7 +23,7 @@ func (w *world) leased() {
 }
 
 // replaces counts what w's store is given again.
-func (w *world) replaces() *int {
+func (w *fixture) replaces() *int {
 	n := new(int)
 	w.store.Script(func(_ context.Context, op memory.Op) memory.Fault {
 		if op.Kind == memory.OpReplace {
@@ -37,7 +37,7 @@ func (w *world) replaces() *int {
 // TestFailOverLongerThanTheLease: the lease ends while the store does not answer, and a replica that lacks something is promoted: the owner
 // of before takes its shards again, and what memory had is written again, whoever asks for it or not.
 func TestFailOverLongerThanTheLease(t *testing.T) {
-	lossy(t, func(t *testing.T, w *world) {
+	lossy(t, func(t *testing.T, w *fixture) {
 		w.leased()
 		w.open("d")
 		w.accept("m1", medium)
@@ -78,7 +78,7 @@ func TestFailOverLongerThanTheLease(t *testing.T) {
 
 // TestOutageWithoutLoss: the lease ends, and the store has lost nothing: nothing is written again, and nothing is kept.
 func TestOutageWithoutLoss(t *testing.T) {
-	lossy(t, func(t *testing.T, w *world) {
+	lossy(t, func(t *testing.T, w *fixture) {
 		w.leased()
 		w.accept("m1", medium)
 		if ok, err := w.recall("m1"); !ok || err != nil {
@@ -108,7 +108,7 @@ func TestOutageWithoutLoss(t *testing.T) {
 // TestLossUnderAnotherOwnerIsCounted: another process has owned the shard in between, and may have recalled what memory here still has:
 // nothing is written again, and what is lost is counted.
 func TestLossUnderAnotherOwnerIsCounted(t *testing.T) {
-	lossy(t, func(t *testing.T, w *world) {
+	lossy(t, func(t *testing.T, w *fixture) {
 		w.leased()
 		w.accept("m1", medium)
 		replica := w.disk.Replica()
@@ -194,7 +194,7 @@ func TestKeptUntilAnotherHasTheShard(t *testing.T) {
 
 // TestLossOfWhatLeftMemoryIsCounted: a mailbox had left memory when the store lost what it had answered: that is counted at the next load.
 func TestLossOfWhatLeftMemoryIsCounted(t *testing.T) {
-	lossy(t, func(t *testing.T, w *world) {
+	lossy(t, func(t *testing.T, w *fixture) {
 		w.accept("m1", medium)
 		replica := w.disk.Replica()
 		w.accept("m2", medium)

@@ -13,7 +13,7 @@ import (
 // Devices that are new at the same time are saved at the same time: the store can make one write of them all.
 func TestFirstOpensAreSavedSideBySide(t *testing.T) {
 	const users = 200
-	bubble(t, nil, func(t *testing.T, w *world) {
+	inSyncTest(t, nil, func(t *testing.T, w *fixture) {
 		var under atomic.Int32
 		all := make(chan struct{})
 		w.store.Script(func(ctx context.Context, op memory.Op) memory.Fault {

@@ -9,7 +9,7 @@ import (
 
 // A process that was stopped has read no acks meanwhile: the time is not the devices'. Here the sweeper does not run.
 func TestFix22AckTimeoutLeavesOutWhereTheServerDidNotRun(t *testing.T) {
-	bubble(t, nil, func(t *testing.T, w *world) {
+	inSyncTest(t, nil, func(t *testing.T, w *fixture) {
 		a, b := w.open("a", over(protocol.TransportSSE), window(1)), w.open("b", over(protocol.TransportSSE), window(1))
 		w.accept("m1", medium, to("a"))
 		w.sleep(2 * time.Second)

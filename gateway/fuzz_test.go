@@ -21,7 +21,7 @@ import (
 // driver does the same to a gateway and to the model, and compares.
 type driver struct {
 	t      *testing.T
-	w      *world
+	w      *fixture
 	x      *mailboxtest.Model
 	log    []string
 	live   map[string]*recorder      // latest stream of a device, ended or not
@@ -39,7 +39,7 @@ func (f *driver) fatal(format string, args ...any) {
 
 func driveMailbox(t *testing.T, data []byte) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, func(c *Config) { c.OpensPerSecond, c.PublishesPerSecond = 0, 0 })
+		w := newFixture(t, func(c *Config) { c.OpensPerSecond, c.PublishesPerSecond = 0, 0 })
 		defer func() { _ = w.g.Close(t.Context()) }()
 		f := &driver{t: t, w: w, x: mailboxtest.New(time.Now().UnixMilli(), w.cfg.IDRetention),
 			live: make(map[string]*recorder), places: make(map[protocol.Position]int)}

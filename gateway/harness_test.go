@@ -23,8 +23,8 @@ import (
 
 const testShards = 4
 
-// world is a gateway on a memory disk that outlives it.
-type world struct {
+// fixture is a gateway on a memory disk that outlives it.
+type fixture struct {
 	t     testing.TB
 	cfg   Config
 	disk  *memory.Disk
@@ -36,20 +36,20 @@ type world struct {
 	shares   bool // the store is one that several open, and that may lose
 }
 
-// bubble runs a test of a gateway in synctest's time, and counts everything up at its end.
-func bubble(t *testing.T, edit func(*Config), test func(t *testing.T, w *world)) {
+// inSyncTest runs a test of a gateway in synctest's time, and counts everything up at its end.
+func inSyncTest(t *testing.T, edit func(*Config), test func(t *testing.T, w *fixture)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, edit)
-		defer func() { _ = w.g.Close(context.Background()) }() // a failed test leaves the bubble without goroutines
+		w := newFixture(t, edit)
+		defer func() { _ = w.g.Close(context.Background()) }() // a failed test leaves no goroutines to synctest
 		test(t, w)
 		w.check()
 		w.stop()
 	})
 }
 
-func newWorld(t testing.TB, edit func(*Config)) *world {
-	w := &world{t: t, cfg: Default()}
+func newFixture(t testing.TB, edit func(*Config)) *fixture {
+	w := &fixture{t: t, cfg: Default()}
 	w.cfg.ShardCount = testShards
 	if edit != nil {
 		edit(&w.cfg)
@@ -59,7 +59,7 @@ func newWorld(t testing.TB, edit func(*Config)) *world {
 	return w
 }
 
-func (w *world) start() {
+func (w *fixture) start() {
 	w.t.Helper()
 	shared := w.disk.OpenShared()
 	w.store = shared.Store
@@ -80,7 +80,7 @@ func (w *world) start() {
 	w.take(last + 1)
 }
 
-func (w *world) take(epoch protocol.Epoch) {
+func (w *fixture) take(epoch protocol.Epoch) {
 	w.t.Helper()
 	shards := make([]protocol.ShardID, testShards)
 	for i := range shards {
@@ -93,7 +93,7 @@ func (w *world) take(epoch protocol.Epoch) {
 }
 
 // stop closes the gateway, which saves what was lazy.
-func (w *world) stop() {
+func (w *fixture) stop() {
 	w.t.Helper()
 	if err := w.g.Close(context.Background()); err != nil {
 		w.t.Fatalf("close: %v", err)
@@ -102,10 +102,10 @@ func (w *world) stop() {
 	w.store.Close()
 }
 
-func (w *world) restart() { w.t.Helper(); w.stop(); w.start() }
+func (w *fixture) restart() { w.t.Helper(); w.stop(); w.start() }
 
 // crash loses everything that was not written.
-func (w *world) crash() {
+func (w *fixture) crash() {
 	w.t.Helper()
 	w.store.Close()
 	_ = w.g.Close(context.Background())
@@ -113,19 +113,19 @@ func (w *world) crash() {
 }
 
 // sleep lets time pass, and everything that it brings about.
-func (w *world) sleep(d time.Duration) {
+func (w *fixture) sleep(d time.Duration) {
 	time.Sleep(d)
 	synctest.Wait()
 }
 
-func (w *world) check() {
+func (w *fixture) check() {
 	w.t.Helper()
 	if err := w.g.Check(); err != nil {
 		w.t.Fatal(err)
 	}
 }
 
-func (w *world) route(user protocol.UserID) link.Route {
+func (w *fixture) route(user protocol.UserID) link.Route {
 	n := 0
 	for _, c := range []byte(user) {
 		n += int(c)
@@ -142,7 +142,7 @@ const (
 )
 
 // message is a publish to alice with that id.
-func (w *world) message(id string, p protocol.Priority, edits ...func(*link.Publish)) link.Publish {
+func (w *fixture) message(id string, p protocol.Priority, edits ...func(*link.Publish)) link.Publish {
 	m := link.Publish{User: alice, TTLMS: 30 * 60_000, Message: &protocol.Message{
 		ID: protocol.MessageID(id), Priority: p, Payload: []byte(`"` + id + `"`), ContentType: protocol.ContentTypeJSON,
 	}}
@@ -153,12 +153,12 @@ func (w *world) message(id string, p protocol.Priority, edits ...func(*link.Publ
 	return m
 }
 
-func (w *world) publish(batch ...link.Publish) []link.Result {
+func (w *fixture) publish(batch ...link.Publish) []link.Result {
 	return w.g.Publish(context.Background(), batch)
 }
 
 // accept publishes one message, which must be accepted.
-func (w *world) accept(id string, p protocol.Priority, edits ...func(*link.Publish)) link.Result {
+func (w *fixture) accept(id string, p protocol.Priority, edits ...func(*link.Publish)) link.Result {
 	w.t.Helper()
 	r := w.publish(w.message(id, p, edits...))[0]
 	if r.Status != link.StatusAccepted {
@@ -168,7 +168,7 @@ func (w *world) accept(id string, p protocol.Priority, edits ...func(*link.Publi
 }
 
 // refuse publishes one message, which must be rejected with that code.
-func (w *world) refuse(code protocol.Code, id string, p protocol.Priority, edits ...func(*link.Publish)) {
+func (w *fixture) refuse(code protocol.Code, id string, p protocol.Priority, edits ...func(*link.Publish)) {
 	w.t.Helper()
 	r := w.publish(w.message(id, p, edits...))[0]
 	if r.Status != link.StatusRejected {
@@ -177,7 +177,7 @@ func (w *world) refuse(code protocol.Code, id string, p protocol.Priority, edits
 	wantCode(w.t, r.Err, code)
 }
 
-func (w *world) duplicate(id string, p protocol.Priority, edits ...func(*link.Publish)) {
+func (w *fixture) duplicate(id string, p protocol.Priority, edits ...func(*link.Publish)) {
 	w.t.Helper()
 	if r := w.publish(w.message(id, p, edits...))[0]; r.Status != link.StatusDuplicate {
 		w.t.Fatalf("publish of %s: status %d, error %v; want duplicate", id, r.Status, r.Err)
@@ -215,7 +215,7 @@ func where(kv ...string) func(*link.Publish) {
 // recorder is a device's end of a stream. It records what it is told, and what it must not be told.
 type recorder struct {
 	t      testing.TB
-	w      *world
+	w      *fixture
 	device protocol.DeviceID
 	stream link.Stream
 	opened link.Opened
@@ -346,7 +346,7 @@ func (r *recorder) ackAll() { r.stream.Ack(r.opened.Seq+protocol.Seq(len(r.ids()
 const plenty = 1 << 40
 
 // open opens a stream of alice's with credit for everything.
-func (w *world) open(device string, edits ...func(*link.Open)) *recorder {
+func (w *fixture) open(device string, edits ...func(*link.Open)) *recorder {
 	w.t.Helper()
 	r, err := w.tryOpen(device, edits...)
 	if err != nil {
@@ -357,7 +357,7 @@ func (w *world) open(device string, edits ...func(*link.Open)) *recorder {
 }
 
 // attach opens a stream without credit.
-func (w *world) attach(device string, edits ...func(*link.Open)) *recorder {
+func (w *fixture) attach(device string, edits ...func(*link.Open)) *recorder {
 	w.t.Helper()
 	r, err := w.tryOpen(device, edits...)
 	if err != nil {
@@ -366,7 +366,7 @@ func (w *world) attach(device string, edits ...func(*link.Open)) *recorder {
 	return r
 }
 
-func (w *world) tryOpen(device string, edits ...func(*link.Open)) (*recorder, error) {
+func (w *fixture) tryOpen(device string, edits ...func(*link.Open)) (*recorder, error) {
 	r := &recorder{t: w.t, w: w, device: protocol.DeviceID(device)}
 	o := link.Open{User: alice, Device: r.device, Transport: protocol.TransportWS, Context: &protocol.DeviceContext{OS: "ios"}}
 	for _, e := range edits {
@@ -409,7 +409,7 @@ func reopens(r *recorder, acked protocol.Seq) func(*link.Open) {
 }
 
 // ackBeside acks as POST /ramen/ack does.
-func (w *world) ackBeside(device string, edit func(*link.Ack)) error {
+func (w *fixture) ackBeside(device string, edit func(*link.Ack)) error {
 	a := link.Ack{User: alice, Device: protocol.DeviceID(device)}
 	edit(&a)
 	a.Route = w.route(a.User)
@@ -422,7 +422,7 @@ func bySeq(seq protocol.Seq, name string) func(*link.Ack) {
 }
 
 // look is what alice's mailbox has in memory; nothing where it is not there.
-func (w *world) look() mailbox.Snapshot {
+func (w *fixture) look() mailbox.Snapshot {
 	s := &w.g.shards[w.route(alice).Shard]
 	s.mu.Lock()
 	b := s.boxes[alice]
@@ -439,7 +439,7 @@ func (w *world) look() mailbox.Snapshot {
 var allOfIt = link.Page{Limit: 1 << 20}
 
 // waiting is what waits for alice.
-func (w *world) waiting() []string {
+func (w *fixture) waiting() []string {
 	w.t.Helper()
 	page, err := w.g.Messages(context.Background(), w.route(alice), alice, allOfIt)
 	if err != nil {
@@ -452,19 +452,19 @@ func (w *world) waiting() []string {
 	return ids
 }
 
-func (w *world) wantWaiting(ids ...string) {
+func (w *fixture) wantWaiting(ids ...string) {
 	w.t.Helper()
 	if have := w.waiting(); !slices.Equal(have, ids) {
 		w.t.Fatalf("%v wait; want %v", have, ids)
 	}
 }
 
-func (w *world) recall(id string) (bool, error) {
+func (w *fixture) recall(id string) (bool, error) {
 	return w.g.Recall(context.Background(), w.route(alice), alice, protocol.MessageID(id))
 }
 
 // unloadAll waits until idle mailboxes have left memory.
-func (w *world) unloadAll() {
+func (w *fixture) unloadAll() {
 	w.t.Helper()
 	w.sleep(w.cfg.MailboxIdle + 2*w.cfg.SaveInterval + 3*time.Second)
 	if n := w.g.common.Ledger.Mailboxes.Load(); n != 0 {

@@ -30,8 +30,8 @@ func TestFix17WhatIsCountedIsWhatIsHeld(t *testing.T) {
 		}
 		return m
 	}
-	publishes := func(n, users int, edit func(p *link.Publish, i int)) func(w *world) {
-		return func(w *world) {
+	publishes := func(n, users int, edit func(p *link.Publish, i int)) func(w *fixture) {
+		return func(w *fixture) {
 			for from := 0; from < n; from += 500 {
 				var batch []link.Publish
 				for i := from; i < from+500; i++ {
@@ -50,8 +50,8 @@ func TestFix17WhatIsCountedIsWhatIsHeld(t *testing.T) {
 			}
 		}
 	}
-	devices := func(n int, edit func(o *link.Open, i int), open bool) func(w *world) {
-		return func(w *world) {
+	devices := func(n int, edit func(o *link.Open, i int), open bool) func(w *fixture) {
+		return func(w *fixture) {
 			for i := range n {
 				o := link.Open{User: protocol.UserID(text(20, i)), Device: protocol.DeviceID(text(20, i)), Transport: protocol.TransportSSE}
 				edit(&o, i)
@@ -69,7 +69,7 @@ func TestFix17WhatIsCountedIsWhatIsHeld(t *testing.T) {
 	for _, c := range []struct {
 		name string
 		most float64
-		fill func(w *world)
+		fill func(w *fixture)
 	}{
 		{"tiny messages", mostCounted, publishes(50_000, 10, func(*link.Publish, int) {})},
 		{"one message a user", mostCounted, publishes(20_000, 20_000, func(*link.Publish, int) {})},
@@ -142,8 +142,8 @@ func TestFix17PushesAndVerdictsAreCounted(t *testing.T) {
 	w.check()
 }
 
-func heapWorld(t *testing.T) *world {
-	w := &world{t: t, cfg: Default(), epoch: 1}
+func heapWorld(t *testing.T) *fixture {
+	w := &fixture{t: t, cfg: Default(), epoch: 1}
 	w.cfg.ShardCount, w.cfg.OpensPerSecond, w.cfg.PublishesPerSecond, w.cfg.MailboxBytes = testShards, 0, 0, 1<<30
 	g, err := New(w.cfg, Deps{Store: nullStore{}, Log: slog.New(slog.NewTextHandler(io.Discard, nil))})
 	if err != nil {
@@ -176,7 +176,7 @@ func (nothing) Lost(link.Generation, link.Loss)                   {}
 // While memory is full, nobody is taken into it who is not there, and who is there makes room.
 func TestFix17FullMemoryTakesNobodyIn(t *testing.T) {
 	edit := func(c *Config) { c.PublishesPerSecond, c.MemoryBytes = 0, 16<<20 }
-	bubble(t, edit, func(t *testing.T, w *world) {
+	inSyncTest(t, edit, func(t *testing.T, w *fixture) {
 		w.accept("before", high, user("stored"))
 		w.unloadAll()
 		d := w.open("d")
@@ -211,7 +211,7 @@ func TestFix17FullMemoryTakesNobodyIn(t *testing.T) {
 // One user's messages take a part of the memory at most, whatever they are made of: they come from the store as a whole.
 func TestFix17OneUserTakesAPartOfTheMemory(t *testing.T) {
 	edit := func(c *Config) { c.PublishesPerSecond, c.MemoryBytes = 0, 16<<20 }
-	bubble(t, edit, func(t *testing.T, w *world) {
+	inSyncTest(t, edit, func(t *testing.T, w *fixture) {
 		headers := func(p *link.Publish) {
 			p.Message.Headers = map[string]string{}
 			for i := range 400 {

@@ -12,8 +12,8 @@ import (
 
 // What the heaviest user that the limits allow costs: 10,000 waiting messages, 64 devices.
 
-func heavyWorld(b *testing.B, edit func(*Config)) *world {
-	w := &world{t: b, cfg: Default()}
+func heavyWorld(b *testing.B, edit func(*Config)) *fixture {
+	w := &fixture{t: b, cfg: Default()}
 	w.cfg.ShardCount = testShards
 	w.cfg.PublishesPerSecond, w.cfg.OpensPerSecond = 0, 0
 	if edit != nil {
@@ -25,7 +25,7 @@ func heavyWorld(b *testing.B, edit func(*Config)) *world {
 	return w
 }
 
-func (w *world) fill(n int, edits ...func(*link.Publish)) {
+func (w *fixture) fill(n int, edits ...func(*link.Publish)) {
 	for i := 0; i < n; i += 1000 {
 		var batch []link.Publish
 		for k := i; k < min(n, i+1000); k++ {

@@ -34,7 +34,7 @@ func TestAckLostInACrashIsNoLoss(t *testing.T) {
 		"its socket is back":   {5 * time.Second, 0, 2, func(r *recorder) func(*link.Open) { return reopens(r, 2) }, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
-			bubble(t, nil, func(t *testing.T, w *world) {
+			inSyncTest(t, nil, func(t *testing.T, w *fixture) {
 				d := w.open("d")
 				w.sleep(3 * time.Second) // that it is there is saved
 				for i := range 3 {
@@ -66,13 +66,13 @@ func TestAckLostInACrashIsNoLoss(t *testing.T) {
 
 // TestExpiryWakesWhatItHeldUp: the next message does not fit the window. When it has expired, a smaller one does.
 func TestExpiryWakesWhatItHeldUp(t *testing.T) {
-	for name, expire := range map[string]func(w *world){
-		"swept":              func(*world) {},
-		"met by another":     func(w *world) { time.Sleep(1001 * time.Millisecond); w.attach("e") },
-		"found by a refresh": func(w *world) { time.Sleep(1001 * time.Millisecond); w.attach("e").stream.Refresh(nil) },
+	for name, expire := range map[string]func(w *fixture){
+		"swept":              func(*fixture) {},
+		"met by another":     func(w *fixture) { time.Sleep(1001 * time.Millisecond); w.attach("e") },
+		"found by a refresh": func(w *fixture) { time.Sleep(1001 * time.Millisecond); w.attach("e").stream.Refresh(nil) },
 	} {
 		t.Run(name, func(t *testing.T) {
-			bubble(t, nil, func(t *testing.T, w *world) {
+			inSyncTest(t, nil, func(t *testing.T, w *fixture) {
 				d := w.open("d", over(protocol.TransportPoll))
 				w.accept("big", medium, payload(4<<20-100))
 				w.accept("next", medium, payload(200), ttl(time.Second))
@@ -88,7 +88,7 @@ func TestExpiryWakesWhatItHeldUp(t *testing.T) {
 
 // slowDisk scripts a disk that writes so many bytes a second, one append after the other. What is not done by the
 // deadline is unknown, and goes on.
-func slowDisk(w *world, bytesPerSecond int) {
+func slowDisk(w *fixture, bytesPerSecond int) {
 	var mu sync.Mutex
 	var free time.Time // when the disk has done what it was given
 	w.store.Script(func(ctx context.Context, op memory.Op) memory.Fault {
@@ -115,7 +115,7 @@ func slowDisk(w *world, bytesPerSecond int) {
 // TestBurstOnASlowDiskEnds: what was written too late is written again, in pieces that the disk can do in time.
 // Otherwise it would be written again for ever.
 func TestBurstOnASlowDiskEnds(t *testing.T) {
-	bubble(t, nil, func(t *testing.T, w *world) {
+	inSyncTest(t, nil, func(t *testing.T, w *fixture) {
 		slowDisk(w, 20<<20)
 		var calls sync.WaitGroup
 		for c := range 12 { // 12 calls of 4 MiB, half of them to one user
@@ -153,7 +153,7 @@ func TestQueueOfPublishesIsBounded(t *testing.T) {
 		"small": {400, 1000, 10},
 	} {
 		t.Run(name, func(t *testing.T) {
-			bubble(t, edit, func(t *testing.T, w *world) {
+			inSyncTest(t, edit, func(t *testing.T, w *fixture) {
 				slowDisk(w, 1)
 				var calls sync.WaitGroup
 				began := time.Now()
@@ -184,7 +184,7 @@ func TestQueueOfPublishesIsBounded(t *testing.T) {
 // TestRecallOfWhatIsBeingRecalledWaits: that the message is gone is said only once that is durable.
 func TestRecallOfWhatIsBeingRecalledWaits(t *testing.T) {
 	for _, lost := range []bool{false, true} {
-		bubble(t, nil, func(t *testing.T, w *world) {
+		inSyncTest(t, nil, func(t *testing.T, w *fixture) {
 			w.accept("m1", medium)
 			w.accept("m2", medium, key("k"))
 			unsureScript(w, 4, lost)
@@ -214,7 +214,7 @@ func TestRecallOfWhatIsBeingRecalledWaits(t *testing.T) {
 // TestRememberedIDsCountAsMemory: ids outlive their messages, and must not fill the memory unseen.
 func TestRememberedIDsCountAsMemory(t *testing.T) {
 	edit := func(c *Config) { c.PublishesPerSecond = 0; c.MemoryBytes = 16 << 20 }
-	bubble(t, edit, func(t *testing.T, w *world) {
+	inSyncTest(t, edit, func(t *testing.T, w *fixture) {
 		d := w.open("d")
 		refused := 0
 		for i := 0; i < 1000 && refused == 0; i++ {
@@ -245,11 +245,11 @@ func TestRememberedIDsCountAsMemory(t *testing.T) {
 	})
 }
 
-func (w *world) unload(d *recorder) { d.close(); w.unloadAll() }
+func (w *fixture) unload(d *recorder) { d.close(); w.unloadAll() }
 
 // TestHungLoadsEndWithTheCaller: a batch for many users does not wait for the deadline of each.
 func TestHungLoadsEndWithTheCaller(t *testing.T) {
-	bubble(t, nil, func(t *testing.T, w *world) {
+	inSyncTest(t, nil, func(t *testing.T, w *fixture) {
 		w.store.Script(func(ctx context.Context, op memory.Op) memory.Fault {
 			if op.Kind == memory.OpLoad {
 				<-ctx.Done()
@@ -275,7 +275,7 @@ func TestHungLoadsEndWithTheCaller(t *testing.T) {
 
 // TestManyDevicesAreSavedInPortions: one write of a hundred thousand would hold up the appends, and miss its deadline.
 func TestManyDevicesAreSavedInPortions(t *testing.T) {
-	bubble(t, func(c *Config) { c.OpensPerSecond = 0; c.DevicesPerUser = 1024 }, func(t *testing.T, w *world) {
+	inSyncTest(t, func(c *Config) { c.OpensPerSecond = 0; c.DevicesPerUser = 1024 }, func(t *testing.T, w *fixture) {
 		s := &sizes{Store: w.store}
 		w.g.store = s
 		for u := range 6 {
@@ -304,7 +304,7 @@ func (s *sizes) SaveDevices(ctx context.Context, batch []store.DeviceSave, durab
 // A client makes up a device with each open while the store does not save. Each failed save puts back once each what is forgotten
 // by then, and the store forgets it when it saves again.
 func TestDevicesForgottenInAnOutageAreKeptOnce(t *testing.T) {
-	bubble(t, nil, func(t *testing.T, w *world) {
+	inSyncTest(t, nil, func(t *testing.T, w *fixture) {
 		for i := range 10 {
 			w.open(fmt.Sprint("d", i)).close()
 		}

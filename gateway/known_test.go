@@ -15,7 +15,7 @@ import (
 )
 
 func TestUserWithoutDevicesWaitsForTheFirst(t *testing.T) {
-	bubble(t, nil, func(t *testing.T, w *world) {
+	inSyncTest(t, nil, func(t *testing.T, w *fixture) {
 		if r := w.accept("m1", medium); r.Devices != 0 {
 			t.Errorf("accepted for %d devices", r.Devices)
 		}
@@ -29,7 +29,7 @@ func TestUserWithoutDevicesWaitsForTheFirst(t *testing.T) {
 }
 
 func TestMessageForAnUnknownDeviceWaits(t *testing.T) {
-	bubble(t, nil, func(t *testing.T, w *world) {
+	inSyncTest(t, nil, func(t *testing.T, w *fixture) {
 		d := w.open("d")
 		if r := w.accept("m1", medium, to("later")); r.Devices != 0 {
 			t.Errorf("accepted for %d devices", r.Devices)
@@ -44,7 +44,7 @@ func TestMessageForAnUnknownDeviceWaits(t *testing.T) {
 }
 
 func TestNewDeviceGetsWhatWaits(t *testing.T) {
-	bubble(t, nil, func(t *testing.T, w *world) {
+	inSyncTest(t, nil, func(t *testing.T, w *fixture) {
 		w.open("old").close()
 		w.accept("m1", medium)
 		w.accept("m2", medium, to("old"))
@@ -61,7 +61,7 @@ func TestNewDeviceGetsWhatWaits(t *testing.T) {
 
 // TestKnownBeforeHello: a crash right after the hello does not forget the device.
 func TestKnownBeforeHello(t *testing.T) {
-	bubble(t, nil, func(t *testing.T, w *world) {
+	inSyncTest(t, nil, func(t *testing.T, w *fixture) {
 		w.attach("d")
 		w.accept("m1", medium)
 		w.open("e").ackAll()
@@ -74,7 +74,7 @@ func TestKnownBeforeHello(t *testing.T) {
 }
 
 func TestNoHelloUnlessKnownDurably(t *testing.T) {
-	bubble(t, nil, func(t *testing.T, w *world) {
+	inSyncTest(t, nil, func(t *testing.T, w *fixture) {
 		w.open("other")
 		w.store.Script(func(_ context.Context, op memory.Op) memory.Fault {
 			if op.Kind == memory.OpSaveDevices && op.Durable {
@@ -97,7 +97,7 @@ func TestNoHelloUnlessKnownDurably(t *testing.T) {
 }
 
 func TestAtMost64Devices(t *testing.T) {
-	bubble(t, nil, func(t *testing.T, w *world) {
+	inSyncTest(t, nil, func(t *testing.T, w *fixture) {
 		var all []*recorder
 		for i := range 64 {
 			all = append(all, w.open(fmt.Sprint("d", i)))
@@ -138,7 +138,7 @@ func TestAtMost64Devices(t *testing.T) {
 func TestUnseenDeviceIsForgottenAndHoldsNothingBack(t *testing.T) {
 	edit := func(c *Config) { c.DeviceUnseen = 2 * time.Minute }
 	for _, loaded := range []bool{true, false} {
-		bubble(t, edit, func(t *testing.T, w *world) {
+		inSyncTest(t, edit, func(t *testing.T, w *fixture) {
 			w.open("gone").close()
 			d := w.open("d")
 			w.accept("m1", medium)
@@ -162,7 +162,7 @@ func TestUnseenDeviceIsForgottenAndHoldsNothingBack(t *testing.T) {
 // TestForgottenDeviceThatComesBackStaysKnown: its removal from the store, still to be saved, must not take the new one along.
 func TestForgottenDeviceThatComesBackStaysKnown(t *testing.T) {
 	edit := func(c *Config) { c.DevicesPerUser = 1 }
-	bubble(t, edit, func(t *testing.T, w *world) {
+	inSyncTest(t, edit, func(t *testing.T, w *fixture) {
 		w.open("a").close()
 		w.sleep(3 * time.Second)
 		w.open("b").close() // a is forgotten
@@ -174,7 +174,7 @@ func TestForgottenDeviceThatComesBackStaysKnown(t *testing.T) {
 		}
 		w.open("a").got("m1")
 	})
-	bubble(t, edit, func(t *testing.T, w *world) {
+	inSyncTest(t, edit, func(t *testing.T, w *fixture) {
 		w.open("a").close()
 		w.sleep(3 * time.Second)
 		w.open("b").close()
@@ -201,7 +201,7 @@ func TestForgottenDeviceThatComesBackStaysKnown(t *testing.T) {
 }
 
 func TestMailboxQuotas(t *testing.T) {
-	bubble(t, nil, func(t *testing.T, w *world) {
+	inSyncTest(t, nil, func(t *testing.T, w *fixture) {
 		var batch []link.Publish
 		for i := range 10_000 {
 			p := medium
@@ -229,7 +229,7 @@ func TestMailboxQuotas(t *testing.T) {
 		w.accept("more", high)
 		w.accept("for bob", high, user("bob"))
 	})
-	bubble(t, nil, func(t *testing.T, w *world) {
+	inSyncTest(t, nil, func(t *testing.T, w *fixture) {
 		for i := range 64 {
 			w.accept(fmt.Sprint("m", i), medium, payload(1<<20), ttl(time.Duration(i/60*1000+1000)*time.Millisecond))
 		}
@@ -245,7 +245,7 @@ func TestMailboxQuotas(t *testing.T) {
 
 func TestMemoryRefusesLowFirst(t *testing.T) {
 	edit := func(c *Config) { c.MemoryBytes = 16 << 20 }
-	bubble(t, edit, func(t *testing.T, w *world) {
+	inSyncTest(t, edit, func(t *testing.T, w *fixture) {
 		for i := range 27 { // 13.5 of 16 MiB: 84 %
 			w.accept(fmt.Sprint("m", i), medium, payload(512<<10), user(fmt.Sprint("u", i)))
 		}
@@ -258,7 +258,7 @@ func TestMemoryRefusesLowFirst(t *testing.T) {
 }
 
 func TestAdmitterRefusesByPriority(t *testing.T) {
-	bubble(t, nil, func(t *testing.T, w *world) {
+	inSyncTest(t, nil, func(t *testing.T, w *fixture) {
 		w.store.Script(func(_ context.Context, op memory.Op) memory.Fault {
 			if op.Kind == memory.OpAdmit && op.Priority == low {
 				return memory.Fault{Err: errors.New("disk nearly full")}
@@ -271,7 +271,7 @@ func TestAdmitterRefusesByPriority(t *testing.T) {
 }
 
 func TestStoreErrorsAreUnavailableAndChangeNothing(t *testing.T) {
-	bubble(t, nil, func(t *testing.T, w *world) {
+	inSyncTest(t, nil, func(t *testing.T, w *fixture) {
 		d := w.open("d")
 		fail := memory.OpAppend
 		w.store.Script(func(_ context.Context, op memory.Op) memory.Fault {
@@ -294,10 +294,10 @@ func TestStoreErrorsAreUnavailableAndChangeNothing(t *testing.T) {
 	})
 }
 
-func (w *world) accept0(id string) { w.t.Helper(); w.refuse(protocol.CodeUnavailable, id, medium) }
+func (w *fixture) accept0(id string) { w.t.Helper(); w.refuse(protocol.CodeUnavailable, id, medium) }
 
 func TestSlowLoadIsSharedAndBounded(t *testing.T) {
-	bubble(t, nil, func(t *testing.T, w *world) {
+	inSyncTest(t, nil, func(t *testing.T, w *fixture) {
 		loads := 0
 		w.store.Script(func(ctx context.Context, op memory.Op) memory.Fault {
 			if op.Kind == memory.OpLoad {
@@ -323,7 +323,7 @@ func TestSlowLoadIsSharedAndBounded(t *testing.T) {
 }
 
 func TestSlowAppendIsUnknown(t *testing.T) {
-	bubble(t, nil, func(t *testing.T, w *world) {
+	inSyncTest(t, nil, func(t *testing.T, w *fixture) {
 		d := w.open("d")
 		slow := true
 		w.store.Script(func(ctx context.Context, op memory.Op) memory.Fault {
@@ -341,7 +341,7 @@ func TestSlowAppendIsUnknown(t *testing.T) {
 }
 
 func TestUnloadAndReloadKeepEverything(t *testing.T) {
-	bubble(t, nil, func(t *testing.T, w *world) {
+	inSyncTest(t, nil, func(t *testing.T, w *fixture) {
 		d := w.open("d", context_(protocol.DeviceContext{OS: "ios", Labels: map[string]string{"a": "b"}}))
 		for i, p := range []protocol.Priority{low, medium, high, medium} {
 			w.accept(fmt.Sprint("m", i), p)
@@ -373,7 +373,7 @@ func TestUnloadAndReloadKeepEverything(t *testing.T) {
 
 func TestUsersThatTheScanNamesAreCountedAndForgotten(t *testing.T) {
 	edit := func(c *Config) { c.ExpiryScanInterval = time.Minute }
-	bubble(t, edit, func(t *testing.T, w *world) {
+	inSyncTest(t, edit, func(t *testing.T, w *fixture) {
 		w.open("d").close()
 		w.accept("m1", medium, ttl(5*time.Minute))
 		w.unloadAll()
@@ -392,7 +392,7 @@ func TestUsersThatTheScanNamesAreCountedAndForgotten(t *testing.T) {
 
 // TestPositionsGrowThoughTheClockFalls: a later owner's clock is behind; nothing lands behind what was acked.
 func TestPositionsGrowThoughTheClockFalls(t *testing.T) {
-	bubble(t, nil, func(t *testing.T, w *world) {
+	inSyncTest(t, nil, func(t *testing.T, w *fixture) {
 		d := w.open("d")
 		w.accept("m1", medium)
 		d.ackAll()
@@ -408,7 +408,7 @@ func TestPositionsGrowThoughTheClockFalls(t *testing.T) {
 }
 
 func TestClosedGatewayAnswersNotOwner(t *testing.T) {
-	bubble(t, nil, func(t *testing.T, w *world) {
+	inSyncTest(t, nil, func(t *testing.T, w *fixture) {
 		d := w.open("d")
 		w.accept("m1", medium)
 		g, route := w.g, w.route(alice)
@@ -433,7 +433,7 @@ func TestClosedGatewayAnswersNotOwner(t *testing.T) {
 }
 
 func TestCloseSavesWhatWasAcked(t *testing.T) {
-	bubble(t, nil, func(t *testing.T, w *world) {
+	inSyncTest(t, nil, func(t *testing.T, w *fixture) {
 		d := w.open("d")
 		w.accept("m1", medium)
 		w.open("e")

@@ -11,7 +11,7 @@ import (
 )
 
 // shares makes w's store one that compares last positions, that several may open, and that may lose.
-func shares(w *world) {
+func shares(w *fixture) {
 	w.stop()
 	w.shares = true
 	w.disk = memory.NewDisk(memory.Config{IDRetention: w.cfg.IDRetention, CheckLast: true})
@@ -21,7 +21,7 @@ func shares(w *world) {
 // TestLastIsWhatTheStoreHas: each append tells the mailbox's last position as it is in the store: after a load, after appends and
 // recalls, and where one before failed, or its outcome is unknown and it was lost.
 func TestLastIsWhatTheStoreHas(t *testing.T) {
-	bubble(t, nil, func(t *testing.T, w *world) {
+	inSyncTest(t, nil, func(t *testing.T, w *fixture) {
 		shares(w)
 		n, told := 0, 0
 		accept := func() {

@@ -16,7 +16,7 @@ func TestLinkConformance(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			linktest.RunGateway(t, func(t *testing.T) linktest.Owned {
-				w := newWorld(t, func(c *Config) { c.OpensPerSecond, c.PublishesPerSecond = 0, 0 })
+				w := newFixture(t, func(c *Config) { c.OpensPerSecond, c.PublishesPerSecond = 0, 0 })
 				t.Cleanup(func() {
 					w.check()
 					if err := w.g.Close(context.Background()); err != nil {
@@ -36,7 +36,7 @@ func TestLinkConformance(t *testing.T) {
 
 // TestSeveredLinkLosesNothing: frontends re-open what they had, wherever the link broke.
 func TestSeveredLinkLosesNothing(t *testing.T) {
-	bubble(t, nil, func(t *testing.T, w *world) {
+	inSyncTest(t, nil, func(t *testing.T, w *fixture) {
 		faulty := linktest.Severable(w.g)
 		d := &recorder{t: t, w: w, device: "d"}
 		o := link.Open{Route: w.route(alice), User: alice, Device: "d"}

@@ -17,7 +17,7 @@ import (
 func TestFix20ListSaysWhatIsThere(t *testing.T) {
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
-	bubble(t, func(c *Config) { c.OpensPerSecond, c.PublishesPerSecond, c.DevicesPerUser = 0, 0, 5 }, func(t *testing.T, w *world) {
+	inSyncTest(t, func(c *Config) { c.OpensPerSecond, c.PublishesPerSecond, c.DevicesPerUser = 0, 0, 5 }, func(t *testing.T, w *fixture) {
 		r := rand.New(rand.NewPCG(seed, 20))
 		streams := map[string]*recorder{}
 		systems := []string{"ios", "android", "web"}
@@ -86,8 +86,8 @@ func TestFix20ListSaysWhatIsThere(t *testing.T) {
 }
 
 // heaviest is a user with all that the limits allow.
-func heaviest(t *testing.T, messages int) *world {
-	w := newWorld(t, func(c *Config) { c.OpensPerSecond, c.PublishesPerSecond = 0, 0 })
+func heaviest(t *testing.T, messages int) *fixture {
+	w := newFixture(t, func(c *Config) { c.OpensPerSecond, c.PublishesPerSecond = 0, 0 })
 	t.Cleanup(func() { _ = w.g.Close(context.Background()) })
 	for d := range 64 {
 		w.open(fmt.Sprint("d", d)).close()
@@ -98,7 +98,7 @@ func heaviest(t *testing.T, messages int) *world {
 
 // Counting every message for every device would take a hundred times as long for a hundred times as many.
 func TestFix20ListOfDevicesDoesNotCountMessages(t *testing.T) {
-	fastest := func(w *world) time.Duration {
+	fastest := func(w *fixture) time.Duration {
 		least := time.Hour
 		for range 20 {
 			began := time.Now()
@@ -119,10 +119,10 @@ func TestFix20ListOfDevicesDoesNotCountMessages(t *testing.T) {
 func TestFix20NobodyWaitsForAWholeMailbox(t *testing.T) {
 	for _, c := range []struct {
 		name string
-		run  func(w *world) error
+		run  func(w *fixture) error
 	}{
-		{"check", func(w *world) error { return w.g.Check() }},
-		{"expiry", func(w *world) error {
+		{"check", func(w *fixture) error { return w.g.Check() }},
+		{"expiry", func(w *fixture) error {
 			b := w.g.shards[w.route(alice).Shard].boxes[alice]
 			b.sweep(time.Now().Add(time.Hour).UnixMilli())
 			if n := len(w.waiting()); n > 0 {
@@ -154,7 +154,7 @@ func TestFix20NobodyWaitsForAWholeMailbox(t *testing.T) {
 }
 
 // longestWait is the longest time for which alice's mailbox could not be had while run ran.
-func longestWait(t *testing.T, w *world, run func(*world) error) time.Duration {
+func longestWait(t *testing.T, w *fixture, run func(*fixture) error) time.Duration {
 	b := w.g.shards[w.route(alice).Shard].boxes[alice]
 	started, stop, longest := make(chan struct{}), make(chan struct{}), make(chan time.Duration)
 	go func() {

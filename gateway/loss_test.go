@@ -12,7 +12,7 @@ import (
 
 // TestLostWhileReleased: a shard is lost while it is released, and callers are refused meanwhile: each is told the one or the other.
 func TestLostWhileReleased(t *testing.T) {
-	bubble(t, nil, func(t *testing.T, w *world) {
+	inSyncTest(t, nil, func(t *testing.T, w *fixture) {
 		w.accept("m1", medium)
 		r := w.route(alice)
 		b, err := w.g.acquire(context.Background(), r, alice)

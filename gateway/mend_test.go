@@ -22,20 +22,20 @@ import (
 	"ramen/store/storetest"
 )
 
-// allShards are those of a world.
+// allShards are those of a fixture.
 var allShards = []protocol.ShardID{0, 1, 2, 3}
 
 // lossy runs a test on a store that compares positions and may lose.
-func lossy(t *testing.T, test func(t *testing.T, w *world)) {
+func lossy(t *testing.T, test func(t *testing.T, w *fixture)) {
 	t.Helper()
-	bubble(t, nil, func(t *testing.T, w *world) {
+	inSyncTest(t, nil, func(t *testing.T, w *fixture) {
 		shares(w)
 		test(t, w)
 	})
 }
 
 // recover has all shards recovered from a loss of after since, and waits for it.
-func (w *world) recover(since time.Time) {
+func (w *fixture) recover(since time.Time) {
 	w.t.Helper()
 	if err := w.g.Recover(context.Background(), allShards, since); err != nil {
 		w.t.Fatal(err)
@@ -46,7 +46,7 @@ func (w *world) recover(since time.Time) {
 // TestLostSuffixIsWrittenAgain: the store has lost what it had answered, and the next append finds out: what memory has is written again,
 // in order, before it. Nothing was told meanwhile but accepted.
 func TestLostSuffixIsWrittenAgain(t *testing.T) {
-	lossy(t, func(t *testing.T, w *world) {
+	lossy(t, func(t *testing.T, w *fixture) {
 		d := w.open("d")
 		w.accept("m1", medium)
 		d.ack(1)
@@ -79,7 +79,7 @@ func TestLostSuffixIsWrittenAgain(t *testing.T) {
 // TestWipedStoreIsFilledAgain: claims, devices and messages are gone. The append is fenced by no claim at all: the shard is claimed again,
 // and not given up.
 func TestWipedStoreIsFilledAgain(t *testing.T) {
-	lossy(t, func(t *testing.T, w *world) {
+	lossy(t, func(t *testing.T, w *fixture) {
 		d := w.open("d")
 		w.accept("m1", medium)
 		other := sameShard(w)
@@ -105,7 +105,7 @@ func TestWipedStoreIsFilledAgain(t *testing.T) {
 // TestIdleMailboxIsProbed: what came behind the last append is in no position: a recall, a device, how far one has acked. It is written
 // again, too.
 func TestIdleMailboxIsProbed(t *testing.T) {
-	lossy(t, func(t *testing.T, w *world) {
+	lossy(t, func(t *testing.T, w *fixture) {
 		d := w.open("d")
 		w.accept("m1", medium)
 		w.accept("m2", medium)
@@ -144,7 +144,7 @@ func TestIdleMailboxIsProbed(t *testing.T) {
 
 // TestMailboxesAreProbedAtAPace: many are probed without a write that holds up others.
 func TestMailboxesAreProbedAtAPace(t *testing.T) {
-	lossy(t, func(t *testing.T, w *world) {
+	lossy(t, func(t *testing.T, w *fixture) {
 		const users = 3000
 		replica := w.disk.Replica()
 		for i := range users {
@@ -180,7 +180,7 @@ func TestMailboxesAreProbedAtAPace(t *testing.T) {
 }
 
 // sameShard is a user of alice's shard.
-func sameShard(w *world) string {
+func sameShard(w *fixture) string {
 	for i := 0; ; i++ {
 		if u := fmt.Sprint("u", i); w.route(protocol.UserID(u)).Shard == w.route(alice).Shard {
 			return u
@@ -190,16 +190,16 @@ func sameShard(w *world) string {
 
 // TestEveryCallSurvivesALostClaim: whatever the first call is that meets a store without the claim, the shard is not lost.
 func TestEveryCallSurvivesALostClaim(t *testing.T) {
-	for name, call := range map[string]func(w *world, d *recorder){
-		"load":    func(w *world, _ *recorder) { w.open("d", ofUser(sameShard(w))) },
-		"open":    func(w *world, _ *recorder) { _, _ = w.tryOpen("new") },
-		"save":    func(w *world, d *recorder) { d.ackAll(); w.sleep(3 * w.cfg.SaveInterval) },
-		"recall":  func(w *world, _ *recorder) { _, _ = w.recall("m1") },
-		"publish": func(w *world, _ *recorder) { w.accept("m2", medium) },
-		"scan":    func(w *world, _ *recorder) { w.sleep(w.cfg.ExpiryScanInterval + time.Second) },
+	for name, call := range map[string]func(w *fixture, d *recorder){
+		"load":    func(w *fixture, _ *recorder) { w.open("d", ofUser(sameShard(w))) },
+		"open":    func(w *fixture, _ *recorder) { _, _ = w.tryOpen("new") },
+		"save":    func(w *fixture, d *recorder) { d.ackAll(); w.sleep(3 * w.cfg.SaveInterval) },
+		"recall":  func(w *fixture, _ *recorder) { _, _ = w.recall("m1") },
+		"publish": func(w *fixture, _ *recorder) { w.accept("m2", medium) },
+		"scan":    func(w *fixture, _ *recorder) { w.sleep(w.cfg.ExpiryScanInterval + time.Second) },
 	} {
 		t.Run(name, func(t *testing.T) {
-			lossy(t, func(t *testing.T, w *world) {
+			lossy(t, func(t *testing.T, w *fixture) {
 				d := w.open("d")
 				w.accept("m1", medium)
 				w.disk.Wipe()
@@ -223,7 +223,7 @@ func TestEveryCallSurvivesALostClaim(t *testing.T) {
 // TestLostClaimOfAnotherThatIsThere: the store was set back to before the claim of this owner, and the owner before is still there: it may
 // have written since. Nothing of it is overwritten.
 func TestLostClaimOfAnotherThatIsThere(t *testing.T) {
-	lossy(t, func(t *testing.T, w *world) {
+	lossy(t, func(t *testing.T, w *fixture) {
 		w.accept("m1", medium)
 		old := w.disk.OpenShared()
 		before := store.Owner{Shard: w.route(alice).Shard, Epoch: w.epoch + 1}
@@ -264,7 +264,7 @@ func TestLostClaimOfAnotherThatIsThere(t *testing.T) {
 // TestForeignWriteIsNotOverwritten: the store is ahead of memory by something that nobody here has written: the shard is lost, and whoever
 // takes it next finds all.
 func TestForeignWriteIsNotOverwritten(t *testing.T) {
-	lossy(t, func(t *testing.T, w *world) {
+	lossy(t, func(t *testing.T, w *fixture) {
 		d := w.open("d")
 		w.accept("m1", medium)
 		at := store.Owner{Shard: w.route(alice).Shard, Epoch: w.epoch}
@@ -299,7 +299,7 @@ func TestInDoubtIsFoundInTheStore(t *testing.T) {
 		{"late", func(late *memory.Delayed) memory.Fault { return memory.Fault{Err: store.ErrUnknown, Late: late} }},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			lossy(t, func(t *testing.T, w *world) {
+			lossy(t, func(t *testing.T, w *fixture) {
 				d := w.open("d")
 				w.accept("m1", medium, key("k"))
 				late := new(memory.Delayed)
@@ -331,7 +331,7 @@ func TestInDoubtIsFoundInTheStore(t *testing.T) {
 // TestMendingHoldsUpNobody: a store that answers appends and does not take a mailbox again: its publishers are answered within twice the
 // deadline, other users at once, and it is mended once the store is well.
 func TestMendingHoldsUpNobody(t *testing.T) {
-	lossy(t, func(t *testing.T, w *world) {
+	lossy(t, func(t *testing.T, w *fixture) {
 		replica := w.disk.Replica()
 		w.accept("m1", medium)
 		replica.Promote(w.route(alice).Shard)
@@ -363,7 +363,7 @@ func TestMendingHoldsUpNobody(t *testing.T) {
 }
 
 // metric is a counter of the gateway's.
-func (w *world) metric(name string) float64 {
+func (w *fixture) metric(name string) float64 {
 	w.t.Helper()
 	all, err := w.registry.Gather()
 	if err != nil {
@@ -395,7 +395,7 @@ func TestLossesByChance(t *testing.T) {
 		seed, rounds = n, 1
 	}
 	for i := range rounds {
-		lossy(t, func(t *testing.T, w *world) {
+		lossy(t, func(t *testing.T, w *fixture) {
 			defer func() {
 				if t.Failed() {
 					t.Logf("again with RAMEN_SEED=%d", seed+uint64(i))
@@ -411,7 +411,7 @@ func TestLossesByChance(t *testing.T) {
 
 // lossWalk does things to a gateway on a store that loses, and knows what must be.
 type lossWalk struct {
-	w       *world
+	w       *fixture
 	d       *recorder
 	mu      sync.Mutex // guards r and late against the store's goroutines
 	r       *rand.Rand
@@ -426,7 +426,7 @@ type lossWalk struct {
 	log     []string
 }
 
-func newLossWalk(w *world, seed uint64) *lossWalk {
+func newLossWalk(w *fixture, seed uint64) *lossWalk {
 	c := &lossWalk{w: w, r: rand.New(rand.NewPCG(seed, 5)), keys: map[string]string{}, must: map[string]bool{}, gone: map[string]bool{}, told: map[string]bool{}}
 	w.store.Script(c.script)
 	return c

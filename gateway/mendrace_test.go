@@ -16,7 +16,7 @@ import (
 // TestDeviceThatComesWhileItsMailboxIsMended: the contents that the store is given are from before it came. Its record, told durable, must
 // not be lost with them: the next owner would not know that messages wait for it.
 func TestDeviceThatComesWhileItsMailboxIsMended(t *testing.T) {
-	lossy(t, func(t *testing.T, w *world) {
+	lossy(t, func(t *testing.T, w *fixture) {
 		w.open("d")
 		w.accept("m1", medium)
 		replica := w.disk.Replica()
@@ -94,7 +94,7 @@ func TestOpenWaitsNoLongerThanItsDeadline(t *testing.T) {
 // TestLeaseEndsWhileSomethingIsMissing: the store has lost something, its claims are those of this process again, and before each mailbox
 // was probed, or loaded again, the lease ends once more. What memory had is not taken for written.
 func TestLeaseEndsWhileSomethingIsMissing(t *testing.T) {
-	lossy(t, func(t *testing.T, w *world) {
+	lossy(t, func(t *testing.T, w *fixture) {
 		w.leased()
 		w.accept("m1", medium)
 		replica := w.disk.Replica()

@@ -14,7 +14,7 @@ import (
 )
 
 func TestNewestStreamWins(t *testing.T) {
-	bubble(t, nil, func(t *testing.T, w *world) {
+	inSyncTest(t, nil, func(t *testing.T, w *fixture) {
 		first := w.open("d")
 		w.accept("m1", medium)
 		w.accept("m2", medium)
@@ -38,7 +38,7 @@ func TestGhostCannotSupersede(t *testing.T) {
 	for _, how := range []string{"restart", "crash", "take"} {
 		for _, ghostFirst := range []bool{true, false} {
 			t.Run(how, func(t *testing.T) {
-				bubble(t, nil, func(t *testing.T, w *world) {
+				inSyncTest(t, nil, func(t *testing.T, w *fixture) {
 					ghost := w.open("d")
 					newer := w.open("d")
 					switch how {
@@ -82,13 +82,13 @@ func TestReopenGoesOnBehindWhatWasSent(t *testing.T) {
 	for _, how := range []string{"restart", "crash", "same"} {
 		for sent := range n + 1 {
 			for acked := range sent + 1 {
-				bubble(t, nil, func(t *testing.T, w *world) { reopenAt(t, w, how, n, sent, acked) })
+				inSyncTest(t, nil, func(t *testing.T, w *fixture) { reopenAt(t, w, how, n, sent, acked) })
 			}
 		}
 	}
 }
 
-func reopenAt(t *testing.T, w *world, how string, n, sent, acked int) {
+func reopenAt(t *testing.T, w *fixture, how string, n, sent, acked int) {
 	first := w.open("d", window(n))
 	priorities := []protocol.Priority{medium, low, high}
 	var all []string
@@ -135,7 +135,7 @@ func reopenAt(t *testing.T, w *world, how string, n, sent, acked int) {
 }
 
 func TestReopenIsToldOfAcksBeside(t *testing.T) {
-	bubble(t, nil, func(t *testing.T, w *world) {
+	inSyncTest(t, nil, func(t *testing.T, w *fixture) {
 		d := w.open("d")
 		for _, id := range ids("m", 1, 4) {
 			w.accept(id, medium)
@@ -155,11 +155,11 @@ func TestReopenIsToldOfAcksBeside(t *testing.T) {
 }
 
 func TestReopenWithForeignCursorsPushesAgain(t *testing.T) {
-	bubble(t, nil, func(t *testing.T, w *world) {
+	inSyncTest(t, nil, func(t *testing.T, w *fixture) {
 		d := w.open("d")
 		w.accept("m1", medium)
 		w.accept("m2", medium)
-		other := newWorld(t, nil) // a store that was wiped
+		other := newFixture(t, nil) // a store that was wiped
 		defer other.stop()
 		other.open("d").close()
 		other.accept("n1", medium)
@@ -173,7 +173,7 @@ func TestReopenWithForeignCursorsPushesAgain(t *testing.T) {
 }
 
 func TestReopenIsNoHello(t *testing.T) {
-	bubble(t, nil, func(t *testing.T, w *world) {
+	inSyncTest(t, nil, func(t *testing.T, w *fixture) {
 		d := w.open("d")
 		w.accept("m1", medium, ttl(time.Second))
 		w.sleep(3 * time.Second)
@@ -199,7 +199,7 @@ func TestReopenIsNoHello(t *testing.T) {
 }
 
 func TestTakingAgainLosesStreams(t *testing.T) {
-	bubble(t, nil, func(t *testing.T, w *world) {
+	inSyncTest(t, nil, func(t *testing.T, w *fixture) {
 		d := w.open("d")
 		w.accept("m1", medium)
 		old := w.epoch
@@ -217,7 +217,7 @@ func TestTakingAgainLosesStreams(t *testing.T) {
 }
 
 func TestReleaseSavesAndLosesStreams(t *testing.T) {
-	bubble(t, nil, func(t *testing.T, w *world) {
+	inSyncTest(t, nil, func(t *testing.T, w *fixture) {
 		d := w.open("d")
 		w.accept("m1", medium)
 		w.accept("m2", medium)
@@ -236,19 +236,19 @@ func TestReleaseSavesAndLosesStreams(t *testing.T) {
 
 // TestFencedShardIsCleared: another owner has taken the shard.
 func TestFencedShardIsCleared(t *testing.T) {
-	for what, touch := range map[string]func(w *world) error{
-		"publish": func(w *world) error { return w.publish(w.message("m2", medium))[0].Err },
-		"load": func(w *world) error {
+	for what, touch := range map[string]func(w *fixture) error{
+		"publish": func(w *fixture) error { return w.publish(w.message("m2", medium))[0].Err },
+		"load": func(w *fixture) error {
 			return w.publish(w.message("m2", medium, user("alicd"+string(rune('e'+4)))))[0].Err
 		},
-		"save": func(w *world) error { w.sleep(2 * w.cfg.SaveInterval); return link.ErrNotOwner },
-		"new device": func(w *world) error {
+		"save": func(w *fixture) error { w.sleep(2 * w.cfg.SaveInterval); return link.ErrNotOwner },
+		"new device": func(w *fixture) error {
 			_, err := w.tryOpen("e")
 			return err
 		},
 	} {
 		t.Run(what, func(t *testing.T) {
-			bubble(t, nil, func(t *testing.T, w *world) {
+			inSyncTest(t, nil, func(t *testing.T, w *fixture) {
 				d, b := w.open("d"), w.open("d", ofUser("bob"))
 				w.accept("m1", medium)
 				shard := w.route(alice).Shard
@@ -285,7 +285,7 @@ func TestRatesAreLimited(t *testing.T) {
 	edit := func(c *Config) {
 		c.OpensPerSecond, c.OpensBurst, c.PublishesPerSecond, c.PublishesBurst = 1, 3, 2, 4
 	}
-	bubble(t, edit, func(t *testing.T, w *world) {
+	inSyncTest(t, edit, func(t *testing.T, w *fixture) {
 		var d *recorder
 		for range 3 {
 			d = w.open("d")

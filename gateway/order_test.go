@@ -10,7 +10,7 @@ import (
 )
 
 func TestOldestOfHighestPriorityIsNext(t *testing.T) {
-	bubble(t, nil, func(t *testing.T, w *world) {
+	inSyncTest(t, nil, func(t *testing.T, w *fixture) {
 		for i, p := range []protocol.Priority{low, medium, high, low, high, medium} {
 			w.accept(fmt.Sprintf("%v%d", p, i), p)
 		}
@@ -23,7 +23,7 @@ func TestOldestOfHighestPriorityIsNext(t *testing.T) {
 }
 
 func TestHigherPriorityOvertakesWhatWaitsForCredit(t *testing.T) {
-	bubble(t, nil, func(t *testing.T, w *world) {
+	inSyncTest(t, nil, func(t *testing.T, w *fixture) {
 		d := w.attach("d")
 		w.accept("l1", low)
 		w.accept("l2", low)
@@ -38,7 +38,7 @@ func TestHigherPriorityOvertakesWhatWaitsForCredit(t *testing.T) {
 }
 
 func TestBatchKeepsItsOrder(t *testing.T) {
-	bubble(t, nil, func(t *testing.T, w *world) {
+	inSyncTest(t, nil, func(t *testing.T, w *fixture) {
 		d := w.open("d")
 		var batch []link.Publish
 		for i := range 100 {
@@ -54,7 +54,7 @@ func TestBatchKeepsItsOrder(t *testing.T) {
 }
 
 func TestReplayPrecedesLive(t *testing.T) {
-	bubble(t, nil, func(t *testing.T, w *world) {
+	inSyncTest(t, nil, func(t *testing.T, w *fixture) {
 		for _, id := range ids("m", 1, 600) { // more than one batch of pushes
 			w.accept(id, medium)
 		}
@@ -75,13 +75,13 @@ func TestResumeAtEveryCut(t *testing.T) {
 	for _, form := range []string{"cursor", "seq", "cursor after restart", "cursor after crash", "cursor after unloading"} {
 		t.Run(form, func(t *testing.T) {
 			for cut := range n + 1 {
-				bubble(t, nil, func(t *testing.T, w *world) { resumeAt(t, w, form, cut, n) })
+				inSyncTest(t, nil, func(t *testing.T, w *fixture) { resumeAt(t, w, form, cut, n) })
 			}
 		})
 	}
 }
 
-func resumeAt(t *testing.T, w *world, form string, cut, n int) {
+func resumeAt(t *testing.T, w *fixture, form string, cut, n int) {
 	first := w.open("d")
 	priorities := []protocol.Priority{low, high, medium}
 	for i := range n / 2 { // pushed one by one, over the lanes in turn
@@ -144,7 +144,7 @@ func inOrder(list []string) []string {
 }
 
 func TestNotResumedPushesEverythingUnacked(t *testing.T) {
-	bubble(t, nil, func(t *testing.T, w *world) {
+	inSyncTest(t, nil, func(t *testing.T, w *fixture) {
 		other := w.open("other")
 		d := w.open("d")
 		for _, id := range ids("m", 1, 4) {
@@ -198,7 +198,7 @@ func flip(cursor string) string {
 }
 
 func TestCursorOlderThanLastAckGoesOnFromTheAck(t *testing.T) {
-	bubble(t, nil, func(t *testing.T, w *world) {
+	inSyncTest(t, nil, func(t *testing.T, w *fixture) {
 		d := w.open("d")
 		for _, id := range ids("m", 1, 4) {
 			w.accept(id, medium)
@@ -215,7 +215,7 @@ func TestCursorOlderThanLastAckGoesOnFromTheAck(t *testing.T) {
 
 // TestPollThatEndsDuringAPushLeavesAGapBeforeTheNext: what was being pushed as the poll was answered has used its number. SPEC 1.2.8, 2.11.3.
 func TestPollThatEndsDuringAPushLeavesAGapBeforeTheNext(t *testing.T) {
-	bubble(t, nil, func(t *testing.T, w *world) {
+	inSyncTest(t, nil, func(t *testing.T, w *fixture) {
 		poll := w.open("d1", over(protocol.TransportPoll))
 		w.accept("m1", medium)
 		poll.on = func([]protocol.Push) { poll.stream.Close(protocol.ReasonNone) }
@@ -229,7 +229,7 @@ func TestPollThatEndsDuringAPushLeavesAGapBeforeTheNext(t *testing.T) {
 }
 
 func TestFirstStreamBeginsAtZeroAndSeqGoesOn(t *testing.T) {
-	bubble(t, nil, func(t *testing.T, w *world) {
+	inSyncTest(t, nil, func(t *testing.T, w *fixture) {
 		d := w.open("d")
 		if d.opened.Seq != 0 || d.opened.Resumed || d.opened.Expired != 0 {
 			t.Errorf("first hello is %+v", d.opened)

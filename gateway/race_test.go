@@ -84,16 +84,16 @@ func (n *incarnation) Lost(link.Generation, link.Loss)                 { n.end()
 // TestEverythingAtOnce: publishers, devices that come and go, acks, recalls and sweeps. Every accepted message reaches
 // every device that was known, unless it was recalled.
 func TestEverythingAtOnce(t *testing.T) {
-	seed := uint64(time.Now().UnixNano()) // before the bubble: its clock always begins the same
+	seed := uint64(time.Now().UnixNano()) // before synctest, whose clock always begins the same
 	t.Logf("seed %d", seed)
-	bubble(t, func(c *Config) {
+	inSyncTest(t, func(c *Config) {
 		c.OpensPerSecond, c.PublishesPerSecond = 0, 0
 		c.SaveInterval, c.MailboxIdle, c.ExpiryScanInterval = 5*time.Millisecond, time.Second, time.Second
 		c.CommitQueue = 64
-	}, func(t *testing.T, w *world) { everythingAtOnce(t, w, seed) })
+	}, func(t *testing.T, w *fixture) { everythingAtOnce(t, w, seed) })
 }
 
-func everythingAtOnce(t *testing.T, w *world, seed uint64) {
+func everythingAtOnce(t *testing.T, w *fixture, seed uint64) {
 	const users, devices, publishers, each = 6, 3, 4, 400
 	faults := rand.New(rand.NewPCG(seed, 9))
 	var faultsMu sync.Mutex
@@ -187,7 +187,7 @@ func everythingAtOnce(t *testing.T, w *world, seed uint64) {
 	}
 }
 
-func (w *world) reconnect(t *testing.T, c *client) {
+func (w *fixture) reconnect(t *testing.T, c *client) {
 	c.mu.Lock()
 	cursor := c.cursor
 	c.mu.Unlock()
@@ -205,7 +205,7 @@ func (w *world) reconnect(t *testing.T, c *client) {
 	s.Credit(64 << 10)
 }
 
-func (w *world) disturb(t *testing.T, c *client, rng *rand.Rand) {
+func (w *fixture) disturb(t *testing.T, c *client, rng *rand.Rand) {
 	c.mu.Lock()
 	s, cursor := c.stream, c.cursor
 	c.mu.Unlock()
@@ -233,7 +233,7 @@ func (w *world) disturb(t *testing.T, c *client, rng *rand.Rand) {
 }
 
 // drain reads and acks on until the device has seen all that it must.
-func (w *world) drain(t *testing.T, c *client, must map[protocol.MessageID]bool) {
+func (w *fixture) drain(t *testing.T, c *client, must map[protocol.MessageID]bool) {
 	for range 400 {
 		w.reconnect(t, c) // acks what it saw
 		c.mu.Lock()

@@ -15,7 +15,7 @@ import (
 // so. Streams are served as long as shards are owned. SPEC 8.
 func TestFix21ReadyWhileHighIsTaken(t *testing.T) {
 	edit := func(c *Config) { c.MemoryBytes = 16 << 20 }
-	bubble(t, edit, func(t *testing.T, w *world) {
+	inSyncTest(t, edit, func(t *testing.T, w *fixture) {
 		ready := func(want string) {
 			t.Helper()
 			err := w.g.Ready()

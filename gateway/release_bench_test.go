@@ -35,13 +35,13 @@ func BenchmarkRelease(b *testing.B) {
 
 // busyShard is a gateway with streams on all shards, of which shard 0 is released.
 type busyShard struct {
-	*world
+	*fixture
 	users []protocol.UserID // of shard 0
 	sent  int
 }
 
 func newBusyShard(b *testing.B, shards, streams int) *busyShard {
-	w := &busyShard{world: &world{t: b, cfg: Default(), epoch: 1}}
+	w := &busyShard{fixture: &fixture{t: b, cfg: Default(), epoch: 1}}
 	w.cfg.ShardCount, w.cfg.OpensPerSecond, w.cfg.PublishesPerSecond = shards, 0, 0
 	w.disk = memory.NewDisk(memory.Config{IDRetention: w.cfg.IDRetention})
 	w.store = w.disk.OpenShared().Store

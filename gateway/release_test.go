@@ -17,7 +17,7 @@ import (
 // TestReleaseAnswersWhatIsUnderWay: an append that is being written when its shard is released is waited for and accepted; what comes
 // then is told that the shard moves, and changes nothing; and what a device has acked is saved before the release returns.
 func TestReleaseAnswersWhatIsUnderWay(t *testing.T) {
-	inSyncTest := func(t *testing.T, w *world) {
+	test := func(t *testing.T, w *fixture) {
 		d, e := w.open("d"), w.open("e")
 		w.accept("m1", medium)
 		d.ack(1)
@@ -61,7 +61,7 @@ func TestReleaseAnswersWhatIsUnderWay(t *testing.T) {
 		w.open("d").got("m2")
 		w.open("e").got("m1", "m2")
 	}
-	bubble(t, nil, inSyncTest)
+	inSyncTest(t, nil, test)
 }
 
 // TestEndSavesAgainWhatTheStoreDidNotTake: acks are saved at the end of the gateway also where the store fails for a while, and it ends all
@@ -71,7 +71,7 @@ func TestEndSavesAgainWhatTheStoreDidNotTake(t *testing.T) {
 		failures int
 		saved    bool
 	}{{2, true}, {1000, false}} {
-		bubble(t, nil, func(t *testing.T, w *world) {
+		inSyncTest(t, nil, func(t *testing.T, w *fixture) {
 			d := w.open("d")
 			w.open("e") // for which the messages wait, so that d's record alone says what d has acked
 			w.accept("m1", medium)
@@ -102,7 +102,7 @@ func TestEndSavesAgainWhatTheStoreDidNotTake(t *testing.T) {
 
 // TestLeaseThatEndsWhileTheStoreWrites: what was written is not answered accepted, and is the next owner's to see.
 func TestLeaseThatEndsWhileTheStoreWrites(t *testing.T) {
-	bubble(t, nil, func(t *testing.T, w *world) {
+	inSyncTest(t, nil, func(t *testing.T, w *fixture) {
 		epoch := w.epoch + 1
 		all := []protocol.ShardID{0, 1, 2, 3}
 		if err := w.g.Take(context.Background(), all, epoch, time.Now().Add(time.Second)); err != nil {
@@ -140,7 +140,7 @@ func TestLeaseThatEndsWhileTheStoreWrites(t *testing.T) {
 // TestLeaseThatEndsUnseen: the lease ends while the store writes, and nothing has noticed when the store answers, as where the process
 // was stopped meanwhile. The answer itself finds it: the publish is not accepted, and nothing is pushed.
 func TestLeaseThatEndsUnseen(t *testing.T) {
-	bubble(t, nil, func(t *testing.T, w *world) {
+	inSyncTest(t, nil, func(t *testing.T, w *fixture) {
 		epoch, own := w.epoch+1, (*ownership)(nil)
 		if err := w.g.Take(context.Background(), []protocol.ShardID{0, 1, 2, 3}, epoch, time.Now().Add(time.Hour)); err != nil {
 			t.Fatal(err)

@@ -17,7 +17,7 @@ import (
 )
 
 // unsaved has the store refuse what is saved lazily, so that a crash loses it.
-func (w *world) unsaved() {
+func (w *fixture) unsaved() {
 	w.store.Script(func(_ context.Context, op memory.Op) memory.Fault {
 		if op.Kind == memory.OpForget || op.Kind == memory.OpSaveDevices && !op.Durable {
 			return memory.Fault{Err: errors.New("scripted: nothing lazy is taken")}
@@ -27,7 +27,7 @@ func (w *world) unsaved() {
 }
 
 func TestFix14ReplacedMessageStaysGoneAfterKill(t *testing.T) {
-	bubble(t, nil, func(t *testing.T, w *world) {
+	inSyncTest(t, nil, func(t *testing.T, w *fixture) {
 		d := w.open("d")
 		w.accept("a", low, key("k"))
 		d.ackAll()
@@ -46,7 +46,7 @@ func TestFix14ReplacedStaysGoneWhateverBecomesOfItsSuccessor(t *testing.T) {
 	for _, left := range []string{"acked", "expired"} {
 		for _, then := range []string{"waits", "acked", "expired", "recalled", "replaced", "replaced and acked"} {
 			t.Run(left+" then "+then, func(t *testing.T) {
-				bubble(t, nil, func(t *testing.T, w *world) {
+				inSyncTest(t, nil, func(t *testing.T, w *fixture) {
 					d := w.open("d")
 					w.unsaved()
 					w.leaveLazily(d, left, "a", low)
@@ -91,7 +91,7 @@ func TestFix14ReplacedStaysGoneWhateverBecomesOfItsSuccessor(t *testing.T) {
 }
 
 // leaveLazily has a message of key k leave by an ack of d, or by its time.
-func (w *world) leaveLazily(d *recorder, how, id string, p protocol.Priority) {
+func (w *fixture) leaveLazily(d *recorder, how, id string, p protocol.Priority) {
 	w.t.Helper()
 	if how == "acked" {
 		w.accept(id, p, key("k"), ttl(time.Hour))
@@ -104,7 +104,7 @@ func (w *world) leaveLazily(d *recorder, how, id string, p protocol.Priority) {
 }
 
 func TestFix14IndexOfKeysIsOfTheNewestAfterALoad(t *testing.T) {
-	bubble(t, nil, func(t *testing.T, w *world) { // without devices
+	inSyncTest(t, nil, func(t *testing.T, w *fixture) { // without devices
 		w.unsaved()
 		w.accept("a", low, key("k"), ttl(time.Second))
 		w.sleep(1500 * time.Millisecond)
@@ -118,7 +118,7 @@ func TestFix14IndexOfKeysIsOfTheNewestAfterALoad(t *testing.T) {
 }
 
 func TestFix14DeviceWithItsCursorGetsNothingReplaced(t *testing.T) {
-	bubble(t, nil, func(t *testing.T, w *world) {
+	inSyncTest(t, nil, func(t *testing.T, w *fixture) {
 		d := w.open("d")
 		w.unsaved()
 		w.accept("a", low, key("k"))
@@ -135,7 +135,7 @@ func TestFix14DeviceWithItsCursorGetsNothingReplaced(t *testing.T) {
 }
 
 // put appends an entry of key k to the store past the gateway, as an older one may have left it.
-func (w *world) put(id string, p protocol.Priority, micros uint64) {
+func (w *fixture) put(id string, p protocol.Priority, micros uint64) {
 	w.t.Helper()
 	m := w.message(id, p, key("k")).Message
 	m.CreatedMS, m.ExpiresMS = time.Now().UnixMilli(), time.Now().Add(time.Hour).UnixMilli()
@@ -151,7 +151,7 @@ func (w *world) put(id string, p protocol.Priority, micros uint64) {
 func TestFix14ReplacedInTheStoreGoesWithTheLoad(t *testing.T) {
 	for _, then := range []string{"acked", "recalled", "replaced"} {
 		t.Run(then, func(t *testing.T) {
-			bubble(t, nil, func(t *testing.T, w *world) {
+			inSyncTest(t, nil, func(t *testing.T, w *fixture) {
 				w.put("a1", low, 1)
 				w.put("a2", high, 2)
 				w.put("b", medium, 3)
@@ -187,7 +187,7 @@ func TestFix14ReplacedStaysGoneThroughUnknownOutcomes(t *testing.T) {
 	for _, lost := range []bool{false, true} {
 		for _, then := range []string{"crash", "sure", "replaced"} {
 			t.Run(fmt.Sprint(lost, then), func(t *testing.T) {
-				bubble(t, nil, func(t *testing.T, w *world) {
+				inSyncTest(t, nil, func(t *testing.T, w *fixture) {
 					d := w.open("d")
 					w.accept("a", low, key("k"))
 					d.ackAll()
@@ -215,7 +215,7 @@ func TestFix14ReplacedStaysGoneThroughUnknownOutcomes(t *testing.T) {
 }
 
 func TestFix15TargetsOfDifferentWhereAreDifferent(t *testing.T) {
-	bubble(t, nil, func(t *testing.T, w *world) {
+	inSyncTest(t, nil, func(t *testing.T, w *fixture) {
 		var all []string
 		for i, where := range mailboxtest.Wheres {
 			id := fmt.Sprint("m", i)
@@ -234,7 +234,7 @@ func TestFix15TargetsOfDifferentWhereAreDifferent(t *testing.T) {
 }
 
 func TestFix15MessageForNobodyReplacesNothing(t *testing.T) {
-	bubble(t, nil, func(t *testing.T, w *world) {
+	inSyncTest(t, nil, func(t *testing.T, w *fixture) {
 		w.accept("theirs", medium, key("k"), where("label.a", "b", "os", "ios"))
 		w.accept("nobody's", medium, key("k"), where("label.a", "b\x01os\x00ios"))
 		w.wantWaiting("theirs", "nobody's")

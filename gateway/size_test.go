@@ -28,7 +28,7 @@ func TestWhatAnIdleUserTakesIsSmall(t *testing.T) {
 
 // What messages need is given back once they are acked, whichever way a device came to where it stands.
 func TestIdleUserHoldsNothingOfItsMessages(t *testing.T) {
-	bubble(t, nil, func(t *testing.T, w *world) {
+	inSyncTest(t, nil, func(t *testing.T, w *fixture) {
 		idle := func(when string) {
 			t.Helper()
 			s := w.look()
@@ -74,12 +74,12 @@ func TestAckedPushesLeaveNoBuffer(t *testing.T) {
 		step int
 	}{{"at once", 1000}, {"one by one", 1}, {"some", 7}} {
 		t.Run(c.name, func(t *testing.T) {
-			bubble(t, func(cfg *Config) { cfg.PublishesPerSecond = 0 }, func(t *testing.T, w *world) { ackInSteps(t, w, c.step) })
+			inSyncTest(t, func(cfg *Config) { cfg.PublishesPerSecond = 0 }, func(t *testing.T, w *fixture) { ackInSteps(t, w, c.step) })
 		})
 	}
 }
 
-func ackInSteps(t *testing.T, w *world, step int) {
+func ackInSteps(t *testing.T, w *fixture, step int) {
 	r, other := w.open("a", over(protocol.TransportSSE)), w.open("b")
 	w.accept("b", high, to("b"))
 	all := ids("m", 1, 1000)

@@ -20,7 +20,7 @@ func TestReleaseWhileTaking(t *testing.T) {
 		"close":   func(g *Gateway) error { return g.Close(context.Background()) },
 	} {
 		t.Run(name, func(t *testing.T) {
-			bubble(t, nil, func(t *testing.T, w *world) {
+			inSyncTest(t, nil, func(t *testing.T, w *fixture) {
 				answered := make(chan struct{})
 				w.store.Script(func(_ context.Context, op memory.Op) memory.Fault {
 					if op.Kind == memory.OpClaim {

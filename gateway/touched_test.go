@@ -7,7 +7,7 @@ import (
 
 // TestUseCountsWhileTheSweeperHoldsAMailbox: it leaves memory mailbox_idle after its last use, whoever gives the last pin back.
 func TestUseCountsWhileTheSweeperHoldsAMailbox(t *testing.T) {
-	bubble(t, nil, func(t *testing.T, w *world) {
+	inSyncTest(t, nil, func(t *testing.T, w *fixture) {
 		b, err := w.g.acquire(t.Context(), w.route("u"), "u")
 		if err != nil {
 			t.Fatal(err)

@@ -11,7 +11,7 @@ import (
 )
 
 // prepared is a job with publishes to alice, of which between is called before the last is prepared. The caller has them written.
-func prepared(w *world, ids []string, between func()) *job {
+func prepared(w *fixture, ids []string, between func()) *job {
 	w.t.Helper()
 	j := w.g.newJob()
 	for i, id := range ids {
@@ -36,7 +36,7 @@ func prepared(w *world, ids []string, between func()) *job {
 }
 
 // written has a prepared job written, and answers what became of it.
-func written(w *world, j *job) (results []link.Result) {
+func written(w *fixture, j *job) (results []link.Result) {
 	j.write()
 	w.g.end(j)
 	for i := range j.ops {
@@ -50,7 +50,7 @@ func written(w *world, j *job) (results []link.Result) {
 // TestTurnWhileAJobIsPrepared: the write that one message of a call waits for is answered before the next message of the call to the
 // same user is prepared: both are written with the turn that the call then has.
 func TestTurnWhileAJobIsPrepared(t *testing.T) {
-	bubble(t, nil, func(t *testing.T, w *world) {
+	inSyncTest(t, nil, func(t *testing.T, w *fixture) {
 		d := w.open("d")
 		release := holdAppends(w, alice)
 		go w.accept("m1", medium)
@@ -67,7 +67,7 @@ func TestTurnWhileAJobIsPrepared(t *testing.T) {
 // TestLostWhileAJobIsPrepared: the shard is lost between two messages of a call to one user: neither is accepted, and the counts of what
 // went out of memory stand.
 func TestLostWhileAJobIsPrepared(t *testing.T) {
-	bubble(t, nil, func(t *testing.T, w *world) {
+	inSyncTest(t, nil, func(t *testing.T, w *fixture) {
 		var ids []string
 		for i := range 40 { // more than a map's first piece has room for
 			ids = append(ids, fmt.Sprint("m", i))

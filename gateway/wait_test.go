@@ -14,7 +14,7 @@ import (
 
 // TestPublishesToAUserWhoseStoreIsDown: however many there are, each is answered within a few deadlines of an append.
 func TestPublishesToAUserWhoseStoreIsDown(t *testing.T) {
-	bubble(t, func(c *Config) { c.PublishesPerSecond = 0 }, func(t *testing.T, w *world) {
+	inSyncTest(t, func(c *Config) { c.PublishesPerSecond = 0 }, func(t *testing.T, w *fixture) {
 		w.store.Script(func(ctx context.Context, op memory.Op) memory.Fault {
 			if op.Kind == memory.OpAppend {
 				<-ctx.Done()

@@ -14,8 +14,8 @@ import (
 	"ramen/topology"
 )
 
-// bubbled calls f with a server on a listener in memory, and the bubble's clock.
-func bubbled(t *testing.T, change func(*Config), f func(t *testing.T, s *Server, g *gateway, dial func() net.Conn)) {
+// inSyncTest calls f with a server on a listener in memory, and synctest's clock.
+func inSyncTest(t *testing.T, change func(*Config), f func(t *testing.T, s *Server, g *gateway, dial func() net.Conn)) {
 	synctest.Test(t, func(t *testing.T) {
 		cfg := Default()
 		if change != nil {
@@ -46,7 +46,7 @@ func bubbled(t *testing.T, change func(*Config), f func(t *testing.T, s *Server,
 
 // A client may ping every 4 s, with or without a call. SPEC 7.
 func TestFix01KeepalivePingsAreBorne(t *testing.T) {
-	bubbled(t, nil, func(t *testing.T, _ *Server, _ *gateway, dial func() net.Conn) {
+	inSyncTest(t, nil, func(t *testing.T, _ *Server, _ *gateway, dial func() net.Conn) {
 		c := h2test.NewClient(dial(), 1<<16)
 		defer c.Close()
 		c.Flush()
@@ -65,7 +65,7 @@ func TestFix01KeepalivePingsAreBorne(t *testing.T) {
 
 // A flood of pings ends its connection.
 func TestFix01PingFloodsAreEnded(t *testing.T) {
-	bubbled(t, nil, func(t *testing.T, _ *Server, _ *gateway, dial func() net.Conn) {
+	inSyncTest(t, nil, func(t *testing.T, _ *Server, _ *gateway, dial func() net.Conn) {
 		c := h2test.NewClient(dial(), 1<<16)
 		defer c.Close()
 		for range 10_000 {
@@ -85,7 +85,7 @@ func TestFix01PingFloodsAreEnded(t *testing.T) {
 func TestFix22HalfAPrefaceEndsSoon(t *testing.T) {
 	for name, sent := range map[string]string{"nothing": "", "half": "PRI * HTTP/2.0", "no settings": "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"} {
 		t.Run(name, func(t *testing.T) {
-			bubbled(t, nil, func(t *testing.T, _ *Server, _ *gateway, dial func() net.Conn) {
+			inSyncTest(t, nil, func(t *testing.T, _ *Server, _ *gateway, dial func() net.Conn) {
 				c := dial()
 				defer c.Close()
 				go c.Write([]byte(sent))

@@ -114,7 +114,7 @@ func TestFix18SlowBodiesStopNobody(t *testing.T) {
 
 // A stream that takes no answer ends after 30 s, and one that is slow but reads does not.
 func TestFix18StreamThatTakesNoAnswersEnds(t *testing.T) {
-	bubbled(t, nil, func(t *testing.T, s *Server, _ *gateway, dial func() net.Conn) {
+	inSyncTest(t, nil, func(t *testing.T, s *Server, _ *gateway, dial func() net.Conn) {
 		c := h2test.NewClient(dial(), 0)
 		defer c.Close()
 		id, b := c.Call(publishStream), unread(t)
@@ -160,7 +160,7 @@ func TestFix18StreamThatTakesNoAnswersEnds(t *testing.T) {
 
 // A drain does not wait for a client that does not read.
 func TestFix22DrainWaitsForNobodyWhoDoesNotRead(t *testing.T) {
-	bubbled(t, nil, func(t *testing.T, s *Server, _ *gateway, dial func() net.Conn) {
+	inSyncTest(t, nil, func(t *testing.T, s *Server, _ *gateway, dial func() net.Conn) {
 		c := h2test.NewClient(dial(), 0)
 		defer c.Close()
 		id, b := c.Call(publishStream), unread(t)
@@ -179,7 +179,7 @@ func TestFix22DrainWaitsForNobodyWhoDoesNotRead(t *testing.T) {
 
 // A body that comes at less than 16 KiB a second ends after 10 s, with a reason; a steady one is taken.
 func TestFix18BodiesHaveALeastRate(t *testing.T) {
-	bubbled(t, nil, func(t *testing.T, s *Server, _ *gateway, _ func() net.Conn) {
+	inSyncTest(t, nil, func(t *testing.T, s *Server, _ *gateway, _ func() net.Conn) {
 		l := h2test.NewListener()
 		h := &http.Server{Handler: s.Handler(nil), ReadTimeout: 10 * time.Minute}
 		go h.Serve(l)

@@ -65,7 +65,7 @@ func (idleLink) Refresh(*protocol.DeviceContext) {}
 func (idleLink) Measured(uint32)                 {}
 func (idleLink) Close(protocol.Reason)           {}
 
-// fixture is a Set without connections, for a bubble: its timers go until stop.
+// fixture is a Set without connections, for synctest: its timers go until stop.
 type fixture struct {
 	*Set
 	admission *admission.Control

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// TestBackgroundWorkTakesAFifthOfTheTime: in a bubble time passes in sleeps alone.
+// TestBackgroundWorkTakesAFifthOfTheTime: in synctest time passes in sleeps alone.
 func TestBackgroundWorkTakesAFifthOfTheTime(t *testing.T) {
 	for name, c := range map[string]struct {
 		worked time.Duration
