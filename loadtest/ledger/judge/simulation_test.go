@@ -10,18 +10,18 @@ import (
 	"ramen/protocol"
 )
 
-// world is a server without a fault, and its observers: it makes logs that no judge may complain about.
-type world struct {
+// simulation is a server without a fault, and its observers: it makes logs that no judge may complain about.
+type simulation struct {
 	rng *rand.Rand
 	now Moment
 	log *Log
 	// waiting are the messages that were neither replaced nor recalled.
 	waiting []*Message
 	number  int
-	devices []*worldDevice
+	devices []*simulatedDevice
 }
 
-type worldDevice struct {
+type simulatedDevice struct {
 	*Device
 	acked  map[*Message]bool // known to the server
 	place  Place
@@ -29,18 +29,18 @@ type worldDevice struct {
 	seq    uint64
 }
 
-func (w *world) tick() Moment {
+func (w *simulation) tick() Moment {
 	w.now += time.Duration(1+w.rng.IntN(5)) * time.Millisecond
 	return w.now
 }
 
 // honestLog is what a run of n steps leaves behind.
 func honestLog(seed uint64, n int) *Log {
-	w := &world{rng: rand.New(rand.NewPCG(seed, 1)), log: &Log{Began: time.UnixMilli(1_750_000_000_000)}}
+	w := &simulation{rng: rand.New(rand.NewPCG(seed, 1)), log: &Log{Began: time.UnixMilli(1_750_000_000_000)}}
 	for i, os := range []string{"ios", "android", "ios"} {
 		d := &Device{User: "u", Name: fmt.Sprintf("d%d", i), Context: &protocol.DeviceContext{OS: os}}
 		w.log.Devices = append(w.log.Devices, d)
-		w.devices = append(w.devices, &worldDevice{Device: d, acked: make(map[*Message]bool), place: Nowhere})
+		w.devices = append(w.devices, &simulatedDevice{Device: d, acked: make(map[*Message]bool), place: Nowhere})
 	}
 	for _, d := range w.devices {
 		w.open(d)
@@ -71,7 +71,7 @@ func honestLog(seed uint64, n int) *Log {
 	return w.log
 }
 
-func (w *world) publish() {
+func (w *simulation) publish() {
 	w.number++
 	m := &Message{User: "u", ID: fmt.Sprintf("m%d", w.number), Priority: protocol.Priority(1 + w.rng.IntN(3)), Chain: 1, Nth: w.number}
 	if w.rng.IntN(2) == 0 {
@@ -95,7 +95,7 @@ func (w *world) publish() {
 	w.log.Messages = append(w.log.Messages, m)
 }
 
-func (w *world) recall() {
+func (w *simulation) recall() {
 	if len(w.waiting) == 0 || w.rng.IntN(3) > 0 {
 		return
 	}
@@ -107,7 +107,7 @@ func (w *world) recall() {
 }
 
 // open opens a stream, with the device's cursor or without.
-func (w *world) open(d *worldDevice) {
+func (w *simulation) open(d *simulatedDevice) {
 	from := d.place
 	if w.rng.IntN(4) == 0 {
 		from = Nowhere
@@ -125,7 +125,7 @@ func (w *world) open(d *worldDevice) {
 }
 
 // cover has the server know that the device has come to p, by whatever streams.
-func (d *worldDevice) cover(l *Log, p Place) {
+func (d *simulatedDevice) cover(l *Log, p Place) {
 	for p != Nowhere {
 		s := d.Streams[p.Stream]
 		for _, x := range s.Pushes[:p.Pushes] {
@@ -140,7 +140,7 @@ func (l *Log) message(id string) *Message {
 }
 
 // ack acks what came on the stream, with an answer.
-func (w *world) ack(d *worldDevice) {
+func (w *simulation) ack(d *simulatedDevice) {
 	s := d.Streams[len(d.Streams)-1]
 	if len(s.Pushes) == 0 {
 		return
@@ -152,7 +152,7 @@ func (w *world) ack(d *worldDevice) {
 }
 
 // push pushes the next message, if there is one.
-func (w *world) push(d *worldDevice) bool {
+func (w *simulation) push(d *simulatedDevice) bool {
 	w.tick()
 	var pending []*Message
 	for _, m := range w.waiting {
@@ -175,7 +175,7 @@ func (w *world) push(d *worldDevice) bool {
 }
 
 // kill loses what the server knew of acks, and ends all streams.
-func (w *world) kill() {
+func (w *simulation) kill() {
 	w.log.Kills = append(w.log.Kills, w.tick())
 	w.tick()
 	for _, d := range w.devices {
