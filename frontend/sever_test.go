@@ -291,13 +291,13 @@ func TestSeveredLinksLoseAndRepeatNothing(t *testing.T) {
 			}
 			calm()
 			others.Wait()
-			r.settled(c)
+			r.wantAllAcked(c)
 		})
 	}
 }
 
-// settled checks that everything is acked: the mailbox is empty.
-func (r *received) settled(c *cluster) {
+// wantAllAcked checks that everything is acked: the mailbox is empty.
+func (r *received) wantAllAcked(c *cluster) {
 	if err := c.router.Ack(r.t.Context(), link.Ack{User: "u", Device: "d", Cursor: r.cursor}); err != nil {
 		r.t.Error(err)
 	}

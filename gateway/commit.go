@@ -168,7 +168,7 @@ func (j *job) write() {
 		if !j.await() {
 			return
 		}
-		j.settle()
+		j.applyReady()
 		if len(j.begun) > 0 {
 			j.takeTurns()
 		}
@@ -261,8 +261,8 @@ func (j *job) await() bool {
 	return true
 }
 
-// settle puts the steps that are ready into effect, and pushes what they have brought.
-func (j *job) settle() {
+// applyReady puts the steps that are ready into effect, and pushes what they have brought.
+func (j *job) applyReady() {
 	if len(j.ready) == 0 {
 		return
 	}

@@ -47,7 +47,7 @@ func driveMailbox(t *testing.T, data []byte) {
 		for a := source.Next(f.x); a != nil; a = source.Next(f.x) {
 			f.note("%T%+v", a, a)
 			f.act(a)
-			f.x.Settle()
+			f.x.Deliver()
 			f.compare()
 		}
 		w.stop()
@@ -162,7 +162,7 @@ func (f *driver) publish(answer mailboxtest.Answer, batch ...*mailboxtest.Messag
 			f.fatal("publish %s: %+v; want %d for %+v", batch[i].ID, r, want[i], ops[i])
 		}
 	}
-	f.x.Settle()
+	f.x.Deliver()
 }
 
 // ack acks on a stream.
@@ -249,7 +249,7 @@ func (f *driver) recall(id string) {
 	if ok, err := f.w.recall(id); ok != want || err != nil {
 		f.fatal("recall of %s: %v, %v; want %v", id, ok, err, want)
 	}
-	f.x.Settle()
+	f.x.Deliver()
 }
 
 // restart has the mailbox leave the gateway's memory. A crash loses what was not saved yet.

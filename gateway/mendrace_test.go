@@ -49,7 +49,7 @@ func TestDeviceThatComesWhileItsMailboxIsMended(t *testing.T) {
 
 // TestOpenWaitsNoLongerThanItsDeadline: the mailbox of a device that comes is being written again, and the store does not answer.
 func TestOpenWaitsNoLongerThanItsDeadline(t *testing.T) {
-	lossy(t, func(t *testing.T, w *world) {
+	lossy(t, func(t *testing.T, w *fixture) {
 		w.open("d")
 		w.accept("m1", medium)
 		replica := w.disk.Replica()

@@ -94,7 +94,7 @@ func (s *step) finish(all *[]*stream) (next *step) {
 	}
 	b.lock()
 	defer b.unlock()
-	s.settle(s.err)
+	s.applyOutcome(s.err)
 	s.tellProbes()
 	for st := b.streams; st != nil; st = st.next {
 		*all = append(*all, st)
@@ -108,9 +108,9 @@ func (s *step) finish(all *[]*stream) (next *step) {
 	return next
 }
 
-// settle is the outcome of the step, with s.box.mu held. What the store has of a step whose shard was lost meanwhile is the next owner's
+// applyOutcome applies the outcome of the step to the mailbox, with s.box.mu held. What the store has of a step whose shard was lost meanwhile is the next owner's
 // to see.
-func (s *step) settle(err error) {
+func (s *step) applyOutcome(err error) {
 	b := s.box
 	var told error
 	if err != nil {

@@ -98,7 +98,7 @@ func DecodePublishJSON(dst []Publish, body []byte, l *PublishLimits) (messages [
 	if batch {
 		return dst, true, nil
 	}
-	one.settle(seen)
+	one.checkTogether(seen)
 	return append(dst, one), false, nil
 }
 
@@ -135,7 +135,7 @@ func (w *jsonWalk) publish(p *Publish, l *PublishLimits) {
 			w.publishField(f, &seen, p, l)
 		}
 	}
-	p.settle(seen)
+	p.checkTogether(seen)
 }
 
 // absent reports whether f, whose name was read last, is as good as absent: its value is null, which is passed over. To a
@@ -225,8 +225,8 @@ func (w *jsonWalk) payloadB64(p *Publish) {
 	p.Payload, p.owned = raw, true
 }
 
-// settle says what is wrong with the fields of p together.
-func (p *Publish) settle(seen publishField) {
+// checkTogether says what is wrong with the fields of p together.
+func (p *Publish) checkTogether(seen publishField) {
 	if seen&fieldPayload == 0 {
 		return
 	}

@@ -43,8 +43,8 @@ func (c *choice) failed(now time.Time) bool {
 	return c.at != 0
 }
 
-// settled says that the current transport works.
-func (c *choice) settled() { c.fails = 0 }
+// succeeded says that the current transport works.
+func (c *choice) succeeded() { c.fails = 0 }
 
 // trial is how long to wait, at now, for the next trial of the preferred transport.
 func (c *choice) trial(now time.Time) (time.Duration, bool) {

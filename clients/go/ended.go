@@ -118,9 +118,9 @@ func (k *keeper) judge(s *stream, e end) {
 	if !s.live.IsZero() {
 		lived = time.Since(s.live)
 	}
-	if lived >= wire.SettledAfter {
+	if lived >= wire.StableAfter {
 		k.backoff.Reset()
-		k.choice.settled()
+		k.choice.succeeded()
 	}
 	if e.silent && s.transport == GRPC {
 		k.d.doubt()
@@ -134,7 +134,7 @@ func (k *keeper) judge(s *stream, e end) {
 	if s.live.IsZero() || s.transport == Poll {
 		k.unanswered(e)
 	}
-	if !s.trial && !s.away && lived < wire.SettledAfter && k.choice.failed(time.Now()) {
+	if !s.trial && !s.away && lived < wire.StableAfter && k.choice.failed(time.Now()) {
 		k.d.count.fallbacks.Add(1)
 	}
 }

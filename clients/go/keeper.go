@@ -136,7 +136,7 @@ func (k *keeper) goAway(ev event) {
 		return // a trial: it will do
 	}
 	wait := k.backoff.Within(ev.wait)
-	if ev.wait == 0 && time.Since(s.live) < wire.SettledAfter {
+	if ev.wait == 0 && time.Since(s.live) < wire.StableAfter {
 		wait = k.backoff.Next() // else a server that says so each time would be asked without a pause
 	}
 	k.reopen.set(wait)
@@ -177,7 +177,7 @@ func (k *keeper) hello(s *stream, h Hello) {
 		k.opening = nil
 		s.live = time.Now()
 		if k.live != nil {
-			if time.Since(k.live.live) >= wire.SettledAfter {
+			if time.Since(k.live.live) >= wire.StableAfter {
 				k.backoff.Reset()
 			}
 			k.leave(k.live)

@@ -21,7 +21,7 @@ func loadStoreConfig(file string) (app.Config, error) {
 	s := sections(app.Default())
 	err := config.Load(&s, file, os.Environ(), nil)
 	cfg := app.Config(s)
-	cfg.Store.Settle(cfg.Data, cfg.Shards, cfg.Gateway.IDRetention)
+	cfg.Store.Complete(cfg.Data, cfg.Shards, cfg.Gateway.IDRetention)
 	return cfg, err
 }
 

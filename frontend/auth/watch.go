@@ -13,9 +13,9 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// settle is how long after a notification the files are read: those of one change (a certificate and its key) mostly
+// quietTime is how long after a notification the files are read: those of one change (a certificate and its key) mostly
 // come together, and half of them would be refused.
-const settle = 50 * time.Millisecond
+const quietTime = 50 * time.Millisecond
 
 // Watcher follows files of keys and certificates, and loads them again when what is in them changes. It watches their
 // directories, since files are replaced by renaming (editors, Kubernetes' ..data link), and besides looks at the files
@@ -128,19 +128,19 @@ func (w *Watcher) run(ctx context.Context, interval time.Duration) {
 		events, failures = w.notify.Events, w.notify.Errors
 		defer w.notify.Close()
 	}
-	var settled <-chan time.Time // set while notifications wait to be looked into
+	var quiet <-chan time.Time // set while notifications wait to be looked into
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case e := <-events:
-			if settled == nil && e.Op != fsnotify.Chmod {
-				settled = time.After(settle)
+			if quiet == nil && e.Op != fsnotify.Chmod {
+				quiet = time.After(quietTime)
 			}
 		case err := <-failures: // a queue that ran over; the interval finds what is missed
 			w.log.Debug("a notification about a key file was lost", "cause", err)
-		case <-settled:
-			settled = nil
+		case <-quiet:
+			quiet = nil
 			w.look(false)
 		case <-tick.C:
 			w.look(false)

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// Negotiated is what a handshake has settled.
+// Negotiated is what a handshake has agreed on.
 type Negotiated struct {
 	Subprotocol string // SubprotocolJSON where none was asked for
 	Deflate     bool   // permessage-deflate, without context takeover in both directions

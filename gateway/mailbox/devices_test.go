@@ -137,7 +137,7 @@ func (f *fixture) ackBeside(a mailboxtest.AckBeside) {
 // deliver pushes all that may be pushed.
 func (f *fixture) deliver() {
 	f.heed()
-	f.x.Settle()
+	f.x.Deliver()
 	for _, d := range f.x.Devices {
 		w := f.windows[d.ID]
 		for more := w != nil; more; {

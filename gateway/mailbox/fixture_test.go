@@ -198,7 +198,7 @@ func (f *fixture) resolve() {
 			step = o.Step
 		}
 	}
-	found, settled := f.step.Find(last)
+	found, resolved := f.step.Find(last)
 	switch {
 	case found == mailbox.FoundAll:
 		f.fatal("found all of a step that was not written")
@@ -212,8 +212,8 @@ func (f *fixture) resolve() {
 			f.x.ApplyOp(o)
 		}
 		f.x.InDoubt = f.x.InDoubt[i:]
-		if settled != (i > 0 && len(f.x.InDoubt) == 0) || step == 0 || f.b.Last() != last {
-			f.fatal("settled %v, %d are left, step %d, last %v", settled, len(f.x.InDoubt), step, f.b.Last())
+		if resolved != (i > 0 && len(f.x.InDoubt) == 0) || step == 0 || f.b.Last() != last {
+			f.fatal("resolved %v, %d are left, step %d, last %v", resolved, len(f.x.InDoubt), step, f.b.Last())
 		}
 	case step > 0 || !last.Less(f.b.Last()):
 		f.fatal("the store has %v, memory %v; found nothing of step %d", last, f.b.Last(), step)
@@ -280,8 +280,8 @@ func (f *fixture) finish() {
 			f.findWritten(s)
 		}
 		doubted := len(f.x.InDoubt) > 0
-		if settled := s.Apply(); settled != doubted {
-			f.fatal("settled %v, in doubt before %v", settled, doubted)
+		if resolved := s.Apply(); resolved != doubted {
+			f.fatal("resolved %v, in doubt before %v", resolved, doubted)
 		}
 		f.x.Apply()
 		rejected = false

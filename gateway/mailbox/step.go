@@ -271,18 +271,18 @@ func (s *Step) write(w *store.Append) {
 	}
 }
 
-// Apply applies the steps in doubt and this one: the store has them durably. settled reports whether there were steps in doubt.
-func (s *Step) Apply() (settled bool) {
+// Apply applies the steps in doubt and this one: the store has them durably. resolved reports whether there were steps in doubt.
+func (s *Step) Apply() (resolved bool) {
 	b := s.box
 	for _, p := range s.prior {
 		p.apply()
 	}
-	if settled = len(s.prior) > 0; settled {
+	if resolved = len(s.prior) > 0; resolved {
 		b.endInDoubt()
 	}
 	s.apply()
 	b.trim()
-	return settled
+	return resolved
 }
 
 func (s *Step) apply() {
@@ -328,8 +328,8 @@ const (
 )
 
 // Find tells how much of s, and of the steps in doubt before it, a store with the last position last has. It applies the steps in doubt
-// that the store has; the rest of s has to be written again. settled reports whether no step is in doubt any more.
-func (s *Step) Find(last protocol.Position) (f Found, settled bool) {
+// that the store has; the rest of s has to be written again. resolved reports whether no step is in doubt any more.
+func (s *Step) Find(last protocol.Position) (f Found, resolved bool) {
 	if n := len(s.added); n > 0 && s.added[n-1].pos == last {
 		return FoundAll, false
 	}

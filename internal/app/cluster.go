@@ -126,7 +126,7 @@ func (a *App) followViews() error {
 	if n := len(c.views.View().Shards); n != a.cfg.Shards {
 		a.log.Info("the cluster has another number of shards than is configured here; its own counts", "shards", n, "configured", a.cfg.Shards)
 		a.cfg.Shards = n
-		a.cfg.settle()
+		a.cfg.complete()
 	}
 	return nil
 }

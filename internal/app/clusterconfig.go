@@ -88,8 +88,8 @@ func (c *Config) Clustered() bool {
 func (c *Config) serves() bool   { return !c.Clustered() || c.has(RoleFrontend) }
 func (c *Config) gateways() bool { return !c.Clustered() || c.has(RoleGateway) }
 
-// settleCluster fills in what follows from the machine.
-func (c *Config) settleCluster() {
+// completeCluster fills in what follows from the machine.
+func (c *Config) completeCluster() {
 	k := &c.Cluster
 	if k.Name == "" {
 		k.Name, _ = os.Hostname()

@@ -82,18 +82,18 @@ func Default() Config {
 
 // Validate says what is wrong, section by section, and what would be right.
 func (c *Config) Validate() error {
-	c.settle()
+	c.complete()
 	return errors.Join(
 		c.validateSelf(), c.Auth.Validate(), c.TLS.Devices.Validate(), c.TLS.Backends.Validate(),
 		c.validateCluster(), c.Frontend.Validate(), c.Backend.Validate(), c.Route.Validate(), c.Gateway.Validate(), c.Store.Validate(),
 	)
 }
 
-// settle fills in what follows from other values.
-func (c *Config) settle() {
+// complete fills in what follows from other values.
+func (c *Config) complete() {
 	c.Gateway.ShardCount = c.Shards
-	c.Store.Settle(c.Data, c.Shards, c.Gateway.IDRetention)
-	c.settleCluster()
+	c.Store.Complete(c.Data, c.Shards, c.Gateway.IDRetention)
+	c.completeCluster()
 	if c.Dev {
 		c.Frontend.LoopbackOrigins = true
 		for _, a := range []*string{&c.Listen.Devices, &c.Listen.DevicesGRPC, &c.Listen.Backends, &c.Listen.BackendsGRPC} {

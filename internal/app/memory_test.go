@@ -12,7 +12,7 @@ func TestFix17ConfigurationFitsTheMemory(t *testing.T) {
 	for _, limit := range []int64{96 * mib, 128 * mib, 256 * mib, 512 * mib, 1024 * mib, 4096 * mib, 7168 * mib, 0} {
 		c := Default()
 		c.Dev = true
-		c.settle()
+		c.complete()
 		m := c.fit(memlimit.Limit{Bytes: limit, Source: "cgroup"})
 		all, outside := c.need()
 		t.Logf("%d MiB: need %d MiB, %d outside of the heap, limit of the heap %d, %v", limit/mib, all/mib, outside/mib, m.goBytes/mib, m.less)

@@ -36,8 +36,8 @@ func Default() Config {
 	return Config{URL: u, Pebble: pebble.Default()}
 }
 
-// Settle fills in what follows from other values: data is the folder of the embedded store.
-func (c *Config) Settle(data string, shards int, retention time.Duration) {
+// Complete fills in what follows from other values: data is the folder of the embedded store.
+func (c *Config) Complete(data string, shards int, retention time.Duration) {
 	c.settleURL()
 	c.Pebble.Dir, c.Pebble.Shards, c.Pebble.IDRetention = data, shards, retention
 }

@@ -52,7 +52,7 @@ func TestKindStandsForAURL(t *testing.T) {
 			cfg.URL = written(t, c.url)
 		}
 		for range 2 { // as at a load, and at a start
-			cfg.Settle("data", 8, time.Minute)
+			cfg.Complete("data", 8, time.Minute)
 		}
 		err := cfg.Validate()
 		if c.wrong == "" {
@@ -116,7 +116,7 @@ func TestOnePasswordCounts(t *testing.T) {
 	}
 	lonely := Default()
 	lonely.CachePassword = "hunter2"
-	lonely.Settle("data", 8, time.Minute)
+	lonely.Complete("data", 8, time.Minute)
 	if err := lonely.Validate(); err == nil || !strings.Contains(err.Error(), "store.cache names none") {
 		t.Error(err)
 	}
@@ -128,7 +128,7 @@ func TestTheConfiguredStoreIsOpened(t *testing.T) {
 	p.Log = slog.New(slog.NewTextHandler(&log, nil))
 	cfg := Default()
 	cfg.Pebble.MemTableBytes = 256 << 10
-	cfg.Settle(p.Dir, p.Shards, p.IDRetention)
+	cfg.Complete(p.Dir, p.Shards, p.IDRetention)
 	s, err := cfg.Open(t.Context(), p)
 	if err != nil {
 		t.Fatal(err)
@@ -147,7 +147,7 @@ func TestTheConfiguredStoreIsOpened(t *testing.T) {
 	}
 	cfg = Default()
 	cfg.Kind = "memory"
-	cfg.Settle(p.Dir, p.Shards, p.IDRetention)
+	cfg.Complete(p.Dir, p.Shards, p.IDRetention)
 	if s, err = cfg.Open(t.Context(), p); err != nil {
 		t.Fatal(err)
 	}
@@ -176,7 +176,7 @@ func TestACacheIsPutBeforeTheStoresThatTakeOne(t *testing.T) {
 	cfg := Default()
 	cfg.Pebble.MemTableBytes = 256 << 10
 	cfg.Cache = written(t, "memory:")
-	cfg.Settle(p.Dir, p.Shards, p.IDRetention)
+	cfg.Complete(p.Dir, p.Shards, p.IDRetention)
 	if err := cfg.Validate(); err != nil {
 		t.Fatal(err)
 	}

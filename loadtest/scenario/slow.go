@@ -120,7 +120,7 @@ func (s *slowBench) run(ctx context.Context) error {
 	if err := s.await(ctx, "everything", drain, func() bool { return s.missing() == 0 }); err != nil && ctx.Err() != nil {
 		return err
 	}
-	s.settle()
+	s.reportMissing()
 	return nil
 }
 
@@ -153,8 +153,8 @@ func (s *slowBench) measure(ctx context.Context) error {
 	return nil
 }
 
-// settle names what has not come.
-func (s *slowBench) settle() {
+// reportMissing names what has not come.
+func (s *slowBench) reportMissing() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.device.ReportMissing(s.expected, &s.sent)

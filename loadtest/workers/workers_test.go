@@ -91,7 +91,7 @@ func (b *bench) found(want expect.Kind, besides ...expect.Kind) {
 	}
 }
 
-// exercise pushes, cuts in the middle, and settles.
+// exercise pushes, cuts in the middle, and finishes.
 func (b *bench) exercise() {
 	b.do(Order{Verb: Push, Rate: 2000, For: 200 * time.Millisecond, Wait: 200 * time.Millisecond})
 	b.do(Order{Verb: Cut})

@@ -10,7 +10,7 @@ import (
 const (
 	FirstBackoff = time.Second      // the most of the first pause; it doubles from there
 	MaxBackoff   = 30 * time.Second // the most of any
-	SettledAfter = 30 * time.Second // a stream that has lived so long starts the backoff anew
+	StableAfter  = 30 * time.Second // a stream that has lived so long starts the backoff anew
 )
 
 // Backoff is full-jitter exponential backoff. The zero value is ready; it is not safe for concurrent use.

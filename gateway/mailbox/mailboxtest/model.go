@@ -116,8 +116,8 @@ func (x *Model) Doubt() { x.InDoubt, x.UnderWay = x.Pending(), nil }
 // Undo has what is under way have failed.
 func (x *Model) Undo() { x.UnderWay = nil }
 
-// Settle expires what is over, pushes what may be pushed, and drops what everybody has acked.
-func (x *Model) Settle() {
+// Deliver expires what is over, pushes what may be pushed, and drops what everybody has acked.
+func (x *Model) Deliver() {
 	x.expire()
 	for _, d := range x.Devices {
 		for d.Online {
@@ -184,8 +184,8 @@ func (x *Model) expire() {
 // Advance lets time pass, in which what is in doubt is written again.
 func (x *Model) Advance(by time.Duration) {
 	x.Apply()
-	x.Settle()
-	for end := x.NowMS + by.Milliseconds(); x.NowMS < end; x.Settle() { // one moment at which something expires after another
+	x.Deliver()
+	for end := x.NowMS + by.Milliseconds(); x.NowMS < end; x.Deliver() { // one moment at which something expires after another
 		next := end
 		for _, m := range x.All {
 			if !m.Dead {
@@ -239,7 +239,7 @@ func (x *Model) Load() {
 		}
 	}
 	x.Drop()
-	x.Settle()
+	x.Deliver()
 }
 
 // Waiting are the ids that wait, lane by lane.
