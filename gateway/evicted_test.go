@@ -132,7 +132,7 @@ func TestLossUnderAnotherOwnerIsCounted(t *testing.T) {
 // TestWhatAnotherOwnerRecalledStaysRecalled: a lease ends, another process owns the shard for some time and recalls something, and the shard comes
 // back. What memory had before that is not written again, also not where the lease ends once more and the store is another copy.
 func TestWhatAnotherOwnerRecalledStaysRecalled(t *testing.T) {
-	lossy(t, func(t *testing.T, w *world) {
+	lossy(t, func(t *testing.T, w *fixture) {
 		w.leased()
 		w.accept("m1", medium)
 		w.accept("m2", medium)
@@ -176,7 +176,7 @@ func TestWhatAnotherOwnerRecalledStaysRecalled(t *testing.T) {
 // TestKeptUntilAnotherHasTheShard: what is kept of a shard whose lease has ended goes when it is known that another owner has claimed it, and
 // stays where a store was set back to a claim from before.
 func TestKeptUntilAnotherHasTheShard(t *testing.T) {
-	lossy(t, func(t *testing.T, w *world) {
+	lossy(t, func(t *testing.T, w *fixture) {
 		w.leased()
 		w.accept("m1", medium)
 		w.sleep(3 * time.Second)

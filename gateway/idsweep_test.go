@@ -8,7 +8,7 @@ import (
 
 // TestIDsGoSoonAfterTheirRetention: they are counted against what a user may have, and take memory.
 func TestIDsGoSoonAfterTheirRetention(t *testing.T) {
-	bubble(t, func(c *Config) { c.IDRetention = time.Second }, func(t *testing.T, w *world) {
+	inSyncTest(t, func(c *Config) { c.IDRetention = time.Second }, func(t *testing.T, w *fixture) {
 		w.open("d") // keeps the mailbox in memory
 		memory := func() int64 { return w.g.common.Ledger.Memory.Load() }
 		before := memory()
