@@ -41,15 +41,6 @@ func (s *Store) Adopt(ctx context.Context, id store.Identity) error {
 	return wrap("adopt", err)
 }
 
-// unclaimed is nil where no shard was ever claimed, as far as the servers know.
-func (s *Store) unclaimed(ctx context.Context) error {
-	last, err := s.LastEpoch(ctx)
-	if err == nil && last > 0 {
-		err = fmt.Errorf("the store at prefix %s was used before, up to epoch %d: name another prefix, or empty servers", s.cfg.Prefix, last)
-	}
-	return err
-}
-
 // Retire implements store.Retirer, at once. The generation alone is drawn anew: by that a store that was opened before knows that it is
 // not to be claimed any more (lookAtIdentity).
 func (s *Store) Retire(ctx context.Context) error {
@@ -81,7 +72,7 @@ func (s *Store) setIdentity(ctx context.Context, was, id store.Identity) error {
 		}
 		pipe := n.client.Pipeline()
 		set := pipe.EvalSha(ctx, string(identityScript.sha), []string{identityKey(s.cfg.Prefix)},
-			appendIdentity(nil, was, s.cfg.Shards), appendIdentity(nil, id, s.cfg.Shards), claimTTL.Milliseconds())
+			appendIdentity(nil, was, s.cfg.Shards), appendIdentity(nil, id, s.cfg.Shards), s.cfg.claimTTL().Milliseconds())
 		wait := s.waitCommand(ctx)
 		if wait != nil {
 			_ = pipe.Process(ctx, wait)

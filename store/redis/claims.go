@@ -12,8 +12,13 @@ import (
 	"ramen/store"
 )
 
-// claimTTL is how long a claim stays without a gateway: longer than what is in a mailbox.
+// claimTTL is how long a claim and the identity stay without a gateway, at least.
 const claimTTL = 40 * 24 * time.Hour
+
+// claimTTL is how long they stay: longer than all that has positions of their epochs. That are the cursors of devices in mailboxes.
+func (c *Config) claimTTL() time.Duration {
+	return max(claimTTL, min(c.DeviceTTL, mostTTL)+10*24*time.Hour)
+}
 
 // heldClaim is a claim of this opening of the store. Immutable.
 type heldClaim struct {
@@ -45,6 +50,7 @@ func (s *Store) hold(shard protocol.ShardID, h *heldClaim) {
 
 // Claim implements store.Store.
 func (s *Store) Claim(ctx context.Context, shards []protocol.ShardID, epoch protocol.Epoch, owner string) []error {
+	s.sawEpoch(epoch)
 	if err := s.mayClaim(ctx); err != nil {
 		return slices.Repeat([]error{fmt.Errorf("store/redis: claim at epoch %d: %w", epoch, err)}, len(shards))
 	}
@@ -102,7 +108,7 @@ func (s *Store) claimCall(ctx context.Context, at store.Owner, owner string, num
 	add(c, t[8:16])
 	c.addInt(int64(number))
 	add(c, owner)
-	c.addInt(claimTTL.Milliseconds())
+	c.addInt(s.cfg.claimTTL().Milliseconds())
 	c.run(claimScript, "1")
 	return c
 }
@@ -149,7 +155,9 @@ func (s *Store) mismatch(c *call, value string) {
 	}
 }
 
-// LastEpoch implements store.Store.
+// LastEpoch implements store.Store. It is not below what is kept beside the identity: a server that has lost the claims, and was given the
+// identity again, has that too. Where neither is known an epoch was given that nobody knows any more, and what cursors have lies below the
+// time in seconds: epochs grow by one a claim.
 func (s *Store) LastEpoch(ctx context.Context) (last protocol.Epoch, err error) {
 	all := make([]protocol.ShardID, s.cfg.Shards)
 	for i := range all {
@@ -159,12 +167,36 @@ func (s *Store) LastEpoch(ctx context.Context) (last protocol.Epoch, err error) 
 	if err != nil {
 		return 0, wrap("read the last epoch", err)
 	}
-	return slices.MaxFunc(claims, func(a, b claimValue) int {
-		if a.epoch() < b.epoch() {
-			return -1
+	missing := false
+	for i := range claims {
+		last = max(last, claims[i].epoch())
+		missing = missing || claims[i].epoch() == 0
+	}
+	id, err := s.readIdentity(ctx)
+	if err != nil {
+		return 0, wrap("read the last epoch", err)
+	}
+	last = max(last, id.epoch)
+	if missing && id.value != "" && !id.hasEpoch {
+		last = max(last, protocol.Epoch(time.Now().Unix()))
+	}
+	s.sawEpoch(last)
+	return last, nil
+}
+
+// unclaimed is nil where no shard was ever claimed, as far as the servers know.
+func (s *Store) unclaimed(ctx context.Context) error {
+	all := make([]protocol.ShardID, s.cfg.Shards)
+	for i := range all {
+		all[i] = protocol.ShardID(i)
+	}
+	claims, err := s.readClaims(ctx, all)
+	for i := range claims {
+		if n := claims[i].epoch(); err == nil && n > 0 {
+			err = fmt.Errorf("the store at prefix %s was used before, up to epoch %d: name another prefix, or empty servers", s.cfg.Prefix, n)
 		}
-		return 1
-	}).epoch(), nil
+	}
+	return err
 }
 
 // readClaims reads the claims of shards, in order.

@@ -17,11 +17,13 @@
 //     server could not say in time that the write is as durable as configured. Everything else is definite: nothing was done. A step that
 //     finds that it was done before writes something all the same, since WAIT and WAITAOF wait for what the connection has written.
 //  6. What is in flight to a server is bounded in number and bytes, each server and kind of call by itself: beyond it calls are refused.
-//  7. All keys expire by themselves: a mailbox a minute after the last of what is in it, a claim 40 days after it was
-//     made.
+//  7. All keys expire by themselves: a mailbox a minute after the last of what is in it, a claim and the identity 40 days after they were
+//     made, and 10 days after all devices.
 //  8. A value of an entry or a device carries a checksum. One that does not fit is told in the log and left out, and is never a message.
 //  9. A claim holds where the store is still the one that was opened: who claims looks at the identity behind it, and who gives the store
 //     another one looks at the claims behind that (adopt.go).
+//  10. Whoever finds the identity finds the highest epoch beside it, in one slot: the keeper writes both back, the epoch first. So a process
+//     that starts behind a FLUSHALL draws another identity, or goes on above all epochs that cursors of this one have.
 //
 // Goroutines: one for each pipeline under way, at most three times Config.Pipelines a server; the keeper, once a second; and the client's own.
 // Lock order: Store.closeMu, then queue.mu or Store.nodesMu; Store.promiseMu by itself. No lock is held across I/O.

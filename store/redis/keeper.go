@@ -8,8 +8,6 @@ import (
 	"strings"
 	"time"
 
-	goredis "github.com/redis/go-redis/v9"
-
 	"ramen/protocol"
 	"ramen/store"
 )
@@ -49,29 +47,29 @@ func (s *Store) keep(ctx context.Context) {
 	}
 }
 
-// keepIdentity writes the identity back where the servers have lost it: every cursor that is out depends on it.
+// keepIdentity writes the identity back where the servers have lost it, with the highest epoch that is known: every cursor that is out depends
+// on it, and is of an epoch that is no higher.
 func (s *Store) keepIdentity(ctx context.Context) error {
 	if err := s.beginIdentity(ctx); err != nil {
 		return err
 	}
 	defer s.endIdentity()
-	key := identityKey(s.cfg.Prefix)
-	v, err := s.any().Get(ctx, key).Result()
-	if errors.Is(err, goredis.Nil) {
-		err = s.any().Do(ctx, "set", key, appendIdentity(nil, s.Identity(), s.cfg.Shards), "nx", "px", claimTTL.Milliseconds()).Err()
-		if err == nil {
-			s.log.Warn("the Redis server had lost the store's identity, which was written back", "key", key)
-			s.metrics.identityLost.Inc()
-		}
-		if errors.Is(err, goredis.Nil) || err != nil && strings.HasPrefix(err.Error(), "OOM") {
-			return nil // another one was first; or a second later again
-		}
-		return err
-	}
+	found, err := s.readIdentity(ctx)
 	if err != nil {
 		return err
 	}
-	id, _, _ := parseIdentity(v) // what cannot be read is another one, too
+	written, err := s.writeIdentity(ctx, s.any(), found, appendIdentity(nil, s.Identity(), s.cfg.Shards), false)
+	switch {
+	case written:
+		s.log.Warn("the Redis server had lost the store's identity, which was written back", "key", identityKey(s.cfg.Prefix))
+		s.metrics.identityLost.Inc()
+	case err != nil && (found.value != "" || strings.HasPrefix(err.Error(), "OOM")):
+		err = nil // a second later again; until then the claims have the epoch
+	}
+	if err != nil || found.value == "" {
+		return err
+	}
+	id, _, _ := parseIdentity(found.value) // what cannot be read is another one, too
 	if id == s.Identity() {
 		s.replaced.Store(false)
 	} else {
@@ -158,10 +156,11 @@ func (s *Store) tell(all []finding) (broken error) {
 
 // touch has the keys of the shards that this opening holds, and the identity, live on.
 func (s *Store) touch(ctx context.Context) {
-	ms := claimTTL.Milliseconds()
+	ms := s.cfg.claimTTL().Milliseconds()
 	ctx, cancel := context.WithTimeout(ctx, noDeadline)
 	defer cancel()
 	s.any().Do(ctx, "pexpire", identityKey(s.cfg.Prefix), ms)
+	s.any().Do(ctx, "pexpire", epochKey(s.cfg.Prefix), ms)
 	for i := range s.holds {
 		if s.holds[i].Load() == nil {
 			continue

@@ -22,6 +22,7 @@ import (
 // and of the whole store, each in a slot of its own:
 //
 //	ramen:{identity}       generation:4 key:16 shards:4
+//	ramen:{identity}:epoch the highest epoch at which a shard was claimed, in the same slot
 //	ramen:{at:OWNER}       there while OWNER has said that it is
 //
 // Fields of a mailbox (numbers big-endian, but for h and t, which are decimal):

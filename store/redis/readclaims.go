@@ -111,6 +111,7 @@ func (r *claimsReading) readNode(ctx context.Context, n *node, of []int) (again 
 			text, _ := v.(string)
 			claim, err := parseClaim(text)
 			if r.errs[i] = err; err == nil {
+				r.s.sawEpoch(claim.epoch())
 				r.all[i] = store.Claimed{Epoch: claim.epoch(), Owner: claim.owner, History: historyOf(history, &claim)}
 				r.present.Ask(r.all[i])
 			}

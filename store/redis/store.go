@@ -29,6 +29,7 @@ type Store struct {
 
 	identity     atomic.Pointer[store.Identity]
 	identityBusy chan struct{} // of capacity 1: a token of who looks at the servers' identity, or writes it
+	epoch        atomic.Uint64 // the highest at which this opening knows of a claim
 	claimedAny   atomic.Bool   // a Claim of this opening has succeeded
 	replaced     atomic.Bool   // the servers have an identity with which nothing may be claimed
 

@@ -21,6 +21,6 @@ redis.call('HDEL', KEYS[5], 'n')
 redis.call('RENAME', KEYS[5], KEYS[2])
 redis.call('PEXPIRE', KEYS[2], ARGV[4])
 for i = 6, 7 do
-  if ARGV[i] ~= '' and redis.pcall('ZADD', KEYS[i - 3], 'LT', ARGV[i], ARGV[5]) == 1 then redis.pcall('PEXPIRE', KEYS[i - 3], 3456000000) end
+  if ARGV[i] ~= '' and redis.pcall('ZADD', KEYS[i - 3], 'LT', ARGV[i], ARGV[5]) == 1 then redis.pcall('PEXPIRE', KEYS[i - 3], math.max(3456000000, tonumber(ARGV[4]))) end
 end
 return 1

@@ -32,7 +32,7 @@ end
 local ttl = tonumber(ARGV[2])
 if saved then
   if redis.call('PTTL', KEYS[2]) < ttl then redis.call('PEXPIRE', KEYS[2], ttl + 30000) end
-  if ARGV[4] ~= '' and redis.pcall('ZADD', KEYS[3], 'LT', ARGV[4], ARGV[3]) == 1 then redis.pcall('PEXPIRE', KEYS[3], 3456000000) end
+  if ARGV[4] ~= '' and redis.pcall('ZADD', KEYS[3], 'LT', ARGV[4], ARGV[3]) == 1 then redis.pcall('PEXPIRE', KEYS[3], math.max(3456000000, ttl)) end
 else -- it may have been done before: who waits for replicas waits for a write of this connection
   redis.call('PEXPIRE', KEYS[2], math.max(redis.call('PTTL', KEYS[2]), ttl))
 end
