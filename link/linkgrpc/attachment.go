@@ -57,6 +57,7 @@ func newAttachment(ctx context.Context, cancel context.CancelCauseFunc, l *Link,
 		line: newLine(ctx, cancel, &cfg.Config, s, l.client.metrics), link: l, stream: s, room: semaphore.NewWeighted(int64(cfg.CallBytes)),
 		done: make(chan struct{}), calls: make(map[uint64]*call), streams: make(map[uint64]*stream),
 	}
+	a.onTick = a.forgetMoved
 	if gateway.Draining {
 		a.leaving = protocol.ReasonDrain
 	}

@@ -83,10 +83,10 @@ func (l *Link) call(ctx context.Context, r request) (answer, *stream, error) {
 		return answer{}, nil, link.ErrNotSent // nothing went out, and nobody waits any more
 	}
 	a.metrics.calls.Inc()
-	a.metrics.callBytes.Add(float64(bytes))
+	a.metrics.callBytes.Add(bytes)
 	defer func() {
 		a.metrics.calls.Dec()
-		a.metrics.callBytes.Sub(float64(bytes))
+		a.metrics.callBytes.Add(-bytes)
 		a.room.Release(bytes)
 	}()
 	return a.call(ctx, r)

@@ -58,7 +58,7 @@ func NewClient(cfg ClientConfig) (*Client, error) {
 		cfg.versions = current
 	}
 	c := &Client{cfg: cfg, instance: rand.Text(), links: make(map[target]*Link)}
-	c.metrics = newMetrics(frontendSide, c.queued)
+	c.metrics = newMetrics(frontendSide, held{c.queued, func() float64 { return 0 }})
 	c.set = c.metrics.collectors
 	if err := c.set.Register(cfg.Registerer); err != nil {
 		return nil, err

@@ -63,6 +63,30 @@ func TestDrainIsTold(t *testing.T) {
 	}
 }
 
+// TestMovedStreamsAreForgotten: a frontend keeps a stream that has gone on elsewhere for as long as its gateway may still tell its end.
+func TestMovedStreamsAreForgotten(t *testing.T) {
+	_, address := listen(t, &pump{payload: 10}, nil)
+	client := connect(t, nil)
+	l := up(t, client.To("g1", address))
+	for range 3 {
+		s, _, err := l.Open(t.Context(), link.Open{User: "u", Device: "d"}, &counting{t: t})
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.Close(protocol.ReasonNone)
+	}
+	a := l.standing.Load()
+	a.mu.Lock()
+	if len(a.streams) != 3 {
+		t.Errorf("%d streams are kept; want 3", len(a.streams))
+	}
+	for i := range 2 {
+		a.moved[i].since = a.moved[i].since.Add(-movedFor)
+	}
+	a.mu.Unlock()
+	eventually(t, "two to be forgotten", func() bool { return client.metrics.streams.Load() == 1 })
+}
+
 // TestCloseSendsWhatWaits: what a frontend has said last arrives, though it ends.
 func TestCloseSendsWhatWaits(t *testing.T) {
 	gw := &lastWords{}

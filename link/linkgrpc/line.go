@@ -34,6 +34,7 @@ type line struct {
 	cancel  context.CancelCauseFunc // with why the link ends; the first counts
 	metrics *metrics
 	refill  func() // called after each batch that was sent; nil: nothing is to be done
+	onTick  func() // called by watch, four times a KeepAlive; nil: nothing is to be done
 
 	heard   atomic.Bool   // something came since watch looked last
 	sending atomic.Bool   // a batch is on its way
@@ -115,6 +116,9 @@ func (l *line) watch() {
 		case <-ticker.C:
 		case <-l.ctx.Done():
 			return
+		}
+		if l.onTick != nil {
+			l.onTick()
 		}
 		now := time.Now()
 		passed := min(now.Sub(last), 2*tick)

@@ -2,6 +2,7 @@ package linkgrpc
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"net"
 	"testing"
@@ -43,7 +44,11 @@ func listen(t *testing.T, gw link.Gateway, set func(*ServerConfig)) (*Server, st
 	served := make(chan error, 1)
 	go func() { served <- s.Serve(l) }()
 	t.Cleanup(func() {
+		eventually(t, "the gateway's counts to be right: "+fmt.Sprint(s.Check()), func() bool { return s.Check() == nil })
 		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+		if err := s.Check(); err != nil {
 			t.Error(err)
 		}
 		if err := <-served; err != nil {
@@ -65,7 +70,11 @@ func connect(t *testing.T, set func(*ClientConfig)) *Client {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
+		eventually(t, "the frontend's counts to be right: "+fmt.Sprint(c.Check()), func() bool { return c.Check() == nil })
 		if err := c.Close(); err != nil {
+			t.Error(err)
+		}
+		if err := c.Check(); err != nil {
 			t.Error(err)
 		}
 	})

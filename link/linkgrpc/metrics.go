@@ -1,6 +1,8 @@
 package linkgrpc
 
 import (
+	"sync/atomic"
+
 	"github.com/prometheus/client_golang/prometheus"
 )
 
@@ -12,19 +14,18 @@ const (
 
 // metrics are those of all links of one end.
 type metrics struct {
-	up         prometheus.Gauge
-	streams    prometheus.Gauge
+	up         *count
+	streams    *count
 	batches    [2]prometheus.Counter
 	bytes      [2]prometheus.Counter
 	frames     [2]prometheus.Counter
-	queued     prometheus.GaugeFunc
 	connects   *prometheus.CounterVec
 	ends       *prometheus.CounterVec
 	lost       prometheus.Counter
 	dropped    prometheus.Counter
 	stalls     prometheus.Counter
-	calls      prometheus.Gauge
-	callBytes  prometheus.Gauge
+	calls      *count
+	callBytes  *count
 	collectors []prometheus.Collector
 }
 
@@ -36,7 +37,16 @@ const (
 
 var directions = [2]string{"in", "out"}
 
-func newMetrics(side string, queued func() float64) *metrics {
+// held is what the links of one end hold.
+type held struct{ queued, credit func() float64 }
+
+// count is a gauge that can be read again.
+type count struct{ atomic.Int64 }
+
+func (c *count) Inc() { c.Add(1) }
+func (c *count) Dec() { c.Add(-1) }
+
+func newMetrics(side string, held held) *metrics {
 	m := new(metrics)
 	constant := prometheus.Labels{"side": side}
 	counter := func(name, help string) prometheus.Counter {
@@ -44,10 +54,13 @@ func newMetrics(side string, queued func() float64) *metrics {
 		m.collectors = append(m.collectors, c)
 		return c
 	}
-	gauge := func(name, help string) prometheus.Gauge {
-		g := prometheus.NewGauge(prometheus.GaugeOpts{Name: name, Help: help, ConstLabels: constant})
-		m.collectors = append(m.collectors, g)
-		return g
+	gauge := func(name, help string, is func() float64) {
+		m.collectors = append(m.collectors, prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help, ConstLabels: constant}, is))
+	}
+	counted := func(name, help string) *count {
+		c := new(count)
+		gauge(name, help, func() float64 { return float64(c.Load()) })
+		return c
 	}
 	both := func(name, help string) (pair [2]prometheus.Counter) {
 		c := prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help, ConstLabels: constant}, []string{"direction"})
@@ -65,8 +78,8 @@ func newMetrics(side string, queued func() float64) *metrics {
 		}
 		return c
 	}
-	m.up = gauge("ramen_link_up", "Links between frontends and gateways that stand, seen from this side.")
-	m.streams = gauge("ramen_link_streams", "Device streams that are open over links.")
+	m.up = counted("ramen_link_up", "Links between frontends and gateways that stand, seen from this side.")
+	m.streams = counted("ramen_link_streams", "Device streams that are open over links.")
 	m.batches = both("ramen_link_batches_total", "Messages of gRPC that carried frames; each has what was waiting when it was sent.")
 	m.frames = both("ramen_link_frames_total", "Frames of streams and calls, heartbeats included.")
 	m.bytes = both("ramen_link_bytes_total", "Bytes of batches, without gRPC's own.")
@@ -75,12 +88,10 @@ func newMetrics(side string, queued func() float64) *metrics {
 	m.lost = counter("ramen_link_lost_streams_total", "Device streams that were lost because their link ended.")
 	m.dropped = counter("ramen_link_dropped_frames_total", "Frames that came for a stream or a call that had ended.")
 	m.stalls = counter("ramen_link_credit_withheld_total", "Times that a stream's credit was kept back because too much was waiting on its link.")
-	m.calls = gauge("ramen_link_calls", "Calls under way over links: publishes, opens, lists and the rest.")
-	m.callBytes = gauge("ramen_link_call_bytes", "Bytes of the calls under way over links.")
-	m.queued = prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-		Name: "ramen_link_queued_bytes", Help: "Bytes that wait to be sent on links, or are being sent.", ConstLabels: constant,
-	}, queued)
-	m.collectors = append(m.collectors, m.queued)
+	m.calls = counted("ramen_link_calls", "Calls under way over links: publishes, opens, lists and the rest.")
+	m.callBytes = counted("ramen_link_call_bytes", "Bytes of the calls under way over links.")
+	gauge("ramen_link_queued_bytes", "Bytes that wait to be sent on links, or are being sent.", held.queued)
+	gauge("ramen_link_credit_bytes", "Bytes of credit that gateways have been given for the streams of links, and have not used.", held.credit)
 	return m
 }
 

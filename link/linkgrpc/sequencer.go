@@ -145,6 +145,7 @@ func (q *sequencer) make(calls []*publishCall) {
 	)
 	for _, p := range calls {
 		if p.from.ctx.Err() != nil {
+			p.from.metrics.calls.Dec()
 			continue
 		}
 		made = append(made, p)

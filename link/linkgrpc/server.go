@@ -65,7 +65,7 @@ func NewServer(cfg ServerConfig, g link.Gateway) (*Server, error) {
 		cfg.versions = current
 	}
 	s := &Server{cfg: cfg, gateway: g, instance: rand.Text(), sequence: newSequencer(g), links: make(map[string]*session)}
-	s.metrics = newMetrics(gatewaySide, s.queued)
+	s.metrics = newMetrics(gatewaySide, held{s.queued, s.credit})
 	s.set = s.metrics.collectors
 	if err := s.set.Register(cfg.Registerer); err != nil {
 		return nil, err
@@ -225,6 +225,16 @@ func (s *Server) queued() (bytes float64) {
 	defer s.mu.Unlock()
 	for _, l := range s.links {
 		bytes += float64(l.out.waiting())
+	}
+	return bytes
+}
+
+// credit is what the gateway has been given for all streams, and has not used.
+func (s *Server) credit() (bytes float64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, l := range s.links {
+		bytes += float64(l.exposed.Load())
 	}
 	return bytes
 }

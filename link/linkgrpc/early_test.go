@@ -1,0 +1,71 @@
+package linkgrpc
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"testing"
+
+	"ramen/link"
+	"ramen/protocol"
+)
+
+// hasty is a gateway that ends streams before it has answered their open.
+type hasty struct {
+	silent
+	tell func(r link.Receiver, g link.Generation)
+}
+
+func (h hasty) Open(_ context.Context, o link.Open, r link.Receiver) (link.Stream, link.Opened, error) {
+	h.tell(r, o.Generation)
+	return new(pumped), link.Opened{Name: "s"}, nil
+}
+
+// calls notes what a receiver is told.
+type calls struct {
+	mu  sync.Mutex
+	all []string
+}
+
+func (r *calls) note(g link.Generation, what string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.all = append(r.all, fmt.Sprint(g, " ", what))
+}
+
+func (r *calls) Push(g link.Generation, _ []protocol.Push, _ bool) { r.note(g, "push") }
+func (r *calls) Acked(g link.Generation, seq protocol.Seq)         { r.note(g, fmt.Sprint("acked ", seq)) }
+func (r *calls) Closed(g link.Generation, reason protocol.Reason, detail string) {
+	r.note(g, "closed "+reason.String()+" "+detail)
+}
+func (r *calls) Lost(g link.Generation, l link.Loss) { r.note(g, fmt.Sprint("lost ", l.Below)) }
+
+// TestEndBeforeTheAnswer: a stream that another has replaced before its own open was answered is opened, and told its end.
+func TestEndBeforeTheAnswer(t *testing.T) {
+	for name, c := range map[string]struct {
+		tell func(r link.Receiver, g link.Generation)
+		want string
+	}{
+		"closed": {func(r link.Receiver, g link.Generation) {
+			r.Acked(g, 4)
+			r.Closed(g, protocol.ReasonSuperseded, "a newer one")
+		}, "[7 acked 4 7 closed superseded a newer one]"},
+		"lost": {func(r link.Receiver, g link.Generation) { r.Lost(g, link.Loss{Below: 9}) }, "[7 lost 9]"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			server, address := listen(t, hasty{tell: c.tell}, nil)
+			r := new(calls)
+			s, opened, err := up(t, connect(t, nil).To("g1", address)).Open(t.Context(), link.Open{User: "u", Device: "d", Generation: 7}, r)
+			if err != nil || opened.Name != "s" {
+				t.Fatal(opened, err)
+			}
+			told := func() string { r.mu.Lock(); defer r.mu.Unlock(); return fmt.Sprint(r.all) }
+			eventually(t, "the end", func() bool { return told() == c.want })
+			s.Credit(1) // too late: nothing happens
+			s.Close(protocol.ReasonGone)
+			if n := server.metrics.streams.Load(); n != 0 {
+				t.Errorf("the gateway still has %d streams", n)
+			}
+		})
+	}
+}
