@@ -69,3 +69,62 @@ func TestEndBeforeTheAnswer(t *testing.T) {
 		})
 	}
 }
+
+// slowOpen is a gateway that answers opens when it is released, whatever has become of their callers.
+type slowOpen struct {
+	silent
+	begun, release chan struct{}
+	closed         chan protocol.Reason
+}
+
+func (g slowOpen) Open(context.Context, link.Open, link.Receiver) (link.Stream, link.Opened, error) {
+	close(g.begun)
+	<-g.release
+	return closing{new(pumped), g.closed}, link.Opened{}, nil
+}
+
+type closing struct {
+	*pumped
+	closed chan protocol.Reason
+}
+
+func (s closing) Close(r protocol.Reason) { s.closed <- r }
+
+// TestStreamThatNobodyWaitsForIsClosed: its caller has given up before the gateway opened it, or its link has ended.
+func TestStreamThatNobodyWaitsForIsClosed(t *testing.T) {
+	for name, leave := range map[string]func(server *Server, client *Client, l *Link, giveUp func()){
+		"given up": func(_ *Server, _ *Client, l *Link, giveUp func()) {
+			giveUp()
+			devices(t, l) // it comes behind
+		},
+		"link ended": func(server *Server, client *Client, _ *Link, _ func()) {
+			_ = client.Close()
+			eventually(t, "the end of the link", func() bool { return server.metrics.up.Load() == 0 })
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			gw := slowOpen{begun: make(chan struct{}), release: make(chan struct{}), closed: make(chan protocol.Reason, 2)}
+			server, address := listen(t, gw, nil)
+			client := connect(t, nil)
+			l := up(t, client.To("g1", address))
+			ctx, giveUp := context.WithCancel(t.Context())
+			defer giveUp()
+			answer := make(chan error, 1)
+			r := new(calls)
+			go func() {
+				_, _, err := l.Open(ctx, link.Open{User: "u", Device: "d"}, r)
+				answer <- err
+			}()
+			<-gw.begun
+			leave(server, client, l, func() { giveUp(); <-answer })
+			close(gw.release)
+			if reason := <-gw.closed; reason != protocol.ReasonUnavailable {
+				t.Errorf("the stream is closed for %q", reason)
+			}
+			eventually(t, "nothing to be left", func() bool { return server.metrics.calls.Load() == 0 })
+			if n := server.metrics.streams.Load(); n != 0 || len(gw.closed) > 0 || len(r.all) > 0 {
+				t.Errorf("the gateway has %d streams, %d more ends; the receiver was told %v", n, len(gw.closed), r.all)
+			}
+		})
+	}
+}

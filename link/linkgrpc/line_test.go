@@ -44,7 +44,7 @@ func lineIn(w *wire) (l *line, ended func() (time.Duration, error)) {
 	cfg := Default()
 	ctx, cancel := context.WithCancelCause(context.Background())
 	w.ctx, w.began = ctx, time.Now()
-	l = newLine(ctx, cancel, &cfg, w, newMetrics(frontendSide, func() float64 { return 0 }))
+	l = newLine(ctx, cancel, &cfg, w, newMetrics(frontendSide, held{}))
 	var all sync.WaitGroup
 	all.Go(func() { _ = l.send() })
 	all.Go(l.watch)
@@ -85,7 +85,7 @@ func TestHeartbeatsKeepALinkAlive(t *testing.T) {
 		}
 		w.mu.Lock()
 		last := time.Duration(0)
-		for _, at := range w.sent {
+		for _, at := range append(w.sent, time.Since(w.began)) {
 			if at-last > 1250*time.Millisecond {
 				t.Errorf("nothing was said from %v to %v", last, at)
 			}

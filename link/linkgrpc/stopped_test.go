@@ -157,7 +157,7 @@ func TestFrontendThatReadsNothing(t *testing.T) {
 	for i := range uint64(streams) {
 		say(t, s, func(b []byte) []byte { return frame.AppendOpen(b, i+1, 0, &link.Open{User: "u", Device: "d"}) })
 	}
-	eventually(t, "all streams", func() bool { return value(t, server.metrics.streams) == streams })
+	eventually(t, "all streams", func() bool { return server.metrics.streams.Load() == streams })
 	for i := range uint64(streams) {
 		say(t, s, func(b []byte) []byte { return frame.AppendCredit(b, i+1, 1<<40) })
 	}
@@ -190,7 +190,7 @@ func TestGatewayThatIgnoresCredit(t *testing.T) {
 	server, address := listen(t, gw, func(cfg *ServerConfig) { cfg.LinkBytes = minBytes })
 	s := rawFrontend(t, address)
 	say(t, s, func(b []byte) []byte { return frame.AppendOpen(b, 1, 0, &link.Open{User: "u", Device: "d"}) })
-	eventually(t, "the stream", func() bool { return value(t, server.metrics.streams) == 1 })
+	eventually(t, "the stream", func() bool { return server.metrics.streams.Load() == 1 })
 	gw.mu.Lock()
 	stream := gw.streams[0]
 	gw.mu.Unlock()
@@ -283,7 +283,7 @@ func TestGatewayThatReadsNothing(t *testing.T) {
 			if other > 0 || lost == 0 || notSent < publishers/2 {
 				t.Errorf("%d publishes are lost, %d were not sent, %d have another answer", lost, notSent, other)
 			}
-			if n := value(t, client.metrics.callBytes); n != 0 {
+			if n := client.metrics.callBytes.Load(); n != 0 {
 				t.Errorf("%v bytes of calls are counted that have ended", n)
 			}
 		})
@@ -300,13 +300,14 @@ func TestSlowNetworkLosesNothing(t *testing.T) {
 	client := connect(t, nil)
 	l := up(t, client.To("g1", p))
 	var all sync.WaitGroup
-	for i := range streams {
+	var opened [streams]link.Stream
+	for i := range opened {
 		r := &counting{t: t, want: each, done: make(chan struct{})}
 		s, _, err := l.Open(t.Context(), link.Open{User: "u", Device: protocol.DeviceID(fmt.Sprint("d", i))}, r)
 		if err != nil {
 			t.Fatal(err)
 		}
-		s.Credit(1 << 30)
+		opened[i] = s
 		all.Go(func() {
 			select {
 			case <-r.done:
@@ -315,6 +316,9 @@ func TestSlowNetworkLosesNothing(t *testing.T) {
 			}
 			s.Close(protocol.ReasonGone)
 		})
+	}
+	for _, s := range opened { // all at once: each would fill the link by itself
+		s.Credit(1 << 30)
 	}
 	stop := make(chan struct{})
 	var most float64
@@ -333,6 +337,9 @@ func TestSlowNetworkLosesNothing(t *testing.T) {
 	close(stop)
 	watching.Wait()
 	t.Logf("%v bytes waited at most", most)
+	if value(t, server.metrics.stalls) == 0 {
+		t.Error("no credit was kept back")
+	}
 	if most > limit {
 		t.Errorf("%v bytes waited; the bound is %d", most, limit)
 	}
