@@ -120,9 +120,9 @@ func TestAbsenceIsBelievedLateWhereItCouldNotBeRead(t *testing.T) {
 		epoch := b.lease.View().Shards[0].Epoch
 		a.store.Script(silent(true))
 		b.store.Script(silent(true))
-		wait(4 * time.Second)
+		wait(5*every + 100*time.Millisecond)
 		a.store.Script(nil)
-		wait(700 * time.Millisecond) // a reads that b is absent
+		wait(every) // a reads that b is absent
 		b.store.Script(nil)
 		for range 40 {
 			wait(250 * time.Millisecond)
