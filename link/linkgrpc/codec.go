@@ -2,6 +2,7 @@ package linkgrpc
 
 import (
 	"fmt"
+	"sync"
 
 	"google.golang.org/grpc/mem"
 )
@@ -48,12 +49,24 @@ type batch struct {
 // batchBytes is where a batch is full: the next frame goes into another. So the largest is that much and one frame.
 const batchBytes = 64 << 10
 
+// batches are used again, by all links: one that has grown to its size saves the growing of the next.
+var batches = sync.Pool{New: func() any {
+	// More than grpc's threshold for pools, or it would not say when it is done.
+	return &batch{bytes: make([]byte, 0, 4<<10), sent: make(chan struct{}, 1)}
+}}
+
 // keptBytes is the largest batch whose memory is used again.
 const keptBytes = 2 * batchBytes
 
-func newBatch() *batch {
-	// More than grpc's threshold for pools, or it would not say when it is done.
-	return &batch{bytes: make([]byte, 0, 4<<10), sent: make(chan struct{}, 1)}
+func newBatch() *batch { return batches.Get().(*batch) }
+
+// free takes back a batch that grpc needs no more, and has said so.
+func (b *batch) free() {
+	if cap(b.bytes) > keptBytes {
+		return
+	}
+	b.bytes, b.frames = b.bytes[:0], 0
+	batches.Put(b)
 }
 
 // Get and Put make a batch the pool of its own buffer: it is told when grpc is done with it.

@@ -14,9 +14,11 @@ import (
 	"ramen/link/linktest"
 )
 
-// A proxy that swallowed bytes when it was healed keeps a goroutine that wants to hand them on.
+// A proxy that swallowed bytes when it was healed keeps goroutines that want to hand them on.
 func TestMain(m *testing.M) {
-	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/Shopify/toxiproxy/v2/toxics.(*ToxicStub).Run"))
+	goleak.VerifyTestMain(m,
+		goleak.IgnoreAnyFunction("github.com/Shopify/toxiproxy/v2/toxics.(*ToxicStub).Run"),
+		goleak.IgnoreAnyFunction("github.com/Shopify/toxiproxy/v2.(*ToxicLink).read"))
 }
 
 // testConfig finds silence within a second.

@@ -21,7 +21,6 @@ type outbox struct {
 	mu     sync.Mutex
 	queue  []*batch  // those that wait; what is put goes into the last
 	room   [1]*batch // of queue, while no more than one waits
-	spare  *batch    // for the next
 	bytes  int       // that wait, or are on their way
 	begun  uint64    // how many batches were given to grpc
 	frames uint64    // that were put, in all
@@ -42,7 +41,7 @@ func (o *outbox) put(encode func(b []byte) []byte) (at uint64, ok bool) {
 	}
 	n := len(o.queue)
 	if n == 0 || len(o.queue[n-1].bytes) >= batchBytes {
-		o.queue = append(o.queue, o.newBatchLocked())
+		o.queue = append(o.queue, newBatch())
 		n++
 	}
 	last := o.queue[n-1]
@@ -62,14 +61,6 @@ func (o *outbox) put(encode func(b []byte) []byte) (at uint64, ok bool) {
 	}
 	o.signal()
 	return at, true
-}
-
-func (o *outbox) newBatchLocked() *batch {
-	if b := o.spare; b != nil {
-		o.spare = nil
-		return b
-	}
-	return newBatch()
 }
 
 func (o *outbox) signal() {
@@ -108,13 +99,11 @@ func (o *outbox) next(ctx context.Context) *batch {
 
 // done takes back a batch that grpc needs no more.
 func (o *outbox) done(b *batch) {
+	n := len(b.bytes)
+	b.free()
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.bytes -= len(b.bytes)
-	if cap(b.bytes) <= keptBytes && o.spare == nil {
-		b.bytes, b.frames = b.bytes[:0], 0
-		o.spare = b
-	}
+	o.bytes -= n
 }
 
 // waiting is how many bytes wait, or are on their way.

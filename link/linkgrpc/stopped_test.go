@@ -280,7 +280,7 @@ func TestGatewayThatReadsNothing(t *testing.T) {
 				return value(t, client.metrics.ends.WithLabelValues(c.end)) > 0
 			})
 			all.Wait()
-			if other > 0 || lost == 0 || notSent < publishers/2 {
+			if other > 0 || lost == 0 || lost > publishers/8 || notSent+lost != publishers { // grpc takes no more than some batches
 				t.Errorf("%d publishes are lost, %d were not sent, %d have another answer", lost, notSent, other)
 			}
 			if n := client.metrics.callBytes.Load(); n != 0 {
