@@ -108,6 +108,8 @@ var parts = []part{
 	{path: "internal/testcert", why: "it is a tool of tests"},
 	{path: "internal/testdisk", why: "it is a tool of tests"},
 	{path: "internal/testserver/...", may: []string{"internal/testserver/...", "internal/ports", "internal/testcert"}, why: "it is a tool of tests"},
+	{path: "internal/localcluster", may: []string{"internal/testserver/...", "internal/ports"}, why: "it is a tool of tests: it runs the binary, and knows members by what they tell"},
+	{path: "deploy/local", may: []string{"internal/localcluster", "internal/testserver"}, why: "it starts processes of the binary"},
 	{path: "scripts/...", why: "it is a program of the build"},
 	{path: "internal/arrows", why: "it has tests alone"},
 	{path: "internal/process", why: "it has tests alone"},

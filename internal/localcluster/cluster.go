@@ -1,0 +1,223 @@
+package localcluster
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"ramen/internal/ports"
+	"ramen/internal/testserver"
+	"ramen/internal/testserver/redistest"
+)
+
+// shards is how many there are by default.
+const shards = 1024
+
+// Cluster is a cluster that runs. Its methods can be called at once.
+type Cluster struct {
+	cfg   Config
+	Redis *redistest.Server // its own; nil: Config named a store
+	Store string            // the URL
+
+	mu      sync.Mutex
+	members []*Member // guarded by mu
+	etcd    string    // the addresses of all controllers' etcd
+	peers   string    // all controllers by name
+}
+
+// Start starts a cluster, and waits until all of it is ready. It ends with t.
+func Start(t testserver.TB, cfg Config) *Cluster {
+	t.Helper()
+	c := &Cluster{cfg: cfg, Store: cfg.Store}
+	if c.Store == "" {
+		c.Redis, c.Store = Redis(t)
+	}
+	controllers := make([]*Member, cfg.Controllers)
+	var etcd, peers []string
+	for i := range controllers {
+		m := &Member{Name: fmt.Sprintf("controller-%d", i+1), Role: Controller}
+		m.At.Client, m.At.Peer = free(t), free(t)
+		etcd, peers = append(etcd, m.At.Client), append(peers, m.Name+"="+m.At.Peer)
+		controllers[i] = m
+	}
+	c.etcd, c.peers = strings.Join(etcd, ","), strings.Join(peers, ",")
+	for _, m := range controllers {
+		c.prepare(t, m)
+		m.Launch(t) // ready with a majority alone
+	}
+	for range cfg.Gateways {
+		c.Add(t, Gateway).Launch(t)
+	}
+	for range cfg.Frontends {
+		c.Add(t, Frontend).Launch(t)
+	}
+	for _, m := range c.Members("") {
+		m.AwaitReady(t)
+	}
+	c.AwaitServed(t)
+	return c
+}
+
+func free(t testserver.TB) string {
+	t.Helper()
+	return ports.Free(testserver.PortsTB(t))
+}
+
+// Add makes a gateway or a frontend that is not started.
+func (c *Cluster) Add(t testserver.TB, role Role) *Member {
+	t.Helper()
+	m := &Member{Name: fmt.Sprintf("%s-%d", role, len(c.Members(role))+1), Role: role}
+	c.prepare(t, m)
+	return m
+}
+
+// prepare gives a member its ports, its arguments and its folder.
+func (c *Cluster) prepare(t testserver.TB, m *Member) {
+	t.Helper()
+	m.At.Backends = free(t)
+	m.args = []string{"--cluster.etcd", c.etcd, "--log.level", c.cfg.logLevel()}
+	switch m.Role {
+	case Controller:
+		m.args = append(m.args, "--cluster.controller.client", m.At.Client, "--cluster.controller.peer", m.At.Peer, "--cluster.controller.members", c.peers)
+	case Gateway:
+		m.At.Links = free(t)
+		m.args = append(m.args, "--cluster.listen", m.At.Links, "--store", c.Store)
+	case Frontend:
+		m.At.Devices, m.At.DevicesGRPC, m.At.BackendsGRPC = free(t), free(t), free(t)
+		m.args = append(m.args, "--listen.devices", m.At.Devices, "--listen.devices-grpc", m.At.DevicesGRPC, "--listen.backends-grpc", m.At.BackendsGRPC)
+	}
+	m.args = append(m.args, c.cfg.Args[m.Role]...)
+	s, err := testserver.New(testserver.Config{
+		Name:    m.Name,
+		Command: func(dir string) *exec.Cmd { return m.command(c.cfg.Binary, dir) },
+		Ready:   m.Ready,
+	})
+	if err != nil {
+		t.Fatalf("localcluster: %v", err)
+	}
+	s.CloseAfter(t)
+	m.Server = s
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.members = append(c.members, m)
+}
+
+// Members are all of a role, or with an empty one all, in the order of their making.
+func (c *Cluster) Members(role Role) []*Member {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var some []*Member
+	for _, m := range c.members {
+		if role == "" || m.Role == role {
+			some = append(some, m)
+		}
+	}
+	return some
+}
+
+// Member is that of a name, such as gateway-2; nil: there is none.
+func (c *Cluster) Member(name string) *Member {
+	for _, m := range c.Members("") {
+		if m.Name == name {
+			return m
+		}
+	}
+	return nil
+}
+
+// Elected is the controller that is elected now; nil: none says so.
+func (c *Cluster) Elected(ctx context.Context) *Member {
+	for _, m := range c.Members(Controller) {
+		if !m.Running() {
+			continue
+		}
+		ask, cancel := context.WithTimeout(ctx, time.Second) // it may be paused
+		leads, err := m.Metric(ask, "ramen_controller_leads")
+		cancel()
+		if err == nil && leads == 1 {
+			return m
+		}
+	}
+	return nil
+}
+
+// Serving is how many shards a gateway serves.
+func (m *Member) Serving(ctx context.Context) (int, error) {
+	n, err := m.Metric(ctx, `ramen_gateway_shards{state="serving"}`)
+	return int(n), err
+}
+
+// AwaitServed waits until every shard is served by a gateway, and none is on its way.
+func (c *Cluster) AwaitServed(t testserver.TB) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), testserver.Patience)
+	defer cancel()
+	if err := testserver.Await(ctx, func() error { return c.served(ctx) }); err != nil {
+		t.Fatalf("localcluster: %v", err)
+	}
+}
+
+// AwaitShares waits until these gateways have equal shares of all shards, up to one, and none is on its way.
+func (c *Cluster) AwaitShares(t testserver.TB, gateways ...*Member) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), testserver.Patience)
+	defer cancel()
+	if err := testserver.Await(ctx, func() error {
+		least, most, sum := shards, 0, 0
+		for _, m := range gateways {
+			n, err := m.Serving(ctx)
+			if err != nil {
+				return err
+			}
+			least, most, sum = min(least, n), max(most, n), sum+n
+		}
+		if most-least > 1 || sum != shards {
+			return fmt.Errorf("gateways serve %d to %d shards, %d of %d in all", least, most, sum, shards)
+		}
+		return c.served(ctx)
+	}); err != nil {
+		t.Fatalf("localcluster: %v", err)
+	}
+}
+
+func (c *Cluster) served(ctx context.Context) error {
+	e := c.Elected(ctx)
+	if e == nil {
+		return fmt.Errorf("no controller is elected")
+	}
+	for _, state := range []string{"free", "taking", "releasing"} {
+		n, err := e.Metric(ctx, `ramen_controller_shards{state="`+state+`"}`)
+		if err != nil {
+			return err
+		}
+		if n > 0 {
+			return fmt.Errorf("%v shards are %s", n, state)
+		}
+	}
+	return nil
+}
+
+// SaveLogs copies what all members have written into a folder.
+func (c *Cluster) SaveLogs(dir string) error {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return fmt.Errorf("localcluster: save logs: %w", err)
+	}
+	for _, m := range c.Members("") {
+		text, err := os.ReadFile(m.Log())
+		if os.IsNotExist(err) {
+			continue
+		}
+		if err == nil {
+			err = os.WriteFile(filepath.Join(dir, m.Name+".log"), text, 0o600)
+		}
+		if err != nil {
+			return fmt.Errorf("localcluster: save logs: %w", err)
+		}
+	}
+	return nil
+}
