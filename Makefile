@@ -5,7 +5,7 @@ VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LDFLAGS := -s -w -X main.version=$(VERSION)
 
 .DEFAULT_GOAL := help
-.PHONY: run test browser check build load bench-stores ledger faults attack bench fuzz generate format help clean
+.PHONY: run test browser check build load bench-stores ledger faults cluster attack bench fuzz generate format help clean
 
 run: build ## build and start the whole product on its embedded store, without authentication, on loopback
 	$(BIN) serve --dev
@@ -34,6 +34,9 @@ ledger: $(if $(RACE),,build) ## kill -9 a server 100 times under load, and accou
 faults: build ## pause, kill, cut off and fill up stores and servers, singly and in pairs, under load, and account for every message, and run the tests that take minutes; SEED=n, STORE=names, ONLY=names, PAIRS=n (-1: all), TABLE=file, BUSY=1 on a machine that runs other things, too
 	$(if $(STORE)$(ONLY)$(PAIRS),,RAMEN_LONG=1 $(GO) test -count=1 -p 1 -timeout 40m ./store/cassandra ./internal/testserver/cassandratest ./loadtest/ledger ./loadtest/faults)
 	$(GO) run ./loadtest/faults --binary $(BIN) $(if $(SEED),--seed $(SEED)) $(if $(STORE),--store $(STORE)) $(if $(ONLY),--only $(ONLY)) $(if $(PAIRS),--pairs $(PAIRS)) $(if $(TABLE),--table $(TABLE)) $(if $(BUSY),--busy)
+
+cluster: build ## start a whole cluster on this machine: 3 controllers, 3 gateways, 2 frontends and a real Redis, and say what to try; STORE=cassandra, or the URL of a store
+	$(GO) run ./deploy/local --binary $(BIN) $(if $(STORE),--store '$(STORE)')
 
 attack: build ## flood a server in every known way beside streams and publishes that must go on, in under 10 minutes; ONLY=names
 	$(GO) run ./loadtest/attack --binary $(BIN) $(if $(ONLY),--only $(ONLY))
