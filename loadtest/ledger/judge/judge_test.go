@@ -52,6 +52,7 @@ var crimes = []crime{
 	{"a publish is answered late", Late, answerLate},
 	{"it lives longer than asked", Life, stretchLife},
 	{"hello tells of more than has expired", Told, overTell},
+	{"a stream ends though nothing was done to its server", Ended, cutStream},
 	{"the server ends by itself", Fault, func(l *Log) bool { l.Faults = append(l.Faults, "it has ended"); return true }},
 }
 
@@ -347,6 +348,17 @@ func stretchLife(l *Log) bool {
 		s.Pushes[pi].ExpiresMS += time.Minute.Milliseconds()
 		return true
 	})
+}
+
+func cutStream(l *Log) bool {
+	for _, s := range l.Devices[0].Streams {
+		if s.Greeted != 0 && s.HasSeq {
+			s.Cut, s.Server, l.Holds = true, "a", true
+			l.Spans = append(l.Spans, Span{What: "another server is killed", To: always, Ends: []string{"b"}})
+			return true
+		}
+	}
+	return false
 }
 
 func overTell(l *Log) bool {

@@ -22,6 +22,7 @@ type Log struct {
 	SavedIn  time.Duration // after which an ack is saved, while nothing is done to server and store; 0: not judged
 	Messages []*Message
 	Devices  []*Device
+	Holds    bool     // streams are ended by their devices, by limits, and by what is done to their servers, and by nothing else
 	Faults   []string // what the run itself found wrong: a server that ended by itself, an answer that is none
 }
 
@@ -36,6 +37,7 @@ type Span struct {
 	Serves bool
 	// Refuses: nothing that was sent and answered within it can be as durable as the store is configured to have it.
 	Refuses bool
+	Ends    []string // servers whose streams it may end, as Stream.Server
 }
 
 // Target is which of a user's devices a message is for.
@@ -117,6 +119,7 @@ type Device struct {
 // Stream is one stream as its device has seen it.
 type Stream struct {
 	Transport string
+	Server    string // where it was opened
 	Opened    Moment // before its first byte was sent
 	From      Place  // what its cursor stands for
 	Greeted   Moment // hello was received; 0: it was not
@@ -129,6 +132,7 @@ type Stream struct {
 	Acks      []Ack
 	Ended     Moment // the device read no longer
 	End       string // why
+	Cut       bool   // the server's side ended it, though the device did nothing wrong
 }
 
 // Push is one push as it was received.

@@ -33,6 +33,7 @@ const (
 	Unavailable Kind = "unavailable" // a publish, while service was to go on
 	Uncovered   Kind = "uncovered"   // accepted while the store could not keep it
 	Life        Kind = "life"        // expires_ms is not what was asked for
+	Ended       Kind = "ended"       // a stream, although nothing was done to its server
 	Told        Kind = "told"        // hello told of more expired messages than there were
 	Fault       Kind = "fault"       // found by the run itself
 )
@@ -153,7 +154,7 @@ func (r *Report) Write(w io.Writer) {
 	row("unknown", r.UnknownDue, "pairs of messages that were never answered")
 	row("missing", r.Missing, "")
 	row("returned", r.Returned(), fmt.Sprintf("replaced %d, recalled %d, expired %d, acked %d", r.Of(Replaced), r.Of(Recalled), r.Of(Expired), r.Of(Acked)))
-	for _, k := range []Kind{Skipped, Twice, Order, Priority, Stranger, Foreign, Content, Seq, Resume, Again, Late, Unavailable, Uncovered, Life, Told, Fault} {
+	for _, k := range []Kind{Skipped, Twice, Order, Priority, Stranger, Foreign, Content, Seq, Resume, Again, Late, Unavailable, Uncovered, Life, Ended, Told, Fault} {
 		if n := r.Of(k); n > 0 {
 			row(string(k), n, "")
 		}

@@ -2,6 +2,7 @@ package judge
 
 import (
 	"fmt"
+	"slices"
 
 	"ramen/protocol"
 )
@@ -75,11 +76,23 @@ func (d *device) stream(i int, s *Stream) {
 	for n := range s.Pushes {
 		d.push(w, n, &s.Pushes[n])
 	}
+	d.checkHeld(i, s)
 	for _, a := range s.Acks {
 		if a.Confirmed != 0 {
 			d.acks = append(d.acks, confirmed{i, a.Pushes, a.Sent, a.Confirmed})
 		}
 	}
+}
+
+// checkHeld finds a stream that ended although nothing was done to its server.
+func (d *device) checkHeld(i int, s *Stream) {
+	if !d.log.Holds || !s.Cut || s.Greeted == 0 || !s.HasSeq { // a poll ends by itself
+		return
+	}
+	if d.during(s.Ended, s.Ended, func(x Span) bool { return slices.Contains(x.Ends, s.Server) }) {
+		return
+	}
+	d.complain(Ended, nil, "stream %d over %s at %s, opened at %v, was ended at %v: %s", i, s.Transport, s.Server, s.Opened, s.Ended, s.End)
 }
 
 func (d *device) push(w *walk, n int, p *Push) {

@@ -45,6 +45,8 @@ type Config struct {
 	Clock Clock
 	// Prefix begins the names of the users, so that several runs can have one store.
 	Prefix string
+	// Life is how long a stream is held on average; 0: 3 s.
+	Life time.Duration
 	// Moves says that servers take over from each other, or are stopped in order: a stream may end with drain and rebalance, too.
 	Moves  bool
 	Tamper Tamper
@@ -124,6 +126,13 @@ func (c *Clients) StopPublishing() {
 func (c *Clients) Leave() {
 	c.leave()
 	c.streams.Wait()
+}
+
+func (c *Clients) life() time.Duration {
+	if c.cfg.Life > 0 {
+		return c.cfg.Life
+	}
+	return 3 * time.Second
 }
 
 // Accepted is how many messages were answered accepted or duplicate so far.

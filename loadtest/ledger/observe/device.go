@@ -61,7 +61,7 @@ func (d *device) workOnce(ctx context.Context) {
 	case 3, 4, 5:
 		d.oldCursor, d.oldPlace = d.cursor, d.place
 	}
-	life := 100*time.Millisecond + time.Duration(d.rng.ExpFloat64()*float64(3*time.Second))
+	life := 100*time.Millisecond + time.Duration(d.rng.ExpFloat64()*float64(d.clients.life()))
 	d.open(ctx, life, false)
 	pause := time.Duration(d.rng.IntN(30)) * time.Millisecond
 	if d.rng.IntN(20) == 0 {
@@ -101,7 +101,7 @@ func (d *device) open(ctx context.Context, life time.Duration, drain bool) bool 
 		return d.polls(ctx, at, life, drain)
 	}
 	frame := d.frame()
-	rec := &judge.Stream{Transport: string(t), Opened: d.clients.cfg.Clock.Now(), From: d.place, HasSeq: true}
+	rec := &judge.Stream{Transport: string(t), Server: at.Devices, Opened: d.clients.cfg.Clock.Now(), From: d.place, HasSeq: true}
 	dialer := wire.Dialer{URL: "http://" + at.Devices, GRPC: at.DevicesGRPC}
 	opening, cancel := context.WithTimeout(ctx, callTime)
 	conn, err := dialer.Dial(opening, t, frame, nil)
@@ -139,6 +139,10 @@ func (d *device) checkEnd(rec *judge.Stream, err error) {
 }
 
 func (d *device) checkReason(rec *judge.Stream, r protocol.Reason, detail string) {
+	switch r {
+	case protocol.ReasonNone, protocol.ReasonUnavailable, protocol.ReasonDrain, protocol.ReasonRebalance:
+		rec.Cut = true
+	}
 	switch r {
 	case protocol.ReasonDrain, protocol.ReasonRebalance:
 		if !d.clients.cfg.Moves {

@@ -21,7 +21,7 @@ func (d *device) polls(ctx context.Context, at Addresses, life time.Duration, dr
 	client := &http.Client{Timeout: callTime, Transport: &http.Transport{}}
 	defer client.CloseIdleConnections()
 	for end := time.Now().Add(life); ctx.Err() == nil && time.Now().Before(end); {
-		rec := &judge.Stream{Transport: string(wire.Poll), Opened: d.clients.cfg.Clock.Now(), From: d.place}
+		rec := &judge.Stream{Transport: string(wire.Poll), Server: at.Devices, Opened: d.clients.cfg.Clock.Now(), From: d.place}
 		answer := d.poll(ctx, client, at, rec)
 		rec.Ended = d.clients.cfg.Clock.Now()
 		d.dropGhost()
