@@ -59,7 +59,7 @@ func tokenCommand() *cobra.Command {
 	fl.StringSliceVar(&f.audience, "audience", nil, "aud of the token")
 	fl.DurationVar(&f.ttl, "ttl", time.Hour, "how long the token is valid")
 	fl.StringVar(&f.backend, "backend", "", "make an API key for the backend of this `name` instead")
-	fl.StringVar(&f.scopes, "scopes", "publish,read", "scopes of the API key: publish, read or both")
+	fl.StringVar(&f.scopes, "scopes", "publish,read", "scopes of the API key, separated by commas: publish, read, operate")
 	fl.StringVar(&f.keysFile, "keys-file", "", "`file` to add the API key's entry to (auth.keys.file); without it the entry is printed")
 	c.MarkFlagsMutuallyExclusive("config", "secret-file", "secret", "key-file")
 	c.MarkFlagsMutuallyExclusive("backend", "user")
@@ -136,7 +136,7 @@ func (f *tokenFlags) mintKey(out, errOut io.Writer) error {
 	for name := range strings.SplitSeq(f.scopes, ",") {
 		s, ok := auth.ParseScope(strings.TrimSpace(name))
 		if !ok {
-			return fmt.Errorf("token: unknown scope %q: use publish, read or both", name)
+			return fmt.Errorf("token: unknown scope %q: use "+auth.ScopeNames+", separated by commas", name)
 		}
 		scopes |= s
 	}

@@ -105,7 +105,7 @@ func TestTokenRefuses(t *testing.T) {
 	bad(t, "", []string{"token", "--user", "alice", "--key-file", short}, "no private key")
 	bad(t, "", []string{"token", "--user", "alice", "--secret-file", short, "--key-file", short}, "key-file", "secret-file")
 	bad(t, "", []string{"token", "--user", "alice", "--key-file", short, "--algorithm", "HS256"}, "--algorithm")
-	bad(t, "", []string{"token", "--backend", "b", "--scopes", "write"}, `"write"`, "publish, read or both")
+	bad(t, "", []string{"token", "--backend", "b", "--scopes", "write"}, `"write"`, "publish, read and operate")
 	bad(t, "", []string{"token", "--backend", "b", "--user", "alice"}, "backend", "user")
 }
 
@@ -113,7 +113,7 @@ func TestTokenRefuses(t *testing.T) {
 func TestAPIKeysAreAddedToTheirFile(t *testing.T) {
 	file := write(t, filepath.Join(t.TempDir(), "keys.yaml"), "# keys of backends") // without a line end
 	all := make(map[string]auth.Scope)
-	for name, scopes := range map[string]string{"dispatch": "publish", "console": "read", "both": "publish, read"} {
+	for name, scopes := range map[string]string{"dispatch": "publish", "console": "read", "both": "publish, read", "operator": "read, operate"} {
 		key := strings.TrimSpace(good(t, "", "token", "--backend", name, "--scopes", scopes, "--keys-file", file))
 		all[key] = 0
 		if strings.Contains(scopes, "publish") {
@@ -122,13 +122,16 @@ func TestAPIKeysAreAddedToTheirFile(t *testing.T) {
 		if strings.Contains(scopes, "read") {
 			all[key] |= auth.ScopeRead
 		}
+		if strings.Contains(scopes, "operate") {
+			all[key] |= auth.ScopeOperate
+		}
 	}
 	keys, err := auth.NewKeys(auth.KeysConfig{File: file}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for key, has := range all {
-		for _, scope := range []auth.Scope{auth.ScopePublish, auth.ScopeRead} {
+		for _, scope := range []auth.Scope{auth.ScopePublish, auth.ScopeRead, auth.ScopeOperate} {
 			if err := keys.Check("Bearer "+key, scope); (err == nil) != (has&scope != 0) {
 				t.Errorf("a key with %v, asked for %v: %v", has, scope, err)
 			}

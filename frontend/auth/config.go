@@ -30,7 +30,7 @@ type TokensConfig struct {
 
 // KeysConfig says where the keys of backends are.
 type KeysConfig struct {
-	File string `yaml:"file" doc:"YAML file with a list of entries, each with name, sha256 (of the key, in hex) and scopes (publish, read). The command \"ramen token --backend\" makes entries."`
+	File string `yaml:"file" doc:"YAML file with a list of entries, each with name, sha256 (of the key, in hex) and scopes (publish, read, operate). The command \"ramen token --backend\" makes entries."`
 }
 
 const (

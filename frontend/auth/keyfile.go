@@ -76,7 +76,7 @@ func parseKey(n *yaml.Node) (keyEntry, error) {
 		}
 	}
 	if e.name == "" || e.all == 0 {
-		return e, fmt.Errorf("line %d: it should have a name, and scopes out of publish and read", n.Line)
+		return e, fmt.Errorf("line %d: it should have a name, and scopes out of "+ScopeNames, n.Line)
 	}
 	if strings.HasPrefix(hash, keyPrefix) {
 		return e, fmt.Errorf("line %d: sha256 of %q is the key itself, not its hash; the key is no longer secret, so make a new one", n.Line, e.name)
@@ -96,13 +96,13 @@ func parseKey(n *yaml.Node) (keyEntry, error) {
 func parseScopes(n *yaml.Node) (Scope, error) {
 	var names []string
 	if err := n.Decode(&names); err != nil {
-		return 0, errors.New("it should be a list of publish and read")
+		return 0, errors.New("it should be a list out of " + ScopeNames)
 	}
 	var all Scope
 	for _, name := range names {
 		s, ok := ParseScope(name)
 		if !ok {
-			return 0, fmt.Errorf("unknown scope %q; use publish and read", name)
+			return 0, fmt.Errorf("unknown scope %q; use "+ScopeNames, name)
 		}
 		all |= s
 	}

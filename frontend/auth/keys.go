@@ -8,6 +8,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"strings"
 	"sync/atomic"
 
 	"ramen/protocol"
@@ -19,29 +20,39 @@ type Scope uint8
 // The scopes. A key may have several.
 const (
 	ScopePublish Scope = 1 << iota // publish, recall, disconnect
-	ScopeRead                      // the lists of devices and messages
+	ScopeRead                      // the lists of devices and messages, and what a cluster is made of
+	ScopeOperate                   // moves of shards and changes of members, in a cluster
 )
+
+// scopes are all of them, in the order of their names in files and messages.
+var scopes = [...]struct {
+	scope Scope
+	name  string
+}{{ScopePublish, "publish"}, {ScopeRead, "read"}, {ScopeOperate, "operate"}}
+
+// ScopeNames is the names of all scopes, as messages say them.
+const ScopeNames = "publish, read and operate"
 
 // String is the name of s in files and messages.
 func (s Scope) String() string {
-	switch s {
-	case ScopePublish:
-		return "publish"
-	case ScopeRead:
-		return "read"
-	case ScopePublish | ScopeRead:
-		return "publish, read"
+	var names []string
+	for _, x := range scopes {
+		if s&x.scope != 0 {
+			names = append(names, x.name)
+		}
 	}
-	return "none"
+	if len(names) == 0 {
+		return "none"
+	}
+	return strings.Join(names, ", ")
 }
 
 // ParseScope finds the scope of that name.
 func ParseScope(name string) (Scope, bool) {
-	switch name {
-	case "publish":
-		return ScopePublish, true
-	case "read":
-		return ScopeRead, true
+	for _, x := range scopes {
+		if x.name == name {
+			return x.scope, true
+		}
 	}
 	return 0, false
 }
