@@ -96,7 +96,7 @@ func (g *Gateway) tell(e Event) {
 	g.metrics.shards[e.To].Add(1)
 	g.metrics.transitions[e.To].Inc()
 	if g.log.Enabled(context.Background(), slog.LevelDebug) {
-		g.log.Debug("shard changed its state", append([]any{"from", e.From.String(), "to", e.To.String()}, e.logged()...)...)
+		g.log.Debug("shard changed its state", append([]any{"from", e.From.String(), "to", e.To.String()}, g.logged(&e)...)...)
 	}
 	if g.onShard != nil {
 		g.onShard(e)
@@ -110,9 +110,9 @@ func (g *Gateway) tell(e Event) {
 	}
 }
 
-// logged is what the log has of an event.
-func (e *Event) logged() []any {
-	args := []any{"shard", e.Shard, "epoch", e.Epoch}
+// logged is what the log has of an event. The names are those of a controller's and a member's lines, so that one search has all of a shard.
+func (g *Gateway) logged(e *Event) []any {
+	args := []any{"shard", e.Shard, "epoch", e.Epoch, "member", g.owner}
 	if e.To == StateLost {
 		args = append(args, "reason", e.Loss.Reason.String(), "below", e.Loss.Below)
 	}
@@ -145,7 +145,7 @@ func (g *Gateway) tellLosses() {
 	g.losses.n = 0
 	g.losses.mu.Unlock()
 	if n > 0 {
-		g.log.Warn("lost shards", append([]any{"shards", n}, first.logged()...)...)
+		g.log.Warn("lost shards", append([]any{"shards", n}, g.logged(&first)...)...)
 	}
 }
 

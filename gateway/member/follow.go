@@ -91,7 +91,7 @@ func (m *Member) take(ctx context.Context, shards []protocol.ShardID, epoch prot
 		}
 	}
 	if err != nil {
-		m.cfg.Log.Warn("shards could not be taken", "epoch", epoch, "shards", len(shards), "error", err)
+		m.cfg.Log.Warn("shards could not be taken", "epoch", epoch, "member", m.cfg.Self.ID, "first", shards[0], "shards", len(shards), "error", err)
 		pause(ctx, retryPause)
 	}
 	m.free(shards)
@@ -108,7 +108,7 @@ func (m *Member) release(ctx context.Context, shards []protocol.ShardID) {
 	err := m.g.Release(call, shards)
 	cancel()
 	if err != nil {
-		m.cfg.Log.Warn("shards were not released in order", "shards", len(shards), "error", err)
+		m.cfg.Log.Warn("shards were not released in order", "member", m.cfg.Self.ID, "first", shards[0], "shards", len(shards), "error", err)
 		pause(ctx, retryPause)
 	}
 	m.free(shards)

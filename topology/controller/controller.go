@@ -285,7 +285,28 @@ func (c *Controller) tell(old, next *topology.View) {
 	}
 	for i, s := range next.Shards {
 		if was := old.Shards[i]; was != s {
-			c.cfg.Log.Debug("shard in the view", "shard", protocol.ShardID(i), "member", s.Member, "epoch", s.Epoch, "state", s.State.String(), "was", was.Member, "view", next.Version)
+			c.tellShard(i, was, s, next.Version)
 		}
 	}
+}
+
+// tellShard tells of one shard. Another owner than before is told at info, and a first one, of which there are all at once, at debug.
+func (c *Controller) tellShard(i int, was, s topology.Shard, view uint64) {
+	level, reason := slog.LevelDebug, ""
+	if s.State == topology.ShardTaking && s.Epoch != was.Epoch {
+		switch {
+		case was.State == topology.ShardReleasing:
+			reason = givenMoved
+		case was.Member != "":
+			reason = givenLost
+		default:
+			reason = givenFree
+		}
+		c.metrics.given.WithLabelValues(reason).Inc()
+		if was.Epoch > 0 {
+			level = slog.LevelInfo
+		}
+	}
+	c.cfg.Log.Log(context.Background(), level, "shard in the view", "shard", protocol.ShardID(i), "epoch", s.Epoch, "member", s.Member,
+		"state", s.State.String(), "was", was.Member, "given", reason, "view", view)
 }
