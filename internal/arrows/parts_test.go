@@ -96,6 +96,7 @@ var parts = []part{
 
 	// Tools, which know no part.
 	{path: "internal/tool/config", why: "it fills structs: it does not know whose"},
+	{path: "internal/tool/authority", why: "it makes certificates: it does not know for whom"},
 	{path: "internal/tool/collector", why: "it is a tool below all parts"},
 	{path: "internal/tool/ratelimit", why: "it is a tool below all parts"},
 	{path: "internal/tool/errlist", why: "it is a tool below all parts"},
