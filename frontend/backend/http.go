@@ -11,8 +11,8 @@ import (
 	"ramen/protocol"
 )
 
-// Handler serves the whole of the backends' HTTP port: /v1/ by itself, everything else by rest (health, metrics, the
-// console), or with 404 where rest is nil. The rule of origins holds for all of it. SPEC 3, 8.
+// Handler serves the whole of the backends' HTTP port: /v1/ but for /v1/cluster by itself, everything else by rest (health, metrics,
+// the cluster, the console), or with 404 where rest is nil. The rule of origins holds for all of it. SPEC 3, 8.
 func (s *Server) Handler(rest http.Handler) http.Handler {
 	if rest == nil {
 		rest = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { writeError(w, unknownPath(r)) })
@@ -25,7 +25,7 @@ func (s *Server) Handler(rest http.Handler) http.Handler {
 			// The escaped path, by hand: a user may have any printable character in it, a slash or two dots too, which
 			// http.ServeMux would clean away.
 			path, ours := strings.CutPrefix(r.URL.EscapedPath(), "/v1/")
-			if !ours {
+			if !ours || path == "cluster" || strings.HasPrefix(path, "cluster/") {
 				rest.ServeHTTP(w, r)
 				return
 			}

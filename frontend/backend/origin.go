@@ -17,7 +17,7 @@ var refusedReasons = [...]string{refusedOrigin, refusedHost}
 
 // checkPage refuses what a page of another origin sent, so that none can publish through an operator's browser. SPEC 3.
 func (s *Server) checkPage(r *http.Request) *protocol.Error {
-	reason, err := s.refusePage(r)
+	reason, err := RefusePage(r, s.keys == nil)
 	if err == nil {
 		return nil
 	}
@@ -28,8 +28,9 @@ func (s *Server) checkPage(r *http.Request) *protocol.Error {
 	return err
 }
 
-func (s *Server) refusePage(r *http.Request) (reason string, _ *protocol.Error) {
-	if s.keys == nil && origin.UntrustedHost(r.Host) {
+// RefusePage says why what a web page sent is not served on the backends' port; open: there is no authentication.
+func RefusePage(r *http.Request, open bool) (reason string, _ *protocol.Error) {
+	if open && origin.UntrustedHost(r.Host) {
 		return refusedHost, protocol.Errorf(protocol.CodePermissionDenied, "the Host %q is a name, and authentication is off: use localhost or an IP address, since a foreign name could point here, or turn on authentication", clip(r.Host))
 	}
 	if all := r.Header["Origin"]; !origin.OwnOrNone(all, r.Host) {

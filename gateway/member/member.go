@@ -24,8 +24,9 @@ const (
 
 // Config is what a member is of.
 type Config struct {
-	Self      topology.Member // as it registers
-	Addresses map[string]string
+	Self      topology.Member      // as it registers
+	Addresses map[string]string    // of its ports, by name
+	Load      func() registry.Load // as it is told; nil: none is
 	Backend   registry.Backend
 	Views     *registry.Views
 	// LastEpoch is the highest epoch that the store knows.
@@ -97,9 +98,13 @@ func (m *Member) Close(ctx context.Context) error {
 
 // registration is the gateway as it is now.
 func (m *Member) registration() []byte {
+	var load registry.Load
+	if m.cfg.Load != nil {
+		load = m.cfg.Load()
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	r := registry.Gateway{Member: m.cfg.Self, Epoch: m.epoch, Past: m.cfg.Views.Past(), StartedMS: m.started.UnixMilli(), Addresses: m.cfg.Addresses}
+	r := registry.Gateway{Member: m.cfg.Self, Epoch: m.epoch, Past: m.cfg.Views.Past(), StartedMS: m.started.UnixMilli(), Addresses: m.cfg.Addresses, Load: load}
 	r.State = m.state
 	return r.Encode()
 }

@@ -276,6 +276,9 @@ func (a *App) Check() error {
 	if a.gateway != nil {
 		errs = append(errs, a.gateway.Check())
 	}
+	if a.cluster != nil {
+		errs = append(errs, a.cluster.check(a.gateway))
+	}
 	return errors.Join(errs...)
 }
 

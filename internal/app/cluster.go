@@ -19,6 +19,7 @@ import (
 	"ramen/link/linkgrpc"
 	"ramen/store"
 	"ramen/topology"
+	"ramen/topology/admin"
 	"ramen/topology/controller"
 	"ramen/topology/etcdserver"
 	"ramen/topology/registry"
@@ -38,7 +39,9 @@ type clusterMember struct {
 	etcd       *etcdserver.Server     // nil: this process carries none
 	controller *controller.Controller // nil: of another role
 	member     *member.Member         // nil: of another role
-	listener   net.Listener           // of links; nil: of another role
+	admin      *admin.Admin
+	load       *loadMeter
+	listener   net.Listener // of links; nil: of another role
 }
 
 // join begins to take part in the cluster: the registry first, then, where this is a controller, what keeps it.
@@ -61,13 +64,20 @@ func (a *App) join() error {
 	a.onEnd("registry", func(context.Context) error { return c.registry.Close() })
 	if a.cfg.has(RoleController) {
 		c.controller = controller.Start(controller.Config{
-			Self:   registry.Gateway{Member: a.self(), StartedMS: time.Now().UnixMilli()},
+			Self:   registry.Gateway{Member: a.self(), StartedMS: time.Now().UnixMilli(), Addresses: a.cfg.portAddresses()},
 			Shards: a.cfg.Shards, Moves: k.Controller.Moves, Probe: k.Controller.Probe, Backend: c.registry, Log: a.log, Registerer: a.registry,
 		})
 		a.onEnd("controller", c.controller.Close)
 	}
 	c.mirror = registry.NewMirror(c.registry, a.log)
 	a.onEnd("mirror", func(context.Context) error { c.mirror.Close(); return nil })
+	a.registry.MustRegister(c.mirror.Collectors()...)
+	scheme := "http"
+	if k.Security.CertFile != "" {
+		scheme = "https"
+	}
+	c.admin = admin.New(admin.Config{Backend: c.registry, Mirror: c.mirror, Etcd: c.registry.Client(), Scheme: scheme})
+	c.load = &loadMeter{metrics: a.registry, members: func() int { s, _ := c.mirror.Snapshot(); return len(s.Entries) }}
 	return nil
 }
 
@@ -123,6 +133,8 @@ func (a *App) followViews() error {
 		return fmt.Errorf("app: wait for the controllers at %s: %w", strings.Join(a.cfg.Cluster.Etcd, ", "), err)
 	}
 	a.onEnd("views", func(context.Context) error { c.views.Close(); return nil })
+	a.registry.MustRegister(c.views.Collectors()...)
+	c.load.view = func() uint64 { return c.views.View().Version }
 	if n := len(c.views.View().Shards); n != a.cfg.Shards {
 		a.log.Info("the cluster has another number of shards than is configured here; its own counts", "shards", n, "configured", a.cfg.Shards)
 		a.cfg.Shards = n
@@ -136,7 +148,7 @@ func (a *App) takePart(kept store.Store) error {
 	c, k := a.cluster, &a.cfg.Cluster
 	self := a.self()
 	self.Address, self.Weight = k.Advertise, k.Weight
-	c.member = member.New(member.Config{Self: self, Backend: c.registry, Views: c.views, LastEpoch: kept.LastEpoch, Log: a.log})
+	c.member = member.New(member.Config{Self: self, Addresses: a.cfg.portAddresses(), Load: c.load.read, Backend: c.registry, Views: c.views, LastEpoch: kept.LastEpoch, Log: a.log})
 	var err error
 	a.gateway, err = gateway.New(a.cfg.Gateway, gateway.Deps{Store: kept, Owner: string(c.id), Log: a.log, Registerer: a.registry, OnShard: c.member.OnShard})
 	if err != nil {
@@ -228,7 +240,7 @@ func (a *App) routes() (*route.Router, error) {
 		l.self, l.here = c.id, a.gateway
 	}
 	a.keepLinks(client)
-	s := registry.RegisterFrontend(c.registry, a.self(), nil, c.views, a.log)
+	s := registry.RegisterFrontend(c.registry, registry.Frontend{Self: a.self(), Addresses: a.cfg.portAddresses(), Views: c.views, Load: c.load.read}, a.log)
 	a.onEnd("registration of the frontend", s.Close)
 	return route.New(a.cfg.Route, c.views, l), nil
 }

@@ -16,6 +16,8 @@ import (
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 
 	"ramen/frontend/auth"
+	"ramen/frontend/backend"
+	"ramen/frontend/clusterapi"
 	"ramen/frontend/console"
 	"ramen/frontend/httpconn"
 	"ramen/gateway"
@@ -151,6 +153,11 @@ func (a *App) operators(mux *http.ServeMux, readers func(http.Handler) http.Hand
 	mux.Handle("/healthz", reading(asks(func() error { return nil })))
 	mux.Handle("/readyz", reading(readyz(a.backendsReady, a.partly)))
 	mux.Handle("/debug/check", reading(readers(asks(once))))
+	if a.cluster != nil {
+		api := &clusterapi.API{Cluster: a.cluster.admin, Allow: a.allow, Log: a.log}
+		mux.Handle("/v1/cluster", api)
+		mux.Handle("/v1/cluster/", api)
+	}
 	if a.gateway != nil {
 		mux.Handle("/debug/shards", reading(readers(listShards(a.gateway.Shards))))
 	}
@@ -161,20 +168,38 @@ func (a *App) operators(mux *http.ServeMux, readers func(http.Handler) http.Hand
 // readers lets those through to h whose key may read, where there is no frontend.
 func (a *App) readers(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		switch {
-		case a.cfg.Dev:
-		case a.keys == nil:
-			httpconn.WriteError(w, http.StatusForbidden, protocol.Errorf(protocol.CodePermissionDenied, "this takes an API key, and auth.keys.file is not set on this process"))
+		if _, e := a.allow(auth.Credential(r.Header["Authorization"]), auth.ScopeRead); e != nil {
+			httpconn.WriteError(w, e.Code.HTTPStatus(), e)
 			return
-		default:
-			if err := a.keys.Check(auth.Credential(r.Header["Authorization"]), auth.ScopeRead); err != nil {
-				e, is := errors.AsType[*protocol.Error](err)
-				if !is {
-					e = protocol.Errorf(protocol.CodeInternal, "%v", err)
-				}
-				httpconn.WriteError(w, e.Code.HTTPStatus(), e)
-				return
-			}
+		}
+		h.ServeHTTP(w, r)
+	})
+}
+
+// allow says whose key is in an Authorization header that has the scope.
+func (a *App) allow(authorization string, scope auth.Scope) (name string, _ *protocol.Error) {
+	switch {
+	case a.cfg.Dev:
+		return "", nil
+	case a.keys == nil:
+		return "", protocol.Errorf(protocol.CodePermissionDenied, "this takes an API key, and auth.keys.file is not set on this process")
+	}
+	name, err := a.keys.Name(authorization, scope)
+	if err == nil {
+		return name, nil
+	}
+	if e, is := errors.AsType[*protocol.Error](err); is {
+		return name, e
+	}
+	return name, protocol.Errorf(protocol.CodeInternal, "%v", err)
+}
+
+// ownPages refuses what pages of other origins send, where there is no frontend, which does so. SPEC 3.2.6.
+func (a *App) ownPages(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if _, e := backend.RefusePage(r, a.cfg.Dev); e != nil {
+			httpconn.WriteError(w, e.Code.HTTPStatus(), e)
+			return
 		}
 		h.ServeHTTP(w, r)
 	})

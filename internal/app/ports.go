@@ -145,7 +145,7 @@ func (a *App) serveHTTP(p *ports, handler http.Handler, c *auth.Certs) *http.Ser
 func (a *App) serveOperators(p *ports, c *auth.Certs) {
 	rest := http.NewServeMux()
 	a.operators(rest, a.readers)
-	h := a.serveHTTP(p, exact(rest), c)
+	h := a.serveHTTP(p, a.ownPages(exact(rest)), c)
 	a.onEnd("HTTP of operators", func(ctx context.Context) error { return errors.Join(h.Shutdown(ctx), h.Close()) })
 }
 

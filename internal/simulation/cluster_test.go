@@ -171,7 +171,7 @@ func (c *cluster) watch() {
 	if c.views, err = registry.NewViews(context.Background(), c.client, c.log); err != nil {
 		c.t.Fatal(err)
 	}
-	c.frontend = registry.RegisterFrontend(client, topology.Member{ID: "frontend"}, nil, c.views, c.log)
+	c.frontend = registry.RegisterFrontend(client, registry.Frontend{Self: topology.Member{ID: "frontend"}, Views: c.views}, c.log)
 }
 
 // owners is how many shards each gateway serves, by what it says itself; and that no shard is served twice.

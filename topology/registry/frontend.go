@@ -7,10 +7,22 @@ import (
 	"ramen/topology"
 )
 
-// RegisterFrontend registers a frontend for as long as its session lasts. self is as it is told; views are those that it follows.
-func RegisterFrontend(b Backend, self topology.Member, addresses map[string]string, views *Views, log *slog.Logger) *Session {
+// Frontend is what a frontend registers.
+type Frontend struct {
+	Self      topology.Member
+	Addresses map[string]string // of its ports, by name
+	Views     *Views            // that it follows
+	Load      func() Load       // nil: it tells none
+}
+
+// RegisterFrontend registers a frontend for as long as its session lasts.
+func RegisterFrontend(b Backend, f Frontend, log *slog.Logger) *Session {
 	started := time.Now().UnixMilli()
-	return NewSession(SessionConfig{Backend: b, Key: FrontendsKey + string(self.ID), Log: log, Value: func() []byte {
-		return Gateway{Member: self, Past: views.Past(), StartedMS: started, Addresses: addresses}.Encode()
+	return NewSession(SessionConfig{Backend: b, Key: FrontendsKey + string(f.Self.ID), Log: log, Value: func() []byte {
+		g := Gateway{Member: f.Self, Past: f.Views.Past(), StartedMS: started, Addresses: f.Addresses}
+		if f.Load != nil {
+			g.Load = f.Load()
+		}
+		return g.Encode()
 	}})
 }

@@ -33,6 +33,19 @@ type Gateway struct {
 	Past      Past              // what it has seen of a registry that was lost
 	StartedMS int64             // Unix ms
 	Addresses map[string]string // of its ports, by name
+	Load      Load
+}
+
+// OperatorsPort names the port in Addresses that operators ask.
+const OperatorsPort = "operators"
+
+// Load is what a member does, as it was when it looked last. It is for operators alone: nothing follows from it.
+type Load struct {
+	ViewVersion uint64  // of the newest view that it has
+	Streams     int64   // of devices that are open
+	Mailboxes   int64   // in memory
+	Accepted    float64 // messages a second
+	Pushed      float64 // pushes a second
 }
 
 // Past is the last view that a member has of a registry that was lost, and replaced by a new one: what comes must be above it. Zero: there
@@ -51,6 +64,19 @@ const (
 	Released                  // it has given it up in order: all that it had is in the store
 	Lost                      // it serves it no more, or could not take it
 )
+
+// String is the state's name.
+func (s State) String() string {
+	switch s {
+	case Serving:
+		return "serving"
+	case Released:
+		return "released"
+	case Lost:
+		return "lost"
+	}
+	return "none"
+}
 
 // Holding is what a gateway says of one shard.
 type Holding struct {
@@ -86,6 +112,9 @@ func marshal(m proto.Message) []byte {
 func (g Gateway) Encode() []byte {
 	p := ofMember(g.Member)
 	p.Epoch, p.PastEpoch, p.PastVersion, p.StartedMs, p.Addresses = uint64(g.Epoch), uint64(g.Past.Epoch), g.Past.Version, g.StartedMS, g.Addresses
+	if l := g.Load; l != (Load{}) {
+		p.Load = &registrypb.Load{ViewVersion: l.ViewVersion, Streams: l.Streams, Mailboxes: l.Mailboxes, Accepted: l.Accepted, Pushed: l.Pushed}
+	}
 	return marshal(p)
 }
 
@@ -97,7 +126,11 @@ func DecodeGateway(b []byte) (Gateway, error) {
 	}
 	m, err := toMember(&p)
 	return Gateway{Member: m, Epoch: protocol.Epoch(p.GetEpoch()), Past: Past{protocol.Epoch(p.GetPastEpoch()), p.GetPastVersion()},
-		StartedMS: p.GetStartedMs(), Addresses: p.GetAddresses()}, err
+		StartedMS: p.GetStartedMs(), Addresses: p.GetAddresses(), Load: toLoad(p.GetLoad())}, err
+}
+
+func toLoad(p *registrypb.Load) Load {
+	return Load{ViewVersion: p.GetViewVersion(), Streams: p.GetStreams(), Mailboxes: p.GetMailboxes(), Accepted: p.GetAccepted(), Pushed: p.GetPushed()}
 }
 
 // EncodeView is v as a value.

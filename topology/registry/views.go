@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync/atomic"
+	"time"
 
 	"ramen/topology"
 )
@@ -21,8 +22,9 @@ type Views struct {
 }
 
 type version struct {
-	view *topology.View
-	next chan struct{} // closed once there is a newer one
+	view  *topology.View
+	next  chan struct{} // closed once there is a newer one
+	since time.Time     // when it came
 }
 
 var _ topology.Topology = (*Views)(nil)
@@ -40,7 +42,7 @@ func NewViews(ctx context.Context, m *Mirror, log *slog.Logger) (*Views, error) 
 	v := &Views{done: make(chan struct{}), stop: stop}
 	v.past.Store(new(Past))
 	none := &topology.View{Version: 1, Shards: make([]topology.Shard, shards), Members: map[topology.MemberID]*topology.Member{}}
-	v.newest.Store(&version{none, make(chan struct{})})
+	v.newest.Store(&version{none, make(chan struct{}), time.Now()})
 	s, _ := m.Snapshot()
 	v.take(s, log)
 	go v.follow(run, m, log)
@@ -123,7 +125,7 @@ func (v *Views) take(s Snapshot, log *slog.Logger) {
 			log.Warn("the view in the registry does not follow the one before, which stays in force", "error", err)
 			return
 		}
-		v.newest.Store(&version{view, make(chan struct{})})
+		v.newest.Store(&version{view, make(chan struct{}), time.Now()})
 		close(now.next)
 	}
 }

@@ -92,6 +92,7 @@ type Member struct {
 	PastEpoch     uint64                 `protobuf:"varint,11,opt,name=past_epoch,json=pastEpoch,proto3" json:"past_epoch,omitempty"`                                                         // the highest epoch of that view; in registrations
 	StartedMs     int64                  `protobuf:"varint,9,opt,name=started_ms,json=startedMs,proto3" json:"started_ms,omitempty"`                                                          // Unix ms
 	Addresses     map[string]string      `protobuf:"bytes,10,rep,name=addresses,proto3" json:"addresses,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"` // of its ports, by name
+	Load          *Load                  `protobuf:"bytes,12,opt,name=load,proto3" json:"load,omitempty"`                                                                                     // in registrations
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -203,6 +204,90 @@ func (x *Member) GetAddresses() map[string]string {
 	return nil
 }
 
+func (x *Member) GetLoad() *Load {
+	if x != nil {
+		return x.Load
+	}
+	return nil
+}
+
+// Load is what a member does, as it was when it looked last.
+type Load struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	ViewVersion   uint64                 `protobuf:"varint,1,opt,name=view_version,json=viewVersion,proto3" json:"view_version,omitempty"` // of the newest view that it has
+	Streams       int64                  `protobuf:"varint,2,opt,name=streams,proto3" json:"streams,omitempty"`                            // of devices that are open
+	Mailboxes     int64                  `protobuf:"varint,3,opt,name=mailboxes,proto3" json:"mailboxes,omitempty"`                        // in memory
+	Accepted      float64                `protobuf:"fixed64,4,opt,name=accepted,proto3" json:"accepted,omitempty"`                         // messages a second
+	Pushed        float64                `protobuf:"fixed64,5,opt,name=pushed,proto3" json:"pushed,omitempty"`                             // pushes a second
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Load) Reset() {
+	*x = Load{}
+	mi := &file_registry_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Load) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Load) ProtoMessage() {}
+
+func (x *Load) ProtoReflect() protoreflect.Message {
+	mi := &file_registry_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Load.ProtoReflect.Descriptor instead.
+func (*Load) Descriptor() ([]byte, []int) {
+	return file_registry_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *Load) GetViewVersion() uint64 {
+	if x != nil {
+		return x.ViewVersion
+	}
+	return 0
+}
+
+func (x *Load) GetStreams() int64 {
+	if x != nil {
+		return x.Streams
+	}
+	return 0
+}
+
+func (x *Load) GetMailboxes() int64 {
+	if x != nil {
+		return x.Mailboxes
+	}
+	return 0
+}
+
+func (x *Load) GetAccepted() float64 {
+	if x != nil {
+		return x.Accepted
+	}
+	return 0
+}
+
+func (x *Load) GetPushed() float64 {
+	if x != nil {
+		return x.Pushed
+	}
+	return 0
+}
+
 // View is a topology.View. The shards stand in packed fields, by number of the shard.
 type View struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -217,7 +302,7 @@ type View struct {
 
 func (x *View) Reset() {
 	*x = View{}
-	mi := &file_registry_proto_msgTypes[2]
+	mi := &file_registry_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -229,7 +314,7 @@ func (x *View) String() string {
 func (*View) ProtoMessage() {}
 
 func (x *View) ProtoReflect() protoreflect.Message {
-	mi := &file_registry_proto_msgTypes[2]
+	mi := &file_registry_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -242,7 +327,7 @@ func (x *View) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use View.ProtoReflect.Descriptor instead.
 func (*View) Descriptor() ([]byte, []int) {
-	return file_registry_proto_rawDescGZIP(), []int{2}
+	return file_registry_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *View) GetVersion() uint64 {
@@ -294,7 +379,7 @@ type Holdings struct {
 
 func (x *Holdings) Reset() {
 	*x = Holdings{}
-	mi := &file_registry_proto_msgTypes[3]
+	mi := &file_registry_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -306,7 +391,7 @@ func (x *Holdings) String() string {
 func (*Holdings) ProtoMessage() {}
 
 func (x *Holdings) ProtoReflect() protoreflect.Message {
-	mi := &file_registry_proto_msgTypes[3]
+	mi := &file_registry_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -319,7 +404,7 @@ func (x *Holdings) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Holdings.ProtoReflect.Descriptor instead.
 func (*Holdings) Descriptor() ([]byte, []int) {
-	return file_registry_proto_rawDescGZIP(), []int{3}
+	return file_registry_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Holdings) GetShards() []uint32 {
@@ -364,7 +449,7 @@ const file_registry_proto_rawDesc = "" +
 	"\x0eregistry.proto\x12\x11ramen.registry.v1\"1\n" +
 	"\aCluster\x12\x16\n" +
 	"\x06shards\x18\x01 \x01(\rR\x06shards\x12\x0e\n" +
-	"\x02id\x18\x02 \x01(\tR\x02id\"\x8b\x03\n" +
+	"\x02id\x18\x02 \x01(\tR\x02id\"\xb8\x03\n" +
 	"\x06Member\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x18\n" +
 	"\aaddress\x18\x02 \x01(\tR\aaddress\x12\x12\n" +
@@ -379,10 +464,17 @@ const file_registry_proto_rawDesc = "" +
 	"\n" +
 	"started_ms\x18\t \x01(\x03R\tstartedMs\x12F\n" +
 	"\taddresses\x18\n" +
-	" \x03(\v2(.ramen.registry.v1.Member.AddressesEntryR\taddresses\x1a<\n" +
+	" \x03(\v2(.ramen.registry.v1.Member.AddressesEntryR\taddresses\x12+\n" +
+	"\x04load\x18\f \x01(\v2\x17.ramen.registry.v1.LoadR\x04load\x1a<\n" +
 	"\x0eAddressesEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x9d\x01\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x95\x01\n" +
+	"\x04Load\x12!\n" +
+	"\fview_version\x18\x01 \x01(\x04R\vviewVersion\x12\x18\n" +
+	"\astreams\x18\x02 \x01(\x03R\astreams\x12\x1c\n" +
+	"\tmailboxes\x18\x03 \x01(\x03R\tmailboxes\x12\x1a\n" +
+	"\baccepted\x18\x04 \x01(\x01R\baccepted\x12\x16\n" +
+	"\x06pushed\x18\x05 \x01(\x01R\x06pushed\"\x9d\x01\n" +
 	"\x04View\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\x04R\aversion\x123\n" +
 	"\amembers\x18\x02 \x03(\v2\x19.ramen.registry.v1.MemberR\amembers\x12\x16\n" +
@@ -408,22 +500,24 @@ func file_registry_proto_rawDescGZIP() []byte {
 	return file_registry_proto_rawDescData
 }
 
-var file_registry_proto_msgTypes = make([]protoimpl.MessageInfo, 5)
+var file_registry_proto_msgTypes = make([]protoimpl.MessageInfo, 6)
 var file_registry_proto_goTypes = []any{
 	(*Cluster)(nil),  // 0: ramen.registry.v1.Cluster
 	(*Member)(nil),   // 1: ramen.registry.v1.Member
-	(*View)(nil),     // 2: ramen.registry.v1.View
-	(*Holdings)(nil), // 3: ramen.registry.v1.Holdings
-	nil,              // 4: ramen.registry.v1.Member.AddressesEntry
+	(*Load)(nil),     // 2: ramen.registry.v1.Load
+	(*View)(nil),     // 3: ramen.registry.v1.View
+	(*Holdings)(nil), // 4: ramen.registry.v1.Holdings
+	nil,              // 5: ramen.registry.v1.Member.AddressesEntry
 }
 var file_registry_proto_depIdxs = []int32{
-	4, // 0: ramen.registry.v1.Member.addresses:type_name -> ramen.registry.v1.Member.AddressesEntry
-	1, // 1: ramen.registry.v1.View.members:type_name -> ramen.registry.v1.Member
-	2, // [2:2] is the sub-list for method output_type
-	2, // [2:2] is the sub-list for method input_type
-	2, // [2:2] is the sub-list for extension type_name
-	2, // [2:2] is the sub-list for extension extendee
-	0, // [0:2] is the sub-list for field type_name
+	5, // 0: ramen.registry.v1.Member.addresses:type_name -> ramen.registry.v1.Member.AddressesEntry
+	2, // 1: ramen.registry.v1.Member.load:type_name -> ramen.registry.v1.Load
+	1, // 2: ramen.registry.v1.View.members:type_name -> ramen.registry.v1.Member
+	3, // [3:3] is the sub-list for method output_type
+	3, // [3:3] is the sub-list for method input_type
+	3, // [3:3] is the sub-list for extension type_name
+	3, // [3:3] is the sub-list for extension extendee
+	0, // [0:3] is the sub-list for field type_name
 }
 
 func init() { file_registry_proto_init() }
@@ -437,7 +531,7 @@ func file_registry_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_registry_proto_rawDesc), len(file_registry_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   5,
+			NumMessages:   6,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

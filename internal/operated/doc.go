@@ -1,0 +1,2 @@
+// Package operated has tests of clusters that operators look at and change.
+package operated
