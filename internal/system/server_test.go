@@ -43,7 +43,13 @@ func testConfig(t testing.TB, store string) app.Config {
 // serve starts a server that ends with the test, its ledger adding up.
 func serve(t testing.TB, cfg app.Config) *server {
 	t.Helper()
-	s := &server{t: t, cfg: cfg, web: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64}}}
+	return serveOver(t, cfg, &http.Transport{MaxIdleConnsPerHost: 64})
+}
+
+// serveOver is serve of a server that is asked over web.
+func serveOver(t testing.TB, cfg app.Config, web *http.Transport) *server {
+	t.Helper()
+	s := &server{t: t, cfg: cfg, web: &http.Client{Transport: web}}
 	s.start()
 	t.Cleanup(func() {
 		s.end()

@@ -23,9 +23,8 @@ func encrypted(t *testing.T) (*server, *testcert.Certificate) {
 	cfg.TLS.Backends = cfg.TLS.Devices
 	cfg.TLS.Backends.ClientCAFile = filepath.Join(dir, "clients.pem")
 	writeFile(t, cfg.TLS.Backends.ClientCAFile, string(a.CertPEM))
-	s := serve(t, cfg)
-	s.web.Transport = &http.Transport{TLSClientConfig: &tls.Config{RootCAs: a.Pool(), Certificates: []tls.Certificate{own.TLS()}}, ForceAttemptHTTP2: true}
-	return s, a
+	trusted := &tls.Config{RootCAs: a.Pool(), Certificates: []tls.Certificate{own.TLS()}}
+	return serveOver(t, cfg, &http.Transport{TLSClientConfig: trusted, ForceAttemptHTTP2: true}), a
 }
 
 // Every transport works over TLS, SSE over HTTP/2 and HTTP/1.1.
