@@ -5,7 +5,7 @@ VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LDFLAGS := -s -w -X main.version=$(VERSION)
 
 .DEFAULT_GOAL := help
-.PHONY: run test browser check build load bench-stores ledger faults cluster attack bench fuzz generate format help clean
+.PHONY: run test browser check build load bench-stores ledger faults cluster chaos attack bench fuzz generate format help clean
 
 run: build ## build and start the whole product on its embedded store, without authentication, on loopback
 	$(BIN) serve --dev
@@ -37,6 +37,9 @@ faults: build ## pause, kill, cut off and fill up stores and servers, singly and
 
 cluster: build ## start a whole cluster on this machine: 3 controllers, 3 gateways, 2 frontends and a real Redis, and say what to try; STORE=cassandra, or the URL of a store
 	$(GO) run ./deploy/local --binary $(BIN) $(if $(STORE),--store '$(STORE)')
+
+chaos: build ## kill, pause, drain, restart and add members of a whole cluster under load, wipe its etcd and kill its Redis, singly and in pairs, and account for every message; SEED=n, FOR=20m, ONLY=names, STORE=cassandra
+	$(GO) run ./loadtest/chaos --binary $(BIN) $(if $(SEED),--seed $(SEED)) $(if $(FOR),--for $(FOR)) $(if $(ONLY),--only $(ONLY)) $(if $(STORE),--store $(STORE))
 
 attack: build ## flood a server in every known way beside streams and publishes that must go on, in under 10 minutes; ONLY=names
 	$(GO) run ./loadtest/attack --binary $(BIN) $(if $(ONLY),--only $(ONLY))

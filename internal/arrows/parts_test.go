@@ -91,6 +91,7 @@ var parts = []part{
 
 	// The load tester knows a server by its wire alone.
 	{path: "loadtest/ledger/judge", may: []string{"protocol"}, why: "it judges what happened, whoever made it happen"},
+	{path: "loadtest/chaos/...", may: []string{"loadtest/...", "internal/localcluster", "internal/testserver/...", "protocol"}, why: "it knows servers by the wire, and does to a cluster's processes what can be done"},
 	{path: "loadtest/faults", may: []string{"loadtest/...", "internal/testserver/...", "internal/testdisk", "protocol"}, why: "it knows servers by the wire, and does to stores what can be done"},
 	{path: "loadtest/stores", may: []string{"loadtest/...", "internal/testserver/..."}, why: "it knows servers by the wire, and starts those of stores"},
 	{path: "loadtest/...", may: []string{"loadtest/...", "clients/go/wire", "protocol", "protocol/protowalk", "protocol/ramenpb", "internal/ports", "internal/testcert"},
@@ -117,6 +118,7 @@ var parts = []part{
 	{path: "scripts/...", why: "it is a program of the build"},
 	{path: "internal/arrows", why: "it has tests alone"},
 	{path: "internal/operated", why: "it has tests alone"},
+	{path: "internal/cluster", why: "it has tests alone"},
 	{path: "internal/process", why: "it has tests alone"},
 	{path: "internal/proxied", why: "it has tests alone"},
 	{path: "internal/simulation", why: "it has tests alone"},

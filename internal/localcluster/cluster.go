@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -25,22 +26,23 @@ type Cluster struct {
 	Store string            // the URL
 
 	mu      sync.Mutex
-	members []*Member // guarded by mu
-	etcd    string    // the addresses of all controllers' etcd
-	peers   string    // all controllers by name
+	members []*Member    // guarded by mu
+	made    map[Role]int // guarded by mu: how many there were of each role
+	etcd    string       // the addresses of all controllers' etcd
+	peers   string       // all controllers by name
 }
 
 // Start starts a cluster, and waits until all of it is ready. It ends with t.
 func Start(t testserver.TB, cfg Config) *Cluster {
 	t.Helper()
-	c := &Cluster{cfg: cfg, Store: cfg.Store}
+	c := &Cluster{cfg: cfg, Store: cfg.Store, made: make(map[Role]int)}
 	if c.Store == "" {
 		c.Redis, c.Store = Redis(t)
 	}
 	controllers := make([]*Member, cfg.Controllers)
 	var etcd, peers []string
 	for i := range controllers {
-		m := &Member{Name: fmt.Sprintf("controller-%d", i+1), Role: Controller}
+		m := &Member{Name: c.name(Controller), Role: Controller}
 		m.At.Client, m.At.Peer = free(t), free(t)
 		etcd, peers = append(etcd, m.At.Client), append(peers, m.Name+"="+m.At.Peer)
 		controllers[i] = m
@@ -68,10 +70,18 @@ func free(t testserver.TB) string {
 	return ports.Free(testserver.PortsTB(t))
 }
 
+// name is that of the next member of a role.
+func (c *Cluster) name(role Role) string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.made[role]++
+	return fmt.Sprintf("%s-%d", role, c.made[role])
+}
+
 // Add makes a gateway or a frontend that is not started.
 func (c *Cluster) Add(t testserver.TB, role Role) *Member {
 	t.Helper()
-	m := &Member{Name: fmt.Sprintf("%s-%d", role, len(c.Members(role))+1), Role: role}
+	m := &Member{Name: c.name(role), Role: role}
 	c.prepare(t, m)
 	return m
 }
@@ -118,6 +128,13 @@ func (c *Cluster) Members(role Role) []*Member {
 		}
 	}
 	return some
+}
+
+// Remove forgets a member that has ended.
+func (c *Cluster) Remove(m *Member) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.members = slices.DeleteFunc(c.members, func(x *Member) bool { return x == m })
 }
 
 // Member is that of a name, such as gateway-2; nil: there is none.

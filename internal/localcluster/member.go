@@ -105,3 +105,9 @@ func (m *Member) WipeEtcd(t testserver.TB) {
 		t.Fatalf("localcluster: wipe the etcd of %s: %v", m.Name, err)
 	}
 }
+
+// HasWritten reports whether a text is in what the member has written.
+func (m *Member) HasWritten(text string) bool {
+	all, err := os.ReadFile(m.Log())
+	return err == nil && strings.Contains(string(all), text)
+}

@@ -180,6 +180,13 @@ func (s *Server) Running() bool {
 	return s.p != nil && s.p.running()
 }
 
+// Failed reports whether the server has ended otherwise than with status 0.
+func (s *Server) Failed() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.p != nil && !s.p.running() && !s.p.cmd.ProcessState.Success()
+}
+
 // PID is the number of the process, or of the last one.
 func (s *Server) PID(t TB) int {
 	t.Helper()

@@ -1,0 +1,171 @@
+// Chaos runs a cluster of real processes under load while something is done to it, again and again, singly and in pairs within the same
+// second: members are killed, paused, drained, restarted, added, their etcd is wiped, their Redis killed and paused. From what publishers
+// and devices have seen alone it judges whether every promise was kept. A seed gives the same schedule again; what processes and system
+// make of it is theirs.
+//
+// Goroutines: those of package testbed.
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"text/tabwriter"
+	"time"
+
+	"ramen/internal/localcluster"
+	"ramen/internal/testserver"
+	"ramen/loadtest/chaos/testbed"
+	"ramen/loadtest/ledger/judge"
+)
+
+type config struct {
+	bed     testbed.Config
+	For     time.Duration
+	Faults  int // at least so many, where there is time; 0: as many as come
+	Only    []string
+	Store   string
+	Dir     string // where logs go if a promise was broken
+	Printed int
+}
+
+func defaults() config {
+	return config{bed: testbed.Default(), For: 20 * time.Minute, Only: testbed.Names(), Store: "redis", Dir: ".", Printed: 3}
+}
+
+func main() {
+	c := defaults()
+	c.bed.Progress = os.Stderr
+	only := strings.Join(c.Only, ",")
+	flag.StringVar(&c.bed.Cluster.Binary, "binary", "bin/ramen", "the ramen to test")
+	flag.Uint64Var(&c.bed.Seed, "seed", rand.Uint64(), "of the schedule, and of what publishers and devices do")
+	flag.DurationVar(&c.For, "for", c.For, "how long, 20m at most")
+	flag.IntVar(&c.Faults, "faults", c.Faults, "end sooner, after so many; 0: go on")
+	flag.StringVar(&only, "only", only, "which faults, with commas between them")
+	flag.StringVar(&c.Store, "store", c.Store, "redis or cassandra")
+	flag.StringVar(&c.Dir, "dir", c.Dir, "where the logs of all members go, in a new folder, if a promise was broken")
+	flag.IntVar(&c.bed.Users, "users", c.bed.Users, "users, with 1 to 4 devices each")
+	flag.DurationVar(&c.bed.Pause, "pause", c.bed.Pause, "of each of the 8 publishers between two batches of 1 to 40")
+	flag.IntVar(&c.bed.Tamper.DropOneIn, "drop", 0, "have the devices' logs be without one in so many messages, which has to be found; 0: none")
+	flag.IntVar(&c.Printed, "print", c.Printed, "violations of each kind to print with their histories")
+	flag.Parse()
+	c.Only = strings.Split(only, ",")
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	status, err := chaos(ctx, c, os.Stdout)
+	stop()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		status = 2
+	}
+	os.Exit(status)
+}
+
+// chaos makes a run, judges it, and answers the exit status: 1 where a promise was broken.
+func chaos(ctx context.Context, c config, out io.Writer) (status int, err error) {
+	if c.For > 20*time.Minute || c.For <= 0 {
+		return 0, fmt.Errorf("chaos: for is %v: at most 20m, so that no message without a ttl expires", c.For)
+	}
+	for _, name := range c.Only {
+		if !slices.Contains(testbed.Names(), name) {
+			return 0, fmt.Errorf("chaos: there is no fault %q, but %s", name, strings.Join(testbed.Names(), ", "))
+		}
+	}
+	store := testserver.NewProgram("chaos", c.bed.Progress)
+	defer func() {
+		if closed := store.Close(); err == nil {
+			err = closed
+		}
+	}()
+	if c.Store == "cassandra" {
+		if err := store.Do(func() { c.bed.Cluster.Store = localcluster.Cassandra(store, c.bed.Cluster.Binary) }); err != nil {
+			return 0, err
+		}
+		c.Only = slices.DeleteFunc(slices.Clone(c.Only), func(name string) bool { return strings.HasPrefix(name, "redis-") })
+	}
+	if c.bed.Logs, err = os.MkdirTemp(c.Dir, "ramen-chaos-"); err != nil {
+		return 0, fmt.Errorf("chaos: make a folder: %w", err)
+	}
+	fmt.Fprintf(out, "chaos: seed %d for %v, %s on %s\n", c.bed.Seed, c.For, c.bed.Cluster.Binary, c.Store)
+	b, l, err := play(ctx, c)
+	if err != nil {
+		return 0, fmt.Errorf("%w\nthe members' logs are in %s; the same schedule again: make chaos SEED=%d FOR=%v", err, c.bed.Logs, c.bed.Seed, c.For)
+	}
+	r := judge.Judge(l)
+	table(out, b, l)
+	r.Write(out)
+	if !r.OK() {
+		judge.WriteViolations(out, l, r, c.Printed)
+		fmt.Fprintf(out, "\n%d violations; the members' logs are in %s; the same schedule again: make chaos SEED=%d FOR=%v\n", len(r.Violations), c.bed.Logs, c.bed.Seed, c.For)
+		return 1, nil
+	}
+	if err := os.RemoveAll(c.bed.Logs); err != nil {
+		return 0, fmt.Errorf("chaos: remove logs: %w", err)
+	}
+	return 0, nil
+}
+
+// play does what the schedule says until the time is over.
+func play(ctx context.Context, c config) (*testbed.Bed, *judge.Log, error) {
+	if path, err := filepath.Abs(c.bed.Cluster.Binary); err == nil {
+		c.bed.Cluster.Binary = path
+	}
+	began := time.Now()
+	b, err := testbed.Start(ctx, c.bed)
+	if err != nil {
+		return nil, nil, err
+	}
+	s := newSchedule(c.bed.Seed, c.Only)
+	for time.Since(began) < c.For && ctx.Err() == nil && (c.Faults == 0 || len(b.Done()) < c.Faults) {
+		if err := b.Inflict(s.next()...); err != nil {
+			return nil, nil, fmt.Errorf("%w: %w", err, b.Close())
+		}
+	}
+	l, err := b.Finish()
+	return b, l, err
+}
+
+// table says what was done, and what publishers and devices saw of it.
+func table(out io.Writer, b *testbed.Bed, l *judge.Log) {
+	type row struct {
+		n          int
+		healed     time.Duration
+		p99, worst time.Duration
+		pushes     int
+	}
+	rows := make(map[string]*row)
+	var names []string
+	singles := 0
+	for _, d := range b.Done() {
+		singles += 1 + strings.Count(d.Name, "+")
+		name := d.Name
+		if strings.Contains(name, "+") {
+			name = "pairs"
+		}
+		x := rows[name]
+		if x == nil {
+			x = new(row)
+			rows[name] = x
+			names = append(names, name)
+		}
+		y := testbed.LatencyWithin(l, d.From, d.To+d.Healed)
+		x.n, x.pushes = x.n+1, x.pushes+y.Pushes
+		x.healed, x.p99, x.worst = max(x.healed, d.Healed), max(x.p99, y.P99), max(x.worst, y.Max)
+	}
+	t := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	fmt.Fprintf(t, "%d faults in %d acts\ttimes\thealed within\tpushes\tpublish to push p99\tmost\n", singles, len(b.Done()))
+	slices.Sort(names)
+	ms := func(d time.Duration) time.Duration { return d.Round(time.Millisecond) }
+	for _, name := range names {
+		x := rows[name]
+		fmt.Fprintf(t, "%s\t%d\t%v\t%d\t%v\t%v\n", name, x.n, ms(x.healed), x.pushes, ms(x.p99), ms(x.worst))
+	}
+	_ = t.Flush()
+}

@@ -1,0 +1,59 @@
+package main
+
+import (
+	"math/rand/v2"
+	"time"
+
+	"ramen/loadtest/chaos/testbed"
+)
+
+// holds is how long faults last: from, to.
+var holds = map[string][2]time.Duration{
+	"gateway-killed":     {0, 3 * time.Second},
+	"gateway-drained":    {0, time.Second},
+	"gateway-paused":     {3500 * time.Millisecond, 7 * time.Second}, // beyond its lease
+	"gateway-added":      {0, 2 * time.Second},
+	"frontend-killed":    {0, 2 * time.Second},
+	"frontend-drained":   {0, time.Second},
+	"frontend-paused":    {500 * time.Millisecond, 4 * time.Second},
+	"elected-killed":     {0, 3 * time.Second},
+	"elected-paused":     {4 * time.Second, 7 * time.Second},
+	"controllers-killed": {time.Second, 6 * time.Second},
+	"etcd-wiped":         {0, 3 * time.Second},
+	"rolling-restart":    {},
+	"redis-killed":       {0, 2 * time.Second},
+	"redis-paused":       {500 * time.Millisecond, 4 * time.Second},
+}
+
+// schedule draws what is done: all of it follows from the seed.
+type schedule struct {
+	rng   *rand.Rand
+	names []string // each kind comes once before any comes again
+	nth   int
+}
+
+func newSchedule(seed uint64, names []string) *schedule {
+	s := &schedule{rng: rand.New(rand.NewPCG(seed, 0)), names: append([]string(nil), names...)}
+	s.rng.Shuffle(len(s.names), func(i, k int) { s.names[i], s.names[k] = s.names[k], s.names[i] })
+	return s
+}
+
+// next is what is done at once: each kind alone first, then every other time two within the same second.
+func (s *schedule) next() []testbed.Fault {
+	s.nth++
+	if s.nth <= len(s.names) {
+		return []testbed.Fault{s.fault(s.names[s.nth-1])}
+	}
+	first := s.fault(s.names[s.rng.IntN(len(s.names))])
+	if s.nth%2 == 0 {
+		return []testbed.Fault{first}
+	}
+	second := s.fault(s.names[s.rng.IntN(len(s.names))])
+	second.After = time.Duration(s.rng.Int64N(int64(time.Second)))
+	return []testbed.Fault{first, second}
+}
+
+func (s *schedule) fault(name string) testbed.Fault {
+	h := holds[name]
+	return testbed.Named(name, s.rng.IntN(12), h[0]+time.Duration(s.rng.Int64N(int64(h[1]-h[0])+1)))
+}
