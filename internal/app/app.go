@@ -32,6 +32,7 @@ type App struct {
 	cfg      Config
 	log      *slog.Logger
 	registry *prometheus.Registry
+	process  *prometheus.Registry // the metrics of the process itself, which take longer to read the more descriptors it has
 	memory   memoryPlan
 	ready    readiness
 	watcher  *auth.Watcher
@@ -67,10 +68,10 @@ func Start(cfg Config, log *slog.Logger) (*App, error) {
 	if err := errors.Join(cfg.Validate(), cfg.checkPresent()); err != nil {
 		return nil, err
 	}
-	a := &App{cfg: cfg, log: log, registry: prometheus.NewRegistry()}
+	a := &App{cfg: cfg, log: log, registry: prometheus.NewRegistry(), process: prometheus.NewRegistry()}
 	a.memory = a.cfg.fit(memlimit.Read())
 	a.memory.tell(log)
-	a.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	a.process.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	if err := a.start(); err != nil {
 		ctx, cancel := context.WithTimeout(context.Background(), cfg.ShutdownTime)
 		defer cancel()

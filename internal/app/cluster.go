@@ -77,7 +77,6 @@ func (a *App) join() error {
 		scheme = "https"
 	}
 	c.admin = admin.New(admin.Config{Backend: c.registry, Mirror: c.mirror, Etcd: c.registry.Client(), Scheme: scheme})
-	c.load = &loadMeter{metrics: a.registry, members: func() int { s, _ := c.mirror.Snapshot(); return len(s.Entries) }}
 	return nil
 }
 
@@ -134,7 +133,8 @@ func (a *App) followViews() error {
 	}
 	a.onEnd("views", func(context.Context) error { c.views.Close(); return nil })
 	a.registry.MustRegister(c.views.Collectors()...)
-	c.load.view = func() uint64 { return c.views.View().Version }
+	c.load = newLoadMeter(a.registry, c)
+	a.onEnd("load meter", c.load.close)
 	if n := len(c.views.View().Shards); n != a.cfg.Shards {
 		a.log.Info("the cluster has another number of shards than is configured here; its own counts", "shards", n, "configured", a.cfg.Shards)
 		a.cfg.Shards = n

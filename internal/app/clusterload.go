@@ -1,10 +1,11 @@
 package app
 
 import (
+	"context"
 	"math"
 	"net"
 	"os"
-	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -16,14 +17,10 @@ import (
 // together write 20 times a second at most.
 type loadMeter struct {
 	metrics prometheus.Gatherer
-	members func() int // about how many there are
-	view    func() uint64
-
-	mu       sync.Mutex
-	at       time.Time     // of the last reading
-	accepted float64       // until then
-	pushed   float64       // until then
-	last     registry.Load // as it is told
+	cluster *clusterMember
+	last    atomic.Pointer[registry.Load] // as it is told
+	stop    context.CancelFunc
+	done    chan struct{}
 }
 
 // How often a member tells what it does: the larger of both.
@@ -32,22 +29,44 @@ const (
 	loadPerMember = 50 * time.Millisecond
 )
 
-// read is the load as it is told now. It is called with each renewal of a registration.
-func (l *loadMeter) read() registry.Load {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	passed := time.Since(l.at)
-	if passed < max(loadEvery, time.Duration(l.members())*loadPerMember) {
-		return l.last
+// newLoadMeter reads metrics now and then until close: by a goroutine of its own, since renewals of a registration must not wait for that.
+func newLoadMeter(metrics prometheus.Gatherer, c *clusterMember) *loadMeter {
+	ctx, stop := context.WithCancel(context.Background())
+	l := &loadMeter{metrics: metrics, cluster: c, stop: stop, done: make(chan struct{})}
+	l.last.Store(new(registry.Load))
+	go l.run(ctx)
+	return l
+}
+
+func (l *loadMeter) close(context.Context) error {
+	l.stop()
+	<-l.done
+	return nil
+}
+
+// read is the load as it is told now.
+func (l *loadMeter) read() registry.Load { return *l.last.Load() }
+
+func (l *loadMeter) run(ctx context.Context) {
+	defer close(l.done)
+	old, at := l.sums(), time.Now()
+	for {
+		s, _ := l.cluster.mirror.Snapshot()
+		pause := time.NewTimer(max(loadEvery, time.Duration(len(s.Entries))*loadPerMember))
+		select {
+		case <-ctx.Done():
+			pause.Stop()
+			return
+		case <-pause.C:
+		}
+		sums, now := l.sums(), time.Now()
+		rate := func(name string) float64 { return perSecond(sums[name]-old[name], now.Sub(at)) }
+		l.last.Store(&registry.Load{
+			ViewVersion: l.cluster.views.View().Version, Streams: int64(sums["ramen_frontend_streams"]), Mailboxes: int64(sums["ramen_gateway_mailboxes"]),
+			Accepted: rate("ramen_gateway_messages_accepted_total"), Pushed: rate("ramen_frontend_pushes_total"),
+		})
+		old, at = sums, now
 	}
-	sums := l.sums()
-	accepted, pushed := sums["ramen_gateway_messages_accepted_total"], sums["ramen_frontend_pushes_total"]
-	now := registry.Load{ViewVersion: l.view(), Streams: int64(sums["ramen_frontend_streams"]), Mailboxes: int64(sums["ramen_gateway_mailboxes"])}
-	if !l.at.IsZero() {
-		now.Accepted, now.Pushed = perSecond(accepted-l.accepted, passed), perSecond(pushed-l.pushed, passed)
-	}
-	l.at, l.accepted, l.pushed, l.last = time.Now(), accepted, pushed, now
-	return now
 }
 
 // perSecond has one decimal: what is idle is told once.

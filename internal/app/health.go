@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"golang.org/x/sync/singleflight"
 	"google.golang.org/grpc/health"
@@ -161,7 +162,7 @@ func (a *App) operators(mux *http.ServeMux, readers func(http.Handler) http.Hand
 	if a.gateway != nil {
 		mux.Handle("/debug/shards", reading(readers(listShards(a.gateway.Shards))))
 	}
-	mux.Handle("/metrics", reading(promhttp.HandlerFor(a.registry, promhttp.HandlerOpts{})))
+	mux.Handle("/metrics", reading(promhttp.HandlerFor(prometheus.Gatherers{a.registry, a.process}, promhttp.HandlerOpts{})))
 	mux.HandleFunc("/", nothingHere)
 }
 
