@@ -3,7 +3,6 @@ package lease
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"sync"
 	"time"
@@ -122,19 +121,19 @@ func (l *Lease) Start(ctx context.Context, g *gateway.Gateway) {
 	}
 }
 
-// Close ends the lease, and says in the store that this process has gone. The gateway is closed before.
-func (l *Lease) Close(ctx context.Context) error {
+// Close ends the lease, and says in the store that this process has gone. Where that cannot be said, the log has it: others take over as from
+// a process that was killed, once it was not heard of for as long as a lease. The gateway is closed before.
+func (l *Lease) Close(ctx context.Context) {
 	if l.stop == nil {
-		return nil
+		return
 	}
 	l.stop()
 	<-l.done
 	ctx, cancel := context.WithTimeout(ctx, every)
 	defer cancel()
 	if err := l.cfg.Store.Renew(ctx, l.cfg.Owner, 0); err != nil {
-		return fmt.Errorf("lease: say that this process has gone: %w", err)
+		l.cfg.Log.Warn("this process could not say in the store that it has gone; others take over its shards a little later", "error", err)
 	}
-	return nil
 }
 
 // Ready answers nil while any shard is served, or says why none is.

@@ -138,7 +138,7 @@ func TestAbsenceIsBelievedLateWhereItCouldNotBeRead(t *testing.T) {
 			}
 		}
 		_ = b.g.Close(context.Background())
-		_ = b.lease.Close(context.Background())
+		b.lease.Close(context.Background())
 		a.close()
 	})
 }

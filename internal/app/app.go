@@ -230,7 +230,7 @@ func (a *App) own(kept store.Store) (topology.Topology, error) {
 		return nil, err
 	}
 	if a.lease != nil {
-		a.onEnd("lease", a.lease.Close) // after the gateway
+		a.onEnd("lease", func(ctx context.Context) error { a.lease.Close(ctx); return nil }) // after the gateway
 	}
 	a.onEnd("gateway", a.gateway.Close)
 	ctx, cancel := context.WithTimeout(context.Background(), claimTimeout)

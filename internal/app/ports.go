@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/health"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
@@ -113,7 +114,7 @@ func (a *App) serveDevices(p *ports, c *auth.Certs) {
 	p.serve("devices", func() error { return a.frontend.Serve(p.devices, serverTLS(c, "h2", "http/1.1")) })
 	s := a.grpcServer(a.frontend.GRPCOptions(serverTLS(c, "h2")), "ramen.v1.Devices", a.frontend.Ready, a.frontend.RegisterGRPC)
 	p.serve("devices_grpc", func() error { return s.Serve(a.frontend.GRPCListener(p.devicesGRPC)) })
-	a.onEnd("gRPC of devices", func(ctx context.Context) error { return stopGRPC(ctx, s, func() int { return 0 }) })
+	a.onEnd("gRPC of devices", func(ctx context.Context) error { return a.stopGRPC(ctx, s, func() int { return 0 }) })
 }
 
 func (a *App) serveBackends(p *ports, c *auth.Certs) {
@@ -122,8 +123,12 @@ func (a *App) serveBackends(p *ports, c *auth.Certs) {
 	h := a.serveHTTP(p, a.backend.Handler(exact(rest)), c)
 	s := a.grpcServer(a.backend.GRPCOptions(serverTLS(c, "h2")), "ramen.v1.Backend", a.backendsReady, a.backend.RegisterGRPC)
 	p.serve("backends_grpc", func() error { return s.Serve(a.backend.GRPCListener(p.backendsGRPC)) })
-	a.onEnd("HTTP of backends", func(ctx context.Context) error { return errors.Join(h.Shutdown(ctx), h.Close()) })
-	a.onEnd("gRPC of backends", func(ctx context.Context) error { return stopGRPC(ctx, s, a.backend.Calls) })
+	a.onEnd("calls of backends", func(ctx context.Context) error {
+		var both errgroup.Group // one call of each may take as long as route.deadline
+		both.Go(func() error { return a.stopHTTP(ctx, h) })
+		both.Go(func() error { return a.stopGRPC(ctx, s, a.backend.Calls) })
+		return both.Wait()
+	})
 }
 
 // serveHTTP serves h on the port of backends.
@@ -146,7 +151,7 @@ func (a *App) serveOperators(p *ports, c *auth.Certs) {
 	rest := http.NewServeMux()
 	a.operators(rest, a.readers)
 	h := a.serveHTTP(p, a.ownPages(exact(rest)), c)
-	a.onEnd("HTTP of operators", func(ctx context.Context) error { return errors.Join(h.Shutdown(ctx), h.Close()) })
+	a.onEnd("HTTP of operators", func(ctx context.Context) error { return a.stopHTTP(ctx, h) })
 }
 
 func ignoreClosed(err error) error {
@@ -171,12 +176,36 @@ func (a *App) grpcServer(opts []grpc.ServerOption, name string, ready func() err
 	return s
 }
 
+// stopHTTP lets requests under way end, and cuts them once most of the rest of the shutdown's time is over: what is saved afterwards needs
+// the rest. Whoever is cut does not know whether the request was carried out, and asks again.
+func (a *App) stopHTTP(ctx context.Context, h *http.Server) error {
+	ctx, cancel := mostOf(ctx)
+	defer cancel()
+	err := h.Shutdown(ctx)
+	if errors.Is(err, context.DeadlineExceeded) {
+		a.log.Warn("HTTP requests on the port of backends took too long; they were cut")
+		err = nil
+	}
+	return errors.Join(err, h.Close())
+}
+
+// mostOf ends two thirds of the way to the deadline of ctx.
+func mostOf(ctx context.Context) (context.Context, context.CancelFunc) {
+	end, bounded := ctx.Deadline()
+	if !bounded {
+		return context.WithCancel(ctx)
+	}
+	return context.WithTimeout(ctx, time.Until(end)*2/3)
+}
+
 // flushTime is how long a client may take to read the end of its last call.
 const flushTime = time.Second
 
-// stopGRPC lets calls under way end, and cuts them where there is no time left. Once none is served any more, what is left are
+// stopGRPC lets calls under way end, and cuts them once most of the rest of the shutdown's time is over, as stopHTTP does. Once none is served any more, what is left are
 // clients that do not read (grpc would wait for them), and calls that never end by themselves, such as those that watch health.
-func stopGRPC(ctx context.Context, s *grpc.Server, calls func() int) error {
+func (a *App) stopGRPC(ctx context.Context, s *grpc.Server, calls func() int) error {
+	ctx, cancel := mostOf(ctx)
+	defer cancel()
 	stopped := make(chan struct{})
 	go func() { s.GracefulStop(); close(stopped) }()
 	again := time.NewTicker(flushTime / 20)
@@ -191,6 +220,9 @@ func stopGRPC(ctx context.Context, s *grpc.Server, calls func() int) error {
 			}
 			continue
 		case <-ctx.Done():
+			if n := calls(); n > 0 {
+				a.log.Warn("gRPC calls took too long; they were cut", "calls", n)
+			}
 		}
 		break
 	}
