@@ -54,3 +54,27 @@ func TestShutdownCutsARequestThatDoesNotEnd(t *testing.T) {
 		t.Errorf("exit status %d: %s", status, text)
 	}
 }
+
+// TestStartWithoutItsStoreEndsAndSaysWhy, so that whatever supervises it starts it again; and it does once the store is there.
+func TestStartWithoutItsStoreEndsAndSaysWhy(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close() // never accepted: who connects is not answered
+	for _, store := range []string{"redis://" + l.Addr().String(), "cassandra://" + l.Addr().String() + "/ramen?dc=datacenter1"} {
+		_, said, status := run(t, nil, "", append([]string{"serve", "--dev", "--data", t.TempDir(), "--store", store}, anyPorts.flags()...)...)
+		if status != 1 || !strings.Contains(said, "open") {
+			t.Errorf("%s: status %d: %s", store, status, said)
+		}
+	}
+	r := redistest.Single(t, redistest.Options{})
+	r.Kill(t)
+	flags := append(anyPorts.flags(), "--dev", "--data", t.TempDir(), "--store", r.URL())
+	if _, said, status := run(t, nil, "", append([]string{"serve"}, flags...)...); status != 1 || !strings.Contains(said, "connection refused") {
+		t.Errorf("status %d: %s", status, said)
+	}
+	r.Launch(t)
+	r.AwaitReady(t)
+	start(t, flags...)
+}
