@@ -20,18 +20,19 @@ import (
 
 // config is what a run does.
 type config struct {
-	Binary string
-	Dir    string // data goes into a new folder here, removed at the end of a run without violations
-	Seed   uint64
-	Stores []string // names of sites
-	Only   string   // names of schedules, with commas between them; empty: all
-	Short  bool     // everything in one schedule a store
-	Busy   bool     // the machine runs other things, too: servers wait longer for stores before they refuse
-	Alone  int      // so many of a store's faults alone, drawn, in a short run; 0: all
-	Pairs  int      // of faults within the same second; below 0: all
-	Chain  int      // so many pairs, one after the other, in one stage
-	Table  string   // a file to which a row is added for each fault, pair and schedule; empty: none
-	List   bool     // only say which schedules there are
+	Binary  string
+	Dir     string // data goes into a new folder here, removed at the end of a run without violations
+	Seed    uint64
+	Stores  []string // names of sites
+	Only    string   // names of schedules, with commas between them; empty: all
+	Short   bool     // everything in one schedule a store
+	Busy    bool     // the machine runs other things, too: servers wait longer for stores before they refuse
+	Alone   int      // so many of a store's faults alone, drawn, in a short run; 0: all
+	Pairs   int      // of faults within the same second; below 0: all
+	Singles int      // so many single faults, one after the other, in one stage
+	Chain   int      // so many pairs, one after the other, in one stage
+	Table   string   // a file to which a row is added for each fault, pair and schedule; empty: none
+	List    bool     // only say which schedules there are
 
 	Hold        time.Duration // how long a fault lasts
 	PairHold    time.Duration // how long those of a pair do
@@ -51,7 +52,7 @@ type config struct {
 
 func defaults() config {
 	return config{
-		Binary: "bin/ramen", Dir: ".", Pairs: 12, Chain: 6, Hold: 10 * time.Second, PairHold: 3 * time.Second, Calm: 4 * time.Second, Users: 32, Pause: 60 * time.Millisecond,
+		Binary: "bin/ramen", Dir: ".", Pairs: 12, Singles: 1, Chain: 6, Hold: 10 * time.Second, PairHold: 3 * time.Second, Calm: 4 * time.Second, Users: 32, Pause: 60 * time.Millisecond,
 		Quiet: 2 * time.Second, MailboxIdle: 2 * time.Second, MostMemory: 1 << 30, Printed: 3, Progress: os.Stderr, Stores: siteNames(),
 	}
 }
@@ -65,6 +66,7 @@ func main() {
 	flag.StringVar(&stores, "store", stores, "the stores, with commas between them")
 	flag.StringVar(&c.Only, "only", "", "the schedules, by their names, with commas between them; all where it is empty")
 	flag.IntVar(&c.Pairs, "pairs", c.Pairs, "pairs of faults within the same second, a store, drawn; -1: all")
+	flag.IntVar(&c.Singles, "singles", c.Singles, "so many single faults, one after the other, with the same devices")
 	flag.IntVar(&c.Chain, "chain", c.Chain, "so many pairs, one after the other, with the same devices")
 	flag.DurationVar(&c.Hold, "hold", c.Hold, "how long a fault lasts")
 	flag.DurationVar(&c.PairHold, "pair-hold", c.PairHold, "how long the faults of a pair last")

@@ -38,11 +38,17 @@ func schedules(st *site, c config) []schedule {
 	if c.Short {
 		return append([]schedule{shortSchedule(st, c)}, st.short...)
 	}
-	var all []schedule
-	for _, f := range st.faults {
-		all = append(all, ofActs(f.name, [][]fault{{f}}, c.Hold))
+	all := chains("alone", each(st.faults), c.Singles, c.Hold)
+	return append(append(all, chains("pairs", pairs(st.faults, c.Seed, c.Pairs), c.Chain, c.PairHold)...), st.schedules...)
+}
+
+// each is the faults as acts of one.
+func each(faults []fault) [][]fault {
+	var all [][]fault
+	for _, f := range faults {
+		all = append(all, []fault{f})
 	}
-	return append(append(all, chains(pairs(st.faults, c.Seed, c.Pairs), c)...), st.schedules...)
+	return all
 }
 
 // ofActs is a schedule of faults at once, and again of others once messages are accepted again.
@@ -57,9 +63,9 @@ func ofActs(name string, acts [][]fault, hold time.Duration) schedule {
 	}}
 }
 
-// chains are schedules of up to c.Chain pairs each. A pair that may lose messages has one of its own: a loss excuses whatever was
-// published before.
-func chains(all [][]fault, c config) []schedule {
+// chains are schedules of up to length acts each, named kind-01 and so on, or as their only act. An act that may lose messages has one of its
+// own: a loss excuses whatever was published before.
+func chains(kind string, all [][]fault, length int, hold time.Duration) []schedule {
 	var made []schedule
 	var chain [][]fault
 	several := 0
@@ -67,9 +73,9 @@ func chains(all [][]fault, c config) []schedule {
 		name := nameOf(acts[0])
 		if len(acts) > 1 {
 			several++
-			name = fmt.Sprintf("pairs-%02d", several)
+			name = fmt.Sprintf("%s-%02d", kind, several)
 		}
-		sc := ofActs(name, acts, c.PairHold)
+		sc := ofActs(name, acts, hold)
 		if len(acts) > 1 {
 			for _, fs := range acts {
 				sc.of += nameOf(fs) + " "
@@ -77,12 +83,12 @@ func chains(all [][]fault, c config) []schedule {
 		}
 		made = append(made, sc)
 	}
-	for _, pair := range all {
-		if pair[0].excuses.Loses || pair[1].excuses.Loses {
-			add([][]fault{pair})
+	for _, fs := range all {
+		if slices.ContainsFunc(fs, func(f fault) bool { return f.excuses.Loses }) {
+			add([][]fault{fs})
 			continue
 		}
-		if chain = append(chain, pair); len(chain) >= c.Chain {
+		if chain = append(chain, fs); len(chain) >= length {
 			add(chain)
 			chain = nil
 		}
@@ -130,11 +136,14 @@ func shortSchedule(st *site, c config) schedule {
 	}}
 }
 
-// selected are the schedules that only names; all where it is empty. A pair has a name by itself, too.
+// selected are the schedules that only names; all where it is empty. A fault and a pair have names by themselves, too.
 func selected(st *site, c config) ([]schedule, error) {
 	all := schedules(st, c)
 	if c.Only == "" {
 		return all, nil
+	}
+	for _, f := range st.faults {
+		all = append(all, ofActs(f.name, each([]fault{f}), c.Hold))
 	}
 	for _, pair := range pairs(st.faults, c.Seed, -1) {
 		all = append(all, ofActs(nameOf(pair), [][]fault{pair}, c.PairHold), ofActs(pair[1].name+"+"+pair[0].name, [][]fault{pair}, c.PairHold))

@@ -16,12 +16,12 @@ func TestChainsHaveEachPairOnce(t *testing.T) {
 	c := defaults()
 	c.Chain = 4
 	st := &site{name: "some", faults: all}
-	c.Pairs, c.Only = -1, "g+b,b+g,pairs-01,a"
+	c.Pairs, c.Singles, c.Only = -1, 4, "g+b,b+g,pairs-01,a,alone-02,g"
 	some, err := selected(st, c)
-	if err != nil || len(some) != 4 || some[0].name != "g+b" || some[2].name != "pairs-01" {
+	if err != nil || len(some) != 6 || some[0].name != "g+b" || some[2].name != "pairs-01" {
 		t.Fatalf("%v, %v", some, err)
 	}
-	made := chains(pairs(all, 7, -1), c)
+	made := chains("pairs", pairs(all, 7, -1), c.Chain, c.PairHold)
 	alone, long := 0, 0
 	for _, s := range made {
 		switch {
