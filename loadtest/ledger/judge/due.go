@@ -55,15 +55,15 @@ func (d *device) due() {
 		if known > e.first && !sole {
 			continue
 		}
-		d.settle(e)
+		d.judgeDue(e)
 	}
 	if d.told > mayTell {
 		d.complain(Told, nil, "hellos told of %d expired messages: only %d for it can have expired", d.told, mayTell)
 	}
 }
 
-// settle judges one message that the device was due.
-func (d *device) settle(e *entry) {
+// judgeDue judges one message that the device was due.
+func (d *device) judgeDue(e *entry) {
 	r, got := d.report, d.pushed[e]
 	switch {
 	case e.accepted == 0:

@@ -9,15 +9,15 @@ import (
 
 // WriteViolations prints the first few of each kind, each with what became of its message.
 func WriteViolations(w io.Writer, l *Log, r *Report, each int) {
-	b := newBook(l)
+	ix := newIndex(l)
 	printed := make(map[Kind]int)
 	for _, v := range r.Violations {
 		if printed[v.Kind]++; printed[v.Kind] > each {
 			continue
 		}
 		fmt.Fprintf(w, "\n%s: %s/%s %s: %s\n", v.Kind, v.User, v.Device, v.ID, v.Text)
-		if e := b.entries[name{v.User, v.ID}]; e != nil {
-			b.history(w, e, v.Device)
+		if e := ix.entries[name{v.User, v.ID}]; e != nil {
+			ix.history(w, e, v.Device)
 		}
 	}
 	for _, k := range slices.Sorted(maps.Keys(printed)) {
@@ -34,13 +34,13 @@ type line struct {
 }
 
 // history prints what happened to a message, and to what replaced it, in order: at one device, or with an empty name at all.
-func (b *book) history(w io.Writer, e *entry, device string) {
+func (ix *index) history(w io.Writer, e *entry, device string) {
 	fmt.Fprintf(w, "  %s %v key %q target %+q where %+q ttl %v\n", e.ID, e.Priority, e.Key, e.Target.Device, e.Target.Where, e.TTL)
-	lines := b.published(e, "")
+	lines := ix.published(e, "")
 	if r := e.replacedBy; r != nil {
-		lines = append(lines, b.published(r, "replacement "+r.ID+" ")...)
+		lines = append(lines, ix.published(r, "replacement "+r.ID+" ")...)
 	}
-	for _, d := range b.log.Devices {
+	for _, d := range ix.log.Devices {
 		if d.User == e.User && (device == "" || d.Name == device) {
 			lines = append(lines, received(d, e)...)
 			if device != "" && len(lines) > 0 {
@@ -53,15 +53,15 @@ func (b *book) history(w io.Writer, e *entry, device string) {
 		return
 	}
 	from, to := lines[0].at, lines[len(lines)-1].at
-	lines = append(lines, b.killsWithin(from, to)...)
-	lines = append(lines, b.spansWithin(from, to)...)
+	lines = append(lines, ix.killsWithin(from, to)...)
+	lines = append(lines, ix.spansWithin(from, to)...)
 	slices.SortStableFunc(lines, func(a, b line) int { return int(a.at - b.at) })
 	for _, l := range lines {
 		fmt.Fprintf(w, "  %12v  %s\n", l.at.Round(10_000), l.text)
 	}
 }
 
-func (b *book) published(e *entry, who string) []line {
+func (ix *index) published(e *entry, who string) []line {
 	var lines []line
 	for _, a := range e.Attempts {
 		lines = append(lines, line{a.Sent, who + "sent over " + a.Over})
@@ -116,9 +116,9 @@ func around(d *Device, e *entry) []line {
 }
 
 // killsWithin are the kills from one moment to another, a few at most.
-func (b *book) killsWithin(from, to Moment) []line {
+func (ix *index) killsWithin(from, to Moment) []line {
 	var lines []line
-	for i, k := range b.log.Kills {
+	for i, k := range ix.log.Kills {
 		if k >= from && k <= to && len(lines) < 20 {
 			lines = append(lines, line{k, fmt.Sprintf("kill -9, the %d.", i+1)})
 		}
@@ -127,9 +127,9 @@ func (b *book) killsWithin(from, to Moment) []line {
 }
 
 // spansWithin are the spans that have a moment from one to another.
-func (b *book) spansWithin(from, to Moment) []line {
+func (ix *index) spansWithin(from, to Moment) []line {
 	var lines []line
-	for _, s := range b.log.Spans {
+	for _, s := range ix.log.Spans {
 		if s.From <= to && s.To >= from {
 			lines = append(lines, line{s.From, s.What + " begins"}, line{s.To, s.What + " is over"})
 		}

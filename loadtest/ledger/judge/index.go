@@ -43,22 +43,22 @@ func (e *entry) isFor(d *Device) bool {
 // name is what a message is known by.
 type name struct{ user, id string }
 
-// book is the log's messages, to be looked up.
-type book struct {
+// index finds the messages of a log by id and by user.
+type index struct {
 	log     *Log
 	entries map[name]*entry
 	users   map[string][]*entry
 	devices map[string]int // of each user
 }
 
-func newBook(l *Log) *book {
-	b := &book{log: l, entries: make(map[name]*entry, len(l.Messages)), users: make(map[string][]*entry), devices: make(map[string]int)}
+func newIndex(l *Log) *index {
+	ix := &index{log: l, entries: make(map[name]*entry, len(l.Messages)), users: make(map[string][]*entry), devices: make(map[string]int)}
 	type group struct{ user, key, target string }
 	groups := make(map[group][]*entry)
 	for _, m := range l.Messages {
 		e := newEntry(m)
-		b.entries[name{m.User, m.ID}] = e
-		b.users[m.User] = append(b.users[m.User], e)
+		ix.entries[name{m.User, m.ID}] = e
+		ix.users[m.User] = append(ix.users[m.User], e)
 		if m.Key != "" && e.stored {
 			g := group{m.User, m.Key, m.Target.key()}
 			groups[g] = append(groups[g], e)
@@ -68,9 +68,9 @@ func newBook(l *Log) *book {
 		findReplacements(g)
 	}
 	for _, d := range l.Devices {
-		b.devices[d.User]++
+		ix.devices[d.User]++
 	}
-	return b
+	return ix
 }
 
 func newEntry(m *Message) *entry {
@@ -126,26 +126,26 @@ func findReplacements(g []*entry) {
 }
 
 // wallMS is m by the server's clock.
-func (b *book) wallMS(m Moment) int64 { return b.log.Began.Add(m).UnixMilli() }
+func (ix *index) wallMS(m Moment) int64 { return ix.log.Began.Add(m).UnixMilli() }
 
 // slackMS is what a comparison of wallMS with a time of the server is to allow for: the clock's moves, and rounding.
-func (b *book) slackMS() int64 { return b.log.Slack.Milliseconds() + 1 }
+func (ix *index) slackMS() int64 { return ix.log.Slack.Milliseconds() + 1 }
 
 // mayExpire is the earliest moment at which e can have expired.
-func (b *book) mayExpire(e *entry) Moment {
+func (ix *index) mayExpire(e *entry) Moment {
 	if e.TTL == 0 {
 		return always
 	}
-	return e.first + e.TTL - b.log.Slack - time.Millisecond
+	return e.first + e.TTL - ix.log.Slack - time.Millisecond
 }
 
 // mayBeGone is the earliest moment at which e can have left for another reason than acks.
-func (b *book) mayBeGone(e *entry) Moment {
-	return min(b.mayExpire(e), e.mayBeReplaced, e.mayBeRecalled)
+func (ix *index) mayBeGone(e *entry) Moment {
+	return min(ix.mayExpire(e), e.mayBeReplaced, e.mayBeRecalled)
 }
 
 // killed reports whether the server was killed from one moment to another.
-func (b *book) killed(from, to Moment) bool {
-	i, _ := slices.BinarySearch(b.log.Kills, from)
-	return i < len(b.log.Kills) && b.log.Kills[i] <= to
+func (ix *index) killed(from, to Moment) bool {
+	i, _ := slices.BinarySearch(ix.log.Kills, from)
+	return i < len(ix.log.Kills) && ix.log.Kills[i] <= to
 }

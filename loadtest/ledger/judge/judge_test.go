@@ -241,7 +241,7 @@ func returnConfirmed(l *Log) bool {
 			return false
 		}
 		o := d.Streams[si+1]
-		b := newBook(l)
+		b := newIndex(l)
 		if b.killed(s.Acks[0].Sent, o.Greeted) {
 			return false
 		}
@@ -330,7 +330,7 @@ func acceptAgain(l *Log) bool {
 }
 
 func answerLate(l *Log) bool {
-	b := newBook(l)
+	b := newIndex(l)
 	for _, m := range l.Messages {
 		if a := &m.Attempts[0]; !b.killed(a.Sent, a.Answered) && a.Answered > a.Sent+1 {
 			a.Ended, l.Deadline = a.Answered, a.Answered-a.Sent-1

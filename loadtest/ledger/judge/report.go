@@ -66,14 +66,14 @@ type Report struct {
 // Judge finds every promise that l shows to be broken.
 func Judge(l *Log) *Report {
 	r := &Report{Messages: len(l.Messages), Kills: len(l.Kills), Devices: len(l.Devices), byKind: make(map[Kind]int)}
-	b := newBook(l)
+	ix := newIndex(l)
 	for _, m := range l.Messages {
-		e := b.entries[name{m.User, m.ID}]
-		r.count(b, e)
-		r.checkAnswers(b, e)
+		e := ix.entries[name{m.User, m.ID}]
+		r.count(ix, e)
+		r.checkAnswers(ix, e)
 	}
 	for _, d := range l.Devices {
-		j := &device{book: b, Device: d, report: r, pushed: make(map[*entry][]ref)}
+		j := &device{index: ix, Device: d, report: r, pushed: make(map[*entry][]ref)}
 		for i, s := range d.Streams {
 			j.stream(i, s)
 		}
@@ -88,7 +88,7 @@ func Judge(l *Log) *Report {
 
 // count counts a message, and finds one that was accepted twice. SPEC 9.2.2: an id is remembered for 5 minutes, and publishers
 // of a run publish nothing again that is older.
-func (r *Report) count(b *book, e *entry) {
+func (r *Report) count(ix *index, e *entry) {
 	switch {
 	case e.accepted != 0:
 		r.Accepted++
@@ -103,7 +103,7 @@ func (r *Report) count(b *book, e *entry) {
 			answers = append(answers, a.Answered)
 		}
 	}
-	if len(answers) > 1 && b.isExcused(Again, e) {
+	if len(answers) > 1 && ix.isExcused(Again, e) {
 		r.lost(Again)
 	} else if len(answers) > 1 {
 		r.add(Violation{Kind: Again, User: e.User, ID: e.ID, Text: fmt.Sprintf("it was answered accepted at each of %v", answers)})

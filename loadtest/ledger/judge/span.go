@@ -6,33 +6,33 @@ import (
 )
 
 // during reports whether a span that is wanted has a moment from one to another.
-func (b *book) during(from, to Moment, wanted func(Span) bool) bool {
-	return slices.ContainsFunc(b.log.Spans, func(s Span) bool { return s.From <= to && s.To >= from && wanted(s) })
+func (ix *index) during(from, to Moment, wanted func(Span) bool) bool {
+	return slices.ContainsFunc(ix.log.Spans, func(s Span) bool { return s.From <= to && s.To >= from && wanted(s) })
 }
 
 // mayForgetAck reports whether an ack, sent and confirmed by those moments, may be unknown at a later one: whoever had taken it was gone
 // before it had saved it.
-func (b *book) mayForgetAck(sent, confirmed, later Moment) bool {
-	if b.log.SavedIn > 0 {
-		later = min(later, b.savedBy(confirmed))
+func (ix *index) mayForgetAck(sent, confirmed, later Moment) bool {
+	if ix.log.SavedIn > 0 {
+		later = min(later, ix.savedBy(confirmed))
 	}
-	return b.killed(sent, later) || b.during(sent, later, func(s Span) bool { return s.Owner }) || b.mayBeLost(sent, later)
+	return ix.killed(sent, later) || ix.during(sent, later, func(s Span) bool { return s.Owner }) || ix.mayBeLost(sent, later)
 }
 
 // savedBy is when an ack is saved that was confirmed at a moment: a store that something is done to may take no save.
-func (b *book) savedBy(confirmed Moment) Moment {
-	saved := confirmed + b.log.SavedIn
-	for _, s := range b.log.Spans {
+func (ix *index) savedBy(confirmed Moment) Moment {
+	saved := confirmed + ix.log.SavedIn
+	for _, s := range ix.log.Spans {
 		if s.From <= saved && s.To >= confirmed {
-			saved = max(saved, s.To+b.log.SavedIn)
+			saved = max(saved, s.To+ix.log.SavedIn)
 		}
 	}
 	return saved
 }
 
 // mayBeLost reports whether the store may have lost, by a later moment, what it was told at one.
-func (b *book) mayBeLost(told, later Moment) bool {
-	return slices.ContainsFunc(b.log.Spans, func(s Span) bool { return s.Loses && s.To >= told && s.From <= later })
+func (ix *index) mayBeLost(told, later Moment) bool {
+	return slices.ContainsFunc(ix.log.Spans, func(s Span) bool { return s.Loses && s.To >= told && s.From <= later })
 }
 
 // mayBeForgotten reports whether the store may have lost, before e was accepted, that there is the device, which has not come again
@@ -56,7 +56,7 @@ func (e *entry) again() bool {
 }
 
 // isExcused reports whether a violation is no more than the loss that the configuration of the store allows.
-func (b *book) isExcused(k Kind, e *entry) bool {
+func (ix *index) isExcused(k Kind, e *entry) bool {
 	switch k {
 	case Twice: // an id that was lost is another message when it is published again
 		if e == nil || !e.again() {
@@ -65,25 +65,25 @@ func (b *book) isExcused(k Kind, e *entry) bool {
 	case Stranger, Foreign, Content, Expired:
 		return false
 	}
-	return e != nil && b.mayBeLost(e.first, always)
+	return e != nil && ix.mayBeLost(e.first, always)
 }
 
 // checkAnswers finds publishes that had no answer in time, or one that nothing covered.
-func (r *Report) checkAnswers(b *book, e *entry) {
+func (r *Report) checkAnswers(ix *index, e *entry) {
 	for _, a := range e.Attempts {
 		took := a.Ended - a.Sent
-		if a.Status == Accepted && slices.ContainsFunc(b.log.Spans, func(s Span) bool { return s.Refuses && s.From < a.Sent && a.Answered < s.To }) {
+		if a.Status == Accepted && slices.ContainsFunc(ix.log.Spans, func(s Span) bool { return s.Refuses && s.From < a.Sent && a.Answered < s.To }) {
 			r.add(Violation{Kind: Uncovered, User: e.User, ID: e.ID, Text: fmt.Sprintf("it was sent over %s at %v and accepted at %v, while the store could not keep it", a.Over, a.Sent, a.Answered)})
 		}
-		if a.Status == Unknown && !b.killed(a.Sent, a.Ended) && b.during(a.Sent, a.Ended, func(s Span) bool { return s.Serves }) &&
-			!b.during(a.Sent, a.Ended, func(s Span) bool { return !s.Serves }) {
+		if a.Status == Unknown && !ix.killed(a.Sent, a.Ended) && ix.during(a.Sent, a.Ended, func(s Span) bool { return s.Serves }) &&
+			!ix.during(a.Sent, a.Ended, func(s Span) bool { return !s.Serves }) {
 			r.add(Violation{Kind: Unavailable, User: e.User, ID: e.ID, Text: "a publish over " + a.Over + " was unavailable, or not answered, although service was to go on"})
 		}
-		if b.killed(a.Sent, a.Ended) || b.during(a.Sent, a.Ended, func(s Span) bool { return s.Silent }) {
+		if ix.killed(a.Sent, a.Ended) || ix.during(a.Sent, a.Ended, func(s Span) bool { return s.Silent }) {
 			continue
 		}
 		r.SlowestAnswer = max(r.SlowestAnswer, took)
-		if b.log.Deadline > 0 && took > b.log.Deadline {
+		if ix.log.Deadline > 0 && took > ix.log.Deadline {
 			r.add(Violation{Kind: Late, User: e.User, ID: e.ID, Text: "a publish over " + a.Over + " took " + took.String() + ", and was then " + a.Status.String()})
 		}
 	}

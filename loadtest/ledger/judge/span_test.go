@@ -94,7 +94,7 @@ func TestAckIsExcusedUntilItMustBeSaved(t *testing.T) {
 // TestSavedAckOutlivesItsOwner: an ack has a time to be saved in, which spans prolong.
 func TestSavedAckOutlivesItsOwner(t *testing.T) {
 	const second = time.Second
-	b := &book{log: &Log{SavedIn: second, Spans: []Span{{What: "slow", From: 10 * second, To: 13 * second}, {What: "paused", From: 20 * second, To: 21 * second, Owner: true}}}}
+	b := &index{log: &Log{SavedIn: second, Spans: []Span{{What: "slow", From: 10 * second, To: 13 * second}, {What: "paused", From: 20 * second, To: 21 * second, Owner: true}}}}
 	for _, c := range []struct {
 		acked  Moment
 		forgot bool

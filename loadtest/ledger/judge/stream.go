@@ -12,7 +12,7 @@ type ref struct{ stream, push int }
 
 // device is the judging of one device: its streams in order, then what it is due.
 type device struct {
-	*book
+	*index
 	*Device
 	report *Report
 	pushed map[*entry][]ref // so far
