@@ -277,19 +277,19 @@ func TestSeveredLinksLoseAndRepeatNothing(t *testing.T) {
 			b := newBench(t, func(_ *Config, d *Deps) { d.Router, d.Owners = c.router, c })
 			r := &received{t: t, b: b, ids: map[protocol.MessageID]bool{}}
 			rng := rand.New(rand.NewPCG(seed, 0))
-			ctx, calm := context.WithCancel(t.Context())
+			ctx, endStorm := context.WithCancel(t.Context())
 			var others sync.WaitGroup
 			others.Go(func() { c.storm(ctx, rand.New(rand.NewPCG(seed, 1))) })
 			others.Go(func() { c.publish(ctx, rand.New(rand.NewPCG(seed, 2))) })
 			defer others.Wait()
-			defer calm()
+			defer endStorm()
 			for limit := time.Now().Add(time.Minute); len(r.ids) < stormMessages; {
 				if time.Now().After(limit) {
 					t.Fatalf("%d messages of %d came", len(r.ids), stormMessages)
 				}
 				w.read(r, rng)
 			}
-			calm()
+			endStorm()
 			others.Wait()
 			r.wantAllAcked(c)
 		})

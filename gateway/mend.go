@@ -152,8 +152,8 @@ func (s *step) mendOnce(ctx context.Context, err error) (written bool, _ error) 
 		b.unlock()
 		return false, b.refusal()
 	}
-	found, settled := s.Find(other.Last)
-	if settled {
+	found, known := s.Find(other.Last)
+	if known {
 		b.inDoubtBytes.Store(0)
 		b.g.release(b)
 	}

@@ -463,7 +463,7 @@ func (c *lossWalk) run() {
 	for range 60 {
 		c.act()
 	}
-	c.calm()
+	c.recoverAll()
 	c.check()
 }
 
@@ -513,7 +513,7 @@ func (c *lossWalk) act() {
 	case n < 18 && c.replica != nil:
 		c.lose()
 	case n < 19:
-		c.calm()
+		c.recoverAll()
 		c.check()
 		c.note("crash")
 		c.w.store.Script(nil)
@@ -570,8 +570,8 @@ func (c *lossWalk) publish() {
 	}
 }
 
-// calm lets everything end well.
-func (c *lossWalk) calm() {
+// recoverAll has the store take everything, and waits until what was lost is written again.
+func (c *lossWalk) recoverAll() {
 	c.w.store.Script(nil)
 	c.arrive(math.MaxInt)
 	c.w.sleep(3 * time.Second)

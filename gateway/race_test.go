@@ -171,7 +171,7 @@ func everythingAtOnce(t *testing.T, w *fixture, seed uint64) {
 	for _, c := range clients {
 		w.drain(t, c, accepted[c.user])
 	}
-	time.Sleep(3 * time.Second) // what is unsure becomes sure, idle users leave memory
+	time.Sleep(3 * time.Second) // what is in doubt becomes known, idle users leave memory
 	w.check()
 	for _, c := range clients {
 		c.mu.Lock()

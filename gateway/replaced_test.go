@@ -16,8 +16,8 @@ import (
 	"ramen/store/storetest"
 )
 
-// unsaved has the store refuse what is saved lazily, so that a crash loses it.
-func (w *fixture) unsaved() {
+// refuseLazyWrites has the store refuse what is saved lazily, so that a crash loses it.
+func (w *fixture) refuseLazyWrites() {
 	w.store.Script(func(_ context.Context, op memory.Op) memory.Fault {
 		if op.Kind == memory.OpForget || op.Kind == memory.OpSaveDevices && !op.Durable {
 			return memory.Fault{Err: errors.New("scripted: nothing lazy is taken")}
@@ -48,7 +48,7 @@ func TestFix14ReplacedStaysGoneWhateverBecomesOfItsSuccessor(t *testing.T) {
 			t.Run(left+" then "+then, func(t *testing.T) {
 				inSyncTest(t, nil, func(t *testing.T, w *fixture) {
 					d := w.open("d")
-					w.unsaved()
+					w.refuseLazyWrites()
 					w.leaveLazily(d, left, "a", low)
 					w.accept("b", high, key("k"), ttl(3*time.Second))
 					want := []string{}
@@ -105,7 +105,7 @@ func (w *fixture) leaveLazily(d *recorder, how, id string, p protocol.Priority) 
 
 func TestFix14IndexOfKeysIsOfTheNewestAfterALoad(t *testing.T) {
 	inSyncTest(t, nil, func(t *testing.T, w *fixture) { // without devices
-		w.unsaved()
+		w.refuseLazyWrites()
 		w.accept("a", low, key("k"), ttl(time.Second))
 		w.sleep(1500 * time.Millisecond)
 		w.accept("x", high, key("k"))
@@ -120,7 +120,7 @@ func TestFix14IndexOfKeysIsOfTheNewestAfterALoad(t *testing.T) {
 func TestFix14DeviceWithItsCursorGetsNothingReplaced(t *testing.T) {
 	inSyncTest(t, nil, func(t *testing.T, w *fixture) {
 		d := w.open("d")
-		w.unsaved()
+		w.refuseLazyWrites()
 		w.accept("a", low, key("k"))
 		d.ackAll()
 		cursor := d.last()
@@ -155,7 +155,7 @@ func TestFix14ReplacedInTheStoreGoesWithTheLoad(t *testing.T) {
 				w.put("a1", low, 1)
 				w.put("a2", high, 2)
 				w.put("b", medium, 3)
-				w.unsaved()
+				w.refuseLazyWrites()
 				w.wantWaiting("b")
 				if l := &w.g.common.Ledger; l.Loaded.Load() != 3 || l.Ended[mailbox.Collapsed].Load() != 2 {
 					t.Errorf("%d loaded, %d collapsed; want 3 and 2", l.Loaded.Load(), l.Ended[mailbox.Collapsed].Load())
@@ -193,7 +193,7 @@ func TestFix14ReplacedStaysGoneThroughUnknownOutcomes(t *testing.T) {
 					d.ackAll()
 					unsureScript(w, 1, lost)
 					w.refuse(protocol.CodeUnavailable, "b", high, key("k"))
-					w.unsaved()
+					w.refuseLazyWrites()
 					want := []string{"b"}
 					switch then {
 					case "crash":

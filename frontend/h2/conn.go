@@ -71,8 +71,8 @@ func (c *Conn) setKnown() {
 	c.guard.become(c)
 }
 
-// errCalm is what grpc reads of a connection that was ended.
-var errCalm = errors.New("frontend/h2: the peer asked for too much")
+// errEnded is what grpc reads of a connection that was ended.
+var errEnded = errors.New("frontend/h2: the peer asked for too much")
 
 // unknownRead is how much of an unknown connection is read at once, in bytes: a client may send what it likes behind its preface,
 // before it has seen how many calls it may open.
@@ -81,7 +81,7 @@ const unknownRead = 2 << 10
 // Read implements net.Conn.
 func (c *Conn) Read(b []byte) (int, error) {
 	if c.over.Load() {
-		return 0, errCalm
+		return 0, errEnded
 	}
 	if len(b) > unknownRead && !c.known.Load() {
 		b = b[:unknownRead] // so that grpc has seen a token before all that came with it is counted
@@ -89,8 +89,8 @@ func (c *Conn) Read(b []byte) (int, error) {
 	n, err := c.Conn.Read(b)
 	if n > 0 {
 		if why := c.arrived(b[:n]); why != fine {
-			c.calm(why)
-			return 0, errCalm
+			c.endReading(why)
+			return 0, errEnded
 		}
 	}
 	return n, err
@@ -137,9 +137,9 @@ func (c *Conn) end(why reason) {
 	c.raw.SetReadDeadline(time.Unix(1, 0)) // grpc's reading fails, and it closes
 }
 
-// calm ends c, whose Read this is. It is not read for a moment, in which the peer can read why: it costs nothing, and slows down one
+// endReading ends c, whose Read this is. It is not read for a moment, in which the peer can read why: it costs nothing, and slows down one
 // that would come back at once.
-func (c *Conn) calm(why reason) {
+func (c *Conn) endReading(why reason) {
 	if c.over.Swap(true) {
 		return
 	}
@@ -163,7 +163,7 @@ func (g *Guard) pause(d time.Duration) {
 	}
 }
 
-// How often, and after which pause each, calm tries to write GOAWAY.
+// How often, and after which pause each, endReading tries to write GOAWAY.
 const (
 	goAwayTries = 20
 	goAwayPause = 5 * time.Millisecond

@@ -17,14 +17,14 @@ type faultyEnd struct {
 	receiver   link.Receiver
 	generation link.Generation
 
-	mu     sync.Mutex
-	inner  link.Stream
-	opened bool // Open has answered, or is about to
-	cutOff bool // severed before
-	dead   bool // closed or severed: nothing passes any more
-	moved  bool // closed because the socket goes on at another owner: Closed still passes
-	inside bool // a call of the receiver is under way
-	owed   bool // Lost is still to be told
+	mu          sync.Mutex
+	inner       link.Stream
+	opened      bool // Open has answered, or is about to
+	cutOff      bool // severed before
+	dead        bool // closed or severed: nothing passes any more
+	moved       bool // closed because the socket goes on at another owner: Closed still passes
+	inside      bool // a call of the receiver is under way
+	lostPending bool // Lost is still to be told
 }
 
 var (
@@ -64,7 +64,7 @@ func (e *faultyEnd) sever() {
 	e.dead = true
 	e.cutOff = !was && !e.opened
 	now := !was && e.opened && !e.inside
-	e.owed = !was && e.opened && e.inside
+	e.lostPending = !was && e.opened && e.inside
 	e.mu.Unlock()
 	if now {
 		e.tellLost()
@@ -92,10 +92,10 @@ func (e *faultyEnd) pass(last bool, call func()) {
 	call()
 	e.mu.Lock()
 	e.inside = false
-	owed := e.owed
-	e.owed = false
+	lostPending := e.lostPending
+	e.lostPending = false
 	e.mu.Unlock()
-	if owed {
+	if lostPending {
 		e.tellLost()
 	}
 }
@@ -170,7 +170,7 @@ func (e *faultyEnd) Close(reason protocol.Reason) {
 	e.mu.Lock()
 	inner, was := e.inner, e.dead
 	e.moved = reason == protocol.ReasonNone && !was
-	e.dead, e.owed = true, false
+	e.dead, e.lostPending = true, false
 	e.mu.Unlock()
 	e.leave()
 	if !was {

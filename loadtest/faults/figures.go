@@ -22,14 +22,14 @@ func figures(out io.Writer, s *stage, l *judge.Log) {
 		late              int // answered after more than lateAfter
 		slowest           judge.Attempt
 	}
-	calm := span{Span: judge.Span{What: "otherwise"}}
+	undisturbed := span{Span: judge.Span{What: "otherwise"}}
 	spans := make([]span, len(l.Spans))
 	for i := range spans {
 		spans[i].Span = l.Spans[i]
 	}
 	for _, m := range l.Messages {
 		for _, a := range m.Attempts {
-			in := &calm
+			in := &undisturbed
 			for i := range spans {
 				if a.Sent >= spans[i].From && a.Sent <= spans[i].To {
 					in = &spans[i]
@@ -50,7 +50,7 @@ func figures(out io.Writer, s *stage, l *judge.Log) {
 			}
 		}
 	}
-	for _, x := range append(spans, calm) {
+	for _, x := range append(spans, undisturbed) {
 		slices.Sort(x.took)
 		at := ""
 		if x.To > 0 {

@@ -128,7 +128,7 @@ func (s *stage) play(ctx context.Context, sc schedule) error {
 			return fmt.Errorf("faults: %s: %w", sc.name, err)
 		}
 	}
-	return s.settle(ctx)
+	return s.drainAll(ctx)
 }
 
 // playActs plays a schedule until messages are accepted again.
@@ -149,8 +149,8 @@ func (s *stage) playActs(sc schedule) error {
 	return nil
 }
 
-// settle has every device take what it is due, acked; then come back without a cursor to a process that has what the store has alone.
-func (s *stage) settle(ctx context.Context) error {
+// drainAll has every device take what it is due, acked; then come back without a cursor to a process that has what the store has alone.
+func (s *stage) drainAll(ctx context.Context) error {
 	s.clients.Drain(ctx, false)
 	s.clients.Drain(ctx, false) // with its cursor: hello confirms the acks
 	if err := catch(func() {

@@ -68,7 +68,7 @@ func (r *run) play(ctx context.Context, rng *rand.Rand) error {
 	}
 	r.clients.StopPublishing()
 	r.clients.Leave()
-	return r.settle(ctx)
+	return r.drainAll(ctx)
 }
 
 // killAgainAndAgain returns when there were kills and messages enough, with the server up.
@@ -101,9 +101,9 @@ func (r *run) killOnce(ctx context.Context, rng *rand.Rand) error {
 	return r.server.Start(ctx)
 }
 
-// settle has every device get what it is due, acked; then come back without a cursor to the same process, and to one that has
+// drainAll has every device get what it is due, acked; then come back without a cursor to the same process, and to one that has
 // started after a kill.
-func (r *run) settle(ctx context.Context) error {
+func (r *run) drainAll(ctx context.Context) error {
 	fmt.Fprintf(r.cfg.Progress, "ledger: %v: all is published; devices take what waits\n", r.clock.Now().Round(time.Second))
 	r.clients.Drain(ctx, false)
 	r.clients.Drain(ctx, false) // with its cursor: hello confirms the acks

@@ -32,7 +32,7 @@ func TestPacketsLeaveAtTheRateAndArriveHalfARoundTripLater(t *testing.T) {
 }
 
 func TestLossesAreTheSameWithTheSameSeed(t *testing.T) {
-	fates := func(seed, direction uint64) string {
+	outcomes := func(seed, direction uint64) string {
 		q := newQueue(Config{RateKbit: 1_000_000, QueueBytes: 3000, Loss: 10, Seed: seed}, direction)
 		var s strings.Builder
 		for i := range 1000 {
@@ -44,8 +44,8 @@ func TestLossesAreTheSameWithTheSameSeed(t *testing.T) {
 		}
 		return s.String()
 	}
-	one := fates(1, 0)
-	if one != fates(1, 0) || one == fates(2, 0) || one == fates(1, 1) {
+	one := outcomes(1, 0)
+	if one != outcomes(1, 0) || one == outcomes(2, 0) || one == outcomes(1, 1) {
 		t.Error("losses do not follow the seed and the direction")
 	}
 	if n := strings.Count(one, "x"); n < 50 || n > 200 {

@@ -10,9 +10,9 @@ import (
 )
 
 const (
-	calm = 10 * time.Second // before a node is stopped
-	hold = 10 * time.Second // it stays stopped
-	more = 15 * time.Second // after it goes on
+	before = 10 * time.Second // until a node is stopped
+	hold   = 10 * time.Second // it stays stopped
+	more   = 15 * time.Second // after it goes on
 )
 
 // node stops one node of three by SIGSTOP while messages are published, and draws their latency over time.
@@ -25,7 +25,7 @@ func (b *bench) node(ctx context.Context) error {
 		done := make(chan error, 1)
 		stopping, cancel := context.WithCancel(ctx)
 		begun := false
-		p := scenario.Params{Scenario: "push", Streams: b.c.Streams, Connects: 1000, Rate: b.c.NodeRate, For: calm + hold + more, Warm: 2 * time.Second, Wait: 20 * time.Second}
+		p := scenario.Params{Scenario: "push", Streams: b.c.Streams, Connects: 1000, Rate: b.c.NodeRate, For: before + hold + more, Warm: 2 * time.Second, Wait: 20 * time.Second}
 		err := b.once(ctx, t, s, p, func() {
 			begun = true
 			go func() { done <- catch(func() { b.stop(stopping, s) }) }()
@@ -41,7 +41,7 @@ func (b *bench) node(ctx context.Context) error {
 		}
 		last := &b.all.Sections[len(b.all.Sections)-1]
 		fmt.Fprintf(b.out, "\n%s messages/s on three Cassandra nodes; one is stopped (SIGSTOP) at %v and goes on at %v; refused or without an answer: see notes\n\n%s",
-			report.Number(p.Rate), calm, calm+hold, last.LatencyChart())
+			report.Number(p.Rate), before, before+hold, last.LatencyChart())
 		for _, n := range last.Notes {
 			fmt.Fprintf(b.out, "- %s\n", n)
 		}
@@ -52,7 +52,7 @@ func (b *bench) node(ctx context.Context) error {
 // stop stops the last node for a while.
 func (b *bench) stop(ctx context.Context, s *site) {
 	node := s.servers[len(s.servers)-1]
-	if !sleep(ctx, calm) {
+	if !sleep(ctx, before) {
 		return
 	}
 	node.Pause(b.h)

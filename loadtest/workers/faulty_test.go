@@ -42,7 +42,7 @@ type faulty struct {
 
 type mailbox struct {
 	messages []protocol.Publish
-	fate     []string // drop, double, swap, gap, corrupt; empty: none
+	fault    []string // drop, double, swap, gap, corrupt; empty: none
 	sent     int      // the most that was pushed
 	changed  chan struct{}
 	newer    chan struct{} // closed when another stream opens; nil: none is there
@@ -91,7 +91,7 @@ func (s *faulty) publish(w http.ResponseWriter, r *http.Request) {
 		p.Payload = append([]byte(nil), p.Payload...)
 		b := s.box(p.User)
 		b.messages = append(b.messages, p)
-		b.fate = append(b.fate, s.fate())
+		b.fault = append(b.fault, s.fault())
 		close(b.changed)
 		b.changed = make(chan struct{})
 		results[i] = protocol.PublishResult{ID: p.ID, Status: protocol.PublishAccepted, Devices: 1}
@@ -100,8 +100,8 @@ func (s *faulty) publish(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write(protocol.AppendPublishResults(nil, results))
 }
 
-// fate decides what becomes of the next message. Called with mu held.
-func (s *faulty) fate() string {
+// fault chooses what is done wrong with the next message; empty: nothing. Called with mu held.
+func (s *faulty) fault() string {
 	s.count++
 	for name, n := range map[string]int{"drop": s.drop, "double": s.double, "swap": s.swap, "gap": s.gap, "corrupt": s.corrupt} {
 		if n > 0 && s.count%n == 0 {
@@ -163,14 +163,14 @@ func (s *faulty) pump(r *http.Request, b *mailbox, out *writer, at int, beat tim
 	}
 	for {
 		s.mu.Lock()
-		messages, fate, changed := b.messages, b.fate, b.changed
+		messages, fault, changed := b.messages, b.fault, b.changed
 		b.sent = max(b.sent, len(messages))
 		s.mu.Unlock()
 		for ; at < len(messages); at++ {
-			if fate[at] == "swap" && at+1 == len(messages) {
+			if fault[at] == "swap" && at+1 == len(messages) {
 				break // its successor is to come
 			}
-			out.message(messages, fate[at], &at)
+			out.message(messages, fault[at], &at)
 		}
 		select {
 		case <-r.Context().Done():
@@ -202,9 +202,9 @@ func (o *writer) write(b []byte) {
 	_ = http.NewResponseController(o.w).Flush()
 }
 
-func (o *writer) message(messages []protocol.Publish, fate string, at *int) {
+func (o *writer) message(messages []protocol.Publish, fault string, at *int) {
 	m := &messages[*at]
-	switch fate {
+	switch fault {
 	case "drop":
 		return
 	case "double":
