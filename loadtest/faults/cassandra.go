@@ -27,7 +27,7 @@ type nodes struct {
 }
 
 // startNodes starts a Cassandra of so many nodes, which all sites share.
-func startNodes(t *host, count int) *nodes {
+func startNodes(t *harness, count int) *nodes {
 	if n := t.nodes[count]; n != nil {
 		return n
 	}
@@ -53,7 +53,7 @@ func startNodes(t *host, count int) *nodes {
 const initTries = 5
 
 // keyspace makes one, and answers the URL of a store in it.
-func (n *nodes) keyspace(t *host, c config, name string) string {
+func (n *nodes) keyspace(t *harness, c config, name string) string {
 	url := fmt.Sprintf("%s&replication=%d", n.c.URL(name), len(n.all))
 	var said []byte
 	var err error
@@ -229,7 +229,7 @@ func (n *nodes) cutPower(s *stage, hold time.Duration) {
 }
 
 // openCassandra is three nodes: what they have answered for is in the commit logs of two.
-func openCassandra(t *host, c config) *site {
+func openCassandra(t *harness, c config) *site {
 	n := startNodes(t, 3)
 	st := &site{name: "cassandra", says: "an accepted message is in the commit logs of two Cassandra nodes of three (LOCAL_QUORUM, commitlog_sync batch)", shared: true,
 		args: []string{"--store", n.keyspace(t, c, "ramen_alone")}, faults: append(n.faults(), serverFaults(true)...)}
@@ -241,7 +241,7 @@ func openCassandra(t *host, c config) *site {
 }
 
 // openCassandraOne is one node: while it is gone, publishes are refused.
-func openCassandraOne(t *host, c config) *site {
+func openCassandraOne(t *harness, c config) *site {
 	n := startNodes(t, 1)
 	st := &site{name: "cassandra-1", says: "an accepted message is in the commit log of one Cassandra node (commitlog_sync batch)", shared: true,
 		args: []string{"--store", n.keyspace(t, c, "ramen_one")}, faults: append(n.faults(), serverFaults(true)...)}
@@ -250,7 +250,7 @@ func openCassandraOne(t *host, c config) *site {
 }
 
 // openTiered is Redis in front of three nodes: whatever becomes of Redis, no publish is refused and nothing is lost.
-func openTiered(t *host, c config) *site {
+func openTiered(t *harness, c config) *site {
 	n := startNodes(t, 3)
 	x := newRedisServer("cache", redistest.Single(t, redistest.Options{Proxied: true, Config: redistest.Config{"maxmemory-policy": "volatile-lru"}}))
 	x.serves = true
@@ -269,7 +269,7 @@ func openTiered(t *host, c config) *site {
 }
 
 // openTieredCluster is a Redis Cluster in front of three nodes: a replica that is promoted has old mailboxes, which nobody may trust.
-func openTieredCluster(t *host, c config) *site {
+func openTieredCluster(t *harness, c config) *site {
 	n := startNodes(t, 3)
 	x := startCluster(t)
 	st := &site{name: "tiered-cluster", says: "an accepted message is in the commit logs of two Cassandra nodes of three, with a Redis Cluster in front of them", shared: true,

@@ -91,7 +91,7 @@ func TestFaultsOfCassandra(t *testing.T) {
 func TestOneMessageInTenThousandIsMissed(t *testing.T) {
 	c := short(t, "pebble")
 	c.Accept, c.Pause, c.Tamper.DropOneIn, c.Tamper.RepeatOneIn = 11_000, 15*time.Millisecond, 10_000, 40
-	h := &host{out: c.Progress}
+	h := &harness{out: c.Progress}
 	st, err := open(h, c, "pebble")
 	if err != nil {
 		t.Fatal(err)

@@ -8,8 +8,8 @@ import (
 	"ramen/internal/testserver"
 )
 
-// host stands in for a test where package testserver wants one.
-type host struct {
+// harness stands in for a test where package testserver wants one.
+type harness struct {
 	out   io.Writer
 	nodes map[int]*nodes // which sites share, by how many there are
 
@@ -19,7 +19,7 @@ type host struct {
 	errs     []error
 }
 
-var _ testserver.TB = (*host)(nil)
+var _ testserver.TB = (*harness)(nil)
 
 // failure is what Fatalf panics with, and skipping what Skipf does.
 type (
@@ -27,33 +27,35 @@ type (
 	skipping struct{ error }
 )
 
-func (h *host) Helper()      {}
-func (h *host) Name() string { return "faults" }
+func (h *harness) Helper()      {}
+func (h *harness) Name() string { return "faults" }
 
-func (h *host) Failed() bool {
+func (h *harness) Failed() bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.failed
 }
 
-func (h *host) Cleanup(f func()) {
+func (h *harness) Cleanup(f func()) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.cleanups = append(h.cleanups, f)
 }
 
-func (h *host) Logf(format string, args ...any) { fmt.Fprintf(h.out, "faults: "+format+"\n", args...) }
+func (h *harness) Logf(format string, args ...any) {
+	fmt.Fprintf(h.out, "faults: "+format+"\n", args...)
+}
 
-func (h *host) Errorf(format string, args ...any) {
+func (h *harness) Errorf(format string, args ...any) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.failed = true
 	h.errs = append(h.errs, fmt.Errorf(format, args...))
 }
 
-func (h *host) Fatalf(format string, args ...any) { panic(failure{fmt.Errorf(format, args...)}) }
+func (h *harness) Fatalf(format string, args ...any) { panic(failure{fmt.Errorf(format, args...)}) }
 
-func (h *host) Skipf(format string, args ...any) { panic(skipping{fmt.Errorf(format, args...)}) }
+func (h *harness) Skipf(format string, args ...any) { panic(skipping{fmt.Errorf(format, args...)}) }
 
 // catch calls f and answers what it failed with.
 func catch(f func()) (err error) {
@@ -73,7 +75,7 @@ func catch(f func()) (err error) {
 }
 
 // close undoes everything, the last first.
-func (h *host) close() error {
+func (h *harness) close() error {
 	for {
 		h.mu.Lock()
 		n := len(h.cleanups)

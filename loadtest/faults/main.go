@@ -109,7 +109,7 @@ func faults(ctx context.Context, c config, out io.Writer) (status int, err error
 		c.table = f
 	}
 	fmt.Fprintf(out, "faults: seed %d, %s\n", c.Seed, c.Binary)
-	t := &host{out: c.Progress}
+	t := &harness{out: c.Progress}
 	defer func() {
 		if closed := t.close(); err == nil {
 			err = closed
@@ -138,7 +138,7 @@ func faults(ctx context.Context, c config, out io.Writer) (status int, err error
 }
 
 // onSite runs the schedules of one store.
-func onSite(ctx context.Context, c config, t *host, name, dir string, out io.Writer) (bad bool, err error) {
+func onSite(ctx context.Context, c config, t *harness, name, dir string, out io.Writer) (bad bool, err error) {
 	st, err := open(t, c, name)
 	if err != nil {
 		return false, err
@@ -167,7 +167,7 @@ func onSite(ctx context.Context, c config, t *host, name, dir string, out io.Wri
 }
 
 // once runs one schedule and judges it.
-func once(ctx context.Context, c config, t *host, st *site, sc schedule, dir string, out io.Writer) (bad bool, err error) {
+func once(ctx context.Context, c config, t *harness, st *site, sc schedule, dir string, out io.Writer) (bad bool, err error) {
 	dir = filepath.Join(dir, st.name+"-"+strings.ReplaceAll(sc.name, "+", "-"))
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		return false, fmt.Errorf("faults: make a folder: %w", err)

@@ -15,7 +15,7 @@ func onDisk() redistest.Config {
 
 // openRedis is one server, with durability=fsync: only FLUSHALL makes it lose what it has answered for, and of that what is not in the
 // gateway's memory.
-func openRedis(t *host, _ config) *site {
+func openRedis(t *harness, _ config) *site {
 	conf := onDisk()
 	disk := tryDisk(t)
 	if disk != nil {
@@ -47,7 +47,7 @@ func openRedis(t *host, _ config) *site {
 }
 
 // openRedisEverysec is one server as many have it: what it has lost when its power comes back is measured.
-func openRedisEverysec(t *host, _ config) *site {
+func openRedisEverysec(t *harness, _ config) *site {
 	disk := tryDisk(t)
 	conf := onDisk()
 	conf["appendfsync"] = "everysec"
@@ -72,7 +72,7 @@ func openRedisEverysec(t *host, _ config) *site {
 }
 
 // tryDisk is a disk that can lose its power; nil where there is none.
-func tryDisk(t *host) (d *testdisk.Disk) {
+func tryDisk(t *harness) (d *testdisk.Disk) {
 	if err := catch(func() { d = testdisk.New(t) }); err != nil {
 		t.Logf("no disk that loses its power: %v", err)
 		return nil

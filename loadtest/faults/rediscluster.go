@@ -30,17 +30,17 @@ type redisCluster struct {
 
 // openRedisCluster is a cluster in which a message is accepted once the replica has it (durability=replicas): the death of any server
 // loses nothing, nor does the promotion of a replica that lags, since nothing was accepted that it lacks.
-func openRedisCluster(t *host, _ config) *site {
+func openRedisCluster(t *harness, _ config) *site {
 	return newCluster(t, "redis-cluster", "an accepted message is at a master of a Redis Cluster and at its replica (durability=replicas)", "?durability=replicas&replicas=1", false)
 }
 
 // openRedisClusterReply is a cluster in which a message is accepted when the master has it: what a promoted replica lacks is measured.
-func openRedisClusterReply(t *host, _ config) *site {
+func openRedisClusterReply(t *harness, _ config) *site {
 	return newCluster(t, "redis-cluster-reply", "an accepted message was answered for by a master of a Redis Cluster (durability=reply)", "?durability=reply", true)
 }
 
 // startCluster starts a cluster.
-func startCluster(t *host) *redisCluster {
+func startCluster(t *harness) *redisCluster {
 	x := &redisCluster{c: redistest.StartCluster(t, redistest.Options{Proxied: true, Config: redistest.Config{"appendonly": "yes", "maxmemory-policy": "noeviction"}})}
 	for i := range x.groups {
 		x.groups[i] = &group{two: [2]*redisServer{newRedisServer("master", x.c.Nodes[i]), newRedisServer("replica", x.c.Nodes[i+len(x.groups)])}}
@@ -52,7 +52,7 @@ func startCluster(t *host) *redisCluster {
 }
 
 // newCluster is a store in a cluster that may lose messages with a master, or not.
-func newCluster(t *host, name, says, query string, loses bool) *site {
+func newCluster(t *harness, name, says, query string, loses bool) *site {
 	x := startCluster(t)
 	st := &site{name: name, says: says, shared: true, args: []string{"--store", x.c.URL() + query}}
 	st.faults = append(x.faults(judge.Span{Owner: true}, loses), serverFaults(true)...)

@@ -17,7 +17,7 @@ type site struct {
 }
 
 // openers start a site each; what they start ends with t.
-var openers = map[string]func(t *host, c config) *site{
+var openers = map[string]func(t *harness, c config) *site{
 	"pebble":              openPebble,
 	"redis":               openRedis,
 	"redis-cluster":       openRedisCluster,
@@ -29,7 +29,7 @@ var openers = map[string]func(t *host, c config) *site{
 	"tiered-cluster":      openTieredCluster,
 }
 
-func open(t *host, c config, name string) (st *site, err error) {
+func open(t *harness, c config, name string) (st *site, err error) {
 	start := openers[name]
 	if start == nil {
 		return nil, fmt.Errorf("faults: there is no store %q, but %s", name, strings.Join(siteNames(), ", "))
@@ -44,6 +44,6 @@ func siteNames() []string {
 }
 
 // openPebble is the embedded store: a process that is killed is all that can be done to it here.
-func openPebble(_ *host, _ config) *site {
+func openPebble(_ *harness, _ config) *site {
 	return &site{name: "pebble", says: "an accepted message is on this machine's disk", faults: serverFaults(false), args: []string{"--store.pebble.checkpoint-every", "3s"}}
 }

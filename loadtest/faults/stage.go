@@ -16,7 +16,7 @@ import (
 // stage is one run of a schedule.
 type stage struct {
 	ctx     context.Context
-	t       *host
+	t       *harness
 	cfg     config
 	clock   observe.Clock
 	site    *site
@@ -47,7 +47,7 @@ const deadline = 15 * time.Second
 const savedIn = 10 * time.Second
 
 // newStage is a stage for a schedule, on a site that runs.
-func newStage(ctx context.Context, c config, t *host, st *site, sc schedule, dir string) (*stage, error) {
+func newStage(ctx context.Context, c config, t *harness, st *site, sc schedule, dir string) (*stage, error) {
 	seed := c.Seed ^ hash(st.name+"/"+sc.name)
 	s := &stage{ctx: ctx, t: t, cfg: c, clock: observe.Clock{Began: time.Now()}, site: st, name: sc.name,
 		rng: rand.New(rand.NewPCG(seed, 1)), coin: rand.New(rand.NewPCG(seed, 2))}

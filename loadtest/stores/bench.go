@@ -16,7 +16,7 @@ import (
 // bench is a run under way.
 type bench struct {
 	c     *config
-	h     *host
+	h     *harness
 	sites []*site
 	out   io.Writer
 	all   report.Report // every section

@@ -9,24 +9,24 @@ import (
 	"ramen/internal/testserver"
 )
 
-// host stands in for a test where package testserver wants one. It is used by one goroutine at a time.
-type host struct {
+// harness stands in for a test where package testserver wants one. It is used by one goroutine at a time.
+type harness struct {
 	cleanups []func()
 	failed   bool
 }
 
-var _ testserver.TB = (*host)(nil)
+var _ testserver.TB = (*harness)(nil)
 
-func (h *host) Helper()          {}
-func (h *host) Name() string     { return "stores" }
-func (h *host) Failed() bool     { return h.failed }
-func (h *host) Cleanup(f func()) { h.cleanups = append(h.cleanups, f) }
+func (h *harness) Helper()          {}
+func (h *harness) Name() string     { return "stores" }
+func (h *harness) Failed() bool     { return h.failed }
+func (h *harness) Cleanup(f func()) { h.cleanups = append(h.cleanups, f) }
 
-func (h *host) Logf(format string, args ...any) {
+func (h *harness) Logf(format string, args ...any) {
 	fmt.Fprintf(os.Stderr, "stores: "+format+"\n", args...)
 }
 
-func (h *host) Errorf(format string, args ...any) {
+func (h *harness) Errorf(format string, args ...any) {
 	h.failed = true
 	h.Logf(format, args...)
 }
@@ -34,8 +34,8 @@ func (h *host) Errorf(format string, args ...any) {
 // stopped is what Fatalf and Skipf panic with.
 type stopped struct{ error }
 
-func (h *host) Fatalf(format string, args ...any) { panic(stopped{fmt.Errorf(format, args...)}) }
-func (h *host) Skipf(format string, args ...any)  { h.Fatalf(format, args...) }
+func (h *harness) Fatalf(format string, args ...any) { panic(stopped{fmt.Errorf(format, args...)}) }
+func (h *harness) Skipf(format string, args ...any)  { h.Fatalf(format, args...) }
 
 // catch calls f and answers what it failed with.
 func catch(f func()) (err error) {
@@ -53,7 +53,7 @@ func catch(f func()) (err error) {
 }
 
 // close undoes everything, the last first.
-func (h *host) close() (err error) {
+func (h *harness) close() (err error) {
 	for _, f := range slices.Backward(h.cleanups) {
 		err = errors.Join(err, catch(f))
 	}

@@ -84,7 +84,7 @@ func measure(ctx context.Context, c *config) (violated int64, err error) {
 	if err != nil {
 		return 0, fmt.Errorf("stores: ask %s for its version: %w", c.Binary, err)
 	}
-	h := new(host)
+	h := new(harness)
 	defer func() { err = errors.Join(err, h.close()) }()
 	b := &bench{c: c, h: h, out: os.Stdout, all: report.Report{
 		Command: strings.Join(os.Args, " "), Version: strings.TrimSpace(string(version)), Machine: machine.Describe(c.Dir), Began: time.Now(),
