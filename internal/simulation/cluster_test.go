@@ -350,6 +350,50 @@ func TestLostRegistryIsReplaced(t *testing.T) {
 	})
 }
 
+// TestRestoredRegistry: an etcd that was down, and comes back from an older backup, has views that are followed: epochs and versions go on above
+// those that members have seen.
+func TestRestoredRegistry(t *testing.T) {
+	for _, unfenced := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			c := newCluster(t, unfenced)
+			defer c.close()
+			c.addController()
+			c.addGateway("a")
+			c.watch()
+			c.await(10 * time.Second)
+			restore := c.registry.Save()
+			b := c.addGateway("b")
+			c.await(10 * time.Second)
+			c.addGateway("c")
+			c.await(10 * time.Second)
+			c.stop(b)
+			c.await(10 * time.Second)
+			for i := range 40 {
+				if !c.publish(fmt.Sprint("u", i), "m1", time.Second) {
+					t.Fatal("not accepted")
+				}
+			}
+			before := c.views.View()
+			c.registry.SetDown(true)
+			time.Sleep(5 * time.Second)
+			restore()
+			c.registry.SetDown(false)
+			c.await(15 * time.Second)
+			c.addGateway("d")
+			c.await(10 * time.Second)
+			if after := c.views.View(); after.Version <= before.Version {
+				t.Errorf("view %d is in force; before it was %d", after.Version, before.Version)
+			}
+			for i := range 40 {
+				if !c.publish(fmt.Sprint("u", i), "m2", time.Second) {
+					t.Fatal("not accepted")
+				}
+			}
+			c.check()
+		})
+	}
+}
+
 // TestClusterByChance: gateways and controllers are started, drained, killed and cut off, and the registry goes down and is wiped, by chance,
 // while messages are published. No owner of an older epoch accepts after one of a newer, and all that was accepted waits at the end.
 func TestClusterByChance(t *testing.T) {

@@ -17,6 +17,7 @@ type Views struct {
 	past   atomic.Pointer[Past]
 	last   Revision // of the value that newest was read from; the follower's
 	lastOf string   // the registry that it was in
+	seen   uint64   // the version that it had there; 0: it could not be read, or there was none
 	done   chan struct{}
 	stop   context.CancelFunc
 }
@@ -114,8 +115,16 @@ func (v *Views) take(s Snapshot, log *slog.Logger) {
 	if v.lastOf != "" && v.lastOf != s.ID() {
 		v.leave(now.view)
 	}
+	same := v.lastOf == s.ID()
 	v.last, v.lastOf = at, s.ID()
 	view, err := s.View()
+	if same && err == nil && (view == nil || view.Version < v.seen) { // it was restored from a backup: it goes on from there
+		log.Warn("the registry has gone back to an earlier view", "version", now.view.Version)
+		v.leave(now.view)
+	}
+	if v.seen = 0; view != nil {
+		v.seen = view.Version
+	}
 	switch {
 	case err != nil:
 		log.Error("the view in the registry cannot be read; the one before stays in force", "version", now.view.Version, "error", err)
@@ -130,10 +139,10 @@ func (v *Views) take(s Snapshot, log *slog.Logger) {
 	}
 }
 
-// Past is the last view that was seen of a registry that was lost.
+// Past is the last view that was seen of a registry that was lost, or of what it was before it went back to an earlier state.
 func (v *Views) Past() Past { return *v.past.Load() }
 
-// leave notes the last view of a registry that was lost.
+// leave notes the last view of a registry that was lost, or that has gone back.
 func (v *Views) leave(last *topology.View) {
 	past := Past{Version: last.Version}
 	for _, s := range last.Shards {

@@ -63,6 +63,35 @@ func (r *Registry) Wipe() {
 	}
 }
 
+// Save saves it as it is. What is answered restores that, as an etcd that is started from a backup: its revisions go on from there, and the leases
+// that there were begin anew.
+func (r *Registry) Save() (restore func()) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	at, entries, lengths := r.at, maps.Clone(r.entries), make(map[registry.Lease]time.Duration)
+	for id, l := range r.leases {
+		lengths[id] = l.length
+	}
+	return func() {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.emptyLocked()
+		r.at, r.entries = at, maps.Clone(entries)
+		for id, length := range lengths {
+			r.grantLocked(id, length)
+		}
+		for key, e := range r.entries {
+			if l := r.leases[e.Lease]; l != nil {
+				l.keys[key] = true
+			}
+		}
+		for w := range r.watchers {
+			w.lost = true
+			w.tell()
+		}
+	}
+}
+
 // SetDown has it answer nobody, or again. Leases go on to end meanwhile, as where nobody can reach it.
 func (r *Registry) SetDown(down bool) {
 	r.mu.Lock()
@@ -269,14 +298,22 @@ func (c *Client) Grant(ctx context.Context, length time.Duration) (id registry.L
 	err = c.do(ctx, func(r *Registry) error {
 		r.last++
 		id = r.last
-		r.leases[id] = &lease{length: length, keys: make(map[string]bool), end: time.AfterFunc(length, func() {
-			r.mu.Lock()
-			defer r.mu.Unlock()
-			r.endLocked(id)
-		})}
+		r.grantLocked(id, length)
 		return nil
 	})
 	return id, err
+}
+
+func (r *Registry) grantLocked(id registry.Lease, length time.Duration) {
+	l := &lease{length: length, keys: make(map[string]bool)}
+	l.end = time.AfterFunc(length, func() {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		if r.leases[id] == l {
+			r.endLocked(id)
+		}
+	})
+	r.leases[id] = l
 }
 
 // Renew implements registry.Backend.
