@@ -3,6 +3,7 @@ package controller
 import (
 	"context"
 	"errors"
+	"io"
 	"net"
 	"strings"
 	"sync"
@@ -24,9 +25,10 @@ const (
 // kernel of its machine ends the connection, and refuses another. Then it ends the gateway's registration, which would end by itself
 // within 3 s.
 //
-// That is safe because a refusal says that no process listens there. A gateway listens until it owns nothing any more; one that is
-// stopped or cut off does not refuse; and it listens itself, with no proxy between (cluster.advertise). Another process that listens
-// at the address by now does not refuse: then the registration ends by its time.
+// That is safe because the other end has ended a connection that stood, and a refusal says that no process listens there. A gateway listens
+// until it owns nothing any more; one that is stopped or cut off does not end a connection; and it listens itself, with no proxy between
+// (cluster.advertise). An address at which nobody was ever reached from here says nothing: it may be a loopback address of another machine, or
+// behind a firewall that refuses. Another process that listens at the address by now does not refuse. Then the registration ends by its time.
 type watchman struct {
 	ctx     context.Context
 	end     func(registry.Gateway) // ends the registration of who has gone
@@ -69,12 +71,12 @@ func (w *watchman) close() {
 
 // guard watches one gateway until ctx ends or it has gone.
 func (w *watchman) guard(ctx context.Context, g registry.Gateway) {
+	ended := false // by the other end: the last connection
 	for ctx.Err() == nil {
-		c, err := w.dial(ctx, g.Address)
-		if err == nil {
-			awaitEnd(ctx, c)
+		if c, err := w.dial(ctx, g.Address); err == nil {
+			ended = awaitEnd(ctx, c)
 		}
-		if ctx.Err() == nil && w.refuses(ctx, g.Address) {
+		if ended && ctx.Err() == nil && w.refuses(ctx, g.Address) {
 			w.end(g)
 			return
 		}
@@ -82,8 +84,8 @@ func (w *watchman) guard(ctx context.Context, g registry.Gateway) {
 	}
 }
 
-// awaitEnd reads from c until it ends, or ctx.
-func awaitEnd(ctx context.Context, c net.Conn) {
+// awaitEnd reads from c until it ends, or ctx, and answers whether the other end has ended it.
+func awaitEnd(ctx context.Context, c net.Conn) bool {
 	stop := context.AfterFunc(ctx, func() { _ = c.Close() })
 	defer func() {
 		stop()
@@ -92,7 +94,7 @@ func awaitEnd(ctx context.Context, c net.Conn) {
 	var buf [64]byte
 	for {
 		if _, err := c.Read(buf[:]); err != nil {
-			return
+			return errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET)
 		}
 	}
 }

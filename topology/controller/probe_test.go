@@ -3,6 +3,7 @@ package controller
 import (
 	"context"
 	"net"
+	"syscall"
 	"testing"
 	"time"
 
@@ -53,6 +54,27 @@ func TestGoneIsWhoListensNoMore(t *testing.T) {
 		t.Fatalf("%s was taken for gone", id)
 	}
 	receive(t, cut)
+	select {
+	case id := <-ended:
+		t.Fatalf("%s was taken for gone", id)
+	default:
+	}
+}
+
+// TestNobodyIsGoneWhoWasNeverReached: an address that refuses from the first says nothing of a gateway that has registered: it may be a loopback
+// address of another machine.
+func TestNobodyIsGoneWhoWasNeverReached(t *testing.T) {
+	ended, asked := make(chan topology.MemberID, 10), make(chan string, 100)
+	w := newWatchman(t.Context(), func(g registry.Gateway) { ended <- g.ID })
+	defer w.close()
+	w.dial = func(_ context.Context, address string) (net.Conn, error) {
+		asked <- address
+		return nil, &net.OpError{Op: "dial", Net: "tcp", Err: syscall.ECONNREFUSED}
+	}
+	w.watch(map[topology.MemberID]registry.Gateway{"a": {Member: topology.Member{ID: "a", Address: "127.0.0.1:7080"}}})
+	for range 4 { // more than it takes to believe a refusal
+		receive(t, asked)
+	}
 	select {
 	case id := <-ended:
 		t.Fatalf("%s was taken for gone", id)
