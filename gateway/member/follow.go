@@ -28,6 +28,7 @@ type orders struct {
 	take    map[protocol.Epoch][]protocol.ShardID
 	release []protocol.ShardID
 	lose    map[protocol.ShardID]protocol.Epoch // to the epoch below which nobody serves it
+	term    int                                 // in which it asks for that
 }
 
 // act begins what v asks for and is not under way.
@@ -37,7 +38,7 @@ func (m *Member) act(ctx context.Context, v *topology.View) {
 		m.g.Lose(id, below)
 	}
 	for epoch, shards := range o.take {
-		m.work.Go(func() { m.take(ctx, shards, epoch) })
+		m.work.Go(func() { m.take(ctx, shards, epoch, o.term) })
 	}
 	if len(o.release) > 0 {
 		m.work.Go(func() { m.release(ctx, o.release) })
@@ -49,6 +50,7 @@ func (m *Member) orders(v *topology.View) (o orders) {
 	o.take, o.lose = make(map[protocol.Epoch][]protocol.ShardID), make(map[protocol.ShardID]protocol.Epoch)
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	o.term = m.term
 	for i, s := range v.Shards {
 		id := protocol.ShardID(i)
 		h := m.held[id]
@@ -79,11 +81,16 @@ func (m *Member) orders(v *topology.View) (o orders) {
 	return o
 }
 
-// take takes shards at an epoch. Those that could not be taken are taken again a little later, where the view still says so.
-func (m *Member) take(ctx context.Context, shards []protocol.ShardID, epoch protocol.Epoch) {
-	term := m.termNow()
+// take takes shards at an epoch, where the registration still stands under which that was asked for. Those that could not be taken are taken
+// again a little later, where the view still says so.
+func (m *Member) take(ctx context.Context, shards []protocol.ShardID, epoch protocol.Epoch, term int) {
+	lease := m.session.Sent().Add(registry.ActFor) // before it is asked whether the term is the same: of no later registration
+	if m.termNow() != term {
+		m.free(shards)
+		return
+	}
 	call, cancel := context.WithTimeout(ctx, takeTimeout)
-	err := m.g.Take(call, shards, epoch, m.session.Sent().Add(registry.ActFor))
+	err := m.g.Take(call, shards, epoch, lease)
 	cancel()
 	if m.termNow() != term { // it was taken under a registration that has ended meanwhile
 		for _, id := range shards {
