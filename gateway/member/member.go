@@ -120,18 +120,30 @@ func (m *Member) Ready() error {
 	return nil
 }
 
-// Drain has all shards move to others, and waits until nothing is held, or ctx ends.
+// ErrNobodyElse is why a Drain has ended early: no other gateway takes shards.
+var ErrNobodyElse = errors.New("member: no other gateway takes shards")
+
+// aloneFor is for how long another gateway is waited for that takes shards: one that is started again meanwhile.
+const aloneFor = registry.LeaseLength
+
+// Drain has all shards move to others, and waits until nothing is held, ctx ends, or no other gateway has been there for a while.
 func (m *Member) Drain(ctx context.Context) error {
 	m.mu.Lock()
 	m.state = topology.MemberDraining
 	m.mu.Unlock()
 	m.session.Update()
+	accompanied := time.Now() // when another gateway was seen last
 	for {
 		m.mu.Lock()
 		left, changed := m.leftLocked(), m.told
 		m.mu.Unlock()
 		if left == 0 {
 			return nil
+		}
+		if m.hasSuccessor() {
+			accompanied = time.Now()
+		} else if time.Since(accompanied) > aloneFor {
+			return fmt.Errorf("member: %d shards have not moved: %w", left, ErrNobodyElse)
 		}
 		select {
 		case <-changed:
@@ -140,6 +152,16 @@ func (m *Member) Drain(ctx context.Context) error {
 			return fmt.Errorf("member: %d shards have not moved: %w", left, context.Cause(ctx))
 		}
 	}
+}
+
+// hasSuccessor reports whether the view has another gateway that takes shards.
+func (m *Member) hasSuccessor() bool {
+	for id, other := range m.cfg.Views.View().Members {
+		if id != m.cfg.Self.ID && other.State == topology.MemberServing && other.Weight > 0 {
+			return true
+		}
+	}
+	return false
 }
 
 // leftLocked is how many shards are served, or are the gateway's by the view while that counts: the registration stands. With mu held.

@@ -3,6 +3,7 @@ package simulation
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -347,6 +348,34 @@ func TestLostRegistryIsReplaced(t *testing.T) {
 			}
 		}
 		c.check()
+	})
+}
+
+// TestLastGatewayStopsSoon: a gateway that has nobody to give its shards to does not wait for as long as it may; nor do all that stop at once.
+func TestLastGatewayStopsSoon(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(t, false)
+		defer c.close()
+		c.addController()
+		c.addGateway("a")
+		c.addGateway("b")
+		c.watch()
+		c.await(10 * time.Second)
+		began := time.Now()
+		var all sync.WaitGroup
+		for _, p := range c.gateways {
+			all.Go(func() {
+				ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+				defer cancel()
+				if err := p.m.Drain(ctx); !errors.Is(err, member.ErrNobodyElse) {
+					t.Errorf("drain %s: %v", p.id, err)
+				}
+			})
+		}
+		all.Wait()
+		if took := time.Since(began); took < 2*time.Second || took > 6*time.Second {
+			t.Errorf("took %v", took)
+		}
 	})
 }
 
