@@ -35,8 +35,9 @@ type Config struct {
 
 // Registry is one in etcd.
 type Registry struct {
-	c      *clientv3.Client
-	prefix string
+	c        *clientv3.Client
+	prefix   string
+	renewals *renewals
 }
 
 var _ registry.Backend = (*Registry)(nil)
@@ -67,7 +68,7 @@ func Open(cfg Config) (*Registry, error) {
 	if err != nil {
 		return nil, fmt.Errorf("etcd: %w", err)
 	}
-	return &Registry{c: c, prefix: cfg.Prefix}, nil
+	return &Registry{c: c, prefix: cfg.Prefix, renewals: newRenewals(c)}, nil
 }
 
 // Close ends the connections.
@@ -252,11 +253,11 @@ func (r *Registry) Grant(ctx context.Context, length time.Duration) (registry.Le
 
 // Renew implements registry.Backend.
 func (r *Registry) Renew(ctx context.Context, l registry.Lease) error {
-	a, err := r.c.KeepAliveOnce(ctx, clientv3.LeaseID(l))
+	ttl, err := r.renewals.renew(ctx, clientv3.LeaseID(l))
 	if err != nil {
 		return fault("renew the lease", err)
 	}
-	if a.TTL <= 0 {
+	if ttl <= 0 {
 		return fault("renew the lease", rpctypes.ErrLeaseNotFound)
 	}
 	return nil
