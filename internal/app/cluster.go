@@ -146,6 +146,9 @@ func (a *App) followViews() error {
 // takePart makes the gateway, and has it own the shards that views give it.
 func (a *App) takePart(kept store.Store) error {
 	c, k := a.cluster, &a.cfg.Cluster
+	if err := a.openLinks(); err != nil { // before the registration, which says where
+		return err
+	}
 	self := a.self()
 	self.Address, self.Weight = k.Advertise, k.Weight
 	c.member = member.New(member.Config{Self: self, Addresses: a.cfg.portAddresses(), Load: c.load.read, Backend: c.registry, Views: c.views, LastEpoch: kept.LastEpoch, Log: a.log})
@@ -164,8 +167,8 @@ func (a *App) takePart(kept store.Store) error {
 	return c.member.Start(ctx, a.gateway)
 }
 
-// serveLinks takes links from frontends.
-func (a *App) serveLinks() error {
+// openLinks opens the port of links.
+func (a *App) openLinks() error {
 	k := &a.cfg.Cluster
 	l, err := listenTCP(context.Background(), k.Listen)
 	if err != nil {
@@ -176,6 +179,13 @@ func (a *App) serveLinks() error {
 		_, drawn, _ := net.SplitHostPort(l.Addr().String())
 		k.Advertise = net.JoinHostPort(host, drawn)
 	}
+	a.onEnd("port of links", func(context.Context) error { _ = l.Close(); return nil }) // where they were never served
+	return nil
+}
+
+// serveLinks takes links from frontends.
+func (a *App) serveLinks() error {
+	k, l := &a.cfg.Cluster, a.cluster.listener
 	s, err := linkgrpc.NewServer(linkgrpc.ServerConfig{
 		Config: k.Link, Name: k.Name, Security: a.cluster.security, Log: a.log, Registerer: a.registry,
 	}, a.gateway)

@@ -102,7 +102,7 @@ func (c *Config) completeCluster() {
 	}
 	if k.Advertise == "" {
 		if host, port, err := net.SplitHostPort(k.Listen); err == nil {
-			if host == "" || every(host) {
+			if unspecified(host) {
 				host, _ = os.Hostname()
 			}
 			k.Advertise = net.JoinHostPort(host, port)
@@ -141,7 +141,76 @@ func (c *Config) validateCluster() error {
 			bad("store.url is %s, which one process alone can use; the gateways of a cluster need one that they share: redis:, cassandra:", c.Store.URL)
 		}
 	}
+	errs = append(errs, k.validateEtcdUser())
+	if c.has(RoleController) {
+		errs = append(errs, k.validateCarried())
+	}
+	if c.has(RoleGateway) {
+		errs = append(errs, k.validateAdvertise())
+	}
 	return errors.Join(append(errs, k.Link.Validate())...)
+}
+
+// validateEtcdUser finds a user without a password, and a password without a user: etcd's client would use neither.
+func (k *Cluster) validateEtcdUser() error {
+	if (k.EtcdUser == "") != (k.EtcdSecret == "") {
+		return errors.New("cluster.etcd_user and cluster.etcd_password_file must be set together, or neither")
+	}
+	plain := func(addr string) bool { return !strings.HasPrefix(addr, "https://") && !isLoopback(hostOf(addr)) }
+	if k.EtcdUser != "" && !k.encrypts() && slices.ContainsFunc(k.Etcd, plain) {
+		return errors.New("cluster.etcd_password_file would be sent to another machine without TLS; set cluster.security.cert_file, or https:// in cluster.etcd, or cluster.security.plaintext to allow it")
+	}
+	return nil
+}
+
+// encrypts reports whether members have TLS, or are to do without it.
+func (k *Cluster) encrypts() bool { return k.Security.Plaintext || k.Security.CertFile != "" }
+
+// validateCarried finds an etcd that whoever is on the network could write to: it asks for a certificate, or for nothing.
+func (k *Cluster) validateCarried() error {
+	if k.Controller.Data == "" || k.encrypts() {
+		return nil
+	}
+	for _, addr := range []string{k.Controller.Client, k.Controller.Peer} {
+		if !isLoopback(hostOf(addr)) {
+			return fmt.Errorf("the etcd of this controller would be open at %s to whoever is on the network; set cluster.security.cert_file, or cluster.security.plaintext to allow it", addr)
+		}
+	}
+	return nil
+}
+
+// validateAdvertise finds addresses at which no other member reaches this gateway.
+func (k *Cluster) validateAdvertise() error {
+	host, port, err := net.SplitHostPort(k.Advertise)
+	switch {
+	case err != nil || port == "" || unspecified(host):
+		return fmt.Errorf("cluster.advertise is %q; it must be the host:port at which frontends reach this gateway", k.Advertise)
+	case isLoopback(host) && slices.ContainsFunc(k.Etcd, func(addr string) bool { return !isLoopback(hostOf(addr)) }):
+		return fmt.Errorf("cluster.advertise is %q, a loopback address, which members on other machines cannot reach, and cluster.etcd is on another machine; set cluster.advertise to an address of this machine, or cluster.listen", k.Advertise)
+	}
+	return nil
+}
+
+// hostOf is the host of a host:port or URL.
+func hostOf(addr string) string {
+	if _, rest, is := strings.Cut(addr, "://"); is {
+		addr, _, _ = strings.Cut(rest, "/")
+	}
+	if host, _, err := net.SplitHostPort(addr); err == nil {
+		return host
+	}
+	return addr
+}
+
+// unspecified reports whether a port on host is open on all addresses of the machine.
+func unspecified(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "" || ip != nil && ip.IsUnspecified()
+}
+
+func isLoopback(host string) bool {
+	ip := net.ParseIP(host)
+	return strings.EqualFold(host, "localhost") || ip != nil && ip.IsLoopback()
 }
 
 func loopback(addr string) string {
