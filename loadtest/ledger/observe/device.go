@@ -125,7 +125,10 @@ func (d *device) frame() *protocol.OpenFrame {
 
 // checkEnd finds ends that neither a killed server nor the device explains.
 func (d *device) checkEnd(rec *judge.Stream, err error) {
-	rec.End = err.Error()
+	told := rec.End != "" // by goaway, before the connection ended
+	if !told {
+		rec.End = err.Error()
+	}
 	var end *wire.EndError
 	var frame *protocol.FrameError
 	switch {
@@ -133,6 +136,7 @@ func (d *device) checkEnd(rec *judge.Stream, err error) {
 		d.fault("over %s: %v", rec.Transport, err)
 	case !errors.As(err, &end):
 		d.fault("over %s: %v", rec.Transport, err)
+	case told:
 	default:
 		d.checkReason(rec, end.Reason, end.Detail)
 	}
