@@ -55,6 +55,7 @@ func main() {
 	flag.IntVar(&c.bed.Users, "users", c.bed.Users, "users, with 1 to 4 devices each")
 	flag.DurationVar(&c.bed.Pause, "pause", c.bed.Pause, "of each of the 8 publishers between two batches of 1 to 40")
 	flag.IntVar(&c.bed.Tamper.DropOneIn, "drop", 0, "have the devices' logs be without one in so many messages, which has to be found; 0: none")
+	flag.StringVar(&c.bed.Cluster.LogLevel, "log-level", c.bed.Cluster.LogLevel, "of all members: debug tells each shard's story")
 	flag.IntVar(&c.Printed, "print", c.Printed, "violations of each kind to print with their histories")
 	flag.Parse()
 	c.Only = strings.Split(only, ",")
