@@ -122,10 +122,7 @@ func (p *publishing) ask(ctx context.Context, now ownership, o part, attempt int
 			}
 			result.Err = p.resultError(result.Err)
 		}
-		if result.Status == link.StatusDuplicate && o.wasLost(i) && !p.repeats(o.place(i)) {
-			// The attempt whose answer was lost stored it: to the publisher, who asked once, that is accepted.
-			result.Status = link.StatusAccepted
-		}
+		// A duplicate stays one where an attempt's answer was lost: whether that attempt has stored it, or somebody before, is not known. SPEC 9.2.1.
 		p.results[o.place(i)] = result
 	}
 	if len(again.batch) == 0 || p.router.wait(ctx, now.view, attempt, again.news) {
@@ -145,20 +142,6 @@ func (p *publishing) call(ctx context.Context, now ownership, o part) []link.Res
 		results[i] = link.Result{Status: link.StatusRejected, Err: errNoOwner}
 	}
 	return results
-}
-
-// repeats reports whether the message at place has the id of an earlier one for its user that was accepted in this
-// batch: then it is a duplicate, whoever's answer was lost.
-func (p *publishing) repeats(place int) bool {
-	m := &p.batch[place]
-	for i := range place {
-		o := &p.batch[i]
-		// The user's come first: what others are given is written by other goroutines.
-		if o.User == m.User && o.Message.ID == m.Message.ID && p.results[i].Status == link.StatusAccepted {
-			return true
-		}
-	}
-	return false
 }
 
 // news reports whether there is news of any of the part's shards.
