@@ -87,12 +87,6 @@ func TestServerWithAFaultIsFound(t *testing.T) {
 		{"ids_are_not_loaded", testprocess.Edit{
 			File: "gateway/mailbox/mailbox.go", Old: "range kept.Seen {", New: "range kept.Seen[:0] {",
 		}, [][]testbed.Fault{{testbed.Named("gateway-killed", 0, 0)}, {testbed.Named("gateway-drained", 1, 0)}, {testbed.Named("gateway-killed", 2, 0)}}, judge.Again},
-		{"sent_is_taken_for_acked", testprocess.Edit{
-			File: "frontend/stream/reopen.go", Old: "Acked: s.acked, Sent: s.ring.sent(s.ackedLocked()),", New: `Acked: s.acked,
-	}
-	if all := s.ring.sent(s.ackedLocked()); len(all) > 0 {
-		o.Acked = all[len(all)-1].Cursor`,
-		}, [][]testbed.Fault{{testbed.Named("gateway-killed", 0, 0)}, {testbed.Named("gateway-killed", 1, 0)}, {testbed.Named("gateway-drained", 2, 0)}}, judge.Missing},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			faulty, err := testprocess.BuildEdited(filepath.Join("..", ".."), t.TempDir(), c.edit)

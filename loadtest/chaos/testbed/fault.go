@@ -151,8 +151,25 @@ func (b *Bed) holdNamed(name string) (release func()) {
 
 // begin starts a member and waits until it is ready.
 func (b *Bed) begin(m *localcluster.Member) {
-	m.Start(b.program)
+	m.Launch(b.program)
+	b.awaitReady(m)
 	b.setUp(m, true)
+}
+
+// awaitReady waits until a member is ready, and starts it again where it ends before, as a supervisor does: a store may not be there yet.
+func (b *Bed) awaitReady(m *localcluster.Member) {
+	for {
+		err := b.program.Do(func() { m.AwaitReady(b.program) })
+		switch {
+		case err == nil:
+			return
+		case m.Running() || b.ctx.Err() != nil:
+			b.program.Fatalf("%w", err)
+		}
+		b.logf("%s has ended before it was ready, and is started again", m.Name)
+		sleep(b.ctx, restartPause)
+		m.Launch(b.program)
+	}
 }
 
 // end ends a member in order, and looks at how it ended.
@@ -187,7 +204,7 @@ func (b *Bed) pauseFor(m *localcluster.Member, hold time.Duration) {
 	m.Pause(b.program)
 	sleep(b.ctx, hold)
 	m.Continue(b.program)
-	m.AwaitReady(b.program)
+	b.awaitReady(m)
 	b.setUp(m, true)
 }
 
@@ -297,7 +314,7 @@ func (b *Bed) restartControllers(f *Fault, between func(*localcluster.Member)) {
 			m.Launch(b.program) // ready with a majority alone
 		}
 		for _, m := range all {
-			m.AwaitReady(b.program)
+			b.awaitReady(m)
 		}
 	})
 }
@@ -329,7 +346,7 @@ func (b *Bed) killAllGateways(*Fault) {
 		m.Launch(b.program)
 	}
 	for _, m := range all {
-		m.AwaitReady(b.program)
+		b.awaitReady(m)
 	}
 }
 
