@@ -170,14 +170,18 @@ func clusterDrainCommand() *cobra.Command {
 			if !w.wait {
 				return nil
 			}
-			last := d.Shards
+			last, seen := d.Shards, false
 			err := w.until(c.Context(), func(ctx context.Context) (bool, error) {
 				var s admin.Status
 				if err := f.call(ctx, http.MethodGet, "", nil, &s); err != nil {
 					return false, err
 				}
 				left, is := leftOf(&s, name)
-				if !is {
+				seen = seen || is
+				switch {
+				case !is && !seen: // another member answers, which has not heard of it yet
+					return false, nil
+				case !is:
 					return false, fmt.Errorf("cluster: %s is not draining any more: somebody has undone it", name)
 				}
 				if left != last {
@@ -257,13 +261,18 @@ func clusterMoveCommand() *cobra.Command {
 			if !w.wait {
 				return nil
 			}
+			seen := false
 			return w.until(c.Context(), func(ctx context.Context) (bool, error) {
 				var all admin.Shards
 				if err := f.call(ctx, http.MethodGet, "/shards", nil, &all); err != nil || shard >= len(all.Shards) {
 					return false, err
 				}
 				s := all.Shards[shard]
-				if s.Pin != to {
+				seen = seen || s.Pin == to
+				switch {
+				case s.Pin != to && !seen: // another member answers, which has not heard of it yet
+					return false, nil
+				case s.Pin != to:
 					return false, fmt.Errorf("cluster: shard %d is not to move to %s any more: somebody has undone it", shard, to)
 				}
 				done := s.State == "serving" && s.Member.Name() == to

@@ -13,8 +13,7 @@ import (
 	"ramen/topology/registry"
 )
 
-// loadMeter says what this process does, for the others to show. It is told rarely, since each change goes to every member: all of a large cluster
-// together write 20 times a second at most.
+// loadMeter says what this process does, for the others to show.
 type loadMeter struct {
 	metrics prometheus.Gatherer
 	cluster *clusterMember
@@ -22,12 +21,6 @@ type loadMeter struct {
 	stop    context.CancelFunc
 	done    chan struct{}
 }
-
-// How often a member tells what it does: the larger of both.
-const (
-	loadEvery     = 5 * time.Second
-	loadPerMember = 50 * time.Millisecond
-)
 
 // newLoadMeter reads metrics now and then until close: by a goroutine of its own, since renewals of a registration must not wait for that.
 func newLoadMeter(metrics prometheus.Gatherer, c *clusterMember) *loadMeter {
@@ -52,7 +45,7 @@ func (l *loadMeter) run(ctx context.Context) {
 	old, at := l.sums(), time.Now()
 	for {
 		s, _ := l.cluster.mirror.Snapshot()
-		pause := time.NewTimer(max(loadEvery, time.Duration(len(s.Entries))*loadPerMember))
+		pause := time.NewTimer(registry.LoadEvery(len(s.Entries)))
 		select {
 		case <-ctx.Done():
 			pause.Stop()

@@ -31,7 +31,7 @@ func New(cfg Config) *Admin { return &Admin{cfg} }
 // Status is the cluster as it was last heard of.
 func (a *Admin) Status() Status {
 	s, _ := a.cfg.Mirror.Snapshot()
-	return Describe(s, a.cfg.Mirror.Seen())
+	return Describe(s, a.cfg.Mirror.Seen(), a.cfg.Mirror.ViewAge())
 }
 
 // Shards is its shards, likewise.
@@ -62,10 +62,34 @@ func (a *Admin) now(ctx context.Context) (registry.Snapshot, *known, error) {
 }
 
 func (a *Admin) put(ctx context.Context, key string, value []byte) error {
-	if _, _, err := a.cfg.Backend.Commit(ctx, nil, []registry.Put{{Key: key, Value: value}}); err != nil {
+	_, at, err := a.cfg.Backend.Commit(ctx, nil, []registry.Put{{Key: key, Value: value}})
+	if err != nil {
 		return protocol.Errorf(protocol.CodeUnavailable, "the cluster's etcd did not answer, and may have taken the change or not: %v", err)
 	}
+	a.follow(ctx, at)
 	return nil
+}
+
+// followTime bounds the wait for the mirror. A registry that was made anew meanwhile does not come so far.
+const followTime = time.Second
+
+// follow waits until the mirror has a change: who asks this process next sees it.
+func (a *Admin) follow(ctx context.Context, at registry.Revision) {
+	late := time.NewTimer(followTime)
+	defer late.Stop()
+	for {
+		s, changed := a.cfg.Mirror.Snapshot()
+		if s.At >= at {
+			return
+		}
+		select {
+		case <-changed:
+		case <-late.C:
+			return
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
 // Drain has the shards of the gateway of a name move to others, and keeps it empty, over its restarts too, until Undrain.

@@ -83,8 +83,8 @@ type Pin struct {
 	To    string `json:"to"` // the name of a gateway
 }
 
-// Describe is the cluster that s is of. It was heard of at heard.
-func Describe(s registry.Snapshot, heard time.Time) Status {
+// Describe is the cluster that s is of. It was heard of at heard, and its view came so long ago as viewAge says.
+func Describe(s registry.Snapshot, heard time.Time, viewAge time.Duration) Status {
 	k := read(s)
 	out := Status{ID: k.id, Controller: string(s.Entries[registry.LeaderKey].Value), Members: []Member{}, Moves: []Move{}, Draining: []Drain{}, Pins: []Pin{}, Problems: k.compare()}
 	if !heard.IsZero() {
@@ -101,7 +101,7 @@ func Describe(s registry.Snapshot, heard time.Time) Status {
 			out.Moves = append(out.Moves, Move{i, shard.State.String(), shard.Member, shard.Epoch})
 		}
 	}
-	out.Members = k.members()
+	out.Members = k.members(viewAge > 2*registry.LoadEvery(len(s.Entries)))
 	for _, name := range slices.Sorted(maps.Keys(s.Draining())) {
 		since, _ := strconv.ParseInt(string(s.Entries[registry.DrainingKey+name].Value), 10, 64)
 		out.Draining = append(out.Draining, Drain{name, since, k.left(name)})
@@ -171,8 +171,8 @@ func read(s registry.Snapshot) *known {
 	return k
 }
 
-// members are all processes, by role and name. One of several roles is one member.
-func (k *known) members() []Member {
+// members are all processes, by role and name. One of several roles is one member. told: every frontend has had the time to tell that it has the view.
+func (k *known) members(told bool) []Member {
 	byID := make(map[topology.MemberID]*Member)
 	for _, r := range roleKeys {
 		for id, g := range k.roles[r.role] {
@@ -205,7 +205,7 @@ func (k *known) members() []Member {
 	}
 	all := make([]Member, 0, len(byID))
 	for _, m := range byID {
-		if m.View > 0 && m.View < k.view.Version {
+		if _, acts := k.acted[m.ID]; m.View > 0 && m.View < k.view.Version && (acts || told) {
 			m.Behind = k.view.Version - m.View
 		}
 		all = append(all, *m)

@@ -26,6 +26,7 @@ type Mirror struct {
 	once   sync.Once
 	first  chan struct{} // closed with the first reading
 	seen   atomic.Int64  // when the registry was last heard of, in Unix ns
+	view   atomic.Int64  // when its view came, in Unix ns
 }
 
 type reading struct {
@@ -73,6 +74,9 @@ func (m *Mirror) Seen() time.Time {
 	return time.Time{}
 }
 
+// ViewAge is how long ago the view came that there is now.
+func (m *Mirror) ViewAge() time.Duration { return time.Since(time.Unix(0, m.view.Load())) }
+
 func (m *Mirror) run(ctx context.Context) {
 	defer close(m.done)
 	for failed := false; ctx.Err() == nil; {
@@ -111,6 +115,9 @@ func (m *Mirror) alive() { m.seen.Store(time.Now().UnixNano()) }
 func (m *Mirror) put(s Snapshot) {
 	m.alive()
 	last := m.newest.Swap(&reading{s, make(chan struct{})})
+	if last.snapshot.Entries[ViewKey].Modified != s.Entries[ViewKey].Modified {
+		m.view.Store(time.Now().UnixNano())
+	}
 	close(last.next)
 	m.once.Do(func() { close(m.first) })
 }

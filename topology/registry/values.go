@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 
 	"google.golang.org/protobuf/proto"
 
@@ -53,6 +54,12 @@ type Load struct {
 type Past struct {
 	Epoch   protocol.Epoch // the highest of a shard
 	Version uint64
+}
+
+// LoadEvery is how often a member tells its load, in a registry of so many keys: each change goes to every member, so that all of a large cluster
+// together tell 20 times a second at most.
+func LoadEvery(keys int) time.Duration {
+	return max(5*time.Second, time.Duration(keys)*50*time.Millisecond)
 }
 
 // State is what a gateway says of a shard.
