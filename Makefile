@@ -32,7 +32,7 @@ ledger: $(if $(RACE),,build) ## kill -9 a server 100 times under load, and accou
 	$(GO) run ./loadtest/ledger $(if $(RACE),--race,--binary $(BIN)) $(if $(SEED),--seed $(SEED)) $(if $(STORE),--store '$(STORE)') $(if $(CACHE),--cache '$(CACHE)')
 
 faults: build ## pause, kill, cut off and fill up stores and servers, singly and in pairs, under load, and account for every message, and run the tests that take minutes; SEED=n, STORE=names, ONLY=names, PAIRS=n (-1: all), TABLE=file, BUSY=1 on a machine that runs other things, too
-	$(if $(STORE)$(ONLY)$(PAIRS),,RAMEN_LONG=1 $(GO) test -count=1 -p 1 -timeout 40m ./store/cassandra ./internal/testserver/cassandratest ./loadtest/ledger ./loadtest/faults)
+	$(if $(STORE)$(ONLY)$(PAIRS),,RAMEN_LONG=1 $(GO) test -count=1 -p 1 -timeout 40m ./store/cassandra ./gateway ./internal/testserver/cassandratest ./loadtest/ledger ./loadtest/faults)
 	$(GO) run ./loadtest/faults --binary $(BIN) $(if $(SEED),--seed $(SEED)) $(if $(STORE),--store $(STORE)) $(if $(ONLY),--only $(ONLY)) $(if $(PAIRS),--pairs $(PAIRS)) $(if $(TABLE),--table $(TABLE)) $(if $(BUSY),--busy)
 
 cluster: build ## start a whole cluster on this machine: 3 controllers, 3 gateways, 2 frontends and a real Redis, and say what to try; STORE=cassandra, or the URL of a store

@@ -43,15 +43,19 @@ func driveMailbox(t *testing.T, data []byte) {
 		defer func() { _ = w.g.Close(t.Context()) }()
 		f := &driver{t: t, w: w, x: mailboxtest.New(time.Now().UnixMilli(), w.cfg.IDRetention),
 			live: make(map[string]*recorder), places: make(map[protocol.Position]int)}
-		source := mailboxtest.NewSource(data)
-		for a := source.Next(f.x); a != nil; a = source.Next(f.x) {
-			f.note("%T%+v", a, a)
-			f.act(a)
-			f.x.Deliver()
-			f.compare()
-		}
+		f.drive(data)
 		w.stop()
 	})
+}
+
+func (f *driver) drive(data []byte) {
+	source := mailboxtest.NewSource(data)
+	for a := source.Next(f.x); a != nil; a = source.Next(f.x) {
+		f.note("%T%+v", a, a)
+		f.act(a)
+		f.x.Deliver()
+		f.compare()
+	}
 }
 
 // act leaves out what a gateway does by its own clock, and losses of the store, of which mend_test.go has schedules.
@@ -74,7 +78,9 @@ func (f *driver) act(a mailboxtest.Act) {
 		f.live[a.Device].stream.Refresh(&protocol.DeviceContext{OS: a.OS})
 		f.x.Device(a.Device).OS = a.OS
 	case mailboxtest.Advance:
-		f.sleep(a.By)
+		if !f.realTime() {
+			f.sleep(a.By)
+		}
 	case mailboxtest.Save:
 		f.save()
 	case mailboxtest.Restart:
@@ -111,26 +117,38 @@ func faultOf(a mailboxtest.Answer) memory.Fault {
 	return memory.Fault{}
 }
 
+// failAppend has the next append have that fault, until restore is called.
+func (f *driver) failAppend(fault memory.Fault) (restore func()) {
+	if f.realTime() {
+		f.w.real.fault.Store(&fault)
+		return func() { f.w.real.fault.Store(nil) }
+	}
+	first := true
+	f.w.store.Script(func(_ context.Context, op memory.Op) memory.Fault {
+		if op.Kind == memory.OpAppend && first {
+			first = false
+			return fault
+		}
+		return memory.Fault{}
+	})
+	return func() { f.w.store.Script(nil) }
+}
+
 func (f *driver) publish(answer mailboxtest.Answer, batch ...*mailboxtest.Message) {
 	if len(batch) == 0 {
 		return
 	}
 	fault := faultOf(answer)
 	if fault.Err != nil {
-		first := true
-		f.w.store.Script(func(_ context.Context, op memory.Op) memory.Fault {
-			if op.Kind == memory.OpAppend && first {
-				first = false
-				return fault
-			}
-			return memory.Fault{}
-		})
-		defer f.w.store.Script(nil)
+		defer f.failAppend(fault)()
 	}
 	ops := make([]*mailboxtest.Op, len(batch))
 	want := make([]link.Status, len(batch))
 	asked := make([]link.Publish, len(batch))
 	for i, m := range batch {
+		if f.realTime() {
+			m.TTL = 24 * time.Hour // nothing expires meanwhile
+		}
 		asked[i] = f.w.message(m.ID, protocol.LanePriority(m.Lane), ttl(m.TTL), key(m.Key), to(m.Device))
 		asked[i].Where = m.Where
 		f.note("%+v", *m)
@@ -265,7 +283,9 @@ func (f *driver) restart(a mailboxtest.Restart) {
 		f.w.take(f.w.epoch + 1)
 		f.x.Save(f.x.Devices...)
 	case mailboxtest.Idle:
-		f.sleep(f.w.cfg.MailboxIdle + 10*time.Second)
+		if !f.realTime() {
+			f.sleep(f.w.cfg.MailboxIdle + 10*time.Second)
+		}
 		return
 	}
 	f.x.Load()
@@ -354,18 +374,23 @@ func (f *driver) compare() {
 	}
 }
 
-func TestMailboxAgainstModel(t *testing.T) {
-	seed, rounds := uint64(time.Now().UnixNano()), 60
+// modelSeed is RAMEN_SEED and one round, or a seed that is drawn and so many rounds, or RAMEN_ROUNDS.
+func modelSeed(t *testing.T, rounds int) (seed uint64, n int) {
 	if s := os.Getenv("RAMEN_SEED"); s != "" {
-		n, err := strconv.ParseUint(s, 10, 64)
+		seed, err := strconv.ParseUint(s, 10, 64)
 		if err != nil {
 			t.Fatal(errors.New("RAMEN_SEED must be a number"))
 		}
-		seed, rounds = n, 1
+		return seed, 1
 	}
 	if s := os.Getenv("RAMEN_ROUNDS"); s != "" {
 		rounds, _ = strconv.Atoi(s)
 	}
+	return uint64(time.Now().UnixNano()), rounds
+}
+
+func TestMailboxAgainstModel(t *testing.T) {
+	seed, rounds := modelSeed(t, 60)
 	for i := range rounds {
 		at := seed + uint64(i)
 		data := mailboxtest.RandomData(at, 400, 2400)

@@ -18,6 +18,7 @@ import (
 	"ramen/gateway/mailbox"
 	"ramen/link"
 	"ramen/protocol"
+	"ramen/store"
 	"ramen/store/memory"
 )
 
@@ -33,7 +34,8 @@ type fixture struct {
 	epoch protocol.Epoch
 
 	registry *prometheus.Registry
-	shares   bool // the store is one that several open, and that may lose
+	shares   bool         // the store is one that several open, and that may lose
+	real     *faultyStore // instead of disk; nil: there is none
 }
 
 // inSyncTest runs a test of a gateway in synctest's time, and counts everything up at its end.
@@ -61,23 +63,39 @@ func newFixture(t testing.TB, edit func(*Config)) *fixture {
 
 func (w *fixture) start() {
 	w.t.Helper()
-	shared := w.disk.OpenShared()
-	w.store = shared.Store
 	w.registry = prometheus.NewRegistry()
-	deps := Deps{Store: shared.Store, Registerer: w.registry, Log: slog.New(slog.NewTextHandler(io.Discard, nil))}
-	if w.shares {
-		deps.Store = shared
-	}
+	deps := Deps{Store: w.openStore(), Registerer: w.registry, Log: slog.New(slog.NewTextHandler(io.Discard, nil))}
 	g, err := New(w.cfg, deps)
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	w.g = g
-	last, err := w.store.LastEpoch(context.Background())
+	if w.g = g; w.real != nil {
+		g.again.running = true // it never runs: what is in doubt is written with the next act that writes
+	}
+	last, err := deps.Store.LastEpoch(context.Background())
 	if err != nil {
 		w.t.Fatal(err)
 	}
 	w.take(last + 1)
+}
+
+func (w *fixture) openStore() store.Store {
+	if w.real != nil {
+		return w.real.open()
+	}
+	shared := w.disk.OpenShared()
+	if w.store = shared.Store; w.shares {
+		return shared
+	}
+	return w.store
+}
+
+func (w *fixture) closeStore() {
+	if w.real != nil {
+		w.real.closed.Store(true)
+		return
+	}
+	w.store.Close()
 }
 
 func (w *fixture) take(epoch protocol.Epoch) {
@@ -99,7 +117,7 @@ func (w *fixture) stop() {
 		w.t.Fatalf("close: %v", err)
 	}
 	w.check()
-	w.store.Close()
+	w.closeStore()
 }
 
 func (w *fixture) restart() { w.t.Helper(); w.stop(); w.start() }
@@ -107,7 +125,7 @@ func (w *fixture) restart() { w.t.Helper(); w.stop(); w.start() }
 // crash loses everything that was not written.
 func (w *fixture) crash() {
 	w.t.Helper()
-	w.store.Close()
+	w.closeStore()
 	_ = w.g.Close(context.Background())
 	w.start()
 }
