@@ -2,13 +2,14 @@ package system
 
 import (
 	"fmt"
+	"reflect"
 	"strings"
 	"testing"
 )
 
-// Everything that a device says of itself is what backends see of it.
+// Everything that a device says of itself is what backends see of it, after a restart, too.
 func TestRule01OpenSaysWhoAndWhat(t *testing.T) {
-	matrix(t, []string{memory}, func(t *testing.T, s *server, open opener) {
+	matrix(t, stores, func(t *testing.T, s *server, open opener) {
 		c := open(place{user: "u1", device: "d1", context: map[string]string{
 			"app": "rider", "app_version": "4.2", "os": "android", "os_version": "16", "model": "Pixel 9", "locale": "pt-BR", "label.city": "São Paulo", "label.a": "",
 		}})
@@ -23,6 +24,13 @@ func TestRule01OpenSaysWhoAndWhat(t *testing.T) {
 		}
 		c.close()
 		s.untilOffline("u1", "d1")
+		if !s.keeps() {
+			return
+		}
+		s.restart()
+		if after := s.devices("u1")["d1"]; !reflect.DeepEqual(after.Context, x) || after.Transport != transport || after.Online || after.LastSeenMS < d.LastSeenMS {
+			t.Errorf("after a restart the list says %+v, before %+v", after, d)
+		}
 	})
 }
 

@@ -21,7 +21,7 @@ func (s *server) untilUnacked(user, device string, n, pending int) {
 
 // A window of pushes goes out unacked, no more; each ack makes room for as much.
 func TestRule10WindowOfPushes(t *testing.T) {
-	matrix(t, []string{memory}, func(t *testing.T, s *server, open opener) {
+	matrix(t, stores, func(t *testing.T, s *server, open opener) {
 		const n = 1030
 		all := numbered("u1", "m", n)
 		s.publishAll(all[:1000])
@@ -51,7 +51,7 @@ func TestRule10WindowOfPushes(t *testing.T) {
 
 // A device may ask for a smaller window.
 func TestRule10WindowIsAskedFor(t *testing.T) {
-	matrixOf(t, transports, []string{memory}, nil, func(t *testing.T, s *server, open opener) {
+	matrixOf(t, transports, stores, nil, func(t *testing.T, s *server, open opener) {
 		s.publishAll(numbered("u1", "m", 9))
 		c := open(place{user: "u1", device: "d1", window: 3})
 		c.ids(3)

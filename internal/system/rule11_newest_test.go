@@ -78,7 +78,7 @@ func TestRule11NewestWinsOverAPoll(t *testing.T) {
 
 // Devices of a user do not end each other, nor do users.
 func TestRule11NewestIsPerDevice(t *testing.T) {
-	matrixOf(t, streaming, []string{memory}, nil, func(t *testing.T, s *server, open opener) {
+	matrixOf(t, streaming, stores, nil, func(t *testing.T, s *server, open opener) {
 		a, b, c := open(place{user: "u1", device: "d1"}), open(place{user: "u1", device: "d2"}), open(place{user: "u2", device: "d1"})
 		s.results(msg{"users": []string{"u1", "u2"}, "payload": 1})
 		for _, x := range []*conn{a, b, c} {
