@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"net/http"
 	"os"
 	"strconv"
 	"strings"
@@ -32,8 +33,10 @@ type fleet struct {
 
 	mu     sync.Mutex
 	states []state
-	peak   int64 // bytes of memory that one process has had at most
-	failed int   // starts of processes that ended before they were ready
+	peak   int64        // bytes of memory that one process has had at most
+	lapses []judge.Span // in which a process that had served did not serve all shards
+	clock  observe.Clock
+	failed int // starts of processes that ended before they were ready
 }
 
 // state is what the watcher knows of a process.
@@ -41,7 +44,9 @@ type state struct {
 	pid    int
 	paused bool
 	ready  bool
-	served bool // it was ready since it was started
+	served bool         // it was ready since it was started
+	whole  judge.Moment // when it was last seen to serve all shards
+	lapsed bool         // it did not, when it was looked at last
 }
 
 // supervised is a process that is started again where it has ended before it was ready, as a supervisor does.
@@ -52,7 +57,7 @@ type supervised struct {
 
 // newFleet is two processes, not started; one where processes cannot share the store.
 func newFleet(c process.Config, shared bool) (*fleet, error) {
-	f := &fleet{}
+	f := &fleet{clock: c.Clock}
 	for i := range 2 {
 		if i > 0 && !shared {
 			break
@@ -116,13 +121,16 @@ func (f *fleet) watch(ctx context.Context) {
 				f.restart(i)
 			}
 			probe, cancel := context.WithTimeout(ctx, time.Second)
-			ready := p.Ready(probe)
+			asked := f.clock.Now()
+			status, text, err := p.Ask(probe, "/readyz")
+			ready := err == nil && status == http.StatusOK
 			cancel()
 			bytes := resident(s.pid)
 			f.mu.Lock()
 			if f.states[i].pid == s.pid && !f.states[i].paused {
 				f.states[i].ready = ready
 				f.states[i].served = f.states[i].served || ready
+				f.lookLocked(i, asked, ready && !strings.Contains(text, "not served"))
 			}
 			f.peak = max(f.peak, bytes)
 			f.mu.Unlock()
@@ -145,10 +153,30 @@ func resident(pid int) int64 {
 	return pages * int64(os.Getpagesize())
 }
 
+// lookLocked notes whether process i was seen to serve all shards.
+func (f *fleet) lookLocked(i int, asked judge.Moment, whole bool) {
+	s := &f.states[i]
+	if whole {
+		f.endLapseLocked(i)
+		s.whole = asked
+	} else if s.whole != 0 {
+		s.lapsed = true
+	}
+}
+
+// endLapseLocked writes down for how long process i did not serve all shards, if it did not until now.
+func (f *fleet) endLapseLocked(i int) {
+	if s := &f.states[i]; s.lapsed {
+		f.lapses = append(f.lapses, judge.Span{What: f.all[i].Name() + " does not serve all shards", From: s.whole, To: f.clock.Now(), Lapsed: true})
+		s.lapsed = false
+	}
+}
+
 // set has the watcher and the clients know what has become of process i.
 func (f *fleet) set(i int, change func(*state)) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	f.endLapseLocked(i)
 	change(&f.states[i])
 }
 
@@ -247,8 +275,11 @@ func (f *fleet) resume(i int) error {
 	return err
 }
 
-// kills are those of all processes, in order; faults what was wrong with any.
-func (f *fleet) addTo(l *judge.Log) {
+// addTo adds the kills of all processes, in order, what was wrong with any, and, where lapses are excused, when any did not serve.
+func (f *fleet) addTo(l *judge.Log, lapses bool) {
+	if lapses {
+		l.Spans = append(l.Spans, f.lapses...)
+	}
 	for _, p := range f.all {
 		l.Kills = append(l.Kills, p.Kills()...)
 		l.Faults = append(l.Faults, p.Faults()...)

@@ -240,7 +240,7 @@ func (s *stage) log() *judge.Log {
 	defer s.mu.Unlock()
 	l := &judge.Log{Began: s.clock.Began, Slack: s.clock.Slack(), Spans: s.spans, Deadline: deadline, SavedIn: savedIn}
 	l.Faults = append(l.Faults, s.wrong...)
-	s.fleet.addTo(l)
+	s.fleet.addTo(l, s.cfg.Busy) // a busy machine answers the store too late for a lease
 	s.clients.AddTo(l)
 	slices.Sort(l.Kills)
 	slices.SortFunc(l.Spans, func(a, b judge.Span) int { return int(a.From - b.From) })

@@ -31,6 +31,7 @@ type Span struct {
 	What     string
 	From, To Moment
 	Owner    bool // who served may have stopped serving, with acks that it had not saved
+	Lapsed   bool // who served stopped by itself for a while, with acks that it had not saved: no more is excused than these
 	Silent   bool // publishes may have had no answer in time: who had to give it did not run
 	Loses    bool // the store, as it is configured, may have lost what it had answered for
 	// Serves: service goes on: while nothing else was done, no publish was unavailable.

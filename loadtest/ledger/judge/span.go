@@ -16,7 +16,7 @@ func (ix *index) mayForgetAck(sent, confirmed, later Moment) bool {
 	if ix.log.SavedIn > 0 {
 		later = min(later, ix.savedBy(confirmed))
 	}
-	return ix.killed(sent, later) || ix.during(sent, later, func(s Span) bool { return s.Owner }) || ix.mayBeLost(sent, later)
+	return ix.killed(sent, later) || ix.during(sent, later, func(s Span) bool { return s.Owner || s.Lapsed }) || ix.mayBeLost(sent, later)
 }
 
 // savedBy is when an ack is saved that was confirmed at a moment: a store that something is done to may take no save.
@@ -76,7 +76,7 @@ func (r *Report) checkAnswers(ix *index, e *entry) {
 			r.add(Violation{Kind: Uncovered, User: e.User, ID: e.ID, Text: fmt.Sprintf("it was sent over %s at %v and accepted at %v, while the store could not keep it", a.Over, a.Sent, a.Answered)})
 		}
 		if a.Status == Unknown && !ix.killed(a.Sent, a.Ended) && ix.during(a.Sent, a.Ended, func(s Span) bool { return s.Serves }) &&
-			!ix.during(a.Sent, a.Ended, func(s Span) bool { return !s.Serves }) {
+			!ix.during(a.Sent, a.Ended, func(s Span) bool { return !s.Serves && !s.Lapsed }) {
 			r.add(Violation{Kind: Unavailable, User: e.User, ID: e.ID, Text: "a publish over " + a.Over + " was unavailable, or not answered, although service was to go on"})
 		}
 		if ix.killed(a.Sent, a.Ended) || ix.during(a.Sent, a.Ended, func(s Span) bool { return s.Silent }) {

@@ -73,6 +73,7 @@ func TestAckIsExcusedUntilItMustBeSaved(t *testing.T) {
 			excused bool
 		}{
 			{"the owner is lost", Span{Owner: true}, 0, true},
+			{"the owner stops by itself", Span{Lapsed: true}, 0, true},
 			{"the owner is lost meanwhile, and could not save", Span{Owner: true}, time.Nanosecond, true},
 			{"the store is slow", Span{}, 0, false},
 		} {
@@ -135,6 +136,7 @@ func TestUnavailableIsFoundWhereServiceGoesOn(t *testing.T) {
 		"service goes on":            {[]Span{whole(Span{Serves: true})}, true},
 		"it need not":                {[]Span{whole(Span{})}, false},
 		"something else is done too": {[]Span{whole(Span{Serves: true}), whole(Span{Owner: true})}, false},
+		"the owner stops by itself":  {[]Span{whole(Span{Serves: true}), whole(Span{Lapsed: true})}, true},
 	} {
 		l := honestLog(1, 300)
 		l.Kills = nil
