@@ -1,11 +1,8 @@
 package storetest
 
 import (
-	"context"
-	"errors"
 	"reflect"
 	"testing"
-	"time"
 
 	"ramen/protocol"
 	"ramen/store"
@@ -15,53 +12,9 @@ func testDurable(t *testing.T, cfg Config) {
 	if cfg.Volatile {
 		t.Skip("the store does not outlive Close")
 	}
-	t.Run("AppendsOutliveClose", func(t *testing.T) {
-		p := newPlace(t, cfg)
-		p.claim(1, 1)
-		a, b, c := entry("a", 1), entry("b", 2), entry("c", 3)
-		p.append(step("u", a, b), step("v", c))
-		p.append(kill("u", ref(a)))
-		p.reopen()
-		p.claim(1, 1)
-		p.wantEntries(epoch1, "u", b)
-		p.wantEntries(epoch1, "v", c)
-	})
-	t.Run("IdentityAndEpochsOutliveClose", func(t *testing.T) {
-		p := newPlace(t, cfg)
-		id := p.Identity()
-		if id.Key == ([16]byte{}) {
-			t.Fatal("the identity's key is zero")
-		}
-		p.claim(7, 1, 2, 3)
-		p.claim(9, 2)
-		p.reopen()
-		if got := p.Identity(); got != id {
-			t.Fatal("the identity changed")
-		}
-		if last, err := p.LastEpoch(p.ctx); err != nil || last != 9 {
-			t.Fatalf("last epoch %d, %v; want 9", last, err)
-		}
-		if !cfg.Unfenced {
-			wantErr(t, "claim below the last", first(p.Claim(p.ctx, []protocol.ShardID{2}, 8, p.owner)), store.ErrFenced)
-		}
-	})
-	t.Run("LazySavesOutliveClose", func(t *testing.T) {
-		p := newPlace(t, cfg)
-		p.claim(1, 1)
-		a, b := entry("a", 1), entry("b", 2)
-		p.append(step("u", a, b))
-		lazy, durable := fullDevice("lazy"), fullDevice("durable")
-		p.save(false, store.DeviceSave{Owner: epoch1, User: "u", Device: lazy})
-		p.save(true, store.DeviceSave{Owner: epoch1, User: "u", Device: durable})
-		p.forget(store.Forget{Owner: epoch1, User: "u", Refs: []store.Ref{ref(a)}})
-		p.reopen()
-		p.claim(1, 1)
-		m := p.load(epoch1, "u")
-		if !reflect.DeepEqual(m.Devices, []store.Device{durable, lazy}) {
-			t.Fatalf("devices %+v", m.Devices)
-		}
-		p.wantEntries(epoch1, "u", b)
-	})
+	t.Run("AppendsOutliveClose", func(t *testing.T) { testAppendsOutliveClose(t, newPlace(t, cfg)) })
+	t.Run("IdentityAndEpochsOutliveClose", func(t *testing.T) { testIdentityOutlivesClose(t, newPlace(t, cfg), cfg.Unfenced) })
+	t.Run("LazySavesOutliveClose", func(t *testing.T) { testLazySavesOutliveClose(t, newPlace(t, cfg)) })
 	t.Run("LazyWritesSurviveWhereALaterAppendDoes", func(t *testing.T) {
 		if cfg.Crash == nil {
 			t.Skip("the store cannot be crashed")
@@ -73,6 +26,53 @@ func testDurable(t *testing.T, cfg Config) {
 			t.Fatal("two stores have one identity")
 		}
 	})
+}
+
+func testAppendsOutliveClose(t *testing.T, p *place) {
+	p.claim(1, 1)
+	a, b, c := entry("a", 1), entry("b", 2), entry("c", 3)
+	p.append(step("u", a, b), step("v", c))
+	p.append(kill("u", ref(a)))
+	p.reopen()
+	p.claim(1, 1)
+	p.wantEntries(epoch1, "u", b)
+	p.wantEntries(epoch1, "v", c)
+}
+
+func testIdentityOutlivesClose(t *testing.T, p *place, unfenced bool) {
+	id := p.Identity()
+	if id.Key == ([16]byte{}) {
+		t.Fatal("the identity's key is zero")
+	}
+	p.claim(7, 1, 2, 3)
+	p.claim(9, 2)
+	p.reopen()
+	if got := p.Identity(); got != id {
+		t.Fatal("the identity changed")
+	}
+	if last, err := p.LastEpoch(p.ctx); err != nil || last != 9 {
+		t.Fatalf("last epoch %d, %v; want 9", last, err)
+	}
+	if !unfenced {
+		wantErr(t, "claim below the last", first(p.Claim(p.ctx, []protocol.ShardID{2}, 8, p.owner)), store.ErrFenced)
+	}
+}
+
+func testLazySavesOutliveClose(t *testing.T, p *place) {
+	p.claim(1, 1)
+	a, b := entry("a", 1), entry("b", 2)
+	p.append(step("u", a, b))
+	lazy, durable := fullDevice("lazy"), fullDevice("durable")
+	p.save(false, store.DeviceSave{Owner: epoch1, User: "u", Device: lazy})
+	p.save(true, store.DeviceSave{Owner: epoch1, User: "u", Device: durable})
+	p.forget(store.Forget{Owner: epoch1, User: "u", Refs: []store.Ref{ref(a)}})
+	p.reopen()
+	p.claim(1, 1)
+	m := p.load(epoch1, "u")
+	if !reflect.DeepEqual(m.Devices, []store.Device{durable, lazy}) {
+		t.Fatalf("devices %+v", m.Devices)
+	}
+	p.wantEntries(epoch1, "u", b)
 }
 
 // testOneOrder takes what a loss of power leaves right after an Append was answered, with lazy writes before it.
@@ -165,84 +165,4 @@ func testFailAlone(t *testing.T, p *place) {
 			t.Fatalf("user %q: %+v", u, m)
 		}
 	}
-}
-
-func testUnknown(t *testing.T, cfg Config) {
-	if cfg.Stall == nil {
-		t.Skip("the store cannot be stalled")
-	}
-	// stalled is a store with one append of user u that was answered at its deadline.
-	stalled := func(t *testing.T, first store.Append) (*place, func()) {
-		s, stall := cfg.Stall(t)
-		p := placeOf(t, func() store.Store { return s })
-		p.claim(1, 1)
-		release := stall()
-		ctx, cancel := context.WithTimeout(p.ctx, 50*time.Millisecond)
-		defer cancel()
-		err := Append(ctx, p, []store.Append{first})[0]
-		if !errors.Is(err, store.ErrUnknown) {
-			release()
-			t.Fatalf("append at its deadline: %v, want %v", err, store.ErrUnknown)
-		}
-		return p, release
-	}
-	a, b, replaced := entry("a", 1), entry("b", 2), entry("replaced", 3)
-	t.Run("AppendIsBackAtItsDeadline", func(t *testing.T) {
-		p, release := stalled(t, step("u", a))
-		release()
-		got := p.load(epoch1, "u").Entries
-		if len(got) > 1 || len(got) == 1 && diffEntries(got, []store.Entry{a}) != "" {
-			t.Fatalf("entries %v", got)
-		}
-	})
-	t.Run("LaterAppendTakesEffectLater", func(t *testing.T) {
-		p, release := stalled(t, step("u", a))
-		release()
-		p.append(kill("u", ref(a)))
-		p.wantEntries(epoch1, "u")
-	})
-	t.Run("WrittenAgainItHappensOnce", func(t *testing.T) {
-		p, release := stalled(t, step("u", a))
-		release()
-		p.append(step("u", a, b))
-		p.append(step("u", a, b))
-		p.wantEntries(epoch1, "u", a, b)
-	})
-	t.Run("WrittenAgainWhileTheFirstIsUnderWay", func(t *testing.T) {
-		p, release := stalled(t, step("u", a))
-		answered := make(chan error, 1)
-		go func() { answered <- Append(p.ctx, p, []store.Append{step("u", a, b)})[0] }()
-		release()
-		if err := <-answered; err != nil {
-			t.Fatal(err)
-		}
-		p.wantEntries(epoch1, "u", a, b)
-	})
-	t.Run("ItsKillIsWrittenAgain", func(t *testing.T) {
-		s := step("u", b)
-		s.Kills = []store.Ref{ref(a)}
-		p, release := stalled(t, s)
-		release()
-		s.Entries = append(s.Entries, replaced)
-		s.Kills = append(s.Kills, ref(b))
-		p.append(s)
-		p.wantEntries(epoch1, "u", replaced)
-	})
-	t.Run("KilledWhenWrittenAgainItIsGone", func(t *testing.T) {
-		p, release := stalled(t, step("u", a))
-		release()
-		again := step("u", a, b)
-		again.Kills = []store.Ref{ref(a)}
-		p.append(again)
-		p.wantEntries(epoch1, "u", b)
-	})
-	t.Run("LoadIsBackAtItsDeadline", func(t *testing.T) {
-		p, release := stalled(t, step("u", a))
-		defer release()
-		ctx, cancel := context.WithTimeout(p.ctx, 50*time.Millisecond)
-		defer cancel()
-		if m, err := p.Load(ctx, epoch1, "u"); err == nil && len(m.Entries) > 1 {
-			t.Fatalf("load: %+v", m)
-		}
-	})
 }
