@@ -321,10 +321,13 @@ func TestGatewayThatEndsIsForgotten(t *testing.T) {
 	url := c.Members["f1"].URL
 	settled(t, c, url, map[string]int{"g1": 8, "g2": 8})
 	c.Members["g2"].End(t)
-	s := settled(t, c, url, map[string]int{"g1": 16})
-	if m := member(s, "g2"); m.Name != "" {
-		t.Errorf("g2 is there yet: %+v", m)
-	}
+	settled(t, c, url, map[string]int{"g1": 16})
+	c.Await(func() error {
+		if m := member(status(t, url), "g2"); m.Name != "" {
+			return fmt.Errorf("g2 is there yet: %+v", m)
+		}
+		return nil
+	})
 	// Its name still drains nobody and pins nothing: what is written for a name that is gone is told.
 	if code, text := call(t, url, "", "POST", "/v1/cluster/drain", `{"name":"g2"}`, nil); code != 404 {
 		t.Errorf("drain of who has gone: %d %s", code, text)

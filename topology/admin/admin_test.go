@@ -97,6 +97,19 @@ func TestFrontendIsBehindOnceItCouldHaveToldOtherwise(t *testing.T) {
 	}
 }
 
+// TestMemberWithoutRegistrationHasGone, also before the view says so.
+func TestMemberWithoutRegistrationHasGone(t *testing.T) {
+	keys := cluster()
+	delete(keys, registry.GatewaysKey+"g2@b")
+	delete(keys, registry.HoldingsKey+"g2@b")
+	a, _ := open(t, keys)
+	for _, m := range a.Status().Members {
+		if want := map[bool]string{true: "gone", false: "serving"}[m.Name == "g2"]; m.State != want || m.Name == "g2" && m.Shards.Serving != 2 {
+			t.Errorf("%s: %+v, want it %s", m.Name, m, want)
+		}
+	}
+}
+
 // TestContradictionsAreTold: each fault that is put into a good registry is told, and no other.
 func TestContradictionsAreTold(t *testing.T) {
 	holdings := func(version uint64, h registry.Holdings) []byte { return h.Encode(version) }

@@ -188,12 +188,12 @@ func (k *known) members(told bool) []Member {
 		}
 	}
 	for id, v := range k.view.Members {
-		m := byID[id]
-		if m == nil { // it has gone, and owns shards yet
-			m = &Member{ID: id, Name: id.Name(), Roles: []string{"gateway"}, Address: v.Address, Zone: v.Zone, Weight: v.Weight, Version: v.Version}
-			byID[id] = m
+		if m := byID[id]; m != nil {
+			m.State = v.State.String()
+			continue
 		}
-		m.State = v.State.String()
+		// Its registration has ended, whether the view says so yet or not.
+		byID[id] = &Member{ID: id, Name: id.Name(), Roles: []string{"gateway"}, State: topology.MemberGone.String(), Address: v.Address, Zone: v.Zone, Weight: v.Weight, Version: v.Version}
 	}
 	for id, version := range k.acted {
 		byID[id].View = version
