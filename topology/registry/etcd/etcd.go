@@ -45,12 +45,13 @@ var _ registry.Backend = (*Registry)(nil)
 // The times of the client.
 const (
 	dialTimeout = time.Second
+	authTimeout = 10 * time.Second // of Open, where there is a user
 	keepalive   = time.Second
 	aliveEvery  = 2 * time.Second // how often a watcher asks whether the registry is the same
 	askTimeout  = 1500 * time.Millisecond
 )
 
-// Open makes one. It does not wait until etcd is reached.
+// Open makes one. It does not wait until etcd is reached, unless there is a user: then etcd has 10 s to accept the password.
 func Open(cfg Config) (*Registry, error) {
 	if len(cfg.Endpoints) == 0 {
 		return nil, errors.New("etcd: no endpoint is given: at least one host:port is needed")
@@ -61,7 +62,7 @@ func Open(cfg Config) (*Registry, error) {
 	pause := backoff.Config{BaseDelay: 100 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: time.Second}
 	c, err := clientv3.New(clientv3.Config{
 		Endpoints: cfg.Endpoints, TLS: cfg.TLS, Username: cfg.User, Password: cfg.Password,
-		DialTimeout: dialTimeout, DialKeepAliveTime: keepalive, DialKeepAliveTimeout: keepalive, PermitWithoutStream: true,
+		DialTimeout: authTimeout, DialKeepAliveTime: keepalive, DialKeepAliveTimeout: keepalive, PermitWithoutStream: true,
 		RejectOldCluster: false, Logger: zap.NewNop(),
 		DialOptions: []grpc.DialOption{grpc.WithConnectParams(grpc.ConnectParams{Backoff: pause, MinConnectTimeout: dialTimeout})},
 	})
