@@ -2,7 +2,6 @@ package registry
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"maps"
 	"sync"
@@ -21,6 +20,7 @@ type Mirror struct {
 	b      Backend
 	log    *slog.Logger
 	newest atomic.Pointer[reading]
+	failed atomic.Pointer[error] // why it is not followed now; nil: it is
 	stop   context.CancelFunc
 	done   chan struct{}
 	once   sync.Once
@@ -74,20 +74,34 @@ func (m *Mirror) Seen() time.Time {
 	return time.Time{}
 }
 
+// Err is why the registry is not followed now; nil: it is.
+func (m *Mirror) Err() error {
+	if err := m.failed.Load(); err != nil {
+		return *err
+	}
+	return nil
+}
+
 // ViewAge is how long ago the view came that there is now.
 func (m *Mirror) ViewAge() time.Duration { return time.Since(time.Unix(0, m.view.Load())) }
 
 func (m *Mirror) run(ctx context.Context) {
 	defer close(m.done)
-	for failed := false; ctx.Err() == nil; {
+	told := "" // the failure that was logged last
+	for ctx.Err() == nil {
+		before := m.Seen()
 		err := m.follow(ctx)
 		if ctx.Err() != nil {
 			return
 		}
-		if !failed || !errors.Is(err, context.DeadlineExceeded) {
-			m.log.Debug("the registry could not be followed", "error", err)
+		m.failed.Store(&err)
+		if !m.Seen().Equal(before) {
+			told = ""
 		}
-		failed = true
+		if text := err.Error(); text != told {
+			told = text
+			m.log.Warn("the registry could not be followed; trying again", "error", err)
+		}
 		select {
 		case <-ctx.Done():
 		case <-time.After(retryPause):
@@ -114,6 +128,7 @@ func (m *Mirror) alive() { m.seen.Store(time.Now().UnixNano()) }
 
 func (m *Mirror) put(s Snapshot) {
 	m.alive()
+	m.failed.Store(nil)
 	last := m.newest.Swap(&reading{s, make(chan struct{})})
 	if last.snapshot.Entries[ViewKey].Modified != s.Entries[ViewKey].Modified {
 		m.view.Store(time.Now().UnixNano())

@@ -61,6 +61,9 @@ func awaitShards(ctx context.Context, m *Mirror) (int, error) {
 		select {
 		case <-changed:
 		case <-ctx.Done():
+			if err := m.Err(); err != nil {
+				return 0, fmt.Errorf("registry: no controller answers: %w", err)
+			}
 			if s.Entries == nil {
 				return 0, fmt.Errorf("registry: no controller answers: %w", context.Cause(ctx))
 			}
