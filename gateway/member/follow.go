@@ -97,6 +97,7 @@ func (m *Member) take(ctx context.Context, shards []protocol.ShardID, epoch prot
 			m.g.Lose(id, 0)
 		}
 	}
+	m.noteTake(ctx, shards, epoch, err)
 	if err != nil {
 		m.cfg.Log.Warn("shards could not be taken", "epoch", epoch, "member", m.cfg.Self.ID, "first", shards[0], "shards", len(shards), "error", err)
 		pause(ctx, retryPause)

@@ -16,7 +16,7 @@ import (
 
 // The times of a member.
 const (
-	takeTimeout    = 5 * time.Second        // of one attempt
+	takeTimeout    = 2 * time.Second        // of one attempt: what is claimed by then is served, the rest is tried again
 	releaseTimeout = 10 * time.Second       // for what is being written
 	retryPause     = 200 * time.Millisecond // behind an attempt that failed
 	putTimeout     = 750 * time.Millisecond
@@ -52,14 +52,15 @@ type Member struct {
 	work    sync.WaitGroup
 	again   chan struct{} // of capacity 1: look at the view again
 
-	mu    sync.Mutex
-	state topology.MemberState                // guarded by mu
-	epoch protocol.Epoch                      // that the store knew at the start
-	held  registry.Holdings                   // guarded by mu
-	busy  map[protocol.ShardID]protocol.Epoch // guarded by mu: being taken or released at an epoch
-	view  uint64                              // guarded by mu: the version that was acted upon
-	told  chan struct{}                       // guarded by mu: closed when held or view changes
-	term  int                                 // guarded by mu: how often the registration has ended
+	mu      sync.Mutex
+	state   topology.MemberState                // guarded by mu
+	failing time.Time                           // guarded by mu: since when the store has taken no claim; zero: it does
+	epoch   protocol.Epoch                      // that the store knew at the start
+	held    registry.Holdings                   // guarded by mu
+	busy    map[protocol.ShardID]protocol.Epoch // guarded by mu: being taken or released at an epoch
+	view    uint64                              // guarded by mu: the version that was acted upon
+	told    chan struct{}                       // guarded by mu: closed when held or view changes
+	term    int                                 // guarded by mu: how often the registration has ended
 }
 
 // New is a member that does nothing before Start. Its OnShard is for the gateway.

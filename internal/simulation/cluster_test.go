@@ -320,6 +320,34 @@ func TestClusterComesUpGrowsAndShrinks(t *testing.T) {
 	})
 }
 
+// TestShardsGoWhereTheStoreIsReached: a gateway that is given shards and cannot claim them leaves them to others, and has its share once it can.
+func TestShardsGoWhereTheStoreIsReached(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(t, false)
+		defer c.close()
+		c.addController()
+		c.addGateway("a")
+		c.addGateway("b")
+		c.watch()
+		c.await(10 * time.Second)
+		p := c.addGateway("c")
+		p.store.Script(func(ctx context.Context, op memory.Op) memory.Fault {
+			if op.Kind == memory.OpClaim || op.Kind == memory.OpClaims {
+				<-ctx.Done()
+				return memory.Fault{Err: ctx.Err()}
+			}
+			return memory.Fault{}
+		})
+		time.Sleep(12 * time.Second)
+		synctest.Wait()
+		if n, v := c.owners(), c.views.View(); n["a@2"]+n["b@3"] != shards || v.Members[p.id].State != topology.MemberJoining {
+			t.Fatalf("%v serve; the view has %+v, members %+v", n, v, v.Members[p.id])
+		}
+		p.store.Script(nil)
+		c.await(30 * time.Second)
+	})
+}
+
 // TestLostRegistryIsReplaced: an etcd that is wiped under load costs a pause, and nothing else: epochs go on above the old ones.
 func TestLostRegistryIsReplaced(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
