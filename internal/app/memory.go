@@ -12,7 +12,7 @@ import (
 // Shares of the memory that a process may use, once what it needs by itself is taken off, where that is less than the configuration
 // allows. The gateway has what the others leave.
 const (
-	programBytes = 32 << 20 // the program, its goroutines, an idle store
+	programBytes = 48 << 20 // the program, its goroutines, an idle store
 	leastGateway = 16 << 20
 	shareStore   = 4 // a quarter, and so on
 	shareCache   = 32

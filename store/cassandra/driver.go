@@ -54,15 +54,13 @@ func open(ctx context.Context, p driver.Params) (*Store, error) {
 		s.retention = defaultRetention
 	}
 	s.init()
-	if s.metrics, err = newMetrics(nil, s); err != nil {
-		return nil, err
-	}
+	s.metrics = newMetrics(s)
 	if s.session, err = s.cfg.open(ctx, s.log, true, func(dc string) gocql.HostSelectionPolicy { return newPolicy(dc, s.breakers) }); err != nil {
 		s.workers.end()
 		return nil, err
 	}
 	if err = s.readAbout(ctx, p.Shards); err == nil {
-		s.metrics, err = newMetrics(p.Registerer, s)
+		err = s.metrics.register(p.Registerer)
 	}
 	if err != nil {
 		_ = s.Close()

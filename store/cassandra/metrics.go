@@ -37,9 +37,9 @@ type metrics struct {
 	all        promset.Set
 }
 
-// newMetrics makes and registers; a nil registerer registers nowhere.
-func newMetrics(reg prometheus.Registerer, s *Store) (*metrics, error) {
-	m := &metrics{registerer: reg}
+// newMetrics makes metrics that nobody sees before register.
+func newMetrics(s *Store) *metrics {
+	m := new(metrics)
 	seconds := prometheus.NewHistogramVec(prometheus.HistogramOpts{
 		Name: "ramen_store_cassandra_call_seconds", Help: "Time of a call for one user (claim and claims: for a partition of shards).",
 		Buckets: prometheus.ExponentialBuckets(250e-6, 2, 15),
@@ -66,10 +66,16 @@ func newMetrics(reg prometheus.Registerer, s *Store) (*metrics, error) {
 		Name: "ramen_store_cassandra_in_flight_bytes", Help: "Size of the appends under way.",
 	}, func() float64 { return float64(s.gate.bytes.Load()) })
 	m.all = promset.Set{seconds, failed, errors, m.hedged, inFlight, inFlightBytes, breakerCollector{s}}
+	return m
+}
+
+// register shows the metrics at reg until Close. Reads that were hedged may be under way meanwhile.
+func (m *metrics) register(reg prometheus.Registerer) error {
 	if err := m.all.Register(reg); err != nil {
-		return m, fmt.Errorf("register metrics: %w", err)
+		return fmt.Errorf("register metrics: %w", err)
 	}
-	return m, nil
+	m.registerer = reg
+	return nil
 }
 
 // observe notes how a call has ended.

@@ -265,10 +265,7 @@ func bare(t *testing.T) *Store {
 	t.Helper()
 	s := &Store{cfg: defaults(), log: logOf(driver.Params{}), breakers: &breakers{started: time.Now()}, slot: time.Minute, slack: defaultSlack}
 	s.init()
-	var err error
-	if s.metrics, err = newMetrics(nil, s); err != nil {
-		t.Fatal(err)
-	}
+	s.metrics = newMetrics(s)
 	return s
 }
 

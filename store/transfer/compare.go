@@ -90,8 +90,8 @@ func (c *copier) compareEntries(user protocol.UserID, from, to *store.Mailbox) {
 
 func (c *copier) compareIDs(user protocol.UserID, from, to *store.Mailbox) {
 	seen := seenIn(to)
-	for _, e := range to.Entries {
-		seen[e.Message.ID] = max(seen[e.Message.ID], e.Message.CreatedMS)
+	for _, e := range to.Entries { // a store may remember it from a later write on, such as that of an earlier copy
+		seen[e.Message.ID] = whileItLives
 	}
 	since := c.Now().Add(-c.Retention).UnixMilli()
 	for _, s := range from.Seen {
