@@ -39,6 +39,7 @@ cluster: build ## start a whole cluster on this machine: 3 controllers, 3 gatewa
 	$(GO) run ./deploy/local --binary $(BIN) $(if $(STORE),--store '$(STORE)')
 
 chaos: build ## kill, pause, drain, restart and add members of a whole cluster under load, wipe its etcd and kill its Redis, singly and in pairs, and account for every message; SEED=n, FOR=20m, ONLY=names, STORE=cassandra
+	$(if $(ONLY)$(STORE),,RAMEN_LONG=1 $(GO) test -count=1 -p 1 -timeout 40m ./internal/cluster ./loadtest/chaos)
 	$(GO) run ./loadtest/chaos --binary $(BIN) $(if $(SEED),--seed $(SEED)) $(if $(FOR),--for $(FOR)) $(if $(ONLY),--only $(ONLY)) $(if $(STORE),--store $(STORE))
 
 attack: build ## flood a server in every known way beside streams and publishes that must go on, in under 10 minutes; ONLY=names

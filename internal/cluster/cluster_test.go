@@ -102,6 +102,7 @@ func TestGatewaysComeAndGo(t *testing.T) {
 
 // TestGatewayThatWasStoppedBeyondItsLease answers for nothing any more: others have its shards, and no id is accepted twice.
 func TestGatewayThatWasStoppedBeyondItsLease(t *testing.T) {
+	testserver.Long(t)
 	b := bed(t)
 	inflict(t, b, testbed.Named("gateway-paused", 0, 6*time.Second))
 	account(t, b)
@@ -110,6 +111,7 @@ func TestGatewayThatWasStoppedBeyondItsLease(t *testing.T) {
 // TestControllersFail: the elected one is killed, all are away for longer than a lease, and their etcd is lost and made anew. Streams stay,
 // nothing accepted is missing, and epochs go on.
 func TestControllersFail(t *testing.T) {
+	testserver.Long(t)
 	b := bed(t)
 	inflict(t, b, testbed.Named("elected-killed", 0, time.Second))
 	inflict(t, b, testbed.Named("controllers-killed", 0, 5*time.Second))
