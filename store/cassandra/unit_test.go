@@ -10,6 +10,7 @@ import (
 	"math/rand/v2"
 	"reflect"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -196,25 +197,27 @@ func TestWithoutAConnectionCallsPause(t *testing.T) {
 				}
 				ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
 				defer cancel()
-				began, tries := time.Now(), 0
+				began := time.Now()
+				var tries atomic.Int32 // by a hedged read, too
 				err := do(s, ctx, func(ctx context.Context) error {
-					tries++
+					tries.Add(1)
 					pick(s, hosts, ctx.(*attempt), false)
 					return gocql.ErrNoConnections
 				})
-				if took := time.Since(began); err == nil || errors.Is(err, store.ErrUnknown) || took != 500*time.Millisecond || tries > 21 {
-					t.Errorf("%v after %d tries in %v", err, tries, took)
+				if took := time.Since(began); err == nil || errors.Is(err, store.ErrUnknown) || took != 500*time.Millisecond || tries.Load() > 21 {
+					t.Errorf("%v after %d tries in %v", err, tries.Load(), took)
 				}
 				if !s.breakers.host("").open() {
 					t.Error("hosts that were not asked are taken for well")
 				}
 				ctx, cancel = context.WithTimeout(t.Context(), 500*time.Millisecond)
 				defer cancel()
-				tries = 0
+				s.requests.Wait()
+				tries.Store(0)
 				if err := do(s, ctx, func(ctx context.Context) error {
-					tries++
-					pick(s, hosts, ctx.(*attempt), tries == 3)
-					if tries < 3 {
+					n := tries.Add(1)
+					pick(s, hosts, ctx.(*attempt), n == 3)
+					if n < 3 {
 						return gocql.ErrNoConnections
 					}
 					return nil
