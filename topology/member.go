@@ -16,7 +16,7 @@ func (id MemberID) Name() string {
 type Member struct {
 	ID      MemberID
 	Address string  // of its link, host:port; empty: it is in this process
-	Zone    string  // where it stands; shards are spread evenly over zones
+	Zone    string  // where it stands, for operators: shards are spread by weight alone
 	Weight  float64 // its share of the shards, beside those of the others; 0: none
 	Version string  // of its program
 	State   MemberState
