@@ -14,11 +14,12 @@ import (
 	"go.uber.org/goleak"
 
 	"ramen/internal/testserver"
+	"ramen/internal/testserver/faultproxy"
 	"ramen/store"
 	"ramen/store/driver"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(testserver.Main(m)) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(testserver.Main(m), faultproxy.Leaks()...) }
 
 // written is the URL as a configuration has it.
 func written(t *testing.T, text string) (u driver.URL) {

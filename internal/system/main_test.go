@@ -8,6 +8,7 @@ import (
 	"go.uber.org/goleak"
 
 	"ramen/internal/testserver"
+	"ramen/internal/testserver/faultproxy"
 )
 
 // These tests wait far more than they compute.
@@ -22,7 +23,7 @@ func TestMain(m *testing.M) {
 	}
 	code := testserver.Main(m).Run()
 	if code == 0 {
-		if err := goleak.Find(); err != nil {
+		if err := goleak.Find(faultproxy.Leaks()...); err != nil {
 			os.Stderr.WriteString("system: goroutines are left: " + err.Error() + "\n")
 			code = 1
 		}

@@ -10,15 +10,14 @@ import (
 
 	"go.uber.org/goleak"
 
+	"ramen/internal/testserver/faultproxy"
 	"ramen/link"
 	"ramen/link/linktest"
 )
 
 // A proxy that swallowed bytes when it was healed keeps goroutines that want to hand them on.
 func TestMain(m *testing.M) {
-	goleak.VerifyTestMain(m,
-		goleak.IgnoreAnyFunction("github.com/Shopify/toxiproxy/v2/toxics.(*ToxicStub).Run"),
-		goleak.IgnoreAnyFunction("github.com/Shopify/toxiproxy/v2.(*ToxicLink).read"))
+	goleak.VerifyTestMain(m, faultproxy.Leaks()...)
 }
 
 // testConfig finds silence within a second.

@@ -17,6 +17,7 @@ import (
 
 	"ramen/internal/testprocess"
 	"ramen/internal/testserver"
+	"ramen/internal/testserver/faultproxy"
 	"ramen/loadtest/ledger/judge"
 )
 
@@ -31,10 +32,10 @@ func TestMain(m *testing.M) {
 	if err != nil {
 		panic(err)
 	}
-	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
+	goleak.VerifyTestMain(m, append(faultproxy.Leaks(), goleak.Cleanup(func(code int) {
 		_ = os.RemoveAll(dir)
 		os.Exit(code)
-	}))
+	}))...)
 }
 
 // short is a run of make test: faults of stores and one pair, each for a moment. Those of several stores are drawn anew each time.
@@ -91,6 +92,7 @@ func TestFaultsOfCassandra(t *testing.T) {
 func TestOneMessageInTenThousandIsMissed(t *testing.T) {
 	c := short(t, "pebble")
 	c.Accept, c.Pause, c.Tamper.DropOneIn, c.Tamper.RepeatOneIn = 11_000, 15*time.Millisecond, 10_000, 40
+	c.Progress = &lockedWriter{w: c.Progress}
 	h := &harness{out: c.Progress}
 	st, err := open(h, c, "pebble")
 	if err != nil {

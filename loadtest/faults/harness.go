@@ -27,6 +27,18 @@ type (
 	skipping struct{ error }
 )
 
+// lockedWriter is for all goroutines of a run.
+type lockedWriter struct {
+	mu sync.Mutex
+	w  io.Writer
+}
+
+func (l *lockedWriter) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.w.Write(b)
+}
+
 func (h *harness) Helper()      {}
 func (h *harness) Name() string { return "faults" }
 

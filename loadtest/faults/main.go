@@ -109,6 +109,7 @@ func faults(ctx context.Context, c config, out io.Writer) (status int, err error
 		c.table = f
 	}
 	fmt.Fprintf(out, "faults: seed %d, %s\n", c.Seed, c.Binary)
+	c.Progress = &lockedWriter{w: c.Progress}
 	t := &harness{out: c.Progress}
 	defer func() {
 		if closed := t.close(); err == nil {

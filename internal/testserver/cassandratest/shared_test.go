@@ -6,9 +6,10 @@ import (
 	"go.uber.org/goleak"
 
 	"ramen/internal/testserver"
+	"ramen/internal/testserver/faultproxy"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(testserver.Main(m)) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(testserver.Main(m), faultproxy.Leaks()...) }
 
 // TestSharedGivesEachTestItsKeyspace, empty, and drops it at the test's end.
 func TestSharedGivesEachTestItsKeyspace(t *testing.T) {

@@ -13,7 +13,7 @@ import (
 	"go.uber.org/goleak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m, Leaks()...) }
 
 // echo is a server that answers with what it is asked.
 func echo(t *testing.T) (addr string) {

@@ -12,9 +12,10 @@ import (
 	"go.uber.org/goleak"
 
 	"ramen/internal/testserver"
+	"ramen/internal/testserver/faultproxy"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(testserver.Main(m)) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(testserver.Main(m), faultproxy.Leaks()...) }
 
 // TestServerComesBackAtTheSamePlace with what was on its disk, after each way to end.
 func TestServerComesBackAtTheSamePlace(t *testing.T) {

@@ -56,7 +56,7 @@ func newIndex(l *Log) *index {
 	type group struct{ user, key, target string }
 	groups := make(map[group][]*entry)
 	for _, m := range l.Messages {
-		e := newEntry(m)
+		e := ix.newEntry(m)
 		ix.entries[name{m.User, m.ID}] = e
 		ix.users[m.User] = append(ix.users[m.User], e)
 		if m.Key != "" && e.stored {
@@ -73,7 +73,7 @@ func newIndex(l *Log) *index {
 	return ix
 }
 
-func newEntry(m *Message) *entry {
+func (ix *index) newEntry(m *Message) *entry {
 	e := &entry{Message: m, first: m.Attempts[0].Sent, mayBeReplaced: always, mayBeRecalled: always}
 	for _, a := range m.Attempts {
 		e.stored = e.stored || a.Status != Refused
@@ -82,7 +82,7 @@ func newEntry(m *Message) *entry {
 		}
 	}
 	for _, r := range m.Recalls {
-		if !r.Denied {
+		if !r.Denied || ix.mayHaveRecalled(r) {
 			e.mayBeRecalled = min(e.mayBeRecalled, r.Sent)
 		}
 		if r.Confirmed && (e.recalled == 0 || r.Answered < e.recalled) {
@@ -90,6 +90,12 @@ func newEntry(m *Message) *entry {
 		}
 	}
 	return e
+}
+
+// mayHaveRecalled reports whether a recall that answered that there is no such message may have found it all the same: it was tried again
+// after a lost answer. SPEC 9.3.5.
+func (ix *index) mayHaveRecalled(r Recall) bool {
+	return ix.killed(r.Sent, r.Answered) || ix.during(r.Sent, r.Answered, func(Span) bool { return true })
 }
 
 // findReplacements says of the messages of one key and target when each may have been replaced, and when it surely was.

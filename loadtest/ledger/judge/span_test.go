@@ -272,3 +272,45 @@ func TestForgottenDeviceIsPassedOver(t *testing.T) {
 		}
 	}
 }
+
+// TestRecallThatWasTriedAgain: that there is no such message excuses what did not come only where a fault can have lost an earlier answer.
+func TestRecallThatWasTriedAgain(t *testing.T) {
+	for name, c := range map[string]struct {
+		span  func(r Recall) Span
+		kills func(r Recall) []Moment
+		found bool
+	}{
+		"a fault meanwhile": {span: func(r Recall) Span { return Span{From: r.Sent + 1, To: r.Answered} }},
+		"a kill meanwhile":  {kills: func(r Recall) []Moment { return []Moment{r.Answered} }},
+		"a fault before":    {span: func(r Recall) Span { return Span{To: r.Sent - 1} }, found: true},
+		"a kill after":      {kills: func(r Recall) []Moment { return []Moment{r.Answered + 1} }, found: true},
+		"nothing was done":  {found: true},
+	} {
+		l := honestLog(2, 300)
+		l.Kills = nil
+		var m *Message
+		eachPush(l, func(_ *Device, s *Stream, _, pi int) bool {
+			m = l.message(s.Pushes[pi].ID)
+			return lasting(l, m)
+		})
+		at := m.Attempts[0].Answered
+		r := Recall{Sent: at + 10, Answered: at + 20, Denied: true}
+		m.Recalls = []Recall{r}
+		for _, d := range l.Devices {
+			drop(d, m.ID)
+		}
+		if c.span != nil {
+			l.Spans = []Span{c.span(r)}
+		}
+		if c.kills != nil {
+			l.Kills = c.kills(r)
+		}
+		v := Judge(l)
+		found := slices.ContainsFunc(v.Violations, func(v Violation) bool {
+			return v.ID == m.ID && (v.Kind == Missing || v.Kind == Skipped)
+		})
+		if found != c.found {
+			t.Errorf("%s: %v", name, v.Violations)
+		}
+	}
+}
