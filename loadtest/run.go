@@ -30,7 +30,8 @@ type Config struct {
 	Unbound   bool              `yaml:"unbound"`    // server and load share all processors, as they do in production
 	Scenarios []scenario.Params `yaml:"scenarios"`
 
-	Floors bool `yaml:"floors"` // before each scenario that the baseline server can play, play it against that server
+	Baselines bool `yaml:"baselines"` // before each scenario that the baseline server can play, play it against that server
+	Floors    bool `yaml:"floors"`    // the former name of Baselines
 
 	Command func(scenario.Params) string `yaml:"-"` // how to run one alone, for reports; may be nil
 
@@ -75,15 +76,16 @@ func Run(ctx context.Context, cfg Config) (*report.Report, error) {
 	return r, errors.Join(failed...)
 }
 
-// list is the scenarios; with Floors, each has its run against the baseline server before it.
+// list is the scenarios; with Baselines, each has its run against the baseline server before it.
 func (c *Config) list() []scenario.Params {
 	var list []scenario.Params
 	for _, p := range c.Scenarios {
-		floor := p
-		floor.Server = nil // it has no flags
-		if c.Floors && !p.Floor && floor.HasFloor() {
-			floor.Floor = true
-			list = append(list, floor)
+		p.Baseline, p.Floor = p.Baseline || p.Floor, false
+		baseline := p
+		baseline.Server = nil // it has no flags
+		if (c.Baselines || c.Floors) && !p.Baseline && baseline.HasBaseline() {
+			baseline.Baseline = true
+			list = append(list, baseline)
 		}
 		list = append(list, p)
 	}

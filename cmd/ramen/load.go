@@ -41,7 +41,7 @@ func loadCommand() *cobra.Command {
 	for _, name := range scenario.Names() {
 		c.AddCommand(scenarioCommand(name))
 	}
-	c.AddCommand(loadFileCommand(), floorCommand(), workerCommand())
+	c.AddCommand(loadFileCommand(), baselineCommand(), workerCommand())
 	return c
 }
 
@@ -80,7 +80,7 @@ func loadFileCommand() *cobra.Command {
 		},
 	}
 	f.bind(c.Flags())
-	c.Flags().BoolVar(&f.cfg.Floors, "floors", false, "before each scenario that the baseline server can play, run it against that server")
+	c.Flags().BoolVar(&f.cfg.Baselines, "baselines", false, "before each scenario that the baseline server can play, run it against that server")
 	c.Flags().BoolVar(&f.table, "table", false, "print one table of all scenarios (Markdown) in place of one each")
 	return c
 }
@@ -96,6 +96,7 @@ func workerCommand() *cobra.Command {
 
 // bind is where the server is, and where the findings go.
 func (f *loadFlags) bind(fl *pflag.FlagSet) {
+	fl.SetNormalizeFunc(formerName)
 	t := &f.cfg.Target
 	fl.BoolVar(&f.cfg.Serve, "serve", false, "start a server for each scenario, on its own processor")
 	fl.BoolVar(&f.cfg.Auth, "auth", false, "with --serve: devices use tokens, backends an API key")
@@ -123,6 +124,17 @@ func (f *loadFlags) bind(fl *pflag.FlagSet) {
 	fl.BoolVarP(&f.quiet, "quiet", "q", false, "no live line")
 }
 
+// formerName has flags be known by the names that they had: pflag shows the present ones alone.
+func formerName(_ *pflag.FlagSet, name string) pflag.NormalizedName {
+	switch name {
+	case "floor":
+		name = "baseline"
+	case "floors":
+		name = "baselines"
+	}
+	return pflag.NormalizedName(name)
+}
+
 // bindScenario is what one scenario may be asked for; 0 is its own default.
 func bindScenario(fl *pflag.FlagSet, p *scenario.Params) {
 	fl.IntVarP(&p.Streams, "streams", "n", 0, "streams of all devices together (0: the scenario's default, as everywhere here)")
@@ -137,7 +149,7 @@ func bindScenario(fl *pflag.FlagSet, p *scenario.Params) {
 	fl.DurationVar(&p.P99, "p99", 0, "max: the p99 to hold")
 	fl.IntVar(&p.Payload, "payload", 0, "bytes of a payload, 16, or 32 and more (default 256)")
 	fl.BoolVar(&p.Deflate, "deflate", false, "WebSocket devices offer permessage-deflate; with --serve the server agrees")
-	fl.BoolVar(&p.Floor, "floor", false, "with --serve: use the baseline server instead of RAMEN; see ramen load floor")
+	fl.BoolVar(&p.Baseline, "baseline", false, "with --serve: use the baseline server instead of RAMEN; see ramen load baseline")
 	fl.StringVar(&p.Lanes, "lanes", "", "weights of high/medium/low, as in 1/8/1")
 	fl.DurationVar(&p.Heartbeat, "heartbeat", 0, "interval that devices ask for")
 	fl.DurationVar(&p.AckAfter, "ack-after", 0, "how long devices collect acks (default: they ack after each read)")

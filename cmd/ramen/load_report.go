@@ -52,12 +52,12 @@ func (f *loadFlags) alone(p scenario.Params) string {
 	}
 	add(f.cfg.Serve, "--serve")
 	add(f.cfg.Unbound, "--unbound")
-	add((f.cfg.Auth || p.Auth) && !p.Floor, "--auth")
+	add((f.cfg.Auth || p.Auth) && !p.Baseline, "--auth")
 	add(f.cfg.Target.TLS || p.TLS, "--tls")
 	add(f.cfg.Dir != "", "--dir "+f.cfg.Dir)
-	add(f.cfg.Store != "" && !p.Floor, "--store "+quoted(withoutPassword(f.cfg.Store)))
-	add(f.cfg.Cache != "" && !p.Floor, "--cache "+quoted(withoutPassword(f.cfg.Cache)))
-	if !p.Floor {
+	add(f.cfg.Store != "" && !p.Baseline, "--store "+quoted(withoutPassword(f.cfg.Store)))
+	add(f.cfg.Cache != "" && !p.Baseline, "--cache "+quoted(withoutPassword(f.cfg.Cache)))
+	if !p.Baseline {
 		for _, flag := range append(f.cfg.Args[:len(f.cfg.Args):len(f.cfg.Args)], p.Server...) {
 			parts = append(parts, "--server-flag="+quoted(flag))
 		}

@@ -92,8 +92,8 @@ func TestLoadShowsNoPassword(t *testing.T) {
 	if strings.Contains(said, "hush") || !strings.Contains(said, "cassandra://ramen:***@h1:9042,h2/ramen?dc=a") || !strings.Contains(said, "redis://:***@h3/0") {
 		t.Error(said)
 	}
-	if floor := f.alone(scenario.Params{Scenario: "push", Floor: true}); strings.Contains(floor, "--store") {
-		t.Error(floor)
+	if baseline := f.alone(scenario.Params{Scenario: "push", Baseline: true}); strings.Contains(baseline, "--store") {
+		t.Error(baseline)
 	}
 	if got, want := withoutPassword("ramen load push --store redis://a:hush@h --key x:y@z --url http://h:80/p"), "ramen load push --store redis://a:***@h --key x:y@z --url http://h:80/p"; got != want {
 		t.Errorf("%s, not %s", got, want)

@@ -114,18 +114,18 @@ func TestLoadFollowsAServerThatMovesItsStreams(t *testing.T) {
 	}
 }
 
-// TestLoadMakesOneTableOfAFile runs scenarios beside their floors, with what a server of its own may have.
+// TestLoadMakesOneTableOfAFile runs scenarios beside their baselines, with what a server of its own may have.
 func TestLoadMakesOneTableOfAFile(t *testing.T) {
 	dir := t.TempDir()
 	if machine.InMemory(dir) {
 		t.Skip("temporary folders are in memory here")
 	}
 	if runtime.GOOS != "linux" {
-		t.Skip("there are no floors here")
+		t.Skip("there are no baselines here")
 	}
 	file, asJSON, page := filepath.Join(dir, "load.yaml"), filepath.Join(dir, "r.json"), filepath.Join(dir, "r.html")
 	if err := os.WriteFile(file, []byte(`serve: true
-floors: true
+baselines: true
 dir: `+dir+`
 scenarios:
   - {scenario: push, streams: 20, rate: 100, for: 500ms, warm: 100ms, connects: -1, payload: 1024, deflate: true, slack: 20s}
@@ -139,10 +139,10 @@ scenarios:
 	t.Setenv(asMain, "1")
 	out := good(t, "", "load", "run", file, "--table", "--json", asJSON, "--html", page)
 	for _, want := range []string{
-		"| measure | result | floor | by floor | budget | met? |", "Every check passed",
+		"| measure | result | baseline | by baseline | budget | met? |", "Every check passed",
 		"ramen load push --serve --dir " + dir + " --connects -1 --deflate --for 500ms --payload 1024 --rate 100 --slack 20s --streams 20 --warm 100ms\n",
 		"ramen load connect --serve --auth --tls --dir " + dir + " --server-flag=--frontend.heartbeat=5s --connects -1",
-		"ramen load storm --serve --dir " + dir + " --connects -1 --floor --for 100ms",
+		"ramen load storm --serve --dir " + dir + " --baseline --connects -1 --for 100ms",
 		"20 streams cut at once and back: until 99 % have a live stream and a message, SSE",
 		"bytes that a device reads a message", "token checked, ws=1,sse=1, TLS", "payload 16 B",
 	} {
@@ -150,9 +150,9 @@ scenarios:
 			t.Errorf("there is no %q in:\n%s", want, out)
 		}
 	}
-	for line := range strings.Lines(out) { // a floor's figures stand beside the server's
+	for line := range strings.Lines(out) { // a baseline's figures stand beside the server's
 		if cells := strings.Split(line, "|"); (strings.Contains(line, "20 streams cut") || strings.Contains(line, "token checked, SSE")) && strings.TrimSpace(cells[3]) == "" {
-			t.Errorf("there is no floor in %s", line)
+			t.Errorf("there is no baseline in %s", line)
 		}
 	}
 	var r struct{ Table []report.Line }
@@ -163,7 +163,7 @@ scenarios:
 	if err != nil || len(r.Table) < 8 {
 		t.Errorf("%d lines, %v", len(r.Table), err)
 	}
-	if text, err := os.ReadFile(page); err != nil || !strings.Contains(string(text), "<th>floor</th>") {
+	if text, err := os.ReadFile(page); err != nil || !strings.Contains(string(text), "<th>baseline</th>") {
 		t.Errorf("the page has no table: %v", err)
 	}
 }
@@ -217,9 +217,9 @@ func TestLoadNamesMistakes(t *testing.T) {
 	bad(t, "", []string{"load", "push", "--transport", "mqtt"}, "mqtt", "ws-proto")
 	bad(t, "", []string{"load", "push", "--lanes", "1"}, "1/8/1")
 	bad(t, "", []string{"load", "push", "--deflate", "--transport", "sse"}, "deflate", "ws-json")
-	bad(t, "", []string{"load", "replay", "--serve", "--floor"}, "no floor", "storm")
-	bad(t, "", []string{"load", "floor", "push", "--transport", "grpc"}, "has only SSE")
-	bad(t, "", []string{"load", "push", "--floor"}, "--serve")
+	bad(t, "", []string{"load", "replay", "--serve", "--baseline"}, "no baseline", "storm")
+	bad(t, "", []string{"load", "baseline", "push", "--transport", "grpc"}, "has only SSE")
+	bad(t, "", []string{"load", "push", "--baseline"}, "--serve")
 	bad(t, "", []string{"load", "push", "--payload", "20", "-n", "1", "--connects", "-1"}, "payload", "16")
 	bad(t, "", []string{"load", "push", "-n", "3", "--devices", "2"}, "multiple")
 	bad(t, "", []string{"load", "push", "-n", "1", "--connects", "-1", "--url", "http://127.0.0.1:1", "--wait", "1s"}, "0 of 1", "refused")

@@ -34,7 +34,7 @@ func (c Config) Validate() error {
 
 // banner writes the addresses, as ramen serve does.
 func banner(w io.Writer, devices, backends string) {
-	fmt.Fprintf(w, "ramen load floor: the baseline server. It writes the same bytes as RAMEN, and does nothing else\n\n")
+	fmt.Fprintf(w, "ramen load baseline: the baseline server. It writes the same bytes as RAMEN, and does nothing else\n\n")
 	fmt.Fprintf(w, "  devices    http://%s   SSE, WebSocket\n", devices)
 	fmt.Fprintf(w, "  backends   http://%s   publish requests, each behind its length\n", backends)
 }

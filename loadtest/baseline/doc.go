@@ -1,5 +1,5 @@
 // Package baseline is a bare server that writes the same bytes as a RAMEN server (hello, heartbeats, a push for each publish) and
-// does nothing else. Under the same load it shows what the machine and its kernel cost by themselves: the floor of a figure.
+// does nothing else. Under the same load it shows what the machine and its kernel cost by themselves: the baseline of a figure.
 //
 // It has no store and no fsync, no mailbox (it keeps the last message of each user for a storm, and drops what comes while there
 // is no stream), no acks and no window (it reads and drops what devices send), no priorities, expiry, tokens, limits, TLS,

@@ -31,12 +31,13 @@ func FuzzMembers(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		n := 0
-		members(b, func(name, value []byte) { n += len(name) + len(value) })
+		var w walker
+		w.members(b, func(name, value []byte) { n += len(name) + len(value) })
 		if n > len(b) {
 			t.Errorf("members of %d bytes have %d", len(b), n)
 		}
 		var p push
-		jsonPush(b, &p)
+		w.push(b, &p)
 		protoPush(b, &p)
 	})
 }

@@ -1,83 +1,39 @@
 package devices
 
-import "bytes"
+import (
+	"bytes"
 
-// members walks over the members of a JSON object in compact form, whose values it hands over as they stand. It trusts the
-// text to be JSON: what is malformed ends the walk with false, or is seen as something else.
-func members(b []byte, each func(name, value []byte)) bool {
-	if len(b) < 2 || b[0] != '{' {
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// walker walks over JSON texts of a server, one after another. It is used by one goroutine.
+type walker struct {
+	d    jsontext.Decoder
+	text bytes.Buffer // the decoder reads it in place
+}
+
+// What a payload may have: SPEC lets publishers repeat names in it.
+var walkOptions = []jsontext.Options{jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true)}
+
+// members calls each with every member of the object b, whose values it hands over as they stand. What is malformed ends the walk with false.
+func (w *walker) members(b []byte, each func(name, value []byte)) bool {
+	w.text = *bytes.NewBuffer(b)
+	w.d.Reset(&w.text, walkOptions...)
+	if t, err := w.d.ReadToken(); err != nil || t.Kind() != '{' {
 		return false
 	}
-	i := 1
-	for i < len(b) && b[i] != '}' {
-		if b[i] == ',' {
-			i++
-		}
-		end := skip(b, i)
-		if end < 0 || end >= len(b) || b[i] != '"' || b[end] != ':' {
+	for w.d.PeekKind() == '"' {
+		name, err := w.d.ReadValue()
+		if err != nil {
 			return false
 		}
-		name := b[i+1 : end-1]
-		i = end + 1
-		if end = skip(b, i); end < 0 {
+		name = name[1 : len(name)-1]
+		value, err := w.d.ReadValue()
+		if err != nil {
 			return false
 		}
-		each(name, b[i:end])
-		i = end
+		each(name, value)
 	}
-	return i < len(b)
-}
-
-// skip is where the value that begins at i ends; -1: nowhere.
-func skip(b []byte, i int) int {
-	if i >= len(b) {
-		return -1
-	}
-	switch b[i] {
-	case '"':
-		return skipString(b, i)
-	case '{', '[':
-		return skipNested(b, i)
-	}
-	if n := bytes.IndexAny(b[i:], ",}]"); n >= 0 {
-		return i + n
-	}
-	return -1
-}
-
-func skipString(b []byte, i int) int {
-	for i++; i < len(b); i++ {
-		n := bytes.IndexByte(b[i:], '"')
-		if n < 0 {
-			return -1
-		}
-		slashes := 0
-		for s := i + n - 1; s >= i && b[s] == '\\'; s-- {
-			slashes++
-		}
-		if i += n; slashes%2 == 0 {
-			return i + 1
-		}
-	}
-	return -1
-}
-
-func skipNested(b []byte, i int) int {
-	for depth := 0; i < len(b); {
-		switch b[i] {
-		case '"':
-			if i = skipString(b, i); i < 0 {
-				return -1
-			}
-			continue
-		case '{', '[':
-			depth++
-		case '}', ']':
-			if depth--; depth == 0 {
-				return i + 1
-			}
-		}
-		i++
-	}
-	return -1
+	_, err := w.d.ReadToken()
+	return err == nil
 }

@@ -86,11 +86,11 @@ func (p *push) readMessage(b []byte) bool {
 	return !m.Bad
 }
 
-// jsonPush reads the members of a push that a device needs. It assumes names and ids without escapes, as those of package
+// push reads the members of a push that a device needs. It assumes names and ids without escapes, as those of package
 // publisher are.
-func jsonPush(b []byte, p *push) bool {
+func (w *walker) push(b []byte, p *push) bool {
 	*p = push{}
-	return members(b, func(name, value []byte) {
+	return w.members(b, func(name, value []byte) {
 		switch string(name) {
 		case "seq":
 			p.seq, _ = strconv.ParseUint(string(value), 10, 64)

@@ -39,6 +39,7 @@ type Shard struct {
 	sources  uint32         // guarded by mu: counts dials, for source addresses
 
 	inflater inflater // guarded by mu
+	walker   walker   // guarded by mu: of texts that come
 }
 
 // pace is when queued devices dial.

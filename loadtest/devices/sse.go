@@ -52,7 +52,7 @@ func sseEvent(event []byte, d *Device) error {
 		if len(data) == 0 {
 			return nil
 		}
-		if !jsonPush(data, &p) {
+		if !d.sh.walker.push(data, &p) {
 			return malformed("an SSE event is no push: %.100q", data)
 		}
 		p.cursor = id

@@ -106,9 +106,14 @@ func (l *light) message(b []byte) error {
 			return err
 		}
 	} else {
-		push := false
-		members(b, func(name, value []byte) { push = string(name) == "push" && jsonPush(value, &p) })
-		if push {
+		var push []byte
+		w := &l.d.sh.walker
+		w.members(b, func(name, value []byte) {
+			if string(name) == "push" {
+				push = value
+			}
+		})
+		if push != nil && w.push(push, &p) {
 			l.d.push(&p)
 			return nil
 		}

@@ -32,7 +32,7 @@ type ServerConfig struct {
 	Processors []int    // that it is bound to
 	Auth       bool     // devices show tokens, backends a key; else development
 	TLS        bool     // devices' ports speak it, with a certificate of our own
-	Floor      bool     // start the baseline server instead of RAMEN: it has no data, and ignores the other fields
+	Baseline   bool     // start the baseline server instead of RAMEN: it has no data, and ignores the other fields
 	Args       []string // more flags of ramen serve
 	// Store and Cache are URLs; empty: the embedded store, no cache. The server gets them in its environment, since command lines can be
 	// read by all and URLs have passwords.
@@ -110,7 +110,7 @@ func (s *Server) start(ctx context.Context, cfg *ServerConfig) error {
 		if len(at) != ports {
 			return fmt.Errorf("machine: the server has not started: %s", s.lastWords())
 		}
-		if cfg.Floor {
+		if cfg.Baseline {
 			s.Devices, s.Backends = "http://"+at[0], at[1]
 			return nil
 		}
@@ -156,8 +156,8 @@ func (s *Server) hold(cfg *ServerConfig) error {
 
 // args is the command line of the server, and how many ports it says that it has.
 func (s *Server) args(ctx context.Context, cfg *ServerConfig) (args []string, ports int, err error) {
-	if cfg.Floor {
-		return []string{"load", "floor", "serve"}, 2, nil
+	if cfg.Baseline {
+		return []string{"load", "baseline", "serve"}, 2, nil
 	}
 	args = []string{"serve", "--data", filepath.Join(s.dir, "data"), "--log.level", "warn", "--listen.devices", "127.0.0.1:0",
 		"--listen.devices-grpc", "127.0.0.1:0", "--listen.backends", "127.0.0.1:0", "--listen.backends-grpc", "127.0.0.1:0"}

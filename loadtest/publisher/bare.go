@@ -15,7 +15,7 @@ type bare struct {
 	out  []byte // the request under way
 }
 
-// newBare publishes to a floor.
+// newBare publishes to the baseline server.
 func newBare(cfg *Config) *stream {
 	open := func(ctx context.Context) (pipe, error) {
 		conn, err := new(net.Dialer).DialContext(ctx, "tcp", cfg.Bare)

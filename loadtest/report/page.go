@@ -29,12 +29,12 @@ code { background: #f3f3f3; padding: .1rem .3rem; overflow-wrap: anywhere }
 <h1>RAMEN load test</h1>
 <p>{{.Began.Format "2006-01-02 15:04:05 MST"}} · version {{.Version}} · {{.Machine}}<br><code>{{.Command}}</code></p>
 {{with .Table}}
-<table><tr><th>measure</th><th>result</th><th>floor</th><th>by floor (the budget’s)</th><th>budget</th><th>met?</th></tr>
+<table><tr><th>measure</th><th>result</th><th>baseline</th><th>by baseline (the budget’s)</th><th>budget</th><th>met?</th></tr>
 {{range .}}{{$line := .}}<tr><td>{{.Measure}}</td>{{range $i, $cell := .Cells}}<td class="{{if lt $i 4}}n{{else if $line.Met}}good{{else}}bad{{end}}">{{$cell}}</td>{{end}}</tr>{{end}}
 </table>
 {{end}}
 {{range .Sections}}
-<h2>{{.Scenario}}{{if .Floor}} (floor){{end}}</h2>
+<h2>{{.Scenario}}{{if .Baseline}} (baseline){{end}}</h2>
 <p>{{.About}}{{with .Command}}<br><code>{{.}}</code>{{end}}</p>
 {{with .Failed}}<p class="bad">It did not finish: {{.}}</p>{{end}}
 {{if .Counts}}<p class="bad">Promises were not kept:{{range $kind, $n := .Counts}} {{$kind}} ({{$n}}){{end}}</p>

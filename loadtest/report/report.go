@@ -27,7 +27,7 @@ type Section struct {
 	Scenario   string                `json:"scenario"`
 	About      string                `json:"about"`             // what was done, in a line
 	Command    string                `json:"command,omitempty"` // does it again
-	Floor      bool                  `json:"floor,omitempty"`   // it was a floor, not RAMEN
+	Baseline   bool                  `json:"floor,omitempty"`   // it was the baseline server, not RAMEN
 	Failed     string                `json:"failed,omitempty"`  // why it did not come to its end
 	Rows       []Row                 `json:"rows"`
 	Others     float64               `json:"others,omitempty"` // what other processes took meanwhile, percent of a processor
@@ -49,8 +49,8 @@ type Row struct {
 	Unit   string  `json:"unit"`
 	Budget float64 `json:"budget,omitempty"` // 0: none
 	AtMost bool    `json:"at_most"`          // the budget is an upper bound
-	// BudgetFloor is what the floor was on the machine for which the budget was set; 0: not known.
-	BudgetFloor float64 `json:"budget_floor,omitempty"`
+	// BudgetBaseline is what the baseline was on the machine for which the budget was set; 0: not known.
+	BudgetBaseline float64 `json:"budget_floor,omitempty"`
 
 	Measure string `json:"measure,omitempty"` // its name in the table of a run; empty: it is not there
 }
@@ -102,8 +102,8 @@ func (r *Row) AtLeast(budget float64) *Row {
 	return r
 }
 
-// Where says what the floor was where the budget was set.
-func (r *Row) Where(floor float64) { r.BudgetFloor = floor }
+// Where says what the baseline was where the budget was set.
+func (r *Row) Where(baseline float64) { r.BudgetBaseline = baseline }
 
 // AddTimes adds the usual percentiles.
 func (s *Section) AddTimes(name string, h *stats.Hist) {
@@ -220,8 +220,8 @@ func (s *Section) missed() string {
 
 // against says what was measured, where it is not RAMEN.
 func (s *Section) against() string {
-	if s.Floor {
-		return " (floor)"
+	if s.Baseline {
+		return " (baseline)"
 	}
 	return ""
 }

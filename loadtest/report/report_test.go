@@ -52,12 +52,12 @@ func TestFix13TextHasFiguresVerdictsAndViolations(t *testing.T) {
 	}
 }
 
-func TestTableHasFloorsBudgetsAndFailures(t *testing.T) {
+func TestTableHasBaselinesBudgetsAndFailures(t *testing.T) {
 	r := sample()
 	r.Sections[0].Rows[0].Measure, r.Sections[0].Rows[1].Measure, r.Sections[0].Command = "CPU | message", "most", "ramen load push"
-	floor := Section{Scenario: "push", Floor: true}
-	floor.Add("CPU a message", 9.5, "µs").Measure = "CPU | message"
-	r.Sections = append([]Section{floor}, append(r.Sections, Section{Scenario: "storm", About: "it", Failed: "no server"})...)
+	baseline := Section{Scenario: "push", Baseline: true}
+	baseline.Add("CPU a message", 9.5, "µs").Measure = "CPU | message"
+	r.Sections = append([]Section{baseline}, append(r.Sections, Section{Scenario: "storm", About: "it", Failed: "no server"})...)
 	text := r.Markdown()
 	for _, want := range []string{
 		`| CPU \| message | 12.3 µs | 9.50 | 1.30 | ≤ 20.0 | yes |`, "| most | 45,678 /s |  |  | ≥ 60,000 | NO |", "| storm: it | did not finish |  |  |  | NO: no server |",
@@ -69,32 +69,32 @@ func TestTableHasFloorsBudgetsAndFailures(t *testing.T) {
 	}
 }
 
-func TestBudgetThatAFloorKeepsFromBeingMet(t *testing.T) {
+func TestBudgetThatTheBaselineKeepsFromBeingMet(t *testing.T) {
 	for _, c := range []struct {
-		result, floor, budget, budgetFloor float64
-		atMost                             bool
-		want                               string
+		result, baseline, budget, budgetBaseline float64
+		atMost                                   bool
+		want                                     string
 	}{
-		{30, 20, 20, 10, true, "1.50 (2.00) | ≤ 20.0 | by floor"},
+		{30, 20, 20, 10, true, "1.50 (2.00) | ≤ 20.0 | by baseline"},
 		{50, 20, 20, 10, true, "2.50 (2.00) | ≤ 20.0 | NO"},
 		{15, 5, 20, 10, true, "3.00 (2.00) | ≤ 20.0 | yes"},
 		{30, 20, 20, 0, true, "1.50 | ≤ 20.0 | NO"},
 		{30, 0, 20, 10, true, "(2.00) | ≤ 20.0 | NO"},
-		{50, 80, 60, 160, false, "0.62 (0.38) | ≥ 60.0 | by floor"},
+		{50, 80, 60, 160, false, "0.62 (0.38) | ≥ 60.0 | by baseline"},
 		{20, 80, 60, 160, false, "0.25 (0.38) | ≥ 60.0 | NO"},
-		{30, 80, 60, 160, false, "0.38 (0.38) | ≥ 60.0 | by floor"},
+		{30, 80, 60, 160, false, "0.38 (0.38) | ≥ 60.0 | by baseline"},
 	} {
-		floor := Section{Floor: true}
-		floor.Add("it", c.floor, "").Measure = "it"
+		baseline := Section{Baseline: true}
+		baseline.Add("it", c.baseline, "").Measure = "it"
 		s := Section{}
 		r := s.Add("it", c.result, "")
 		r.Measure = "it"
 		if c.atMost {
-			r.AtMostOf(c.budget).Where(c.budgetFloor)
+			r.AtMostOf(c.budget).Where(c.budgetBaseline)
 		} else {
-			r.AtLeast(c.budget).Where(c.budgetFloor)
+			r.AtLeast(c.budget).Where(c.budgetBaseline)
 		}
-		text := (&Report{Sections: []Section{floor, s}}).Markdown()
+		text := (&Report{Sections: []Section{baseline, s}}).Markdown()
 		if !strings.Contains(text, c.want) {
 			t.Errorf("there is no %q in:\n%s", c.want, text)
 		}

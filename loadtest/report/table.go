@@ -5,37 +5,37 @@ import (
 	"strings"
 )
 
-// Line is one line of the table of a run: a measure, beside its floor and its budget.
+// Line is one line of the table of a run: a measure, beside its baseline and its budget.
 type Line struct {
-	Measure string   `json:"measure"`
-	Unit    string   `json:"unit,omitempty"`
-	Result  *float64 `json:"result"`          // nil: there is none
-	Floor   *float64 `json:"floor,omitempty"` // what the machine costs by itself; nil: there is none
-	Budget  float64  `json:"budget,omitempty"`
-	AtMost  bool     `json:"at_most,omitempty"`
-	Met     bool     `json:"met"`
-	// Ratio is result by floor, BudgetRatio budget by the floor of where it was set: on a machine that is slower, or has more to do,
-	// floors grow with results. 0: there is none.
+	Measure  string   `json:"measure"`
+	Unit     string   `json:"unit,omitempty"`
+	Result   *float64 `json:"result"`          // nil: there is none
+	Baseline *float64 `json:"floor,omitempty"` // what the machine costs by itself; nil: there is none
+	Budget   float64  `json:"budget,omitempty"`
+	AtMost   bool     `json:"at_most,omitempty"`
+	Met      bool     `json:"met"`
+	// Ratio is result by baseline, BudgetRatio budget by the baseline of where it was set: on a machine that is slower, or has more to do,
+	// baselines grow with results. 0: there is none.
 	Ratio       float64 `json:"ratio,omitempty"`
 	BudgetRatio float64 `json:"budget_ratio,omitempty"`
 	Failed      string  `json:"failed,omitempty"` // why there is no result
 	Command     string  `json:"command,omitempty"`
 }
 
-// Table is the figures that have a name for it, in the order in which they were measured; those of floors stand beside the
+// Table is the figures that have a name for it, in the order in which they were measured; those of baselines stand beside the
 // same figures of the server.
 func (r *Report) Table() []Line {
-	floors := make(map[string]float64)
+	baselines := make(map[string]float64)
 	for _, s := range r.Sections {
 		for _, row := range s.Rows {
-			if s.Floor && row.Measure != "" {
-				floors[row.Measure] = row.Value
+			if s.Baseline && row.Measure != "" {
+				baselines[row.Measure] = row.Value
 			}
 		}
 	}
 	var table []Line
 	for _, s := range r.Sections {
-		if s.Floor {
+		if s.Baseline {
 			continue
 		}
 		for _, row := range s.Rows {
@@ -43,9 +43,9 @@ func (r *Report) Table() []Line {
 				continue
 			}
 			l := Line{Measure: row.Measure, Unit: row.Unit, Result: &row.Value, Budget: row.Budget, AtMost: row.AtMost, Met: row.Met(), Command: s.Command}
-			if f, ok := floors[row.Measure]; ok {
-				l.Floor = &f
-				l.ratios(f, row.BudgetFloor)
+			if f, ok := baselines[row.Measure]; ok {
+				l.Baseline = &f
+				l.ratios(f, row.BudgetBaseline)
 			}
 			table = append(table, l)
 		}
@@ -56,30 +56,30 @@ func (r *Report) Table() []Line {
 	return table
 }
 
-func (l *Line) ratios(floor, budgetFloor float64) {
-	if floor > 0 {
-		l.Ratio = *l.Result / floor
+func (l *Line) ratios(baseline, budgetBaseline float64) {
+	if baseline > 0 {
+		l.Ratio = *l.Result / baseline
 	}
-	if budgetFloor > 0 {
-		l.BudgetRatio = l.Budget / budgetFloor
+	if budgetBaseline > 0 {
+		l.BudgetRatio = l.Budget / budgetBaseline
 	}
 }
 
-// metByFloor reports that the result is as near to its floor as the budget is to its own.
-func (l *Line) metByFloor() bool {
+// metByBaseline reports that the result is as near to its baseline as the budget is to its own.
+func (l *Line) metByBaseline() bool {
 	if l.AtMost {
 		return l.Ratio > 0 && l.Ratio <= l.BudgetRatio
 	}
 	return l.BudgetRatio > 0 && l.Ratio >= l.BudgetRatio
 }
 
-// Cells are the line: result, floor, result by floor (budget by its own), budget, and whether it was met.
+// Cells are the line: result, baseline, result by baseline (budget by its own), budget, and whether it was met.
 func (l Line) Cells() (cells [5]string) {
 	if cells[0] = "did not finish"; l.Result != nil {
 		cells[0] = strings.TrimSpace(Number(*l.Result) + " " + l.Unit)
 	}
-	if l.Floor != nil {
-		cells[1] = Number(*l.Floor)
+	if l.Baseline != nil {
+		cells[1] = Number(*l.Baseline)
 	}
 	if l.Ratio > 0 {
 		cells[2] = fmt.Sprintf("%.2f", l.Ratio)
@@ -95,8 +95,8 @@ func (l Line) Cells() (cells [5]string) {
 		if l.AtMost {
 			cells[3] = "≤ " + Number(l.Budget)
 		}
-		if l.metByFloor() {
-			cells[4] = "by floor"
+		if l.metByBaseline() {
+			cells[4] = "by baseline"
 		}
 		if l.Met {
 			cells[4] = "yes"
@@ -109,7 +109,7 @@ func (l Line) Cells() (cells [5]string) {
 func (r *Report) Markdown() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s, RAMEN %s\n\n%s\n\n", r.Began.Format("2006-01-02 15:04 MST"), r.Version, r.Machine)
-	b.WriteString("| measure | result | floor | by floor | budget | met? |\n| --- | ---: | ---: | ---: | ---: | --- |\n")
+	b.WriteString("| measure | result | baseline | by baseline | budget | met? |\n| --- | ---: | ---: | ---: | ---: | --- |\n")
 	table := r.Table()
 	for i := range table {
 		c := table[i].Cells()
@@ -117,8 +117,8 @@ func (r *Report) Markdown() string {
 	}
 	b.WriteString("\n")
 	r.checks(&b)
-	b.WriteString("\nA floor is a bare server that writes the same bytes and does nothing for them (loadtest/baseline): what this machine costs by itself. " +
-		"By floor is the result divided by it, and in brackets the budget divided by the floor of the machine it was set on; \"by floor\" is where the former keeps to the latter, and the budget itself is missed.\n\n")
+	b.WriteString("\nThe baseline is a bare server that writes the same bytes and does nothing for them (loadtest/baseline): what this machine costs by itself. " +
+		"By baseline is the result divided by it, and in brackets the budget divided by the baseline of the machine it was set on; \"by baseline\" is where the former keeps to the latter, and the budget itself is missed.\n\n")
 	r.disturbed(&b)
 	for _, s := range r.Sections {
 		for _, n := range s.Notes {

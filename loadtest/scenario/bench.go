@@ -60,7 +60,7 @@ type bench struct {
 
 // Run runs one scenario. What it found is answered even where it did not come to its end.
 func Run(ctx context.Context, cfg Config, p Params) (report.Section, error) {
-	out := report.Section{Scenario: p.Scenario, Floor: p.Floor}
+	out := report.Section{Scenario: p.Scenario, Baseline: p.Baseline}
 	if err := p.Complete(); err != nil {
 		return out, err
 	}
@@ -82,8 +82,8 @@ func (b *bench) run(ctx context.Context) (err error) {
 		return b.slow(ctx)
 	}
 	target := b.cfg.Target
-	if b.cfg.Serve == nil && (b.p.Auth || b.p.TLS || b.p.Floor || len(b.p.Server) > 0) {
-		return errors.New("scenario: auth, tls, floor and server need a server started by the test: use --serve")
+	if b.cfg.Serve == nil && (b.p.Auth || b.p.TLS || b.p.Baseline || len(b.p.Server) > 0) {
+		return errors.New("scenario: auth, tls, baseline and server need a server started by the test: use --serve")
 	}
 	if b.cfg.Serve != nil {
 		s, err := machine.StartServer(ctx, b.p.server(*b.cfg.Serve))
@@ -99,7 +99,7 @@ func (b *bench) run(ctx context.Context) (err error) {
 		target.Devices, target.DevicesGRPC, target.Backends, target.BackendsGRPC = s.Devices, s.DevicesGRPC, s.Backends, s.BackendsGRPC
 		target.Secret, target.Key, target.DevicesCA = s.Secret, s.Key, s.CA
 		b.pid, b.scrape = s.PID, s.Backends+"/metrics"
-		if b.p.Floor {
+		if b.p.Baseline {
 			target.Bare, target.Backends, b.scrape = s.Backends, "", ""
 		}
 	}

@@ -44,7 +44,8 @@ type Params struct {
 	Auth       bool          `yaml:"auth"`       // with a server of our own: devices show tokens, backends a key
 	TLS        bool          `yaml:"tls"`        // likewise: devices' ports speak it
 	Deflate    bool          `yaml:"deflate"`    // WebSocket devices offer permessage-deflate, and a server of our own agrees
-	Floor      bool          `yaml:"floor"`      // against the baseline server, not RAMEN
+	Baseline   bool          `yaml:"baseline"`   // against the baseline server, not RAMEN
+	Floor      bool          `yaml:"floor"`      // the former name of Baseline in files
 	Optional   bool          `yaml:"optional"`   // of a run: where it cannot be done, that is no failure
 	Server     []string      `yaml:"server"`     // more flags of a server of our own
 	Link       slow.Config   `yaml:"link"`       // slow: how slow

@@ -77,10 +77,10 @@ func (b *bench) heartbeat(r *report.Row) {
 // The first streams are one in oneIn, and no more than mostFew. With them the process has what it takes once: code, threads and pools.
 // rest lets its collector give back what the openings left; the baseline server hardly needs it.
 const (
-	mostFew   = 1000
-	oneIn     = 10
-	rest      = 10 * time.Second
-	restFloor = time.Second
+	mostFew      = 1000
+	oneIn        = 10
+	rest         = 10 * time.Second
+	restBaseline = time.Second
 )
 
 // few opens the first streams, and returns the server's usage with them.
@@ -94,8 +94,8 @@ func (b *bench) few(ctx context.Context) (n int64, with *stats.Usage, err error)
 		return 0, nil, err
 	}
 	wait := rest
-	if b.p.Floor {
-		wait = restFloor
+	if b.p.Baseline {
+		wait = restBaseline
 	}
 	held, err := b.do(ctx, workers.Order{Verb: workers.Hold, For: wait})
 	if err != nil {

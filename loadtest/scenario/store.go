@@ -52,7 +52,7 @@ func (b *bench) inStoreTable(r *report.Row, at string) {
 
 // onStore is what a row's name says of the store; nothing of the embedded one.
 func (b *bench) onStore() string {
-	if b.p.Floor || b.cfg.Serve == nil || b.cfg.Serve.Store == "" {
+	if b.p.Baseline || b.cfg.Serve == nil || b.cfg.Serve.Store == "" {
 		return ""
 	}
 	text := ", on " + scheme(b.cfg.Serve.Store)

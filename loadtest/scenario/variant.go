@@ -10,13 +10,13 @@ import (
 	"ramen/loadtest/report"
 )
 
-// floored are the scenarios that the baseline server can play: it writes the same bytes, and keeps nothing.
-var floored = []string{"idle", "connect", "push", "max", "storm"}
+// onBaseline are the scenarios that the baseline server can play: it writes the same bytes, and keeps nothing.
+var onBaseline = []string{"idle", "connect", "push", "max", "storm"}
 
-// HasFloor reports whether p can be played against the baseline server.
-func (p *Params) HasFloor() bool {
+// HasBaseline reports whether p can be played against the baseline server.
+func (p *Params) HasBaseline() bool {
 	f := *p
-	f.Floor = true
+	f.Baseline = true
 	return f.Complete() == nil
 }
 
@@ -31,19 +31,19 @@ func (p *Params) validateServer() error {
 		onlyWS, light = onlyWS && ws, light && (ws || m.Transport == "sse")
 	}
 	switch {
-	case p.Deflate && (!onlyWS || p.TLS || p.Floor):
+	case p.Deflate && (!onlyWS || p.TLS || p.Baseline):
 		return fmt.Errorf("scenario: check %s: deflate works only on WebSocket streams without TLS: use transport ws or ws-json", p.Scenario)
-	case p.Floor && !slices.Contains(floored, p.Scenario):
-		return fmt.Errorf("scenario: check %s: the baseline server cannot play it, so that it has no floor: use %s", p.Scenario, strings.Join(floored, ", "))
-	case p.Floor && (!light || p.TLS || p.Devices != 1):
-		return fmt.Errorf("scenario: check %s: the baseline server (floor) has only SSE and WebSocket without TLS, and one device a user", p.Scenario)
+	case p.Baseline && !slices.Contains(onBaseline, p.Scenario):
+		return fmt.Errorf("scenario: check %s: the baseline server cannot play it, so that it has no baseline: use %s", p.Scenario, strings.Join(onBaseline, ", "))
+	case p.Baseline && (!light || p.TLS || p.Devices != 1):
+		return fmt.Errorf("scenario: check %s: the baseline server has only SSE and WebSocket without TLS, and one device a user", p.Scenario)
 	}
 	return nil
 }
 
 // server is how a server of our own is started for p.
 func (p *Params) server(cfg machine.ServerConfig) machine.ServerConfig {
-	cfg.Auth, cfg.TLS, cfg.Floor = cfg.Auth || p.Auth, cfg.TLS || p.TLS, p.Floor
+	cfg.Auth, cfg.TLS, cfg.Baseline = cfg.Auth || p.Auth, cfg.TLS || p.TLS, p.Baseline
 	cfg.Args = append(slices.Clone(cfg.Args), p.Server...)
 	if p.Deflate {
 		cfg.Args = append(cfg.Args, "--frontend.ws.deflate")
@@ -53,7 +53,7 @@ func (p *Params) server(cfg machine.ServerConfig) machine.ServerConfig {
 
 // plain reports whether p is as the budget has it.
 func (b *bench) plain() bool {
-	return !b.p.TLS && !b.p.Deflate && !b.p.Floor && b.onStore() == "" && (b.p.Payload == 256 || b.p.Payload == 0)
+	return !b.p.TLS && !b.p.Deflate && !b.p.Baseline && b.onStore() == "" && (b.p.Payload == 256 || b.p.Payload == 0)
 }
 
 // called names a figure for the table of a run: what it is, over which transport, and with what beside it.

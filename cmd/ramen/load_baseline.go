@@ -7,32 +7,32 @@ import (
 	"ramen/loadtest/scenario"
 )
 
-// floorCommand has the scenarios against the baseline server, and that server alone.
-func floorCommand() *cobra.Command {
+// baselineCommand has the scenarios against the baseline server, and that server alone.
+func baselineCommand() *cobra.Command {
 	c := &cobra.Command{
-		Use:   "floor",
+		Use: "baseline", Aliases: []string{"floor"}, // its former name
 		Short: "What this machine costs by itself: the same load against a baseline server that only writes the same bytes.",
 		Long: "What this machine costs by itself: the same load against a baseline server (Go, epoll, one goroutine) that writes the same bytes\n" +
-			"and does nothing else: no queue, no store, no acks, no tokens. What RAMEN costs above this floor is its own.",
-		Example: "  ramen load floor idle --transport sse\n  ramen load floor push --rate 20000\n  ramen load floor serve",
+			"and does nothing else: no queue, no store, no acks, no tokens. What RAMEN costs above this baseline is its own.",
+		Example: "  ramen load baseline idle --transport sse\n  ramen load baseline push --rate 20000\n  ramen load baseline serve",
 		Args:    cobra.NoArgs,
 		RunE:    func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	for _, name := range scenario.Names() {
 		p := scenario.Params{Scenario: name, Transport: "ws"}
-		if !p.HasFloor() {
+		if !p.HasBaseline() {
 			continue
 		}
 		one := scenarioCommand(name)
 		_ = one.Flags().Set("serve", "true") // they are flags of its
-		_ = one.Flags().Set("floor", "true")
+		_ = one.Flags().Set("baseline", "true")
 		c.AddCommand(one)
 	}
-	c.AddCommand(floorServeCommand())
+	c.AddCommand(baselineServeCommand())
 	return c
 }
 
-func floorServeCommand() *cobra.Command {
+func baselineServeCommand() *cobra.Command {
 	cfg := baseline.Default()
 	c := &cobra.Command{
 		Use:   "serve",
