@@ -9,6 +9,8 @@
 //   - A site is a store with its servers, and what can be done to them. It is started once, and serves all schedules.
 //   - A schedule is what is done, and when. Each has users of its own.
 //   - A stage is one run of a schedule: the fleet of ramen processes, the clients, and the log.
+//   - A table has a row for each fault, pair and schedule. With --rest a run does what a table lacks, so that all pairs of a store can be
+//     done in several runs, each of a bounded time (--for).
 //
 // Goroutines: those of package observe, one a fault that is under way, and one that watches the fleet.
 package main

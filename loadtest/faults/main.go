@@ -23,16 +23,18 @@ type config struct {
 	Binary  string
 	Dir     string // data goes into a new folder here, removed at the end of a run without violations
 	Seed    uint64
-	Stores  []string // names of sites
-	Only    string   // names of schedules, with commas between them; empty: all
-	Short   bool     // everything in one schedule a store
-	Busy    bool     // the machine runs other things, too: servers wait longer for stores before they refuse
-	Alone   int      // so many of a store's faults alone, drawn, in a short run; 0: all
-	Pairs   int      // of faults within the same second; below 0: all
-	Singles int      // so many single faults, one after the other, in one stage
-	Chain   int      // so many pairs, one after the other, in one stage
-	Table   string   // a file to which a row is added for each fault, pair and schedule; empty: none
-	List    bool     // only say which schedules there are
+	Stores  []string      // names of sites
+	Only    string        // names of schedules, with commas between them; empty: all
+	Short   bool          // everything in one schedule a store
+	Busy    bool          // the machine runs other things, too: servers wait longer for stores before they refuse
+	Alone   int           // so many of a store's faults alone, drawn, in a short run; 0: all
+	Pairs   int           // of faults within the same second; below 0: all
+	Singles int           // so many single faults, one after the other, in one stage
+	Chain   int           // so many pairs, one after the other, in one stage
+	Table   string        // a file to which a row is added for each fault, pair and schedule; empty: none
+	List    bool          // only say which schedules there are
+	Rest    bool          // leave out the faults and pairs that Table has
+	For     time.Duration // after which no schedule is begun any more; 0: all are
 
 	Hold        time.Duration // how long a fault lasts
 	PairHold    time.Duration // how long those of a pair do
@@ -47,7 +49,8 @@ type config struct {
 
 	Printed  int // violations of each kind
 	Progress io.Writer
-	table    io.Writer // where Table is
+	table    io.Writer     // where Table is
+	done     map[done]bool // what Table had at the start, with Rest
 }
 
 func defaults() config {
@@ -72,6 +75,8 @@ func main() {
 	flag.DurationVar(&c.PairHold, "pair-hold", c.PairHold, "how long the faults of a pair last")
 	flag.DurationVar(&c.Calm, "calm", c.Calm, "how long nothing is done before the first fault, and after the last")
 	flag.StringVar(&c.Table, "table", c.Table, "a file to which a row in Markdown is added for each fault, pair and schedule")
+	flag.BoolVar(&c.Rest, "rest", false, "leave out the faults and pairs that the table has already")
+	flag.DurationVar(&c.For, "for", c.For, "begin no schedule after this time; all where it is 0")
 	flag.BoolVar(&c.Busy, "busy", false, "the machine runs other things, too: have servers wait longer for stores before they refuse")
 	flag.BoolVar(&c.List, "list", false, "only say which schedules there are")
 	flag.IntVar(&c.Users, "users", c.Users, "users, with 1 to 4 devices each")
@@ -100,6 +105,11 @@ func faults(ctx context.Context, c config, out io.Writer) (status int, err error
 		return 0, fmt.Errorf("faults: make a folder: %w", err)
 	}
 	c.table = io.Discard
+	if c.Rest {
+		if c.done, err = readTable(c.Table); err != nil {
+			return 0, err
+		}
+	}
 	if c.Table != "" {
 		f, err := openTable(c.Table)
 		if err != nil {
@@ -154,9 +164,14 @@ func onSite(ctx context.Context, c config, t *harness, name, dir string, out io.
 		}
 		return false, nil
 	}
-	for _, sc := range todo {
+	began := time.Now()
+	for i, sc := range todo {
 		if err := ctx.Err(); err != nil {
 			return bad, err
+		}
+		if c.For > 0 && time.Since(began) > c.For {
+			fmt.Fprintf(out, "\n%s: %d of %d schedules were not begun within %v\n", st.name, len(todo)-i, len(todo), c.For)
+			break
 		}
 		wrong, err := once(ctx, c, t, st, sc, dir, out)
 		if err != nil {
@@ -181,7 +196,7 @@ func once(ctx context.Context, c config, t *harness, st *site, sc schedule, dir 
 	var stuck stuckError
 	if errors.As(err, &stuck) {
 		for _, a := range s.acts {
-			fmt.Fprintf(c.table, "| %s | %s | did not come back by itself | | | | | | | %d | |\n", st.name, a.name, c.Seed)
+			fmt.Fprint(c.table, notBack(st.name, a.name, c.Seed))
 		}
 		fmt.Fprintf(out, "\n%s / %s: %v\nIt did not come back by itself; again by: make faults SEED=%d STORE=%s ONLY=%s\n", st.name, sc.name, err, c.Seed, st.name, sc.name)
 		return true, nil

@@ -1,9 +1,12 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
+	"strconv"
+	"strings"
 	"time"
 
 	"ramen/loadtest/ledger/judge"
@@ -59,6 +62,11 @@ func (r row) write(w io.Writer) {
 		r.broken, r.seed, r.took.Seconds())
 }
 
+// notBack is the row of an act in a stage after which no message was accepted any more.
+func notBack(store, act string, seed uint64) string {
+	return fmt.Sprintf("| %s | %s | did not come back by itself | | | | | | | %d | |\n", store, act, seed)
+}
+
 // openTable opens a file to add rows to, and begins it where there is none.
 func openTable(path string) (*os.File, error) {
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
@@ -73,6 +81,28 @@ func openTable(path string) (*os.File, error) {
 		}
 	}
 	return f, nil
+}
+
+// done names an act that a table has.
+type done struct{ store, act string }
+
+// readTable answers the acts that a file of openTable has with their figures; none where there is no file.
+func readTable(path string) (map[done]bool, error) {
+	text, err := os.ReadFile(path)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("faults: read the table: %w", err)
+	}
+	all := make(map[done]bool)
+	for line := range strings.Lines(string(text)) {
+		cells := strings.Split(line, "|")
+		if len(cells) < 4 {
+			continue
+		}
+		if _, err := strconv.Atoi(strings.TrimSpace(cells[3])); err == nil {
+			all[done{strings.TrimSpace(cells[1]), strings.TrimSpace(cells[2])}] = true
+		}
+	}
+	return all, nil
 }
 
 // message is how a message is named.

@@ -38,8 +38,23 @@ func schedules(st *site, c config) []schedule {
 	if c.Short {
 		return append([]schedule{shortSchedule(st, c)}, st.short...)
 	}
-	all := chains("alone", each(st.faults), c.Singles, c.Hold)
-	return append(append(all, chains("pairs", pairs(st.faults, c.Seed, c.Pairs), c.Chain, c.PairHold)...), st.schedules...)
+	all := chains("alone", c.missing(st, each(st.faults)), c.Singles, c.Hold)
+	two := c.missing(st, pairs(st.faults, c.Seed, -1))
+	if c.Pairs >= 0 {
+		two = two[:min(c.Pairs, len(two))]
+	}
+	all = append(all, chains("pairs", two, c.Chain, c.PairHold)...)
+	for _, sc := range st.schedules {
+		if !c.done[done{st.name, sc.name}] {
+			all = append(all, sc)
+		}
+	}
+	return all
+}
+
+// missing are the acts that are still to be done.
+func (c *config) missing(st *site, acts [][]fault) [][]fault {
+	return slices.DeleteFunc(acts, func(fs []fault) bool { return c.done[done{st.name, nameOf(fs)}] })
 }
 
 // each is the faults as acts of one.
