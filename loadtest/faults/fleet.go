@@ -202,20 +202,24 @@ func (f *fleet) launchLocked(i int) error {
 
 // restart starts process i again, if it has ended before it was ready.
 func (f *fleet) restart(i int) {
-	p := f.all[i]
-	p.mu.Lock()
-	defer p.mu.Unlock()
+	f.all[i].mu.Lock()
+	defer f.all[i].mu.Unlock()
+	if f.endedEarlyLocked(i) {
+		_ = f.launchLocked(i) // or at the next look
+	}
+}
+
+// endedEarlyLocked reports whether process i has ended before it was ready: the store was not reached, say. Whoever starts it starts it
+// again; whoever wants to do something to it finds none.
+func (f *fleet) endedEarlyLocked(i int) bool {
 	f.mu.Lock()
+	defer f.mu.Unlock()
 	s := f.states[i]
-	f.mu.Unlock()
-	if s.pid == 0 || s.served || p.Running() {
-		return
+	if s.pid == 0 || s.served || f.all[i].Running() {
+		return false
 	}
-	if err := f.launchLocked(i); err == nil {
-		f.mu.Lock()
-		defer f.mu.Unlock()
-		f.failed++
-	}
+	f.failed++
+	return true
 }
 
 // start starts process i, and waits until it takes publishes.
@@ -246,6 +250,10 @@ func (f *fleet) awaitReady(ctx context.Context, i int) error {
 func (f *fleet) kill(i int) {
 	f.all[i].mu.Lock()
 	defer f.all[i].mu.Unlock()
+	if f.endedEarlyLocked(i) {
+		f.set(i, func(s *state) { *s = state{} })
+		return
+	}
 	f.set(i, func(s *state) { *s = state{} })
 	f.all[i].Kill()
 }
@@ -254,7 +262,9 @@ func (f *fleet) kill(i int) {
 func (f *fleet) stop(i int) {
 	f.all[i].mu.Lock()
 	defer f.all[i].mu.Unlock()
-	f.all[i].Stop()
+	if !f.endedEarlyLocked(i) {
+		f.all[i].Stop()
+	}
 	f.set(i, func(s *state) { *s = state{} })
 }
 
@@ -262,6 +272,11 @@ func (f *fleet) stop(i int) {
 func (f *fleet) pause(i int) error {
 	f.all[i].mu.Lock()
 	defer f.all[i].mu.Unlock()
+	if f.endedEarlyLocked(i) {
+		if err := f.launchLocked(i); err != nil {
+			return err
+		}
+	}
 	f.set(i, func(s *state) { s.paused, s.ready = true, false })
 	return f.all[i].Pause()
 }
