@@ -18,6 +18,9 @@ import (
 
 const (
 	watchEvery = 100 * time.Millisecond
+	// restartAfter is the time from a start to the next where a process ends before it is ready. Each start takes a tenth of a second and more
+	// of a processor, which the store's servers want, too, to come back.
+	restartAfter = time.Second
 	// anyoneAfter is how long clients look for a server that says that it is ready before they try one that does not.
 	anyoneAfter = 300 * time.Millisecond
 )
@@ -42,6 +45,7 @@ type fleet struct {
 // state is what the watcher knows of a process.
 type state struct {
 	pid    int
+	began  time.Time // it was started
 	paused bool
 	ready  bool
 	served bool         // it was ready since it was started
@@ -117,7 +121,7 @@ func (f *fleet) watch(ctx context.Context) {
 			if s.pid == 0 || s.paused {
 				continue
 			}
-			if !s.served {
+			if !s.served && time.Since(s.began) >= restartAfter {
 				f.restart(i)
 			}
 			probe, cancel := context.WithTimeout(ctx, time.Second)
@@ -196,7 +200,7 @@ func (f *fleet) launchLocked(i int) error {
 		return err
 	}
 	pid := f.all[i].PID()
-	f.set(i, func(s *state) { *s = state{pid: pid} })
+	f.set(i, func(s *state) { *s = state{pid: pid, began: time.Now()} })
 	return nil
 }
 

@@ -27,7 +27,7 @@ const (
 	pipelined   = 6                     // requests of a PublishStream sent ahead of their answers
 	recentFor   = time.Minute           // far below the 5 minutes for which ids are remembered
 	retryPause  = 15 * time.Millisecond // before the first attempt again; each further pause is twice as long
-	mostPause   = 8 * retryPause
+	mostPause   = 8 * retryPause        // or the pause between two batches, where that is longer
 
 	mostRefusals = 200 // of one message
 )
@@ -108,7 +108,7 @@ func (p *publisher) pick() *judge.Message {
 
 // insist publishes a batch until every message of it is answered.
 func (p *publisher) insist(ctx context.Context, batch []item, try func(context.Context, Addresses, []item) []judge.Status) {
-	for pause := retryPause; len(batch) > 0; pause = min(2*pause, mostPause) {
+	for pause := retryPause; len(batch) > 0; pause = min(2*pause, max(mostPause, p.clients.cfg.Pause)) {
 		at, up := p.clients.servers.AwaitUp(ctx)
 		if !up {
 			return
