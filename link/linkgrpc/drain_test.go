@@ -2,11 +2,19 @@ package linkgrpc
 
 import (
 	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"os"
 	"sync"
 	"testing"
+	"time"
 
+	"ramen/internal/testcert"
 	"ramen/internal/testserver/faultproxy"
 	"ramen/link"
+	"ramen/link/linktest"
 	"ramen/protocol"
 )
 
@@ -140,4 +148,71 @@ func (s lastStream) Close(r protocol.Reason) {
 		s.g.reasons = make(map[protocol.Reason]int)
 	}
 	s.g.reasons[r]++
+}
+
+// TestCloseWaitsForNoSilentConnection: a controller watches a gateway's port by a connection on which it says nothing.
+func TestCloseWaitsForNoSilentConnection(t *testing.T) {
+	authority := testcert.SelfSigned("authority")
+	g1 := authority.Issue("g1", "g1")
+	identity, err := NewIdentity(g1.CertPEM, g1.KeyPEM, authority.CertPEM)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, security := range map[string]Security{"plain": {}, "TLS": {TLS: identity}} {
+		t.Run(name, func(t *testing.T) {
+			cfg := ServerConfig{Config: Default(), Name: "g1", Security: security, Log: slog.New(slog.DiscardHandler)}
+			cfg.ConnectFor = 6 * linktest.Patience // for so long grpc waits for the first bytes
+			s, err := NewServer(cfg, silent{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			l := mustListen(t, "127.0.0.1:0")
+			served := make(chan error, 1)
+			go func() { served <- s.Serve(l) }()
+			c, err := net.Dial("tcp", l.Addr().String())
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer c.Close()
+			eventually(t, "the connection to be accepted", func() bool { return s.silent.count() == 1 })
+			closed := make(chan error, 1)
+			go func() { closed <- s.Close() }()
+			select {
+			case err := <-closed:
+				if err := errors.Join(err, <-served); err != nil {
+					t.Error(err)
+				}
+			case <-time.After(linktest.Patience):
+				t.Fatal("it waits for a connection on which nothing comes")
+			}
+			_ = c.SetReadDeadline(time.Now().Add(linktest.Patience))
+			if _, err := io.Copy(io.Discard, c); errors.Is(err, os.ErrDeadlineExceeded) {
+				t.Error("the connection is open after the end")
+			}
+		})
+	}
+}
+
+// TestConnectionsThatSpeakAreNotSilent: a server that ends does not cut what is said on them, and keeps none in mind that has ended.
+func TestConnectionsThatSpeakAreNotSilent(t *testing.T) {
+	s, address := listen(t, silent{}, nil)
+	up(t, connect(t, nil).To("g1", address))
+	if n := s.silent.count(); n != 0 {
+		t.Errorf("%d connections are taken for silent beside a link that stands", n)
+	}
+	c, err := net.Dial("tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the silent connection to be known", func() bool { return s.silent.count() == 1 })
+	if err := c.Close(); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the closed connection to be forgotten", func() bool { return s.silent.count() == 0 })
+}
+
+func (s *silentConns) count() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.conns)
 }

@@ -45,6 +45,7 @@ type Server struct {
 	metrics  *metrics
 	set      promset.Set
 	grpc     *grpc.Server
+	silent   *silentConns
 	sequence *sequencer
 	ctx      context.Context // of what is done for frontends
 	cancel   context.CancelFunc
@@ -71,9 +72,11 @@ func NewServer(cfg ServerConfig, g link.Gateway) (*Server, error) {
 		return nil, err
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
+	creds := newHandshakes(cfg.Security.server())
+	s.silent = creds.silentConns
 	dead := max(cfg.silence(), time.Second) // grpc's least
 	s.grpc = grpc.NewServer(
-		grpc.Creds(cfg.Security.server()), grpc.ForceServerCodecV2(codec{}), grpc.MaxRecvMsgSize(maxBatch), grpc.MaxSendMsgSize(maxBatch),
+		grpc.Creds(creds), grpc.ForceServerCodecV2(codec{}), grpc.MaxRecvMsgSize(maxBatch), grpc.MaxSendMsgSize(maxBatch),
 		grpc.StaticStreamWindowSize(windowBytes), grpc.StaticConnWindowSize(windowBytes), grpc.MaxConcurrentStreams(4),
 		grpc.ConnectionTimeout(cfg.ConnectFor),
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: dead, Timeout: dead}), // closes the connection of a peer that is gone
@@ -144,6 +147,7 @@ func (s *Server) Close() error {
 
 // stop ends grpc: in order, where that takes no more than a second.
 func (s *Server) stop() {
+	s.silent.closeSilent()
 	late := time.AfterFunc(flushFor, s.grpc.Stop)
 	defer late.Stop()
 	s.grpc.GracefulStop()
