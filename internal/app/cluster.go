@@ -62,16 +62,16 @@ func (a *App) join() error {
 		return err
 	}
 	a.onEnd("registry", func(context.Context) error { return c.registry.Close() })
-	if a.cfg.has(RoleController) {
-		c.controller = controller.Start(controller.Config{
-			Self:   registry.Gateway{Member: a.self(), StartedMS: time.Now().UnixMilli(), Addresses: a.cfg.portAddresses()},
-			Shards: a.cfg.Shards, Moves: k.Controller.Moves, Probe: k.Controller.Probe, Backend: c.registry, Log: a.log, Registerer: a.registry,
-		})
-		a.onEnd("controller", c.controller.Close)
-	}
 	c.mirror = registry.NewMirror(c.registry, a.log)
 	a.onEnd("mirror", func(context.Context) error { c.mirror.Close(); return nil })
 	a.registry.MustRegister(c.mirror.Collectors()...)
+	if a.cfg.has(RoleController) {
+		c.controller = controller.Start(controller.Config{
+			Self:   registry.Gateway{Member: a.self(), StartedMS: time.Now().UnixMilli(), Addresses: a.cfg.portAddresses()},
+			Shards: a.cfg.Shards, Moves: k.Controller.Moves, Probe: k.Controller.Probe, Backend: c.registry, Mirror: c.mirror, Log: a.log, Registerer: a.registry,
+		})
+		a.onEnd("controller", c.controller.Close)
+	}
 	scheme := "http"
 	if k.Security.CertFile != "" {
 		scheme = "https"

@@ -56,6 +56,7 @@ type cluster struct {
 type controllerProcess struct {
 	c      *controller.Controller
 	client *registrymemory.Client
+	mirror *registry.Mirror
 }
 
 type gatewayProcess struct {
@@ -80,8 +81,9 @@ func newCluster(t *testing.T, unfenced bool) *cluster {
 func (c *cluster) addController() *controllerProcess {
 	c.started++
 	client := c.registry.Client()
-	p := &controllerProcess{client: client, c: controller.Start(controller.Config{
-		Self: registry.Gateway{Member: topology.Member{ID: topology.MemberID(fmt.Sprint("controller-", c.started))}}, Shards: shards, Moves: 4, Backend: client, Log: c.log,
+	mirror := registry.NewMirror(client, c.log)
+	p := &controllerProcess{client: client, mirror: mirror, c: controller.Start(controller.Config{
+		Self: registry.Gateway{Member: topology.Member{ID: topology.MemberID(fmt.Sprint("controller-", c.started))}}, Shards: shards, Moves: 4, Backend: client, Mirror: mirror, Log: c.log,
 	})}
 	c.controllers = append(c.controllers, p)
 	return p
@@ -149,6 +151,7 @@ func (c *cluster) endController(p *controllerProcess) {
 	c.controllers = slices.DeleteFunc(c.controllers, func(x *controllerProcess) bool { return x == p })
 	p.client.Cut(false)
 	_ = p.c.Close(context.Background()) // the registry may be down
+	p.mirror.Close()
 }
 
 func (c *cluster) close() {

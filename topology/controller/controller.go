@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"fmt"
 	"log/slog"
-	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -29,7 +28,8 @@ type Config struct {
 	Shards     int              // of a cluster that is to be made
 	Moves      int              // the most planned moves at once
 	Backend    registry.Backend
-	Probe      bool // find out by gateways' ports that their processes have gone
+	Mirror     *registry.Mirror // of Backend; its maker closes it, after the controller
+	Probe      bool             // find out by gateways' ports that their processes have gone
 	Log        *slog.Logger
 	Registerer prometheus.Registerer // nil: no metrics
 }
@@ -37,7 +37,6 @@ type Config struct {
 // Controller writes views while it is elected.
 type Controller struct {
 	cfg     Config
-	mirror  *registry.Mirror
 	session *registry.Session
 	metrics metrics
 	stop    context.CancelFunc
@@ -50,9 +49,7 @@ type Controller struct {
 	after    registry.Revision // of the last write here
 	wrote    time.Time         // when that was
 	unread   string            // the last error in what members have written
-
-	mu     sync.Mutex
-	leader bool // guarded by mu
+	leads    bool              // it is elected
 }
 
 // Start has a controller take part until Close.
@@ -60,7 +57,6 @@ func Start(cfg Config) *Controller {
 	ctx, stop := context.WithCancel(context.Background())
 	c := &Controller{cfg: cfg, stop: stop, done: make(chan struct{})}
 	c.metrics.init(cfg.Registerer)
-	c.mirror = registry.NewMirror(cfg.Backend, cfg.Log)
 	c.session = registry.NewSession(registry.SessionConfig{
 		Backend: cfg.Backend, Key: registry.ControllersKey + string(cfg.Self.ID), Value: cfg.Self.Encode, Log: cfg.Log,
 	})
@@ -72,25 +68,12 @@ func Start(cfg Config) *Controller {
 func (c *Controller) Close(ctx context.Context) error {
 	c.stop()
 	<-c.done
-	c.mirror.Close()
 	return c.session.Close(ctx)
 }
 
-// Mirror is what it knows.
-func (c *Controller) Mirror() *registry.Mirror { return c.mirror }
-
-// Leads reports whether it is elected.
-func (c *Controller) Leads() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.leader
-}
-
 func (c *Controller) setLeader(leads bool) {
-	c.mu.Lock()
-	was := c.leader
-	c.leader = leads
-	c.mu.Unlock()
+	was := c.leads
+	c.leads = leads
 	switch {
 	case leads && !was:
 		c.cfg.Log.Info("this controller is elected", "controller", c.cfg.Self.ID)
@@ -107,7 +90,7 @@ func (c *Controller) run(ctx context.Context) {
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
 	for {
-		s, changed := c.mirror.Snapshot()
+		s, changed := c.cfg.Mirror.Snapshot()
 		if s.Entries != nil && (s.At >= c.after || time.Since(c.wrote) > mirrorLag) {
 			if err := c.round(ctx, s); err != nil && ctx.Err() == nil {
 				c.cfg.Log.Debug("controller could not write", "error", err)
@@ -211,7 +194,7 @@ func (c *Controller) unwatch() {
 
 // end ends the registration of a gateway whose process has gone.
 func (c *Controller) end(ctx context.Context, g registry.Gateway) {
-	s, _ := c.mirror.Snapshot()
+	s, _ := c.cfg.Mirror.Snapshot()
 	e, is := s.Entries[registry.GatewaysKey+string(g.ID)]
 	if !is || e.Lease == registry.NoLease {
 		return

@@ -59,9 +59,6 @@ type Put struct {
 // ErrLeaseEnded is the answer of a renewal or a put whose lease has ended, or was never given.
 var ErrLeaseEnded = errors.New("registry: lease has ended")
 
-// ErrClosed is the answer of a backend after its Close.
-var ErrClosed = errors.New("registry: closed")
-
 // Backend is the little of etcd that a cluster needs. It is safe for concurrent use. Every call is linearizable.
 type Backend interface {
 	// All is all keys.
