@@ -97,7 +97,22 @@ func (a *App) carryEtcd() error {
 		return err
 	}
 	a.cluster.etcd = s
-	a.onEnd("etcd", func(context.Context) error { s.Close(); return nil })
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		switch err, failed := <-s.Failed(); {
+		case !failed: // it was closed
+		case errors.Is(err, etcdserver.ErrRemoved):
+			a.log.Warn("this controller was removed from the others' etcd, and keeps nothing of it any more: end this process, and empty cluster.controller.data", "dir", k.Controller.Data)
+		default:
+			a.ports.fail(fmt.Errorf("app: the etcd of this controller has ended: %w", err))
+		}
+	}()
+	a.onEnd("etcd", func(context.Context) error {
+		s.Close()
+		<-ended
+		return nil
+	})
 	return nil
 }
 

@@ -3,10 +3,11 @@
 // An error of its write-ahead log or of its backend ends the whole process: that is etcd's way. So a controller is a process of its own
 // wherever that matters.
 //
-// Goroutines: etcd's, until Close.
+// Goroutines: etcd's and one more, until Close.
 package etcdserver
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net"
@@ -17,6 +18,7 @@ import (
 	"go.etcd.io/etcd/server/v3/embed"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
+	"google.golang.org/grpc"
 )
 
 // The times of etcd's election. Its own defaults are right on small machines.
@@ -43,7 +45,21 @@ type TLS struct {
 }
 
 // Server is an etcd that runs.
-type Server struct{ e *embed.Etcd }
+type Server struct {
+	e       *embed.Etcd
+	calls   *calls
+	closing chan struct{} // closed by Close
+	watched chan struct{} // closed once nothing waits for its end any more
+	failed  chan error    // of capacity 1
+}
+
+// closeLeaderTimeout is how long a member that ends may take to hand its leadership over.
+const closeLeaderTimeout = 2 * time.Second
+
+// ErrRemoved is why a member has ended that was taken out of the others' etcd. Its data is of no use any more.
+var ErrRemoved = errors.New("this member was removed from its etcd")
+
+var errStopped = errors.New("it has stopped serving")
 
 // ErrLate is why a start has ended that was not ready in time. Other members may be missing.
 var ErrLate = errors.New("etcdserver: not ready in time: a majority of its members must be there")
@@ -76,6 +92,8 @@ func Start(cfg Config) (_ *Server, err error) {
 	if cfg.Join {
 		c.ClusterState = embed.ClusterStateFlagExisting
 	}
+	calls := newCalls()
+	c.GRPCAdditionalServerOptions = []grpc.ServerOption{grpc.ChainStreamInterceptor(calls.intercept)}
 	log := cfg.Logger
 	if log == nil {
 		log = zap.NewNop()
@@ -85,7 +103,9 @@ func Start(cfg Config) (_ *Server, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("etcdserver: start member %s on %s: %w", cfg.Name, cfg.Dir, err)
 	}
-	return &Server{e}, nil
+	s := &Server{e: e, calls: calls, closing: make(chan struct{}), watched: make(chan struct{}), failed: make(chan error, 1)}
+	go s.watch()
+	return s, nil
 }
 
 // initial is the members in etcd's own form.
@@ -107,8 +127,25 @@ func initial(cfg Config, scheme string) (string, error) {
 // Ready is closed once it answers.
 func (s *Server) Ready() <-chan struct{} { return s.e.Server.ReadyNotify() }
 
-// Failed has why it has ended by itself.
-func (s *Server) Failed() <-chan error { return s.e.Err() }
+// Failed has why it has ended by itself, once: ErrRemoved, or what failed. It is closed where Close has ended it.
+func (s *Server) Failed() <-chan error { return s.failed }
+
+// watch waits for its end.
+func (s *Server) watch() {
+	defer close(s.watched)
+	defer close(s.failed)
+	var err error
+	select {
+	case <-s.closing:
+		return
+	case err = <-s.e.Err():
+	case <-s.e.Server.StopNotify():
+		if s.e.Server.IsIDRemoved(uint64(s.e.Server.MemberID())) {
+			err = ErrRemoved
+		}
+	}
+	s.failed <- fmt.Errorf("etcdserver: %w", cmp.Or(err, errStopped))
+}
 
 // AwaitReady waits until it answers.
 func (s *Server) AwaitReady(patience time.Duration) error {
@@ -127,5 +164,32 @@ func (s *Server) AwaitReady(patience time.Duration) error {
 // Client is the URL where it is asked.
 func (s *Server) Client() string { return s.e.Config().AdvertiseClientUrls[0].String() }
 
-// Close ends it, and gives its leadership away before.
-func (s *Server) Close() { s.e.Close() }
+// Close hands the leadership over, ends the streams of clients, which go on at another member, and stops the member.
+func (s *Server) Close() {
+	close(s.closing)
+	<-s.watched
+	handed := make(chan struct{})
+	go func() {
+		defer close(handed)
+		_ = s.e.Server.TryTransferLeadershipOnShutdown() // others elect one without it
+	}()
+	late := time.NewTimer(closeLeaderTimeout)
+	defer late.Stop()
+	stuck := false
+	select {
+	case <-handed:
+	case <-late.C:
+		stuck = true
+	}
+	s.calls.end()
+	select {
+	case <-s.Ready():
+	default:
+		stuck = true // its ports wait for that, and embed.Etcd for its ports
+	}
+	if stuck {
+		s.e.Server.HardStop() // ends the handing-over too
+	}
+	s.e.Close()
+	<-handed
+}
