@@ -70,7 +70,7 @@ func (a *App) join() error {
 			Self:   registry.Gateway{Member: a.self(), StartedMS: time.Now().UnixMilli(), Addresses: a.cfg.portAddresses()},
 			Shards: a.cfg.Shards, Moves: k.Controller.Moves, Probe: k.Controller.Probe, Backend: c.registry, Mirror: c.mirror, Log: a.log, Registerer: a.registry,
 		})
-		a.onEnd("controller", c.controller.Close)
+		a.onEnd("controller", a.unregister(c.controller.Close))
 	}
 	scheme := "http"
 	if k.Security.CertFile != "" {
@@ -78,6 +78,17 @@ func (a *App) join() error {
 	}
 	c.admin = admin.New(admin.Config{Backend: c.registry, Mirror: c.mirror, Etcd: c.registry.Client(), Scheme: scheme})
 	return nil
+}
+
+// unregister is end, whose failure does not fail the shutdown: etcd may be down or between two leaders, and a registration ends by itself within
+// the time of its lease.
+func (a *App) unregister(end func(context.Context) error) func(context.Context) error {
+	return func(ctx context.Context) error {
+		if err := end(ctx); err != nil {
+			a.log.Warn("the registration with the cluster could not be ended; it ends by itself", "within", registry.LeaseLength, "error", err)
+		}
+		return nil
+	}
 }
 
 // self is this process as a member.
@@ -172,7 +183,7 @@ func (a *App) takePart(kept store.Store) error {
 	if err != nil {
 		return err
 	}
-	a.onEnd("registration", c.member.Close) // after the gateway, so that nobody is given its shards before
+	a.onEnd("registration", a.unregister(c.member.Close)) // after the gateway, so that nobody is given its shards before
 	a.onEnd("gateway", a.gateway.Close)
 	if err := a.serveLinks(); err != nil {
 		return err
@@ -266,7 +277,7 @@ func (a *App) routes() (*route.Router, error) {
 	}
 	a.keepLinks(client)
 	s := registry.RegisterFrontend(c.registry, registry.Frontend{Self: a.self(), Addresses: a.cfg.portAddresses(), Views: c.views, Load: c.load.read}, a.log)
-	a.onEnd("registration of the frontend", s.Close)
+	a.onEnd("registration of the frontend", a.unregister(s.Close))
 	return route.New(a.cfg.Route, c.views, l), nil
 }
 

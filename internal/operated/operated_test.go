@@ -24,7 +24,22 @@ import (
 	"ramen/topology/admin"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(testserver.Main(m)) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(settling{testserver.Main(m)}) }
+
+// settling waits until no goroutine is left, for as long as etcd's members may keep connections to each other that they have closed: a read of
+// one that began at that moment ends by its time, after 5 s.
+type settling struct{ goleak.TestingM }
+
+// Run implements goleak.TestingM.
+func (s settling) Run() int {
+	code := s.TestingM.Run()
+	http.DefaultClient.CloseIdleConnections()
+	for late := time.Now().Add(patience); goleak.Find() != nil && time.Now().Before(late); { // it waits by itself
+	}
+	return code
+}
+
+const patience = 20 * time.Second
 
 // keys are of the controller, the other members are in development.
 type keys struct{ read, operate, publish string }
