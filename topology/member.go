@@ -16,7 +16,7 @@ func (id MemberID) Name() string {
 type Member struct {
 	ID      MemberID
 	Address string  // of its link, host:port; empty: it is in this process
-	Zone    string  // where it stands, for operators: shards are spread by weight alone
+	Zone    string  // where it stands: zones share the shards by the weights of their members, and a shard that moves stays in its own where it can
 	Weight  float64 // its share of the shards, beside those of the others; 0: none
 	Version string  // of its program
 	State   MemberState

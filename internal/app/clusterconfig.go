@@ -25,7 +25,7 @@ const (
 // Cluster is how a process takes part in a cluster. It counts only where there is a role.
 type Cluster struct {
 	Name       string        `yaml:"name" doc:"Name of this member, which it keeps when it is started again. Default: the name of the machine."`
-	Zone       string        `yaml:"zone" doc:"Where this member stands: a datacentre, a rack. For operators."`
+	Zone       string        `yaml:"zone" doc:"Where this member stands: a datacentre, a rack. Zones share the users by the weights of their gateways; a shard that moves stays in its zone where it can."`
 	Weight     float64       `yaml:"weight" doc:"Share of the users that this gateway takes, beside the weights of the others. From 0 to 1000; 0: none."`
 	Etcd       []string      `yaml:"etcd" doc:"Addresses of the controllers' etcd, or of another one, as host:port. On a controller that carries etcd, its own if empty."`
 	Prefix     string        `yaml:"prefix" doc:"What the keys of this cluster begin with in etcd. It ends with a slash."`

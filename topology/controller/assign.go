@@ -11,23 +11,37 @@ import (
 	"ramen/topology"
 )
 
-// Assign says who is to own each shard: a pure function of who owns it now, the members, and the names that shards are pinned to. pins may be
-// nil.
+// Place is where a shard is before an assignment.
+type Place struct {
+	Member topology.MemberID // empty: nobody has it
+	Zone   string            // of Member, or of who had the shard last
+}
+
+// Assign says who is to own each shard: a pure function of where it is now, the members, and the names that shards are pinned to. pins may be
+// nil. What holds of the answer, the first before the second and so on:
 //
-// Each serving member has its share by weight, rounded down or up: even within one shard. A shard stays with its owner where that may have
-// it: no assignment with these shares moves fewer. Which shards go where, weighted rendezvous hashing of names says: a member that
-// comes back under its name is given shards that it had. Where no member may own anything, owners stay.
-func Assign(now []topology.MemberID, members map[topology.MemberID]*topology.Member, pins map[int]string) []topology.MemberID {
+//  1. A pinned shard is at the member of that name, while that serves.
+//  2. Each zone has its share of the shards by the weight of its members, and each member its share by its own, both rounded down or up.
+//     Who has more by its pins alone keeps that, and the others share the rest.
+//  3. No assignment with such shares moves fewer shards: one stays with its owner where that may have it.
+//  4. Of those that move, no fewer could have gone from zone to zone.
+//  5. Which shards go where, weighted rendezvous hashing of names says: what one member or zone had goes to all the others in proportion, and a
+//     member that comes back under its name is given shards that it had.
+//
+// Where no member may own anything, owners stay. A zone is a name; the empty one is a zone like others.
+func Assign(now []Place, members map[topology.MemberID]*topology.Member, pins map[int]string) []topology.MemberID {
+	owners := make([]topology.MemberID, len(now))
 	a := newAssignment(now, members)
 	if len(a.members) == 0 {
-		return slices.Clone(now)
+		for shard, p := range now {
+			owners[shard] = p.Member
+		}
+		return owners
 	}
 	a.pin(pins)
 	a.setShares()
-	a.placeFree()
-	a.balance(func(s *share) bool { return s.n > s.most }, func(s *share) bool { return s.n < s.most })
-	a.balance(func(s *share) bool { return s.n > s.least }, func(s *share) bool { return s.n < s.least })
-	owners := make([]topology.MemberID, len(now))
+	a.place(true)
+	a.place(false)
 	for shard, i := range a.owner {
 		owners[shard] = a.members[i].id
 	}
@@ -38,36 +52,51 @@ const nobody = -1
 
 // share is what one member has, and is to have.
 type share struct {
-	id          topology.MemberID
-	name        uint64 // the hash of its name
-	weight      float64
-	n           int  // shards
-	least, most int  // that it is to have
-	stuck       bool // all that it has is pinned
+	id     topology.MemberID
+	name   uint64 // the hash of its name
+	zone   int
+	weight float64
+	n      int // shards
+	pinned int // of these
+	want   int // that it is to have
 }
 
 type assignment struct {
 	members []share
+	zones   int
 	owner   []int // by shard: an index of members, or nobody
+	zone    []int // by shard: where it was at first; nobody: in none of the members' zones
 	pinned  []bool
+	order   map[[2]int][]int32 // shards of a member, the best for another at the end
 }
 
 // newAssignment begins with the shards of owners that may keep them.
-func newAssignment(now []topology.MemberID, members map[topology.MemberID]*topology.Member) *assignment {
-	a := &assignment{owner: make([]int, len(now)), pinned: make([]bool, len(now))}
+func newAssignment(now []Place, members map[topology.MemberID]*topology.Member) *assignment {
+	a := &assignment{owner: make([]int, len(now)), zone: make([]int, len(now)), pinned: make([]bool, len(now)), order: make(map[[2]int][]int32)}
 	for id, m := range members {
 		if m.State == topology.MemberServing && m.Weight > 0 {
 			a.members = append(a.members, share{id: id, name: xxhash.Sum64String(id.Name()), weight: m.Weight})
 		}
 	}
 	slices.SortFunc(a.members, func(x, y share) int { return cmp.Compare(x.id, y.id) })
-	index := make(map[topology.MemberID]int, len(a.members))
+	index, zones := make(map[topology.MemberID]int, len(a.members)), make(map[string]int)
 	for i := range a.members {
-		index[a.members[i].id] = i
+		m := &a.members[i]
+		index[m.id] = i
+		name := members[m.id].Zone
+		if _, is := zones[name]; !is {
+			zones[name] = len(zones)
+		}
+		m.zone = zones[name]
 	}
-	for shard, id := range now {
-		a.owner[shard] = nobody
-		if i, is := index[id]; is {
+	a.zones = len(zones)
+	for shard, p := range now {
+		a.owner[shard], a.zone[shard] = nobody, nobody
+		if z, is := zones[p.Zone]; is {
+			a.zone[shard] = z
+		}
+		if i, is := index[p.Member]; is {
+			a.zone[shard] = a.members[i].zone
 			a.give(shard, i)
 		}
 	}
@@ -89,51 +118,40 @@ func (a *assignment) pin(pins map[int]string) {
 			continue
 		}
 		for i := range a.members {
-			if a.members[i].id.Name() == name {
+			if m := &a.members[i]; m.id.Name() == name {
 				a.give(shard, i)
 				a.pinned[shard] = true
+				m.pinned++
 				break
 			}
 		}
 	}
 }
 
-// setShares says how many shards each member is to have.
-func (a *assignment) setShares() {
-	total := 0.0
-	for i := range a.members {
-		total += a.members[i].weight
-	}
-	const slack = 1e-9 // of what rounding does to a share that is whole
-	for i := range a.members {
-		m := &a.members[i]
-		exact := float64(len(a.owner)) * m.weight / total
-		m.least, m.most = int(math.Floor(exact+slack)), int(math.Ceil(exact-slack))
-	}
-}
-
-// placeFree gives shards without an owner to those that have fewer than their least, and then to those that have fewer than their most.
-func (a *assignment) placeFree() {
+// place moves shards, and gives those that nobody has, to members that have fewer than they are to have; local: within the zone of each.
+func (a *assignment) place(local bool) {
 	for shard, owner := range a.owner {
-		if owner != nobody {
+		if owner != nobody || local && a.zone[shard] == nobody {
 			continue
 		}
-		to := a.best(shard, func(s *share) bool { return s.n < s.least })
-		if to == nobody {
-			to = a.best(shard, func(s *share) bool { return s.n < s.most })
+		if to := a.best(shard, local); to != nobody {
+			a.give(shard, to)
 		}
-		if to == nobody { // pinned shards have filled some beyond their share
-			to = a.best(shard, func(*share) bool { return true })
-		}
-		a.give(shard, to)
+	}
+	if !local {
+		a.balance(func(*share) bool { return true })
+		return
+	}
+	for z := range a.zones {
+		a.balance(func(s *share) bool { return s.zone == z })
 	}
 }
 
-// best is the member with the highest score for shard among those that may have it.
-func (a *assignment) best(shard int, may func(*share) bool) int {
+// best is the member with the highest score for a shard among those that have fewer than they are to have.
+func (a *assignment) best(shard int, local bool) int {
 	best, highest := nobody, math.Inf(-1)
 	for i := range a.members {
-		if m := &a.members[i]; may(m) {
+		if m := &a.members[i]; m.n < m.want && (!local || m.zone == a.zone[shard]) {
 			if s := m.score(shard); s > highest {
 				best, highest = i, s
 			}
@@ -151,50 +169,61 @@ func (s *share) score(shard int) float64 {
 	return -s.weight / math.Log(u)
 }
 
-// balance moves shards, one at a time, from members that have too many to those that have too few. Of two kinds of these, those below
-// their least come first.
-func (a *assignment) balance(over, under func(*share) bool) {
+// balance moves shards, one at a time, among the members of a part: from who has the most too many to who has the most too few.
+func (a *assignment) balance(in func(*share) bool) {
 	for {
-		from := a.extreme(func(s *share) bool { return over(s) && !s.stuck }, func(s *share) float64 { return float64(s.n) - float64(s.most) })
-		to := a.extreme(func(s *share) bool { return s.n < s.least }, func(s *share) float64 { return float64(s.least) - float64(s.n) })
-		if to == nobody {
-			to = a.extreme(under, func(s *share) float64 { return float64(s.most) - float64(s.n) })
+		from, to, most, least := nobody, nobody, 0, 0
+		for i := range a.members {
+			m := &a.members[i]
+			if !in(m) {
+				continue
+			}
+			if d := m.n - m.want; d > most {
+				from, most = i, d
+			} else if d < least {
+				to, least = i, d
+			}
 		}
 		if from == nobody || to == nobody {
 			return
 		}
-		shard := a.choose(from, to)
-		if shard == nobody {
-			a.members[from].stuck = true
-			continue
-		}
-		a.give(shard, to)
+		a.give(a.choose(from, to), to)
 	}
 }
 
-// extreme is the member with the largest measure among those that match.
-func (a *assignment) extreme(match func(*share) bool, measure func(*share) float64) int {
-	best, largest := nobody, math.Inf(-1)
-	for i := range a.members {
-		if m := &a.members[i]; match(m) {
-			if x := measure(m); x > largest {
-				best, largest = i, x
-			}
-		}
-	}
-	return best
-}
-
-// choose is the shard of from that to is the best for beside from; nobody where all are pinned.
+// choose is the shard of from that to is the best for beside from. There is one that is not pinned: from is to have no fewer than it has pinned.
 func (a *assignment) choose(from, to int) int {
-	best, highest := nobody, math.Inf(-1)
-	for shard, owner := range a.owner {
-		if owner != from || a.pinned[shard] {
-			continue
-		}
-		if s := a.members[to].score(shard) / a.members[from].score(shard); s > highest {
-			best, highest = shard, s
+	pair := [2]int{from, to}
+	list, is := a.order[pair]
+	if !is {
+		list = a.sorted(from, to)
+	}
+	for {
+		last := list[len(list)-1]
+		list = list[:len(list)-1]
+		if a.owner[last] == from {
+			a.order[pair] = list
+			return int(last)
 		}
 	}
-	return best
+}
+
+// sorted are the shards of from that may move, the best for to at the end.
+func (a *assignment) sorted(from, to int) []int32 {
+	type scored struct {
+		shard int32
+		by    float64
+	}
+	var all []scored
+	for shard, owner := range a.owner {
+		if owner == from && !a.pinned[shard] {
+			all = append(all, scored{int32(shard), a.members[to].score(shard) / a.members[from].score(shard)})
+		}
+	}
+	slices.SortFunc(all, func(x, y scored) int { return cmp.Or(cmp.Compare(x.by, y.by), cmp.Compare(y.shard, x.shard)) })
+	list := make([]int32, len(all))
+	for i, s := range all {
+		list[i] = s.shard
+	}
+	return list
 }

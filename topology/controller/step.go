@@ -1,6 +1,7 @@
 package controller
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 
@@ -24,7 +25,7 @@ type Inputs struct {
 func Step(v *topology.View, in Inputs) *topology.View {
 	next := &topology.View{Version: max(v.Version, in.Past.Version) + 1, Shards: slices.Clone(v.Shards)}
 	next.Members = members(v, in)
-	s := stepper{v: next, in: in}
+	s := stepper{old: v, v: next, in: in}
 	s.settle()
 	s.raise()
 	s.move()
@@ -69,8 +70,9 @@ func dropUnused(v *topology.View) {
 }
 
 type stepper struct {
-	v  *topology.View
-	in Inputs
+	old *topology.View
+	v   *topology.View
+	in  Inputs
 }
 
 // settle has the view follow what members say of their shards: who has begun to serve, has given up, has lost, has gone.
@@ -121,17 +123,20 @@ func (s *stepper) free(shard *topology.Shard, below protocol.Epoch) {
 
 // move gives shards without an owner to somebody, and begins to move others to where they are to be.
 func (s *stepper) move() {
-	owners := make([]topology.MemberID, len(s.v.Shards))
+	now := make([]Place, len(s.v.Shards))
 	moving := 0
 	for i, shard := range s.v.Shards {
+		if last := s.v.Members[cmp.Or(shard.Member, s.old.Shards[i].Member)]; last != nil {
+			now[i].Zone = last.Zone
+		}
 		if shard.State != topology.ShardReleasing { // it goes wherever it is best by the time it is free
-			owners[i] = shard.Member
+			now[i].Member = shard.Member
 		}
 		if shard.State == topology.ShardReleasing || shard.State == topology.ShardTaking {
 			moving++
 		}
 	}
-	want := Assign(owners, s.v.Members, s.in.Pins)
+	want := Assign(now, s.v.Members, s.in.Pins)
 	for i := range s.v.Shards {
 		shard := &s.v.Shards[i]
 		if shard.Member == "" && want[i] != "" {
@@ -139,7 +144,7 @@ func (s *stepper) move() {
 			moving++
 		}
 	}
-	for _, i := range inTurn(owners) {
+	for _, i := range inTurn(now) {
 		shard := &s.v.Shards[i]
 		switch {
 		case want[i] == shard.Member || want[i] == "":
@@ -153,13 +158,13 @@ func (s *stepper) move() {
 }
 
 // inTurn is the shards ordered so that those of one owner are spread among those of the others: a move loads them all alike.
-func inTurn(owners []topology.MemberID) []int {
-	nth := make([]int, len(owners))
+func inTurn(now []Place) []int {
+	nth := make([]int, len(now))
 	seen := make(map[topology.MemberID]int)
-	order := make([]int, len(owners))
-	for i, o := range owners {
-		order[i], nth[i] = i, seen[o]
-		seen[o]++
+	order := make([]int, len(now))
+	for i, p := range now {
+		order[i], nth[i] = i, seen[p.Member]
+		seen[p.Member]++
 	}
 	slices.SortStableFunc(order, func(a, b int) int { return nth[a] - nth[b] })
 	return order

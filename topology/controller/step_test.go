@@ -31,6 +31,8 @@ type modelGateway struct {
 	registered bool
 }
 
+var zoneOf = map[string]string{"a": "east", "b": "east", "c": "west", "d": "west"}
+
 func (m *model) add(name string) {
 	m.started++
 	id := topology.MemberID(fmt.Sprintf("%s@%d", name, m.started))
@@ -39,7 +41,7 @@ func (m *model) add(name string) {
 		highest = max(highest, e)
 	}
 	m.gateways[id] = &modelGateway{has: make(registry.Holdings), said: make(registry.Holdings), registered: true,
-		self: registry.Gateway{Member: topology.Member{ID: id, Weight: float64(1 + m.r.IntN(2)), State: topology.MemberServing}, Epoch: highest}}
+		self: registry.Gateway{Member: topology.Member{ID: id, Zone: zoneOf[name], Weight: float64(1 + m.r.IntN(2)), State: topology.MemberServing}, Epoch: highest}}
 }
 
 // follow has one gateway act upon one shard of the view as it should: a claim may be refused, where the store knows a higher epoch.
