@@ -91,10 +91,12 @@ var parts = []part{
 
 	// The load tester knows a server by its wire alone.
 	{path: "loadtest/ledger/judge", may: []string{"protocol"}, why: "it judges what happened, whoever made it happen"},
-	{path: "loadtest/chaos/...", may: []string{"loadtest/...", "internal/localcluster", "internal/testserver/...", "protocol"}, why: "it knows servers by the wire, and does to a cluster's processes what can be done"},
+	{path: "loadtest/chaos/testbed", may: []string{"loadtest/...", "internal/localcluster", "internal/netspace", "internal/testserver/...", "internal/stores", "store", "store/driver", "protocol"},
+		why: "it also reads in the store who has claimed which shard, as a gateway does"},
+	{path: "loadtest/chaos/...", may: []string{"loadtest/...", "internal/localcluster", "internal/netspace", "internal/testserver/...", "protocol"}, why: "it knows servers by the wire, and does to a cluster's processes what can be done"},
 	{path: "loadtest/faults", may: []string{"loadtest/...", "internal/testserver/...", "internal/testdisk", "protocol"}, why: "it knows servers by the wire, and does to stores what can be done"},
 	{path: "loadtest/stores", may: []string{"loadtest/...", "internal/testserver/..."}, why: "it knows servers by the wire, and starts those of stores"},
-	{path: "loadtest/...", may: []string{"loadtest/...", "clients/go/wire", "protocol", "protocol/protowalk", "protocol/ramenpb", "internal/ports", "internal/testcert"},
+	{path: "loadtest/...", may: []string{"loadtest/...", "clients/go/wire", "protocol", "protocol/protowalk", "protocol/ramenpb", "internal/ports", "internal/netspace", "internal/testcert"},
 		why: "a load test knows a server by its wire contract alone"},
 
 	// Tools, which know no part.
@@ -106,6 +108,7 @@ var parts = []part{
 	{path: "internal/tool/promset", why: "it is a tool below all parts"},
 	{path: "internal/tool/memlimit", why: "it is a tool below all parts"},
 	{path: "internal/stores", may: []string{"store/...", "store", "protocol", "internal/tool/promset"}, why: "it knows all stores, and none of those who use one"},
+	{path: "internal/netspace", why: "it makes networks, whoever is in them"},
 	{path: "internal/ports", why: "it is a tool of tests"},
 	{path: "internal/testapp", may: []string{"internal/app"}, why: "it is a tool of tests"},
 	{path: "internal/testcluster", may: []string{"internal/app", "internal/ports", "internal/testapp"}, why: "it is a tool of tests"},

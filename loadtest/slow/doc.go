@@ -5,8 +5,7 @@
 //  1. Nothing outside the two namespaces is changed, and nothing of them outlives the process: Close gives up the devices, and
 //     the kernel removes a namespace with its last descriptor.
 //  2. Nothing is kept for a packet that was dropped; the queue and what is on its way are bounded by Config.
-//  3. A thread that has entered a namespace ends with its work: no other goroutine ever runs in it by mistake.
 //
-// Goroutines: two a direction, one that reads packets and one that writes them when they are due; and one for the time of each
-// Space.Do. Close waits for the four.
+// Goroutines: two a direction, one that reads packets and one that writes them when they are due, and those of package netspace.
+// Close waits for the four.
 package slow

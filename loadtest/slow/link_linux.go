@@ -72,7 +72,7 @@ func (l *Link) Close() error {
 	l.pumps.Wait()
 	for _, s := range []*Space{l.Near, l.Far} {
 		if s != nil {
-			errs = append(errs, s.close())
+			errs = append(errs, s.Close())
 		}
 	}
 	return errors.Join(errs...)

@@ -3,10 +3,10 @@
 package slow
 
 import (
-	"context"
 	"errors"
-	"net"
 	"net/netip"
+
+	"ramen/internal/netspace"
 )
 
 var errSystem = errors.New("slow: a slow link is made of Linux's network namespaces and TUN devices: there is none on this system")
@@ -15,19 +15,7 @@ var errSystem = errors.New("slow: a slow link is made of Linux's network namespa
 var NearAddr, FarAddr netip.Addr
 
 // Space does not exist here.
-type Space struct{}
-
-// Enter always fails here.
-func (*Space) Enter() error { return errSystem }
-
-// Do always fails here.
-func (*Space) Do(func() error) error { return errSystem }
-
-// Dial always fails here.
-func (*Space) Dial(context.Context, string, string) (net.Conn, error) { return nil, errSystem }
-
-// Listen always fails here.
-func (*Space) Listen(context.Context, string, string) (net.Listener, error) { return nil, errSystem }
+type Space struct{ *netspace.Space }
 
 // Unacked always fails here.
 func (*Space) Unacked(uint16) (int, error) { return 0, errSystem }
