@@ -16,8 +16,8 @@ type process struct {
 	ended chan struct{} // closed once it has
 }
 
-// start runs a command in a group of its own, and adds what it writes to the file log.
-func start(cmd *exec.Cmd, log string) (*process, error) {
+// start runs a command in a group of its own, at a place, and adds what it writes to the file log.
+func start(cmd *exec.Cmd, log string, at *Place) (*process, error) {
 	out, err := os.OpenFile(log, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, err
@@ -32,14 +32,23 @@ func start(cmd *exec.Cmd, log string) (*process, error) {
 	go func() {
 		// The signal of endWithParent comes with the end of the thread that started the process: so that thread stays.
 		runtime.LockOSThread()
-		err := cmd.Start()
+		var err error
+		moved := at != nil && at.Enter != nil // for good: the thread ends with this goroutine
+		if moved {
+			err = at.Enter()
+		}
+		if err == nil {
+			err = cmd.Start()
+		}
 		started <- err
 		if err != nil {
 			return
 		}
 		_ = cmd.Wait()
 		close(p.ended)
-		runtime.UnlockOSThread()
+		if !moved {
+			runtime.UnlockOSThread()
+		}
 	}()
 	if err := <-started; err != nil {
 		return nil, err

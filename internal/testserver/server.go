@@ -26,6 +26,22 @@ type Config struct {
 	Name    string                          // for messages and as part of the folder's name: redis-server
 	Command func(dir string) *exec.Cmd      // one run; called for each start
 	Ready   func(ctx context.Context) error // reports why the server does not serve yet; polled after a start
+	Place   *Place                          // where it runs; nil: here
+}
+
+// Place is where a server runs.
+type Place struct {
+	Host string // the address that it listens at and is reached at
+	// Enter puts the thread that starts the server, and is used for nothing else, where Host is: into a network namespace. nil: it is here.
+	Enter func() error
+}
+
+// HostOr is the place's address, or another one where there is no place.
+func (p *Place) HostOr(other string) string {
+	if p == nil {
+		return other
+	}
+	return p.Host
 }
 
 // Server is a server that can come back at the same place, with the same folder. Its methods can be called at once; those that take a
@@ -86,7 +102,7 @@ func (s *Server) Launch(t TB) {
 	if s.p != nil && s.p.running() {
 		t.Fatalf("testserver: start %s: it runs", s.config.Name)
 	}
-	p, err := start(s.config.Command(s.Dir), s.logFile())
+	p, err := start(s.config.Command(s.Dir), s.logFile(), s.config.Place)
 	if err != nil {
 		t.Fatalf("testserver: start %s: %v", s.config.Name, err)
 	}

@@ -48,6 +48,9 @@ type Options struct {
 	// Proxied puts a proxy of package faultproxy before each node, which clients are led to: by Hosts, and by what nodes tell of each other
 	// (broadcast_rpc_address). Nodes reach each other past it, and so do Node.Session and AwaitUp.
 	Proxied bool
+	// Place is where all nodes run: at its address, which ends with 1, and at those behind it. nil: here, in a loopback network of their own.
+	// Not with Proxied.
+	Place *testserver.Place
 }
 
 // Start starts a cluster of its own for a test.
@@ -80,7 +83,7 @@ func prepare(in install, o Options) (*Cluster, error) {
 	if count != 1 && count != maxNodes {
 		return nil, fmt.Errorf("cassandratest: %d nodes: 1 or %d are possible", count, maxNodes)
 	}
-	prefix, release, err := reserveNetwork()
+	prefix, release, err := o.network()
 	if err != nil {
 		return nil, err
 	}
@@ -103,13 +106,25 @@ func prepare(in install, o Options) (*Cluster, error) {
 			maps.Copy(settings, dataSettings(filepath.Join(o.DataDir, "node"+strconv.Itoa(i+1))))
 		}
 		maps.Copy(settings, o.Settings)
-		n, err := newNode(in, hosts[i], settings)
+		n, err := newNode(in, hosts[i], settings, o.Place)
 		if err != nil {
 			return nil, errors.Join(err, c.Close())
 		}
 		c.Nodes = append(c.Nodes, n)
 	}
 	return c, nil
+}
+
+// network is where the nodes are: addresses that begin with prefix.
+func (o *Options) network() (prefix string, release func() error, err error) {
+	if o.Place == nil {
+		return reserveNetwork()
+	}
+	prefix, ends := strings.CutSuffix(o.Place.Host, ".1")
+	if !ends {
+		return "", nil, fmt.Errorf("cassandratest: the address of a place is %s: it must end with 1", o.Place.Host)
+	}
+	return prefix + ".", nil, nil
 }
 
 // proxyAbove is how much above its node's address that of a proxy is.

@@ -29,9 +29,9 @@ type Node struct {
 }
 
 // newNode is a node that is not started.
-func newNode(in install, host string, settings map[string]any) (*Node, error) {
+func newNode(in install, host string, settings map[string]any, at *testserver.Place) (*Node, error) {
 	n := &Node{Host: host}
-	inner, err := testserver.New(testserver.Config{Name: "cassandra", Command: in.command, Ready: n.ready})
+	inner, err := testserver.New(testserver.Config{Name: "cassandra", Command: in.command, Ready: n.ready, Place: at})
 	if err != nil {
 		return nil, err
 	}

@@ -32,6 +32,9 @@ func writeConf(dir, addr string, o Options, ca *testcert.Certificate) error {
 		// Clients of a cluster are not told of a replica that has received nothing, and without writes it receives these pings alone.
 		"repl-ping-replica-period": "1",
 	}
+	if o.Place != nil { // clients are not of the same address, so that there it is for a server to let them in
+		conf["protected-mode"], conf["enable-debug-command"] = "no", "yes"
+	}
 	if ca != nil {
 		if err := tlsConf(conf, dir, host, ca); err != nil {
 			return err

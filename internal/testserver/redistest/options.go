@@ -34,7 +34,9 @@ type Options struct {
 	// Proxied puts a proxy of package faultproxy before each server, which clients are led to: by URL, and in a cluster by the nodes. Not
 	// for sentinels, who would lead clients past it.
 	Proxied bool
-	TLS     bool // for clients, replicas and the cluster's own connections; by a certificate of its own for 127.0.0.1 and localhost
+	// Place is where each server runs; nil: here, at 127.0.0.1. Not with Proxied and TLS.
+	Place *testserver.Place
+	TLS   bool // for clients, replicas and the cluster's own connections; by a certificate of its own for 127.0.0.1 and localhost
 }
 
 func (o Options) kind() Kind {

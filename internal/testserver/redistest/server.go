@@ -54,12 +54,14 @@ func prepare(t testserver.TB, o Options, ca *testcert.Certificate, args ...strin
 	t.Helper()
 	binary := o.binary(t)
 	s := &Server{Addr: ports.Free(testserver.PortsTB(t)), Options: o, ca: ca}
+	s.Addr = net.JoinHostPort(o.Place.HostOr("127.0.0.1"), port(t, s.Addr))
 	inner, err := testserver.New(testserver.Config{
 		Name: string(o.kind()),
 		Command: func(dir string) *exec.Cmd {
 			return exec.Command(binary, append([]string{filepath.Join(dir, "redis.conf")}, args...)...)
 		},
 		Ready: s.ready,
+		Place: o.Place,
 	})
 	if err != nil {
 		t.Fatalf("redistest: %v", err)
