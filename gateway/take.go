@@ -325,6 +325,7 @@ type Shard struct {
 	Below     protocol.Epoch // nobody serves it at an epoch below, as far as is known here
 	Mailboxes int            // in memory
 	Writes    int            // appends and saves under way
+	Served    bool           // what asks for the shard's mailboxes is let through: its state is serving, and its lease holds
 }
 
 // Shards says where the shards stand, those left out that were never owned here.
@@ -344,6 +345,7 @@ func (s *shard) describe() Shard {
 	d := Shard{ID: s.id, Below: s.below, Mailboxes: len(s.boxes)}
 	if own := s.own.Load(); own != nil {
 		d.State, d.Epoch, d.Writes = own.stateNow(), own.Owner.Epoch, int(own.writes.Load())
+		d.Served = d.State == StateServing && !own.leaseEnded()
 	}
 	return d
 }

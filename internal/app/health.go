@@ -240,9 +240,9 @@ func nothingHere(w http.ResponseWriter, _ *http.Request) {
 func listShards(shards func() []gateway.Shard) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-		_, _ = fmt.Fprintln(w, "shard\tstate\tepoch\tbelow\tmailboxes\twrites")
+		_, _ = fmt.Fprintln(w, "shard\tstate\tepoch\tbelow\tmailboxes\twrites\tserved")
 		for _, s := range shards() {
-			_, _ = fmt.Fprintf(w, "%d\t%s\t%d\t%d\t%d\t%d\n", s.ID, s.State, s.Epoch, s.Below, s.Mailboxes, s.Writes)
+			_, _ = fmt.Fprintf(w, "%d\t%s\t%d\t%d\t%d\t%d\t%t\n", s.ID, s.State, s.Epoch, s.Below, s.Mailboxes, s.Writes, s.Served)
 		}
 	})
 }
