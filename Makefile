@@ -38,9 +38,9 @@ faults: build ## pause, kill, cut off and fill up stores and servers, singly and
 cluster: build ## start a whole cluster on this machine: 3 controllers, 3 gateways, 2 frontends and a real Redis, and say what to try; STORE=cassandra, or the URL of a store
 	$(GO) run ./deploy/local --binary $(BIN) $(if $(STORE),--store '$(STORE)')
 
-chaos: build ## kill, pause, drain, restart and add members of a whole cluster under load, wipe its etcd and kill its Redis, singly and in pairs, and account for every message; SEED=n, FOR=20m, ONLY=names, STORE=cassandra
+chaos: build ## kill, pause, drain, restart, upgrade, add and cut off members of a whole cluster under load, wipe its etcd and kill its store's servers, singly and in pairs, and account for every message; SEED=n, FOR=20m, ONLY=names, STORE=redis-cluster, redis-cluster-flushed, cassandra or cassandra-1, UPGRADE_FROM=commit
 	$(if $(ONLY)$(STORE),,RAMEN_LONG=1 $(GO) test -count=1 -p 1 -timeout 40m ./internal/cluster ./loadtest/chaos)
-	$(GO) run ./loadtest/chaos --binary $(BIN) $(if $(SEED),--seed $(SEED)) $(if $(FOR),--for $(FOR)) $(if $(ONLY),--only $(ONLY)) $(if $(STORE),--store $(STORE))
+	$(GO) run ./loadtest/chaos --binary $(BIN) $(if $(SEED),--seed $(SEED)) $(if $(FOR),--for $(FOR)) $(if $(ONLY),--only $(ONLY)) $(if $(STORE),--store $(STORE)) $(if $(UPGRADE_FROM),--upgrade-from $(UPGRADE_FROM))
 
 attack: build ## flood a server in every known way beside streams and publishes that must go on, in under 10 minutes; ONLY=names
 	$(GO) run ./loadtest/attack --binary $(BIN) $(if $(ONLY),--only $(ONLY))

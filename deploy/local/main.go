@@ -26,7 +26,7 @@ func main() {
 	flag.IntVar(&c.Gateways, "gateways", 3, "how many gateways")
 	flag.IntVar(&c.Frontends, "frontends", 2, "how many frontends")
 	flag.StringVar(&c.LogLevel, "log-level", "info", "of all members: debug, info, warn or error")
-	store := flag.String("store", "redis", "redis or cassandra, which is started, or the URL of a store that is there")
+	store := flag.String("store", "redis", "redis, redis-cluster or cassandra, which is started, or the URL of a store that is there")
 	flag.Parse()
 	err := run(ctx, c, *store, os.Stdout)
 	stop()
@@ -51,8 +51,10 @@ func run(ctx context.Context, c localcluster.Config, store string, out io.Writer
 		fmt.Fprintf(out, "starting %d controllers, %d gateways, %d frontends and a store (%s)\n", c.Controllers, c.Gateways, c.Frontends, store)
 		switch store {
 		case "redis": // the cluster starts it
+		case "redis-cluster":
+			_, c.Store = localcluster.RedisCluster(t, nil)
 		case "cassandra":
-			c.Store = localcluster.Cassandra(t, c.Binary)
+			_, c.Store = localcluster.Cassandra(t, c.Binary, 1, nil)
 		default:
 			c.Store = store
 		}

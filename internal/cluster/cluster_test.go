@@ -2,6 +2,8 @@ package cluster
 
 import (
 	"bytes"
+	"cmp"
+	"errors"
 	"math/rand/v2"
 	"os"
 	"strconv"
@@ -10,6 +12,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"ramen/internal/localcluster"
 	"ramen/internal/testprocess"
 	"ramen/internal/testserver"
 	"ramen/loadtest/chaos/testbed"
@@ -33,7 +36,7 @@ func TestMain(m *testing.M) {
 }
 
 // bed is a cluster under load.
-func bed(t *testing.T) *testbed.Bed {
+func bed(t *testing.T, edits ...func(*testbed.Config)) *testbed.Bed {
 	t.Helper()
 	if testing.Short() {
 		t.Skip("it takes half a minute")
@@ -49,6 +52,9 @@ func bed(t *testing.T) *testbed.Bed {
 	}
 	t.Logf("RAMEN_TEST_SEED=%d", c.Seed)
 	c.Progress = t.Output()
+	for _, edit := range edits {
+		edit(&c)
+	}
 	b, err := testbed.Start(t.Context(), c)
 	if err != nil {
 		t.Fatal(err)
@@ -125,6 +131,23 @@ func TestEverythingIsRestarted(t *testing.T) {
 	b := bed(t)
 	inflict(t, b, testbed.Named("frontend-killed", 0, time.Second))
 	inflict(t, b, testbed.Named("rolling-restart", 0, 0))
+	account(t, b)
+}
+
+// TestEverythingIsUpgraded from the commit before under load, one member after the other, and back, and again.
+func TestEverythingIsUpgraded(t *testing.T) {
+	testserver.Long(t)
+	previous, name, err := localcluster.BuildCommit(t.Context(), cmp.Or(os.Getenv("UPGRADE_FROM"), "HEAD~1"), t.TempDir())
+	if errors.Is(err, localcluster.ErrNoCommit) {
+		t.Skipf("skipped: %v", err)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("from %s", name)
+	b := bed(t, func(c *testbed.Config) { c.Previous = previous })
+	inflict(t, b, testbed.Named("upgraded", 0, 0))
+	inflict(t, b, testbed.Named("upgraded", 0, 0))
 	account(t, b)
 }
 

@@ -3,6 +3,7 @@ package localcluster
 import (
 	"context"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -26,6 +27,7 @@ type Cluster struct {
 	Store string            // the URL
 
 	mu      sync.Mutex
+	binary  string       // guarded by mu: that members run when they start
 	members []*Member    // guarded by mu
 	made    map[Role]int // guarded by mu: how many there were of each role
 	etcd    string       // the addresses of all controllers' etcd
@@ -35,15 +37,15 @@ type Cluster struct {
 // Start starts a cluster, and waits until all of it is ready. It ends with t.
 func Start(t testserver.TB, cfg Config) *Cluster {
 	t.Helper()
-	c := &Cluster{cfg: cfg, Store: cfg.Store, made: make(map[Role]int)}
+	c := &Cluster{cfg: cfg, Store: cfg.Store, binary: cfg.Binary, made: make(map[Role]int)}
 	if c.Store == "" {
-		c.Redis, c.Store = Redis(t)
+		c.Redis, c.Store = Redis(t, nil)
 	}
 	controllers := make([]*Member, cfg.Controllers)
 	var etcd, peers []string
 	for i := range controllers {
-		m := &Member{Name: c.name(Controller), Role: Controller}
-		m.At.Client, m.At.Peer = free(t), free(t)
+		m := c.member(t, Controller)
+		m.At.Client, m.At.Peer = m.free(t), m.free(t)
 		etcd, peers = append(etcd, m.At.Client), append(peers, m.Name+"="+m.At.Peer)
 		controllers[i] = m
 	}
@@ -65,9 +67,27 @@ func Start(t testserver.TB, cfg Config) *Cluster {
 	return c
 }
 
-func free(t testserver.TB) string {
+// free is an address of the member's that nobody else has.
+func (m *Member) free(t testserver.TB) string {
 	t.Helper()
-	return ports.Free(testserver.PortsTB(t))
+	_, port, err := net.SplitHostPort(ports.Free(testserver.PortsTB(t)))
+	if err != nil {
+		t.Fatalf("localcluster: %v", err)
+	}
+	return net.JoinHostPort(m.place.HostOr("127.0.0.1"), port)
+}
+
+// member is the next one of a role, at its place.
+func (c *Cluster) member(t testserver.TB, role Role) *Member {
+	t.Helper()
+	m := &Member{Name: c.name(role), Role: role}
+	if c.cfg.Place != nil {
+		var err error
+		if m.place, err = c.cfg.Place(m.Name); err != nil {
+			t.Fatalf("localcluster: %v", err)
+		}
+	}
+	return m
 }
 
 // name is that of the next member of a role.
@@ -81,7 +101,7 @@ func (c *Cluster) name(role Role) string {
 // Add makes a gateway or a frontend that is not started.
 func (c *Cluster) Add(t testserver.TB, role Role) *Member {
 	t.Helper()
-	m := &Member{Name: c.name(role), Role: role}
+	m := c.member(t, role)
 	c.prepare(t, m)
 	return m
 }
@@ -89,23 +109,27 @@ func (c *Cluster) Add(t testserver.TB, role Role) *Member {
 // prepare gives a member its ports, its arguments and its folder.
 func (c *Cluster) prepare(t testserver.TB, m *Member) {
 	t.Helper()
-	m.At.Backends = free(t)
+	m.At.Backends = m.free(t)
 	m.args = []string{"--cluster.etcd", c.etcd, "--log.level", c.cfg.logLevel()}
+	if m.place != nil { // a network of this machine alone, which product and operators would take for one with others in it
+		m.args = append(m.args, "--cluster.security.plaintext")
+	}
 	switch m.Role {
 	case Controller:
 		m.args = append(m.args, "--cluster.controller.client", m.At.Client, "--cluster.controller.peer", m.At.Peer, "--cluster.controller.members", c.peers)
 	case Gateway:
-		m.At.Links = free(t)
+		m.At.Links = m.free(t)
 		m.args = append(m.args, "--cluster.listen", m.At.Links, "--store", c.Store)
 	case Frontend:
-		m.At.Devices, m.At.DevicesGRPC, m.At.BackendsGRPC = free(t), free(t), free(t)
+		m.At.Devices, m.At.DevicesGRPC, m.At.BackendsGRPC = m.free(t), m.free(t), m.free(t)
 		m.args = append(m.args, "--listen.devices", m.At.Devices, "--listen.devices-grpc", m.At.DevicesGRPC, "--listen.backends-grpc", m.At.BackendsGRPC)
 	}
 	m.args = append(m.args, c.cfg.Args[m.Role]...)
 	s, err := testserver.New(testserver.Config{
 		Name:    m.Name,
-		Command: func(dir string) *exec.Cmd { return m.command(c.cfg.Binary, dir) },
+		Command: func(dir string) *exec.Cmd { return m.command(c.binaryNow(), dir) },
 		Ready:   m.Ready,
+		Place:   m.place,
 	})
 	if err != nil {
 		t.Fatalf("localcluster: %v", err)
@@ -115,6 +139,19 @@ func (c *Cluster) prepare(t testserver.TB, m *Member) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.members = append(c.members, m)
+}
+
+// Use has every member run another binary from its next start on.
+func (c *Cluster) Use(binary string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.binary = binary
+}
+
+func (c *Cluster) binaryNow() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.binary
 }
 
 // Members are all of a role, or with an empty one all, in the order of their making.

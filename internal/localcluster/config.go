@@ -1,6 +1,7 @@
 package localcluster
 
 import (
+	"fmt"
 	"os/exec"
 
 	"ramen/internal/testserver"
@@ -20,6 +21,8 @@ type Config struct {
 	LogLevel string
 	// Args are more arguments of members of a role.
 	Args map[Role][]string
+	// Place is where a member runs, by its name; nil: here, at 127.0.0.1.
+	Place func(name string) (*testserver.Place, error)
 }
 
 // Role is what a member does.
@@ -39,20 +42,32 @@ func (c *Config) logLevel() string {
 	return c.LogLevel
 }
 
+// onDisk has a Redis answer for what is on its disk.
+var onDisk = redistest.Config{"appendonly": "yes", "appendfsync": "always", "maxmemory-policy": "noeviction"}
+
 // Redis starts a Redis whose answers are durable, and answers it with the URL of the store in it.
-func Redis(t testserver.TB) (*redistest.Server, string) {
+func Redis(t testserver.TB, at *testserver.Place) (*redistest.Server, string) {
 	t.Helper()
-	r := redistest.Single(t, redistest.Options{Config: redistest.Config{"appendonly": "yes", "appendfsync": "always", "maxmemory-policy": "noeviction"}})
+	r := redistest.Single(t, redistest.Options{Config: onDisk, Place: at})
 	return r, r.URL() + "?durability=fsync"
 }
 
-// Cassandra starts a Cassandra of one node, prepares a keyspace by the binary, and answers the URL of the store in it.
-func Cassandra(t testserver.TB, binary string) string {
+// RedisCluster starts a Redis Cluster of three masters with a replica each, and answers it with the URL of a store in it that answers for
+// what a replica has, too: the death of any server loses nothing.
+func RedisCluster(t testserver.TB, at *testserver.Place) (*redistest.Cluster, string) {
 	t.Helper()
-	n := cassandratest.Start(t, cassandratest.Options{NeverKilled: true})
-	at := n.URL("ramen") + "&replication=1&timeout=2s"
-	if said, err := exec.Command(binary, "store", "init", at).CombinedOutput(); err != nil {
+	c := redistest.StartCluster(t, redistest.Options{Config: redistest.Config{"appendonly": "yes", "maxmemory-policy": "noeviction"}, Place: at})
+	return c, c.URL() + "?durability=replicas&replicas=1"
+}
+
+// Cassandra starts a Cassandra of 1 or 3 nodes, which have what they answered for in their commit logs, prepares a keyspace with a copy on
+// each by the binary, and answers it with the URL of the store in it.
+func Cassandra(t testserver.TB, binary string, nodes int, at *testserver.Place) (*cassandratest.Cluster, string) {
+	t.Helper()
+	c := cassandratest.Start(t, cassandratest.Options{Nodes: nodes, Place: at, Settings: map[string]any{"commitlog_sync": "batch", "commitlog_sync_period": nil}})
+	url := fmt.Sprintf("%s&replication=%d&timeout=2s", c.URL("ramen"), nodes)
+	if said, err := exec.Command(binary, "store", "init", url).CombinedOutput(); err != nil {
 		t.Fatalf("localcluster: prepare the store: %v: %s", err, said)
 	}
-	return at
+	return c, url
 }

@@ -22,7 +22,8 @@ type Member struct {
 	Role Role
 	At   Addresses
 
-	args []string
+	args  []string
+	place *testserver.Place // nil: here
 }
 
 // Addresses are a member's ports, as host:port. Empty: it has none of that kind.

@@ -1,16 +1,22 @@
 // Chaos runs a cluster of real processes under load while something is done to it, again and again, singly and in pairs within the same
-// second: members are killed, paused, drained, restarted, added, their etcd is wiped, their Redis killed and paused. From what publishers
-// and devices have seen alone it judges whether every promise was kept. A seed gives the same schedule again; what processes and system
-// make of it is theirs.
+// second: members are killed, paused, drained, restarted, added, upgraded from the binary before, and cut off from each other and from the
+// store, their etcd is wiped, and so on with the servers of their store. From what publishers and devices have seen, and from who claims
+// and serves which shard, it judges whether every promise was kept. A seed gives the same schedule again; what processes and system make
+// of it is theirs.
+//
+// As root on Linux it runs itself once more in a network namespace of its own, with one for each member, so that any two can be cut off
+// from each other. Elsewhere the members are at 127.0.0.1, and partitions are left out.
 //
 // Goroutines: those of package testbed.
 package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"os/signal"
@@ -21,24 +27,23 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"ramen/internal/localcluster"
-	"ramen/internal/testserver"
 	"ramen/loadtest/chaos/testbed"
 	"ramen/loadtest/ledger/judge"
 )
 
 type config struct {
-	bed     testbed.Config
-	For     time.Duration
-	Faults  int // at least so many, where there is time; 0: as many as come
-	Only    []string
-	Store   string
-	Dir     string // where logs go if a promise was broken
-	Printed int
+	bed    testbed.Config
+	For    time.Duration
+	Faults int // at least so many, where there is time; 0: as many as come
+	Only   []string
+	// UpgradeFrom is a commit whose binary the cluster starts with; empty: HEAD~1, where that can be read.
+	UpgradeFrom string
+	Dir         string // where logs go if a promise was broken
+	Printed     int
 }
 
 func defaults() config {
-	return config{bed: testbed.Default(), For: 20 * time.Minute, Only: testbed.Names(), Store: "redis", Dir: ".", Printed: 3}
+	return config{bed: testbed.Default(), For: 20 * time.Minute, Only: testbed.Names(), Dir: ".", Printed: 3}
 }
 
 func main() {
@@ -49,8 +54,10 @@ func main() {
 	flag.Uint64Var(&c.bed.Seed, "seed", rand.Uint64(), "of the schedule, and of what publishers and devices do")
 	flag.DurationVar(&c.For, "for", c.For, "how long, 20m at most")
 	flag.IntVar(&c.Faults, "faults", c.Faults, "end sooner, after so many; 0: go on")
-	flag.StringVar(&only, "only", only, "which faults, with commas between them")
-	flag.StringVar(&c.Store, "store", c.Store, "redis or cassandra")
+	flag.StringVar(&only, "only", only, "which faults, with commas between them; those that cannot be done here are left out")
+	flag.StringVar(&c.bed.Store, "store", c.bed.Store, "one of "+strings.Join(testbed.Stores, ", "))
+	flag.StringVar(&c.UpgradeFrom, "upgrade-from", "", "a commit or tag: the cluster starts with its ramen, and all members are restarted from it to -binary; by default HEAD~1, where there is a repository")
+	flag.BoolVar(&c.bed.NoWayBack, "no-way-back", false, "do not restart members from -binary to that of -upgrade-from: it cannot read what the newer one has written")
 	flag.StringVar(&c.Dir, "dir", c.Dir, "where the logs of all members go, in a new folder, if a promise was broken")
 	flag.IntVar(&c.bed.Users, "users", c.bed.Users, "users, with 1 to 4 devices each")
 	flag.DurationVar(&c.bed.Pause, "pause", c.bed.Pause, "of each of the 8 publishers between two batches of 1 to 40")
@@ -60,7 +67,7 @@ func main() {
 	flag.Parse()
 	c.Only = strings.Split(only, ",")
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	status, err := chaos(ctx, c, os.Stdout)
+	status, err := begin(ctx, c)
 	stop()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -79,32 +86,21 @@ func chaos(ctx context.Context, c config, out io.Writer) (status int, err error)
 			return 0, fmt.Errorf("chaos: there is no fault %q, but %s", name, strings.Join(testbed.Names(), ", "))
 		}
 	}
-	store := testserver.NewProgram("chaos", c.bed.Progress)
-	defer func() {
-		if closed := store.Close(); err == nil {
-			err = closed
-		}
-	}()
-	if c.Store == "cassandra" {
-		if err := store.Do(func() { c.bed.Cluster.Store = localcluster.Cassandra(store, c.bed.Cluster.Binary) }); err != nil {
-			return 0, err
-		}
-		c.Only = slices.DeleteFunc(slices.Clone(c.Only), func(name string) bool { return strings.HasPrefix(name, "redis-") })
-	}
 	if c.bed.Logs, err = os.MkdirTemp(c.Dir, "ramen-chaos-"); err != nil {
 		return 0, fmt.Errorf("chaos: make a folder: %w", err)
 	}
-	fmt.Fprintf(out, "chaos: seed %d for %v, %s on %s\n", c.bed.Seed, c.For, c.bed.Cluster.Binary, c.Store)
+	fmt.Fprintf(out, "chaos: seed %d for %v, %s on %s\n", c.bed.Seed, c.For, c.bed.Cluster.Binary, c.bed.Store)
+	c.Only = possible(out, c)
 	b, l, err := play(ctx, c)
 	if err != nil {
-		return 0, fmt.Errorf("%w\nthe members' logs are in %s; the same schedule again: make chaos SEED=%d FOR=%v", err, c.bed.Logs, c.bed.Seed, c.For)
+		return 0, fmt.Errorf("%w\nthe members' logs are in %s; the same schedule again: %s", err, c.bed.Logs, c.again())
 	}
 	r := judge.Judge(l)
 	table(out, b, l)
 	r.Write(out)
 	if !r.OK() {
 		judge.WriteViolations(out, l, r, c.Printed)
-		fmt.Fprintf(out, "\n%d violations; the members' logs are in %s; the same schedule again: make chaos SEED=%d FOR=%v\n", len(r.Violations), c.bed.Logs, c.bed.Seed, c.For)
+		fmt.Fprintf(out, "\n%d violations; the members' logs are in %s; the same schedule again: %s\n", len(r.Violations), c.bed.Logs, c.again())
 		return 1, nil
 	}
 	if err := os.RemoveAll(c.bed.Logs); err != nil {
@@ -113,10 +109,44 @@ func chaos(ctx context.Context, c config, out io.Writer) (status int, err error)
 	return 0, nil
 }
 
+// possible are the faults that can be done to this testbed. It says which are left out, and why.
+func possible(out io.Writer, c config) (names []string) {
+	without := make(map[string][]string)
+	for _, name := range c.Only {
+		if why := c.bed.Lacks(name); why != "" {
+			without[why] = append(without[why], name)
+			continue
+		}
+		names = append(names, name)
+	}
+	for _, why := range slices.Sorted(maps.Keys(without)) {
+		fmt.Fprintf(out, "left out, since %s: %s\n", why, strings.Join(without[why], ", "))
+	}
+	return names
+}
+
+// again is the command that plays the same schedule once more.
+func (c *config) again() string {
+	text := fmt.Sprintf("make chaos SEED=%d FOR=%v STORE=%s ONLY=%s", c.bed.Seed, c.For, c.bed.Store, strings.Join(c.Only, ","))
+	if c.UpgradeFrom != "" {
+		text += " UPGRADE_FROM=" + c.UpgradeFrom
+	}
+	return text
+}
+
+// upgraded is the fault that comes first where there is a previous binary: the cluster has started with that one.
+const upgraded = "upgraded"
+
 // play does what the schedule says until the time is over.
 func play(ctx context.Context, c config) (*testbed.Bed, *judge.Log, error) {
 	if path, err := filepath.Abs(c.bed.Cluster.Binary); err == nil {
 		c.bed.Cluster.Binary = path
+	}
+	if len(c.Only) == 0 {
+		return nil, nil, errors.New("chaos: no fault is left that can be done")
+	}
+	if !slices.Contains(c.Only, upgraded) {
+		c.bed.Previous = ""
 	}
 	began := time.Now()
 	b, err := testbed.Start(ctx, c.bed)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"ramen/loadtest/chaos/testbed"
@@ -21,8 +22,26 @@ var holds = map[string][2]time.Duration{
 	"controllers-killed": {time.Second, 6 * time.Second},
 	"etcd-wiped":         {0, 3 * time.Second},
 	"rolling-restart":    {},
+	"upgraded":           {},
 	"redis-killed":       {0, 2 * time.Second},
 	"redis-paused":       {500 * time.Millisecond, 4 * time.Second},
+
+	// Beyond a lease of 2.4 s, and beyond what a registration lives, at times.
+	"frontends-gateways-cut":    {500 * time.Millisecond, 8 * time.Second},
+	"frontends-controllers-cut": {time.Second, 8 * time.Second},
+	"gateways-controllers-cut":  {500 * time.Millisecond, 8 * time.Second},
+	"gateways-store-cut":        {500 * time.Millisecond, 6 * time.Second},
+	"controllers-cut":           {time.Second, 8 * time.Second},
+
+	"master-killed":    {0, 2 * time.Second},
+	"master-paused":    {500 * time.Millisecond, 5 * time.Second}, // promoted after some 2 s
+	"replica-killed":   {0, 2 * time.Second},
+	"slots-moved":      {},
+	"master-flushed":   {},
+	"node-killed":      {0, 2 * time.Second},
+	"node-paused":      {500 * time.Millisecond, 5 * time.Second},
+	"two-nodes-paused": {500 * time.Millisecond, 4 * time.Second},
+	"only-node-killed": {0, time.Second},
 }
 
 // schedule draws what is done: all of it follows from the seed.
@@ -35,6 +54,9 @@ type schedule struct {
 func newSchedule(seed uint64, names []string) *schedule {
 	s := &schedule{rng: rand.New(rand.NewPCG(seed, 0)), names: append([]string(nil), names...)}
 	s.rng.Shuffle(len(s.names), func(i, k int) { s.names[i], s.names[k] = s.names[k], s.names[i] })
+	if i := slices.Index(s.names, upgraded); i > 0 { // the cluster has started with the binary before
+		s.names[0], s.names[i] = s.names[i], s.names[0]
+	}
 	return s
 }
 

@@ -2,6 +2,8 @@ package main
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 	"testing"
 
 	"ramen/loadtest/chaos/testbed"
@@ -37,5 +39,36 @@ func TestSeedReproducesTheSchedule(t *testing.T) {
 	}
 	if draw(2) == first {
 		t.Error("two seeds give one schedule")
+	}
+	if !strings.HasPrefix(first, upgraded) {
+		t.Errorf("a cluster that starts with the binary before is not upgraded first: %.100s", first)
+	}
+}
+
+// TestFaultsThatCannotBeDoneAreLeftOut, and it is said why.
+func TestFaultsThatCannotBeDoneAreLeftOut(t *testing.T) {
+	for _, x := range []struct {
+		store, previous string
+		with, without   []string
+	}{
+		{testbed.Redis, "", []string{"gateway-killed", "redis-killed"}, []string{"upgraded", "frontends-gateways-cut", "master-killed", "node-killed"}},
+		{testbed.RedisCluster, "ramen", []string{"upgraded", "master-killed"}, []string{"redis-killed", "master-flushed"}},
+		{testbed.RedisClusterFlushed, "", []string{"master-flushed"}, []string{"node-killed"}},
+		{testbed.Cassandra, "", []string{"node-killed"}, []string{"only-node-killed", "redis-paused"}},
+	} {
+		c := defaults()
+		c.bed.Store, c.bed.Previous = x.store, x.previous
+		var said strings.Builder
+		names := possible(&said, c)
+		for _, name := range x.with {
+			if !slices.Contains(names, name) {
+				t.Errorf("%s: %s is left out: %s", x.store, name, &said)
+			}
+		}
+		for _, name := range x.without {
+			if slices.Contains(names, name) || !strings.Contains(said.String(), name) {
+				t.Errorf("%s: %s is not left out, or nothing is said of it: %s", x.store, name, &said)
+			}
+		}
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"ramen/internal/localcluster"
+	"ramen/internal/netspace"
 	"ramen/internal/testserver"
 	"ramen/loadtest/ledger/judge"
 	"ramen/loadtest/ledger/observe"
@@ -20,14 +21,23 @@ import (
 // Config says what a testbed is of.
 type Config struct {
 	Cluster localcluster.Config
-	Seed    uint64        // of what publishers and devices do
-	Users   int           // with 1 to 4 devices each
-	Life    time.Duration // of a stream, on average
-	Pause   time.Duration // of each of the 8 publishers between two batches
-	Quiet   time.Duration // so long without a push means that a device has all
-	Calm    time.Duration // before the first fault, and after each
-	Logs    string        // a folder where the members' logs go in the end; empty: nowhere
-	Tamper  observe.Tamper
+	// Previous is another binary, with which the cluster starts and from which the first "upgraded" leads to Cluster.Binary. Later ones lead
+	// there and back. Empty: there is none.
+	Previous string
+	// NoWayBack: Previous cannot go on from what Cluster.Binary has written. Then a later "upgraded" is a rolling restart.
+	NoWayBack bool
+	Store     string // one of Stores
+	// Network has every member and the store be hosts of it, which can be cut off from each other; nil: they are at 127.0.0.1.
+	Network *netspace.Network
+
+	Seed   uint64        // of what publishers and devices do
+	Users  int           // with 1 to 4 devices each
+	Life   time.Duration // of a stream, on average
+	Pause  time.Duration // of each of the 8 publishers between two batches
+	Quiet  time.Duration // so long without a push means that a device has all
+	Calm   time.Duration // before the first fault, and after each
+	Logs   string        // a folder where the members' logs go in the end; empty: nowhere
+	Tamper observe.Tamper
 	// Progress is told what is done.
 	Progress io.Writer
 }
@@ -38,7 +48,7 @@ func Default() Config {
 		// Gateways wait longer for a Redis that a busy machine holds up than they do by default: that service goes on is to be seen nevertheless.
 		Cluster: localcluster.Config{Controllers: 3, Gateways: 3, Frontends: 2, LogLevel: "info",
 			Args: map[localcluster.Role][]string{localcluster.Gateway: {"--gateway.append-timeout", "3s"}}},
-		Users: 24, Life: 8 * time.Second, Pause: 80 * time.Millisecond, Quiet: 1500 * time.Millisecond, Calm: time.Second, Progress: io.Discard,
+		Store: Redis, Users: 24, Life: 8 * time.Second, Pause: 80 * time.Millisecond, Quiet: 1500 * time.Millisecond, Calm: time.Second, Progress: io.Discard,
 	}
 }
 
@@ -62,15 +72,23 @@ type Bed struct {
 	clock   observe.Clock
 	clients *observe.Clients
 	leave   context.CancelFunc
+	servers servers // of the store
 
-	acting sync.Map // a *sync.Mutex by a member's name
+	owners   *owners
+	unwatch  context.CancelFunc
+	watching func() error // waits until nobody watches owners any more
+
+	acting    sync.Map   // a *sync.Mutex by a member's name
+	upgrading sync.Mutex // held while all members are led to another binary
 
 	mu       sync.Mutex
-	spans    []judge.Span    // guarded by mu
-	wrong    []string        // guarded by mu: what the testbed itself has found
-	done     []Done          // guarded by mu
-	up       map[string]bool // guarded by mu: frontends, by name, that clients are led to
-	upSwitch chan struct{}   // guarded by mu: closed when up changes
+	spans    []judge.Span              // guarded by mu
+	hosts    map[string]*netspace.Host // guarded by mu: by a member's name
+	wrong    []string                  // guarded by mu: what the testbed itself has found
+	done     []Done                    // guarded by mu
+	old      bool                      // guarded by upgrading: members run Config.Previous
+	up       map[string]bool           // guarded by mu: frontends, by name, that clients are led to
+	upSwitch chan struct{}             // guarded by mu: closed when up changes
 }
 
 // Done is a fault that was done.
@@ -82,9 +100,20 @@ type Done struct {
 
 // Start starts a cluster and its load. Finish or Close has to be called.
 func Start(ctx context.Context, cfg Config) (*Bed, error) {
-	b := &Bed{cfg: cfg, program: testserver.NewProgram("chaos", cfg.Progress), up: make(map[string]bool), upSwitch: make(chan struct{}), leave: func() {}}
+	b := &Bed{cfg: cfg, program: testserver.NewProgram("chaos", cfg.Progress), up: make(map[string]bool), upSwitch: make(chan struct{}), leave: func() {}, unwatch: func() {}}
+	b.owners = newOwners(b.note)
 	b.ctx, b.cancel = context.WithTimeout(ctx, mostRun)
-	if err := b.program.Do(func() { b.Cluster = localcluster.Start(b.program, cfg.Cluster) }); err != nil {
+	first := cfg.Cluster
+	if cfg.Previous != "" {
+		first.Binary, b.old = cfg.Previous, true
+	}
+	if err := b.program.Do(func() {
+		if first.Store == "" {
+			first.Store = b.startStore()
+		}
+		first.Place = b.place
+		b.Cluster = localcluster.Start(b.program, first)
+	}); err != nil {
 		return nil, errors.Join(err, b.Close())
 	}
 	for _, m := range b.Members(localcluster.Frontend) {
@@ -97,6 +126,11 @@ func Start(ctx context.Context, cfg Config) (*Bed, error) {
 	}, b)
 	living, leave := context.WithCancel(b.ctx)
 	b.leave = leave
+	watching, unwatch := context.WithCancel(b.ctx)
+	b.unwatch = unwatch
+	if err := b.watchOwners(watching, first.Store); err != nil {
+		return nil, errors.Join(err, b.Close())
+	}
 	b.clients.Connect(living)
 	sleep(b.ctx, cfg.Calm/2) // most devices are known before the first message
 	b.clients.Publish(living)
@@ -114,13 +148,24 @@ func (b *Bed) Close() error {
 		b.clients.StopPublishing()
 		b.clients.Leave()
 	}
-	var err error
+	err := b.stopWatching()
 	if b.cfg.Logs != "" && b.Cluster != nil {
-		err = b.SaveLogs(b.cfg.Logs)
+		err = errors.Join(err, b.SaveLogs(b.cfg.Logs))
 	}
 	err = errors.Join(err, b.program.Close())
 	b.cancel()
 	return err
+}
+
+// stopWatching has nobody watch owners any more.
+func (b *Bed) stopWatching() error {
+	b.unwatch()
+	if b.watching == nil {
+		return nil
+	}
+	watching := b.watching
+	b.watching = nil
+	return watching()
 }
 
 // AwaitUp implements observe.Servers: it is a load balancer's, which knows of frontends that were taken out.
@@ -215,6 +260,9 @@ func (b *Bed) finish() error {
 		return fmt.Errorf("testbed: the run has taken too long, or was ended: %w", err)
 	}
 	b.check()
+	if err := b.stopWatching(); err != nil {
+		return err
+	}
 	return b.program.Do(b.stopAll)
 }
 

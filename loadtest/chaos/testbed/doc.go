@@ -8,6 +8,9 @@
 // A fault is written down with what it excuses, and nothing else is excused: a stream ends only with its frontend, an accepted message
 // is never lost, an ack is forgotten only with who had it, a publish is answered within its deadline.
 //
-// Goroutines: one a fault of several at once, and those of packages localcluster and observe. Locks: a member's mutex is held while
-// something is done to it; mu guards what is written down.
+// Meanwhile the claims in the store are read, and which shards each gateway serves: two owners of one shard, and an epoch that goes back,
+// are written down as found by the testbed itself.
+//
+// Goroutines: one a fault of several at once, two that watch owners and one a gateway that is asked, and those of packages localcluster
+// and observe. Locks: a member's mutex is held while something is done to it; mu guards what is written down.
 package testbed
