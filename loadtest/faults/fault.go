@@ -13,6 +13,7 @@ type fault struct {
 	excuses judge.Span // Owner, Silent, Loses and Serves: what it excuses, and what it does not
 	fleet   bool       // it is done to the ramen processes, and not to the store
 	long    bool       // it takes half a minute and more: not for a short run
+	starts  bool       // it has Cassandra nodes start again, which takes seconds of a processor each
 	// do does it, for as long as hold says where it lasts, and undoes it.
 	do func(s *stage, hold time.Duration)
 }

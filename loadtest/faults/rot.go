@@ -68,7 +68,8 @@ func (n *nodes) rot(s *stage) {
 		}
 		return at
 	})
-	n.launch(s, n.all)
+	n.launchLocked(s, n.all) // nothing else is done
+	n.awaitUp(s)
 	s.must(s.fleet.start(s.ctx, s.fleet.serving))
 	s.rotten = func() {
 		if log := n.c.Nodes[i].LogTail(); !strings.Contains(log, "Corrupt") && !strings.Contains(log, "corrupt") {

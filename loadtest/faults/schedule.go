@@ -43,6 +43,8 @@ func schedules(st *site, c config) []schedule {
 	if c.Pairs >= 0 {
 		two = two[:min(c.Pairs, len(two))]
 	}
+	// What takes long comes last, so that a run of a bounded time does the most.
+	slices.SortStableFunc(two, func(a, b []fault) int { return starts(a) - starts(b) })
 	all = append(all, chains("pairs", two, c.Chain, c.PairHold)...)
 	for _, sc := range st.schedules {
 		if !c.done[done{st.name, sc.name}] {
@@ -50,6 +52,16 @@ func schedules(st *site, c config) []schedule {
 		}
 	}
 	return all
+}
+
+// starts is how many of the faults of an act have nodes start again.
+func starts(act []fault) (n int) {
+	for _, f := range act {
+		if f.starts {
+			n++
+		}
+	}
+	return n
 }
 
 // missing are the acts that are still to be done.

@@ -37,13 +37,18 @@ func (x *target) resume(s *stage) {
 	}
 }
 
+// killLocked kills the server, if it runs.
+func (x *target) killLocked(s *stage) {
+	if x.Running() {
+		x.Kill(s.t)
+	}
+}
+
 // restartAfter kills the server, and does something before it starts it again.
 func (x *target) restartAfter(s *stage, down time.Duration, do func()) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if x.Running() {
-		x.Kill(s.t)
-	}
+	x.killLocked(s)
 	do()
 	sleep(s.ctx, down)
 	x.Launch(s.t)
