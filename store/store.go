@@ -168,6 +168,9 @@ type Claimed struct {
 	Present bool           // Owner has said by Renew that it is there, and that time has not passed
 	// PresenceUnread: whether Owner is there could not be read. Then Present is true: it may be.
 	PresenceUnread bool
+	// Above: claims that followed, at epochs up to this one, may have been made and be lost; 0: none can be. Whoever claims next does so
+	// above it: at a lost epoch positions were given already, and devices have acked them.
+	Above protocol.Epoch
 	// History names the copy of the shard's data that has answered; empty: the store cannot lose what it has answered. Where it
 	// changes (a replica was promoted, a server lost its memory), what was answered nil before may be gone. Then the owner claims
 	// the shard again at its epoch, and probes each mailbox in memory by an Append that has Last and nothing else.

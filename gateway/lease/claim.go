@@ -94,7 +94,8 @@ func (s *shard) try(epoch protocol.Epoch, self string) {
 	if !t.tried || s.claim.Owner != self {
 		t.before, t.exact = s.claim, true // else an earlier try may have been done, and whoever had it before may still act
 	}
-	t.tried, t.exact, s.highest = true, t.exact && epoch == s.claim.Epoch+1, epoch
+	next := epoch == s.claim.Epoch+1 || s.claim.Above > 0 && s.claim.Owner == self // of claims that are lost nobody can tell
+	t.tried, t.exact, s.highest = true, t.exact && next, epoch
 }
 
 // isFree reports whether nobody but self can act on the shard, once it has been claimed.

@@ -459,6 +459,32 @@ func TestCopyFromBeforeTheTakeOver(t *testing.T) {
 	})
 }
 
+// TestLostClaimIsNotFollowed: a replica is promoted that lacks the claim of an owner who is killed: whoever comes next claims above it.
+func TestLostClaimIsNotFollowed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := memory.NewDisk(memory.Config{CheckLast: true})
+		newProcess(t, d, "b").start().close()
+		replica := d.Replica()
+		a := newProcess(t, d, "a").start()
+		if ok, _ := a.publish("u", "m1"); !ok {
+			t.Fatal("not accepted")
+		}
+		lost := a.lease.View().Shards[0].Epoch
+		replica.Promote()
+		a.store.Close()
+		_ = a.g.Close(context.Background())
+		a.lease.Close(context.Background())
+		wait(length)
+		c := newProcess(t, d, "c").start()
+		for _, s := range c.lease.View().Shards {
+			if s.Epoch <= lost {
+				t.Fatalf("epoch %d follows epoch %d, which was lost", s.Epoch, lost)
+			}
+		}
+		c.close()
+	})
+}
+
 // TestAClaimWithoutAnAnswerWaitsToo: it has taken effect, so that the next reading names its process; whoever had the shards may still act.
 func TestAClaimWithoutAnAnswerWaitsToo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

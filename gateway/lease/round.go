@@ -46,7 +46,7 @@ func (l *Lease) note(r *reading) (unread int) {
 			continue
 		}
 		s.claim = r.claims[i]
-		s.highest = max(s.highest, s.claim.Epoch)
+		s.highest = max(s.highest, s.claim.Epoch, s.claim.Above)
 	}
 	return unread
 }

@@ -34,6 +34,7 @@ type Disk struct {
 	present map[string]time.Time
 	copies  map[protocol.ShardID]int
 	copied  int
+	takenBy map[protocol.ShardID]string // the history of the copy that has taken the claim of a shard
 }
 
 type boxKey struct {
@@ -59,7 +60,7 @@ func NewDisk(cfg Config) *Disk {
 		cfg.Now = time.Now
 	}
 	d := &Disk{cfg: cfg, claims: make(map[protocol.ShardID]store.FencedError), boxes: make(map[boxKey]*box),
-		present: make(map[string]time.Time), copies: make(map[protocol.ShardID]int)}
+		present: make(map[string]time.Time), copies: make(map[protocol.ShardID]int), takenBy: make(map[protocol.ShardID]string)}
 	var raw [4]byte
 	rand.Read(raw[:])
 	d.identity.Generation = binary.BigEndian.Uint32(raw[:])
@@ -82,7 +83,7 @@ func (d *Disk) claimLocked(shard protocol.ShardID, epoch protocol.Epoch, owner s
 	if at := d.claims[shard]; at.Epoch > epoch || at.Epoch == epoch && at.Owner != owner {
 		return fmt.Errorf("shard %d at epoch %d: %w", shard, epoch, &at)
 	}
-	d.claims[shard] = store.FencedError{Epoch: epoch, Owner: owner}
+	d.claims[shard], d.takenBy[shard] = store.FencedError{Epoch: epoch, Owner: owner}, d.historyLocked(shard)
 	d.last = max(d.last, epoch)
 	return nil
 }

@@ -68,6 +68,9 @@ func (s Shared) claimOf(ctx context.Context, shard protocol.ShardID) (c store.Cl
 	err = s.step(ctx, Op{Kind: OpClaims, Owner: store.Owner{Shard: shard}}, func(d *Disk) error {
 		at := d.claims[shard]
 		c = store.Claimed{Epoch: at.Epoch, Owner: at.Owner, History: d.historyLocked(shard)}
+		if at.Epoch > 0 && d.takenBy[shard] != c.History {
+			c.Above = at.Epoch + lostEpochs
+		}
 		return nil
 	})
 	if err != nil {
@@ -75,6 +78,9 @@ func (s Shared) claimOf(ctx context.Context, shard protocol.ShardID) (c store.Cl
 	}
 	return c, nil
 }
+
+// lostEpochs is more than may be claimed between two promotions of a Replica, in tests.
+const lostEpochs = 1000
 
 func (d *Disk) historyLocked(shard protocol.ShardID) string {
 	return fmt.Sprintf("copy-%d.%d", d.copied, d.copies[shard])

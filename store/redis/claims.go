@@ -102,6 +102,7 @@ func (s *Store) claimCall(ctx context.Context, at store.Owner, owner string, num
 	c.durable, c.keep = true, true
 	if int(at.Shard) < len(s.keys) {
 		add(c, s.keys[at.Shard].claim)
+		add(c, s.keys[at.Shard].copy)
 	}
 	t := newToken(at.Epoch, s.nonce, number)
 	add(c, t[:8])
@@ -109,7 +110,7 @@ func (s *Store) claimCall(ctx context.Context, at store.Owner, owner string, num
 	c.addInt(int64(number))
 	add(c, owner)
 	c.addInt(s.cfg.claimTTL().Milliseconds())
-	c.run(claimScript, "1")
+	c.run(claimScript, "2")
 	return c
 }
 
@@ -155,32 +156,25 @@ func (s *Store) mismatch(c *call, value string) {
 	}
 }
 
-// LastEpoch implements store.Store. It is not below what is kept beside the identity: a server that has lost the claims, and was given the
-// identity again, has that too. Where neither is known an epoch was given that nobody knows any more, and what cursors have lies below the
-// time in seconds: epochs grow by one a claim.
+// LastEpoch implements store.Store. It is not below what is kept beside the identity, nor below claims that may be lost.
 func (s *Store) LastEpoch(ctx context.Context) (last protocol.Epoch, err error) {
 	all := make([]protocol.ShardID, s.cfg.Shards)
 	for i := range all {
 		all[i] = protocol.ShardID(i)
 	}
-	claims, err := s.readClaims(ctx, all)
-	if err != nil {
+	claims, errs := s.Claims(ctx, all)
+	if err := cmp.Or(errs...); err != nil {
 		return 0, wrap("read the last epoch", err)
-	}
-	missing := false
-	for i := range claims {
-		last = max(last, claims[i].epoch())
-		missing = missing || claims[i].epoch() == 0
 	}
 	id, err := s.readIdentity(ctx)
 	if err != nil {
 		return 0, wrap("read the last epoch", err)
 	}
-	last = max(last, id.epoch)
-	if missing && id.value != "" && !id.hasEpoch {
-		last = max(last, protocol.Epoch(time.Now().Unix()))
+	s.sawEpoch(id.epoch)
+	last = protocol.Epoch(s.epoch.Load()) // that of all claims that were read, and the identity's
+	for i := range claims {
+		last = max(last, claims[i].Above)
 	}
-	s.sawEpoch(last)
 	return last, nil
 }
 

@@ -24,6 +24,8 @@
 //     another one looks at the claims behind that (adopt.go).
 //  10. Whoever finds the identity finds the highest epoch beside it, in one slot: the keeper writes both back, the epoch first. So a process
 //     that starts behind a FLUSHALL draws another identity, or goes on above all epochs that cursors of this one have.
+//  11. A claim says which copy of the data has taken it. Where the server has another copy, claims that followed it may be lost, and Claims tells so:
+//     whoever comes next claims above all that can have been (lostclaims.go).
 //
 // Goroutines: one for each pipeline under way, at most three times Config.Pipelines a server; the keeper, once a second; and the client's own.
 // Lock order: Store.closeMu, then queue.mu or Store.nodesMu; Store.promiseMu by itself. No lock is held across I/O.

@@ -109,6 +109,7 @@ func (s *Store) openIdentity(ctx context.Context, c goredis.UniversalClient) err
 	found, err := s.readIdentity(ctx)
 	if err == nil && found.value == "" {
 		if _, err = s.writeIdentity(ctx, c, found, appendIdentity(nil, newIdentity(), s.cfg.Shards), true); err == nil {
+			s.noteDrawn(ctx)
 			found, err = s.readIdentity(ctx) // another one may have been first
 		}
 	}

@@ -161,11 +161,12 @@ func (s *Store) touch(ctx context.Context) {
 	defer cancel()
 	s.any().Do(ctx, "pexpire", identityKey(s.cfg.Prefix), ms)
 	s.any().Do(ctx, "pexpire", epochKey(s.cfg.Prefix), ms)
+	s.any().Do(ctx, "pexpire", identityCopyKey(s.cfg.Prefix), ms)
 	for i := range s.holds {
 		if s.holds[i].Load() == nil {
 			continue
 		}
-		for _, key := range []string{s.keys[i].claim, s.keys[i].expiry, s.keys[i].unseen} {
+		for _, key := range []string{s.keys[i].claim, s.keys[i].copy, s.keys[i].expiry, s.keys[i].unseen} {
 			c := newCall(ctx, kindScan, store.Owner{Shard: protocol.ShardID(i)})
 			add(c, key)
 			c.addInt(ms)

@@ -14,6 +14,7 @@ import (
 //
 //	ramen:{12}:claim       epoch:8 nonce:8 number:4 owner   who claimed the shard last
 //	ramen:{12}:u:USER      hash: the mailbox
+//	ramen:{12}:copy        run of the server, and its data, that has taken that claim (info.history)
 //	ramen:{12}:expiry      sorted set: users by a time from which on something in the mailbox may have expired
 //	ramen:{12}:unseen      sorted set: users by a time at which the device that was seen least may have been seen
 //	ramen:{12}:new:USER    hash: what is to become a mailbox, with n, the number of its making
@@ -23,6 +24,7 @@ import (
 //
 //	ramen:{identity}       generation:4 key:16 shards:4
 //	ramen:{identity}:epoch the highest epoch at which a shard was claimed, in the same slot
+//	ramen:{identity}:copy  where the identity was drawn, as of a claim, in the same slot
 //	ramen:{at:OWNER}       there while OWNER has said that it is
 //
 // Fields of a mailbox (numbers big-endian, but for h and t, which are decimal):
@@ -45,12 +47,12 @@ const (
 
 // shardKeys are the keys of a shard that most calls name.
 type shardKeys struct {
-	claim, expiry, unseen, mailbox string // mailbox: what those begin with
+	claim, copy, expiry, unseen, mailbox string // mailbox: what those begin with
 }
 
 func newShardKeys(prefix string, shard protocol.ShardID) shardKeys {
 	tag := prefix + ":{" + strconv.FormatUint(uint64(shard), 10) + "}:"
-	return shardKeys{claim: tag + "claim", expiry: tag + "expiry", unseen: tag + "unseen", mailbox: tag + "u:"}
+	return shardKeys{claim: tag + "claim", copy: tag + "copy", expiry: tag + "expiry", unseen: tag + "unseen", mailbox: tag + "u:"}
 }
 
 // addBeside adds the key of what is kept beside a mailbox: staged or removed.
@@ -65,6 +67,8 @@ const (
 )
 
 func identityKey(prefix string) string { return prefix + ":{identity}" }
+
+func identityCopyKey(prefix string) string { return identityKey(prefix) + ":copy" }
 
 func presenceKey(prefix, owner string) string { return prefix + ":{at:" + owner + "}" }
 

@@ -28,6 +28,7 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	}
 	s.holds = make([]atomic.Pointer[heldClaim], cfg.Shards)
 	rand.Read(s.nonce[:])
+	s.seen = make([]atomic.Pointer[seenClaim], cfg.Shards)
 	s.order.Store(uint64(time.Now().UnixNano()))
 	var err error
 	if s.metrics, err = newMetrics(cfg.Registerer); err != nil {

@@ -31,6 +31,7 @@ func (s *Store) Claims(ctx context.Context, shards []protocol.ShardID) ([]store.
 		return n > 0, err
 	})
 	r.run(ctx)
+	r.fillUnclaimed(ctx)
 	r.present.Fill(r.all)
 	failed := false
 	for i, shard := range shards {
@@ -102,6 +103,14 @@ func (r *claimsReading) readNode(ctx context.Context, n *node, of []int) (again 
 	}
 	values, history, err := n.readClaims(ctx, keys, r.s.cluster == nil)
 	trouble := err
+	failed := func(i int, err error) {
+		r.errs[i], trouble = err, err
+		if verdict, _ := judge(err, true); verdict == verdictAgain || verdict == verdictAsk {
+			again = append(again, i)
+		}
+	}
+	var unsure []int
+	texts := make(map[int]string)
 	for j, i := range of {
 		if r.errs[i] = err; err != nil {
 			continue
@@ -110,22 +119,72 @@ func (r *claimsReading) readNode(ctx context.Context, n *node, of []int) (again 
 		case string, nil:
 			text, _ := v.(string)
 			claim, err := parseClaim(text)
-			if r.errs[i] = err; err == nil {
-				r.s.sawEpoch(claim.epoch())
-				r.all[i] = store.Claimed{Epoch: claim.epoch(), Owner: claim.owner, History: historyOf(history, &claim)}
-				r.present.Ask(r.all[i])
+			if r.errs[i] = err; err != nil {
+				continue
 			}
+			r.s.sawEpoch(claim.epoch())
+			r.all[i] = store.Claimed{Epoch: claim.epoch(), Owner: claim.owner, History: historyOf(history, &claim)}
+			known := text == "" || history == ""
+			if !known {
+				r.all[i].Above, known = r.s.seenAbove(r.shards[i], text, history)
+			}
+			if !known {
+				unsure, texts[i] = append(unsure, i), text
+			}
+			r.present.Ask(r.all[i])
 		case error:
-			r.errs[i], trouble = v, v
-			if verdict, _ := judge(v, true); verdict == verdictAgain || verdict == verdictAsk {
-				again = append(again, i)
-			}
+			failed(i, v)
 		}
 	}
+	r.readCopies(ctx, n, unsure, texts, history, failed)
 	if trouble != nil {
 		r.s.noteTrouble(n, trouble)
 	}
 	return again
+}
+
+// readCopies reads which copy has taken the claims that were not read before as they are now, in the copy that they were read from.
+func (r *claimsReading) readCopies(ctx context.Context, n *node, of []int, texts map[int]string, history string, failed func(i int, err error)) {
+	if len(of) == 0 {
+		return
+	}
+	pipe := n.client.Pipeline()
+	takenBy := make([]*goredis.StringCmd, len(of))
+	for j, i := range of {
+		takenBy[j] = pipe.Get(ctx, r.s.keys[r.shards[i]].copy)
+	}
+	_, _ = pipe.Exec(ctx)
+	for j, i := range of {
+		var value any
+		if v, err := takenBy[j].Result(); err == nil {
+			value = v
+		} else if !errors.Is(err, goredis.Nil) {
+			value = r.s.followed(ctx, err, r.s.keys[r.shards[i]].copy)
+		}
+		if err, is := value.(error); is {
+			failed(i, err)
+			continue
+		}
+		text, _ := value.(string)
+		claim, _ := parseClaim(texts[i]) // it was parsed before
+		r.all[i].Above = r.s.sawClaim(r.shards[i], claim, texts[i], history, text)
+	}
+}
+
+// fillUnclaimed tells of the shards without a claim whether they had one.
+func (r *claimsReading) fillUnclaimed(ctx context.Context) {
+	read, above := false, protocol.Epoch(0)
+	var err error
+	for i := range r.all {
+		if r.errs[i] != nil || r.all[i].Epoch > 0 {
+			continue
+		}
+		if !read {
+			above, err = r.s.lostUnclaimed(ctx)
+			read = true
+		}
+		r.all[i].Above, r.errs[i] = above, err
+	}
 }
 
 // followed is the value of a key that was read, or what the node has that the reply names where the key has moved before its slot.

@@ -36,8 +36,9 @@ type Store struct {
 	holds      []atomic.Pointer[heldClaim] // of each shard: this opening's claim
 	waitAOF    atomic.Bool                 // fsync needs WAITAOF
 	health     atomic.Pointer[health]
-	broken     atomic.Pointer[error] // why messages are not taken as long as a server is as it is; nil: they are
-	usedShare  atomic.Int64          // of the server's memory, in percent; 0: not known
+	broken     atomic.Pointer[error]       // why messages are not taken as long as a server is as it is; nil: they are
+	usedShare  atomic.Int64                // of the server's memory, in percent; 0: not known
+	seen       []atomic.Pointer[seenClaim] // of each shard: the claim that Claims has read last
 	inspectNow atomic.Bool
 	promiseMu  sync.Mutex    // held to change waitAOF and broken
 	weighed    uint64        // guarded by promiseMu: servers in which less was found than was known

@@ -1,4 +1,4 @@
--- Takes a shard. KEYS: claim. ARGV: epoch (8 bytes), nonce (8), the number that the caller has written last (0: none), owner, TTL in ms.
+-- Takes a shard. KEYS: claim, copy. ARGV: epoch (8 bytes), nonce (8), the number that the caller has written last (0: none), owner, TTL in ms.
 -- Answers the number that is written now; or the claim of another one, with which nothing was done.
 local v = redis.call('GET', KEYS[1])
 local n = tonumber(ARGV[3])
@@ -17,4 +17,11 @@ if v then
 end
 if not there then n = n + 1 end
 redis.call('SET', KEYS[1], ARGV[1] .. ARGV[2] .. struct.pack('>I4', n) .. ARGV[4], 'PX', ARGV[5])
+-- Which copy of the data has taken the claim, as info.history has it; empty where INFO is forbidden.
+local info, copy = redis.pcall('INFO', 'server', 'replication'), ''
+if type(info) == 'string' then
+  local id, run = string.match(info, 'master_replid:(%x+)'), string.match(info, 'run_id:(%x+)')
+  if id and run then copy = string.sub(id, 1, 16) .. '/' .. string.sub(run, 1, 16) end
+end
+redis.call('SET', KEYS[2], copy, 'PX', ARGV[5])
 return n
