@@ -3,12 +3,14 @@ package gateway
 import (
 	"context"
 	"errors"
+	"fmt"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"ramen/link"
 	"ramen/protocol"
+	"ramen/store"
 	"ramen/store/memory"
 )
 
@@ -69,6 +71,50 @@ func TestDuplicateAsLongAsItWaitsAcrossUnloading(t *testing.T) {
 		w.recall("m1")
 		w.accept("m1", medium)
 	})
+}
+
+// TestDuplicateFromAcceptanceOn: a step that was in doubt for longer than ids are remembered is accepted when the store answers. From then on
+// its id is a duplicate for the whole time, whether the store had done the first write or not, and whoever is asked.
+func TestDuplicateFromAcceptanceOn(t *testing.T) {
+	for _, lost := range []bool{false, true} {
+		for name, then := range map[string]func(w *fixture){
+			"InMemory": func(*fixture) {}, "Unloaded": (*fixture).unloadAll, "Restarted": (*fixture).restart, "Crashed": (*fixture).crash,
+		} {
+			t.Run(fmt.Sprintf("%s/lost=%v", name, lost), func(t *testing.T) {
+				inSyncTest(t, nil, func(t *testing.T, w *fixture) {
+					d := w.open("d")
+					w.store.Script(func(_ context.Context, op memory.Op) memory.Fault {
+						if op.Kind == memory.OpAppend {
+							return memory.Fault{Err: store.ErrUnknown, Lost: lost}
+						}
+						return memory.Fault{}
+					})
+					all := []string{"acked", "expired", "killed"}
+					w.publish(w.message("acked", medium, ttl(time.Hour)), w.message("expired", medium, ttl(time.Minute)), w.message("killed", medium, ttl(time.Hour), key("k")))
+					w.sleep(w.cfg.IDRetention + time.Minute)
+					w.store.Script(nil)
+					accepted := time.Now()
+					w.sleep(2 * time.Second) // it is written again
+					d.ackAll()
+					w.accept("kills", medium, key("k"))
+					w.sleep(2 * time.Second)
+					d.close()
+					then(w)
+					for _, id := range all {
+						w.duplicate(id, high)
+					}
+					w.sleep(time.Until(accepted.Add(w.cfg.IDRetention - time.Second)))
+					for _, id := range all {
+						w.duplicate(id, high)
+					}
+					w.sleep(4 * time.Second)
+					for _, id := range all {
+						w.accept(id, high)
+					}
+				})
+			})
+		}
+	}
 }
 
 // TestDuplicateIsSaidOnlyOnceTheFirstIsDurable: a second publish under way with the first shares its fate.

@@ -152,7 +152,7 @@ func (s *step) mendOnce(ctx context.Context, err error) (written bool, _ error) 
 		b.unlock()
 		return false, b.refusal()
 	}
-	found, known := s.Find(other.Last)
+	found, known := s.Find(other.Last, b.g.nowMS())
 	if known {
 		b.inDoubtBytes.Store(0)
 		b.g.release(b)

@@ -124,7 +124,7 @@ func (s *step) applyOutcome(err error) {
 		}
 		s.Abandon(told)
 	case err == nil:
-		if s.Apply() {
+		if s.Apply(b.g.nowMS()) {
 			b.inDoubtBytes.Store(0)
 			b.g.release(b)
 		}

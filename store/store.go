@@ -18,7 +18,7 @@
 //  5. Load gives every entry that was appended and neither killed nor forgotten (Refs, Below), expired ones too as long as the store
 //     still has them, in order of position; and of two entries of one id only the one with the higher position.
 //
-//  6. An id is in Load's Seen for at least the retention that the store was opened with, from its acceptance, whatever
+//  6. An id is in Load's Seen for at least the retention that the store was opened with, from its acceptance (AcceptedMS), whatever
 //     became of the message.
 //
 //  7. Values handed over are not changed by either side. The slices of a batch, and those in its elements, are the caller's

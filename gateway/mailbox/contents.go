@@ -19,7 +19,7 @@ func (b *Mailbox) Contents(nowMS int64) store.Mailbox {
 				continue
 			}
 			m.Entries = append(m.Entries, store.Entry{Position: e.pos, Message: e.msg, Device: e.device, Where: e.where})
-			m.Seen = append(m.Seen, store.Seen{ID: e.msg.ID, AcceptedMS: e.msg.CreatedMS})
+			m.Seen = append(m.Seen, store.Seen{ID: e.msg.ID, AcceptedMS: b.retainedMS(e.msg) - b.scope.Limits.IDRetention.Milliseconds()})
 			live[b.scope.hash(e.msg.ID)] = true
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"github.com/dchest/siphash"
 
 	"ramen/protocol"
+	"ramen/store"
 )
 
 // idHash stands for a message id in memory: 128 bits, keyed with the store's secret, so that nobody can make two ids collide.
@@ -71,7 +72,30 @@ func (b *Mailbox) drop(h idHash) {
 func (b *Mailbox) SweepIDs(nowMS int64) {
 	before := b.dedup.bytes()
 	b.dedup.sweep(nowMS)
+	b.recovery.sweepIDs(nowMS)
+	if b.recovery != nil {
+		b.dropRecovery()
+	}
 	b.scope.Ledger.Memory.Add(b.dedup.bytes() - before)
+}
+
+// accept remembers the id of a message that is accepted at nowMS. Where its step was in doubt for long, that is long after it came. SPEC 9.2.2
+func (b *Mailbox) accept(h idHash, m *protocol.Message, nowMS int64) {
+	until := b.scope.retainedMS(m.CreatedMS)
+	if at := store.AcceptedMS(m.CreatedMS, nowMS); at != m.CreatedMS {
+		until = b.scope.retainedMS(at)
+		b.makeRecovery().retainID(h, until)
+	}
+	b.remember(h, max(until, m.ExpiresMS))
+}
+
+// retainedMS is until when the id of a message that was accepted is remembered at least.
+func (b *Mailbox) retainedMS(m *protocol.Message) int64 {
+	until := b.scope.retainedMS(m.CreatedMS)
+	if b.recovery != nil {
+		until = max(until, b.recovery.ids[b.scope.hash(m.ID)])
+	}
+	return until
 }
 
 // sweep forgets ids whose time is over. That of a waiting message is no earlier than its expiry.

@@ -173,7 +173,7 @@ func (f *fixture) store() {
 	}
 	var w store.Append
 	f.step.WriteTo(&w)
-	for !f.disk.append(&w) {
+	for !f.disk.append(&w, f.x.NowMS) {
 		if f.resolve(); f.step.IsEmpty() {
 			return
 		}
@@ -198,7 +198,7 @@ func (f *fixture) resolve() {
 			step = o.Step
 		}
 	}
-	found, resolved := f.step.Find(last)
+	found, resolved := f.step.Find(last, f.x.NowMS)
 	switch {
 	case found == mailbox.FoundAll:
 		f.fatal("found all of a step that was not written")
@@ -280,7 +280,7 @@ func (f *fixture) finish() {
 			f.findWritten(s)
 		}
 		doubted := len(f.x.InDoubt) > 0
-		if resolved := s.Apply(); resolved != doubted {
+		if resolved := s.Apply(f.x.NowMS); resolved != doubted {
 			f.fatal("resolved %v, in doubt before %v", resolved, doubted)
 		}
 		f.x.Apply()
@@ -321,7 +321,7 @@ func (f *fixture) findWritten(s *mailbox.Step) {
 	if len(again.Entries) == 0 || f.x.UnderWay == nil || f.x.UnderWay[len(f.x.UnderWay)-1].Recall {
 		return
 	}
-	if found, _ := s.Find(f.disk.last); found != mailbox.FoundAll {
+	if found, _ := s.Find(f.disk.last, f.x.NowMS); found != mailbox.FoundAll {
 		f.fatal("found %d of a step that was written", found)
 	}
 }

@@ -98,7 +98,13 @@ func (b *Mailbox) restoreEntry(k *store.Entry) {
 	e := &entry{pos: k.Position, msg: k.Message, device: k.Device, where: k.Where, quota: int32(QuotaBytes(k.Message, k.Where))}
 	b.scope.Ledger.Loaded.Add(1)
 	b.enter(e)
-	b.remember(b.scope.hash(e.msg.ID), max(b.scope.retainedMS(e.msg.CreatedMS), e.msg.ExpiresMS))
+	hash := b.scope.hash(e.msg.ID)
+	until := b.scope.retainedMS(e.msg.CreatedMS)
+	if seen, ok := b.dedup.get(hash); ok && seen > until && seen != pending { // it was accepted late
+		b.makeRecovery().retainID(hash, seen)
+		until = seen
+	}
+	b.remember(hash, max(until, e.msg.ExpiresMS))
 	b.insert(e)
 	lane := e.msg.Priority.Lane()
 	for d := b.devices; d != nil; d = d.next {
@@ -215,7 +221,7 @@ func (b *Mailbox) remove(e *entry, why Removal) {
 			b.addLeftover(k, ref)
 		}
 	}
-	if until := b.scope.retainedMS(e.msg.CreatedMS); e.msg.ExpiresMS > until {
+	if until := b.retainedMS(e.msg); e.msg.ExpiresMS > until {
 		b.remember(b.scope.hash(e.msg.ID), until)
 	}
 }

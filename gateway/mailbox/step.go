@@ -271,21 +271,21 @@ func (s *Step) write(w *store.Append) {
 	}
 }
 
-// Apply applies the steps in doubt and this one: the store has them durably. resolved reports whether there were steps in doubt.
-func (s *Step) Apply() (resolved bool) {
+// Apply applies the steps in doubt and this one, which are accepted now: the store has them durably. resolved reports whether there were steps in doubt.
+func (s *Step) Apply(nowMS int64) (resolved bool) {
 	b := s.box
 	for _, p := range s.prior {
-		p.apply()
+		p.apply(nowMS)
 	}
 	if resolved = len(s.prior) > 0; resolved {
 		b.endInDoubt()
 	}
-	s.apply()
+	s.apply(nowMS)
 	b.trim()
 	return resolved
 }
 
-func (s *Step) apply() {
+func (s *Step) apply(nowMS int64) {
 	b := s.box
 	for _, o := range s.ops {
 		if o.Message == nil {
@@ -293,7 +293,7 @@ func (s *Step) apply() {
 			continue
 		}
 		m := o.entry.msg
-		b.remember(o.hash, max(b.scope.retainedMS(m.CreatedMS), m.ExpiresMS))
+		b.accept(o.hash, m, nowMS)
 		b.scope.Ledger.Accepted.Add(1)
 		o.Outcome = Outcome{Status: StatusAccepted, Devices: b.insert(o.entry)}
 	}
@@ -329,7 +329,7 @@ const (
 
 // Find tells how much of s, and of the steps in doubt before it, a store with the last position last has. It applies the steps in doubt
 // that the store has; the rest of s has to be written again. resolved reports whether no step is in doubt any more.
-func (s *Step) Find(last protocol.Position) (f Found, resolved bool) {
+func (s *Step) Find(last protocol.Position, nowMS int64) (f Found, resolved bool) {
 	if n := len(s.added); n > 0 && s.added[n-1].pos == last {
 		return FoundAll, false
 	}
@@ -339,7 +339,7 @@ func (s *Step) Find(last protocol.Position) (f Found, resolved bool) {
 			continue
 		}
 		for _, p := range s.prior[:i+1] { // each was written with those before it
-			p.apply()
+			p.apply(nowMS)
 		}
 		s.prior = s.prior[i+1:]
 		b.keepInDoubt(s.prior)

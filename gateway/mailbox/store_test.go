@@ -47,7 +47,7 @@ func (k *disk) replace(m store.Mailbox) {
 }
 
 // append happens once however often it is written, and not where w.Last is another than k's.
-func (k *disk) append(w *store.Append) (done bool) {
+func (k *disk) append(w *store.Append, nowMS int64) (done bool) {
 	if w.Last != (protocol.Position{}) && w.Last != k.last {
 		return false
 	}
@@ -62,7 +62,7 @@ func (k *disk) append(w *store.Append) (done bool) {
 			}
 		}
 		k.entries[ref] = e
-		k.seen[e.Message.ID] = e.Message.CreatedMS
+		k.seen[e.Message.ID] = max(k.seen[e.Message.ID], store.AcceptedMS(e.Message.CreatedMS, nowMS))
 	}
 	for _, ref := range w.Kills {
 		k.killed[ref] = true

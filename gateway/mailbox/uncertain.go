@@ -1,6 +1,10 @@
 package mailbox
 
-import "ramen/protocol"
+import (
+	"maps"
+
+	"ramen/protocol"
+)
 
 // uncertainExpiry is an expired message that a device may have acked: the device had a stream when the gateway before this one died, and
 // its last acks may not have been saved. Its next cursor tells. If it comes without one the message is not counted: the count is a
@@ -56,6 +60,23 @@ type recovery struct {
 	bytes     int64             // of what is in doubt, as mailbox_bytes counts
 	uncertain []uncertainExpiry // what expired, for devices that may have acked it before a crash
 	abandoned bool              // a step was: the store may have what is in no lane
+	ids       map[idHash]int64  // accepted long after they came: Unix ms until which they are remembered at least
+}
+
+// retainID notes until when an id is remembered.
+func (r *recovery) retainID(h idHash, untilMS int64) {
+	if r.ids == nil {
+		r.ids = make(map[idHash]int64)
+	}
+	r.ids[h] = untilMS
+}
+
+// sweepIDs forgets those whose time is over.
+func (r *recovery) sweepIDs(nowMS int64) {
+	if r == nil {
+		return
+	}
+	maps.DeleteFunc(r.ids, func(_ idHash, until int64) bool { return until <= nowMS })
 }
 
 // makeRecovery returns b's recovery, for adding to it.
@@ -68,7 +89,7 @@ func (b *Mailbox) makeRecovery() *recovery {
 
 // dropRecovery removes the recovery if it is empty.
 func (b *Mailbox) dropRecovery() {
-	if len(b.recovery.inDoubt)+len(b.recovery.uncertain) == 0 && !b.recovery.abandoned {
+	if r := b.recovery; len(r.inDoubt)+len(r.uncertain)+len(r.ids) == 0 && !r.abandoned {
 		b.recovery = nil
 	}
 }

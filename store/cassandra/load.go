@@ -288,7 +288,7 @@ func (l *loading) mailbox() (m store.Mailbox) {
 			e := &one.entries[i]
 			id := e.Message.ID
 			newest[id] = later(newest[id], e.Position)
-			if ms := one.acceptedMS(e.Message); ms > sinceMS {
+			if ms := store.AcceptedMS(e.Message.CreatedMS, one.writtenMS); ms > sinceMS {
 				seen[id] = max(seen[id], ms)
 			}
 		}
@@ -310,16 +310,4 @@ func (l *loading) mailbox() (m store.Mailbox) {
 		m.Seen = append(m.Seen, store.Seen{ID: id, AcceptedMS: ms})
 	}
 	return m
-}
-
-// lateAfter is how much later than its message came a step is usually written, at most: a publisher waits for no longer.
-const lateAfter = 5 * time.Second
-
-// acceptedMS is from when on the id of a message of the step is remembered, Unix ms: from when it came, or, where the step was in doubt for
-// long, from when it was written.
-func (s *step) acceptedMS(m *protocol.Message) int64 {
-	if s.writtenMS-m.CreatedMS > lateAfter.Milliseconds() {
-		return s.writtenMS
-	}
-	return m.CreatedMS
 }

@@ -108,10 +108,10 @@ func newBox() *box {
 }
 
 // append is one step. Of two entries of one id the one with the higher position stays.
-func (b *box) append(a *store.Append) {
+func (b *box) append(a *store.Append, nowMS int64) {
 	for i := range a.Entries {
 		e := cloneEntry(&a.Entries[i])
-		b.seen[e.Message.ID] = e.Message.CreatedMS
+		b.seen[e.Message.ID] = max(b.seen[e.Message.ID], store.AcceptedMS(e.Message.CreatedMS, nowMS))
 		b.put(e)
 		if b.last.Less(e.Position) {
 			b.last = e.Position

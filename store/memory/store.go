@@ -111,7 +111,7 @@ func (d *Disk) appendLocked(a *store.Append) error {
 	if zero := (protocol.Position{}); d.cfg.CheckLast && a.Last != zero && a.Last != b.last {
 		return &store.LastError{Last: b.last}
 	}
-	b.append(a)
+	b.append(a, d.cfg.Now().UnixMilli())
 	return nil
 }
 

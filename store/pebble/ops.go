@@ -49,7 +49,7 @@ type effect struct {
 	priority protocol.Priority // opMessage, opDrop
 	shard    protocol.ShardID  // opUser, opClaim
 	at       protocol.Position // opMessage, opDrop; of opClaim the epoch alone
-	ms       int64             // opTime: the time; opMessage: when it was accepted
+	ms       int64             // opTime: the time; opMessage: when it came
 	name     span              // opUser: the user; opDevice, opRemove: the device; opMessage: the id; opClaim: the owner
 	value    span              // opMessage, opDevice: the encoded value
 }

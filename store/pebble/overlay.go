@@ -179,7 +179,7 @@ func (a *applier) apply(e *effect) {
 	case opUser:
 		a.mailbox(e.shard, name)
 	case opMessage:
-		a.message(e.ref(), e.value.of(a.ops), name, e.ms)
+		a.message(e.ref(), e.value.of(a.ops), name, store.AcceptedMS(e.ms, a.ms))
 	case opDrop:
 		a.drop(e.ref())
 	case opDevice:

@@ -103,7 +103,7 @@ func (s *Store) encodeAppend(c *call, a *store.Append, now int64) {
 	add(c, a.User)
 	s.addEarliest(c, earliest)
 	for i := range a.Entries {
-		s.addEntry(c, &a.Entries[i])
+		s.addEntry(c, &a.Entries[i], now)
 	}
 	for _, ref := range a.Kills {
 		c.arena = appendEntryField(c.arena, ref)
@@ -113,7 +113,7 @@ func (s *Store) encodeAppend(c *call, a *store.Append, now int64) {
 }
 
 // addEntry adds the field and the value of an entry, and what its id is kept as.
-func (s *Store) addEntry(c *call, e *store.Entry) {
+func (s *Store) addEntry(c *call, e *store.Entry, now int64) {
 	from := len(c.arena)
 	c.arena = appendEntryField(c.arena, store.Ref{Priority: e.Message.Priority, Position: e.Position})
 	c.end()
@@ -121,7 +121,7 @@ func (s *Store) addEntry(c *call, e *store.Entry) {
 	c.arena, c.head = codec.AppendEntry(c.arena, e, c.head)
 	c.arena = seal(c.arena, c.arena[from:value], value)
 	c.end()
-	c.arena = appendSeen(c.arena, e.Message.ID, e.Message.CreatedMS)
+	c.arena = appendSeen(c.arena, e.Message.ID, store.AcceptedMS(e.Message.CreatedMS, now))
 	c.end()
 }
 

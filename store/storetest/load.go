@@ -187,7 +187,7 @@ func testIDs(t *testing.T, cfg Config) {
 			got[s.ID] = s.AcceptedMS
 		}
 		for _, e := range want {
-			if ms, ok := got[e.Message.ID]; !ok || ms != e.Message.CreatedMS {
+			if ms, ok := got[e.Message.ID]; !ok || ms != store.AcceptedMS(e.Message.CreatedMS, ms) {
 				t.Fatalf("id %q seen at %d, %v; want %d", e.Message.ID, ms, ok, e.Message.CreatedMS)
 			}
 		}
@@ -209,6 +209,40 @@ func testIDs(t *testing.T, cfg Config) {
 		p.claim(1, 1)
 		seen(p, a, b, c)
 	}
+	testLateIDs(t, cfg)
+}
+
+// testLateIDs: what was in doubt for long is accepted when it is written again, and its id is remembered from then on: also where the first
+// write had been done.
+func testLateIDs(t *testing.T, cfg Config) {
+	p := newPlace(t, cfg)
+	p.claim(1, 1)
+	late := func(before int64, ids ...protocol.MessageID) {
+		t.Helper()
+		got := make(map[protocol.MessageID]int64)
+		for _, s := range p.load(epoch1, "u").Seen {
+			got[s.ID] = max(got[s.ID], s.AcceptedMS)
+		}
+		for _, id := range ids {
+			if got[id] < before {
+				t.Errorf("id %q is remembered from %d on, and was accepted at %d or later", id, got[id], before)
+			}
+		}
+	}
+	now := time.Now().UnixMilli()
+	first, second := entry("first", 1), entry("second", 2)
+	first.Message.CreatedMS = now - 10_000 // nothing of it is stored before
+	p.append(step("u", first))
+	late(now, "first")
+	p.append(step("u", first, second))
+	again := time.Now().UnixMilli()
+	for again <= now { // the clock has milliseconds
+		time.Sleep(time.Millisecond)
+		again = time.Now().UnixMilli()
+	}
+	second.Message.CreatedMS = again - 10_000
+	p.append(step("u", first, second)) // of which nothing is new
+	late(again, "first", "second")
 }
 
 func testValues(t *testing.T, cfg Config) {

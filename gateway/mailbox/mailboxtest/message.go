@@ -20,6 +20,9 @@ type Message struct {
 	CreatedMS int64 // from here on set by Model.Publish
 	ExpiresMS int64
 	Dead      bool
+
+	acceptedMS int64 // from when on its id is remembered
+
 	recalled  bool            // which is why it is dead
 	killed    bool            // replaced or recalled: dead whatever comes
 	forgotten bool            // by the store: dead after a crash too

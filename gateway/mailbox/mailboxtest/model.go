@@ -8,6 +8,9 @@ import (
 	"ramen/protocol"
 )
 
+// late is how long a write takes at most that is not in doubt for long.
+const late = 5 * time.Second
+
 // Model is one user's mailbox, naively: it answers each question by looking at everything.
 type Model struct {
 	NowMS     int64
@@ -57,7 +60,7 @@ func (x *Model) Recall(id string) *Op {
 // Knows reports whether an id is remembered.
 func (x *Model) Knows(id string) bool {
 	return slices.ContainsFunc(x.All, func(m *Message) bool {
-		return m.ID == id && (!m.Dead || m.CreatedMS+x.Retention.Milliseconds() > x.NowMS)
+		return m.ID == id && (!m.Dead || m.acceptedMS+x.Retention.Milliseconds() > x.NowMS)
 	})
 }
 
@@ -100,6 +103,9 @@ func (x *Model) ApplyOp(o *Op) {
 		if m.replaces(old) || m.ID == old.ID {
 			old.Dead, old.killed = true, true
 		}
+	}
+	if m.acceptedMS = m.CreatedMS; x.NowMS-m.CreatedMS > late.Milliseconds() {
+		m.acceptedMS = x.NowMS
 	}
 	x.All = append(x.All, m)
 	m.Order = len(x.All)

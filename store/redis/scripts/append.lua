@@ -30,6 +30,15 @@ if last ~= ARGV[2] then
   end
 end
 
+if first > 1 then -- what was written before is accepted now: its ids, the last that there are, are remembered from then on
+  local t = tonumber(m[3] or 0)
+  for i = 1, first - 1 do
+    local id = ARGV[head + 3 * i]
+    local at = 'i' .. (t - first + i)
+    local v = redis.call('HGET', box, at)
+    if v and v ~= id and string.sub(v, 9) == string.sub(id, 9) then redis.call('HSET', box, at, id) end
+  end
+end
 if first <= n then
   local h, t = tonumber(m[2] or 0), tonumber(m[3] or 0)
   local set = {'l', ARGV[6], 't', t + n - first + 1} -- the first write: it is refused where memory is short
