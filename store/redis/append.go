@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math"
+	"math/rand/v2"
 	"strings"
 	"time"
 
@@ -101,7 +102,11 @@ func (s *Store) encodeAppend(c *call, a *store.Append, now int64) {
 	c.addInt(int64(len(a.Entries)))
 	c.addMark(last)
 	add(c, a.User)
-	s.addEarliest(c, earliest)
+	if s.cfg.Cache {
+		s.addLimit(c, a)
+	} else {
+		c.addInt(earliest)
+	}
 	for i := range a.Entries {
 		s.addEntry(c, &a.Entries[i], now)
 	}
@@ -132,6 +137,28 @@ func (s *Store) addEarliest(c *call, ms int64) {
 		return
 	}
 	c.addInt(ms)
+}
+
+// addLimit adds now and then the most that a mailbox may have in a cache, so that one which grows beyond is dropped by the append with which it
+// does: whoever loads it would hold up the cache for all others.
+func (s *Store) addLimit(c *call, a *store.Append) {
+	if rand.N(weighEvery) < bytesOf(a) {
+		add(c, s.cacheLimit)
+		return
+	}
+	c.end()
+}
+
+// weighEvery is after how many bytes a cached mailbox is weighed, on average: that takes the server some 10 µs.
+const weighEvery = 16 << 10
+
+// bytesOf is about what an append adds to a mailbox.
+func bytesOf(a *store.Append) (n int) {
+	const ofEntry = 200 // its fields and values beside the texts
+	for i := range a.Entries {
+		n += ofEntry + len(a.Entries[i].Message.Payload)
+	}
+	return n
 }
 
 func appendSeen(b []byte, id protocol.MessageID, acceptedMS int64) []byte {

@@ -54,6 +54,9 @@ type Config struct {
 	// Cache: mailboxes are copies of what another store has. One that was not put here by Replace gets no devices, and what expires is not
 	// looked for.
 	Cache bool
+	// CacheMailboxBytes is about the most that a mailbox of a Cache has: one that grows beyond is dropped; zero: 1 MiB. What is put there is not
+	// compared with it.
+	CacheMailboxBytes int
 
 	Durability Durability
 	Replicas   int // of Durability Replicas; zero: 1
@@ -77,6 +80,7 @@ func (c *Config) Defaults() {
 	setDefault(&c.Pipelines, 8)
 	setDefault(&c.MaxInFlight, 16<<10)
 	setDefault(&c.MaxInFlightBytes, 64<<20)
+	setDefault(&c.CacheMailboxBytes, 1<<20)
 	setDefault(&c.DialTimeout, 300*time.Millisecond)
 	if c.Durability == Replicas {
 		setDefault(&c.Replicas, 1)
@@ -105,6 +109,7 @@ func (c *Config) Validate() error {
 		{"prefix", c.Prefix != "" && !strings.ContainsAny(c.Prefix, "{} \n"), "be text without braces and spaces"},
 		{"the number of shards", c.Shards > 0, "be at least 1"},
 		{"replicas", c.Replicas >= 0 && (c.Replicas > 0) == (c.Durability == Replicas), "be at least 1 with durability=replicas, and be left out otherwise"},
+		{"the bytes of a cached mailbox", c.CacheMailboxBytes > 0, "be at least 1"},
 		{"pool_size", c.PoolSize >= 4, "be at least 4"},
 		{"pipelines", c.Pipelines >= 1 && 3*c.Pipelines <= 3*c.PoolSize, "be 1 to pool_size"},
 		{"max_in_flight", c.MaxInFlight >= 1, "be at least 1"},

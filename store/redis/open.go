@@ -26,6 +26,7 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	for i := range s.keys {
 		s.keys[i] = newShardKeys(cfg.Prefix, protocol.ShardID(i))
 	}
+	s.cacheLimit = fmt.Sprintf("<%d", cfg.CacheMailboxBytes)
 	s.holds = make([]atomic.Pointer[heldClaim], cfg.Shards)
 	rand.Read(s.nonce[:])
 	s.seen = make([]atomic.Pointer[seenClaim], cfg.Shards)

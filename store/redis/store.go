@@ -22,7 +22,10 @@ type Store struct {
 	cfg     Config
 	log     *slog.Logger
 	metrics *metrics
-	keys    []shardKeys            // of each shard
+	keys    []shardKeys // of each shard
+
+	cacheLimit string // what tells an append how large a cached mailbox may be
+
 	nonce   [8]byte                // of this opening
 	cluster *goredis.ClusterClient // says which node has a slot; nil: there is one node
 	single  *node                  // nil: a cluster

@@ -1,5 +1,6 @@
 -- One step of one mailbox. KEYS: claim, mailbox, index of expiries, and, of a step that only kills, the place where a mailbox is made to replace this one. ARGV: token, last position (empty: any), TTL in ms, ms before which
--- ids are forgotten, number of entries, last position of the step, user, the earliest expiry (empty: there is no index), then for each entry its field, value
+-- ids are forgotten, number of entries, last position of the step, user, the earliest expiry (empty: there is no index; <N, of a cache: the mailbox goes where it
+-- has more than about N bytes), then for each entry its field, value
 -- and id, then the fields that are killed.
 -- Answers 1; or {'claim', the claim that there is}, {'last', the last position that there is}, with which nothing was done.
 local claim = redis.call('GET', KEYS[1])
@@ -70,7 +71,19 @@ if first <= n then
   end
   local ttl = tonumber(ARGV[3])
   if redis.call('PTTL', box) < ttl then redis.call('PEXPIRE', box, ttl + 30000) end
-  if ARGV[8] ~= '' and redis.pcall('ZADD', KEYS[3], 'LT', ARGV[8], ARGV[7]) == 1 then redis.pcall('PEXPIRE', KEYS[3], 3456000000) end
+  local most = tonumber(string.match(ARGV[8], '^<(%d+)$'))
+  if most then
+    local some = redis.pcall('HRANDFIELD', box, 32) -- all, where there are no more
+    local bytes = 0
+    for _, field in ipairs(some) do
+      local size = redis.pcall('HSTRLEN', box, field)
+      bytes = bytes + #field + (tonumber(size) or 0)
+    end
+    if not some.err and #some > 0 and bytes / #some * redis.call('HLEN', box) > most then
+      redis.call('UNLINK', box)
+      return {'last', ''}
+    end
+  elseif ARGV[8] ~= '' and redis.pcall('ZADD', KEYS[3], 'LT', ARGV[8], ARGV[7]) == 1 then redis.pcall('PEXPIRE', KEYS[3], 3456000000) end
 end
 local kills = head + 3 * n + 1
 for i = kills, #ARGV, 1000 do
