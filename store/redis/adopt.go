@@ -166,12 +166,26 @@ func (s *Store) hasClaimed(ctx context.Context) error {
 		err = store.ErrReplaced
 	case err == nil:
 		s.claimedAny.Store(true)
+		s.sawIdentity(nil)
 		return nil
 	case s.claimedAny.Load():
-		s.log.Warn("the store's identity could not be looked at", "error", err)
+		s.sawIdentity(err)
 		return nil
 	}
 	return err
+}
+
+// sawIdentity notes whether the identity could be looked at behind a claim: one line in the log for all claims of a time in which it cannot.
+func (s *Store) sawIdentity(err error) {
+	if err != nil {
+		s.metrics.identityUnread.Inc()
+	}
+	switch was := s.identityUnread.Swap(err != nil); {
+	case err != nil && !was:
+		s.log.Warn("shards were claimed, and the store's identity could not be looked at behind that", "error", err)
+	case err == nil && was:
+		s.log.Info("the store's identity is looked at again behind a claim")
+	}
 }
 
 func (s *Store) lookAtIdentity(ctx context.Context) error {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/url"
 	"os"
 	"path/filepath"
 	"testing"
@@ -12,6 +13,7 @@ import (
 	"ramen/internal/testserver"
 	"ramen/internal/testserver/redistest"
 	"ramen/store"
+	"ramen/store/driver"
 	"ramen/store/storetest"
 )
 
@@ -35,6 +37,29 @@ func TestConformance(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestConformanceOfTheSharedServer: of that which REDIS_URL names, where it is set: nothing is done to it but what a store does.
+func TestConformanceOfTheSharedServer(t *testing.T) {
+	if os.Getenv("REDIS_URL") == "" {
+		t.Skip("REDIS_URL names no server; that of TestConformance is one of its own")
+	}
+	shared := redistest.Shared(t)
+	storetest.Run(t, storetest.Config{
+		Open: func(t *testing.T) func() store.Store {
+			u, err := url.Parse(shared.URL(t))
+			if err != nil {
+				t.Fatal(err)
+			}
+			password, _ := u.User.Password()
+			cfg, err := configFrom(driver.Params{URL: u, Password: password, Shards: 1024, IDRetention: time.Minute})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return opener(t, cfg)
+		},
+		Retention: time.Minute, ChecksLast: true,
+	})
 }
 
 // syncing is a server that writes its log before it replies.

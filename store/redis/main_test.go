@@ -10,12 +10,13 @@ import (
 
 	"go.uber.org/goleak"
 
+	"ramen/internal/testserver"
 	"ramen/internal/testserver/redistest"
 	"ramen/protocol"
 	"ramen/store"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(testserver.Main(m)) }
 
 var places atomic.Int64
 

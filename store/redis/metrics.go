@@ -10,12 +10,13 @@ import (
 )
 
 type metrics struct {
-	seconds       [kinds]prometheus.Observer
-	errors        map[string]prometheus.Counter
-	pipelineCalls prometheus.Histogram
-	identityLost  prometheus.Counter
-	inFlight      atomic.Int64
-	inFlightBytes atomic.Int64
+	seconds        [kinds]prometheus.Observer
+	errors         map[string]prometheus.Counter
+	pipelineCalls  prometheus.Histogram
+	identityLost   prometheus.Counter
+	identityUnread prometheus.Counter
+	inFlight       atomic.Int64
+	inFlightBytes  atomic.Int64
 
 	all promset.Set
 }
@@ -42,10 +43,13 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 	m.identityLost = prometheus.NewCounter(prometheus.CounterOpts{
 		Name: "ramen_store_redis_identity_lost_total", Help: "Times that the servers had lost the store's identity, and it was written back.",
 	})
+	m.identityUnread = prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "ramen_store_redis_identity_unread_total", Help: "Claims behind which the store's identity could not be looked at, since its server did not answer.",
+	})
 	gauge := func(name, help string, v *atomic.Int64) prometheus.Collector {
 		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, func() float64 { return float64(v.Load()) })
 	}
-	m.all = promset.Set{seconds, errors, m.pipelineCalls, m.identityLost,
+	m.all = promset.Set{seconds, errors, m.pipelineCalls, m.identityLost, m.identityUnread,
 		gauge("ramen_store_redis_in_flight", "Calls that wait for a server or are under way.", &m.inFlight),
 		gauge("ramen_store_redis_in_flight_bytes", "Size of the calls that wait for a server or are under way.", &m.inFlightBytes),
 	}

@@ -28,8 +28,8 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	}
 	s.cacheLimit = fmt.Sprintf("<%d", cfg.CacheMailboxBytes)
 	s.holds = make([]atomic.Pointer[heldClaim], cfg.Shards)
-	rand.Read(s.nonce[:])
 	s.seen = make([]atomic.Pointer[seenClaim], cfg.Shards)
+	rand.Read(s.nonce[:])
 	s.order.Store(uint64(time.Now().UnixNano()))
 	var err error
 	if s.metrics, err = newMetrics(cfg.Registerer); err != nil {

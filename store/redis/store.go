@@ -30,18 +30,19 @@ type Store struct {
 	cluster *goredis.ClusterClient // says which node has a slot; nil: there is one node
 	single  *node                  // nil: a cluster
 
-	identity     atomic.Pointer[store.Identity]
-	identityBusy chan struct{} // of capacity 1: a token of who looks at the servers' identity, or writes it
-	epoch        atomic.Uint64 // the highest at which this opening knows of a claim
-	claimedAny   atomic.Bool   // a Claim of this opening has succeeded
-	replaced     atomic.Bool   // the servers have an identity with which nothing may be claimed
+	identity       atomic.Pointer[store.Identity]
+	identityBusy   chan struct{} // of capacity 1: a token of who looks at the servers' identity, or writes it
+	epoch          atomic.Uint64 // the highest at which this opening knows of a claim
+	claimedAny     atomic.Bool   // a Claim of this opening has succeeded
+	identityUnread atomic.Bool   // it could not be looked at behind the last claim
+	replaced       atomic.Bool   // the servers have an identity with which nothing may be claimed
 
 	holds      []atomic.Pointer[heldClaim] // of each shard: this opening's claim
+	seen       []atomic.Pointer[seenClaim] // of each shard: the claim that Claims has read last
 	waitAOF    atomic.Bool                 // fsync needs WAITAOF
 	health     atomic.Pointer[health]
-	broken     atomic.Pointer[error]       // why messages are not taken as long as a server is as it is; nil: they are
-	usedShare  atomic.Int64                // of the server's memory, in percent; 0: not known
-	seen       []atomic.Pointer[seenClaim] // of each shard: the claim that Claims has read last
+	broken     atomic.Pointer[error] // why messages are not taken as long as a server is as it is; nil: they are
+	usedShare  atomic.Int64          // of the server's memory, in percent; 0: not known
 	inspectNow atomic.Bool
 	promiseMu  sync.Mutex    // held to change waitAOF and broken
 	weighed    uint64        // guarded by promiseMu: servers in which less was found than was known

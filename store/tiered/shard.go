@@ -228,6 +228,12 @@ func (sh *shard) waitLocked(ctx context.Context, then func(error)) bool {
 // takeBack writes that there is no generation, again until the truth has it: until then nothing that the cache missed is accepted, since
 // a mailbox there may lack it.
 func (sh *shard) takeBack() {
+	failing := false
+	defer func() {
+		if failing {
+			sh.s.endUnrevoked()
+		}
+	}()
 	for pause := revokePause; ; pause = min(2*pause, time.Second) {
 		sh.mu.Lock()
 		at := sh.at
@@ -238,8 +244,9 @@ func (sh *shard) takeBack() {
 		if err == nil && sh.tookBack(at) {
 			return
 		}
-		if err != nil {
-			sh.s.log.Warn("the cache of a shard could not be revoked yet: its publishes wait", "shard", sh.id, "error", err)
+		if err != nil && !failing {
+			failing = true
+			sh.s.beginUnrevoked(sh.id, err)
 		}
 		select {
 		case <-sh.s.ctx.Done():
@@ -247,6 +254,20 @@ func (sh *shard) takeBack() {
 			return
 		case <-time.After(pause):
 		}
+	}
+}
+
+// beginUnrevoked notes that the mark of a shard could not be taken back yet, and endUnrevoked that it was, or that the store is closed. The
+// log has a line for all shards of which that is so at a time.
+func (s *Store) beginUnrevoked(first protocol.ShardID, err error) {
+	if s.unrevoked.Add(1) == 1 {
+		s.log.Warn("the cache of shards could not be revoked yet: their publishes wait", "first", first, "error", err)
+	}
+}
+
+func (s *Store) endUnrevoked() {
+	if s.unrevoked.Add(-1) == 0 {
+		s.log.Info("the cache of all shards is revoked that had to be")
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -61,6 +62,7 @@ type Store struct {
 	loads     chan struct{} // holds a token for each read of the truth under way
 	histories histories
 	cacheOff  outage
+	unrevoked atomic.Int32 // shards whose mark could not be taken back yet
 
 	ctx     context.Context // ends with Close
 	stop    context.CancelFunc
