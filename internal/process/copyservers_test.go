@@ -33,12 +33,7 @@ func TestACopyThroughServersThatIsKilledGoesOn(t *testing.T) {
 	r := rand.New(rand.NewPCG(seed, 0))
 	dir := t.TempDir()
 	from, to := filepath.Join(dir, "from"), filepath.Join(dir, "to")
-	ofRedis := redistest.Single(t, redistest.Options{}).URL()
-	c := cassandratest.Start(t, cassandratest.Options{NeverKilled: true})
-	ofCassandra := c.URL("ramen") + "&replication=1&timeout=2s"
-	if said, err := exec.Command(binary, "store", "init", ofCassandra).CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, said)
-	}
+	ofRedis, ofCassandra := redistest.Shared(t).URL(t), sharedKeyspace(t)
 	identity := fillStore(t, r, from)
 	want := contentsOf(t, from)
 	kills := copyThroughKills(t, r, "pebble:"+from, ofRedis, listed(t, redis.Driver(), ofRedis))
@@ -60,6 +55,17 @@ func TestACopyThroughServersThatIsKilledGoesOn(t *testing.T) {
 	if len(got.boxes) != len(want.boxes) || got.identity != identity {
 		t.Errorf("%d users, want %d; identity %+v, want %+v", len(got.boxes), len(want.boxes), got.identity, identity)
 	}
+}
+
+// sharedKeyspace is a store in a keyspace of its own, in the Cassandra that tests share.
+func sharedKeyspace(t *testing.T) string {
+	t.Helper()
+	c := cassandratest.Shared(t)
+	store := c.URL(c.KeyspaceName(t)) + "&replication=1&timeout=2s"
+	if said, err := exec.Command(binary, "store", "init", store).CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, said)
+	}
+	return store
 }
 
 func startCopy(t *testing.T, from, to string) *testprocess.Process {

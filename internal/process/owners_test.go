@@ -6,14 +6,12 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"os/exec"
 	"strings"
 	"sync"
 	"syscall"
 	"testing"
 	"time"
 
-	"ramen/internal/testserver/cassandratest"
 	"ramen/internal/testserver/redistest"
 )
 
@@ -251,14 +249,8 @@ func TestTwoProcessesOnOneStoreAreNeverTwoOwners(t *testing.T) {
 		name string
 		url  func(t *testing.T) string
 	}{
-		{"redis", func(t *testing.T) string { return redistest.Single(t, redistest.Options{}).URL() }},
-		{"cassandra", func(t *testing.T) string {
-			store := cassandratest.Start(t, cassandratest.Options{}).URL("ramen") + "&replication=1&timeout=2s"
-			if said, err := exec.Command(binary, "store", "init", store).CombinedOutput(); err != nil {
-				t.Fatalf("%v: %s", err, said)
-			}
-			return store
-		}},
+		{"redis", func(t *testing.T) string { return redistest.Shared(t).URL(t) }},
+		{"cassandra", sharedKeyspace},
 	} {
 		t.Run(store.name, func(t *testing.T) {
 			o := newOwnersTest(t, store.url(t))

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+
+	"ramen/internal/testserver"
 )
 
 // Patience bounds every wait for a process. It says nothing about how long things should take.
@@ -36,7 +38,7 @@ func Main(m *testing.M, binary *string) {
 		fmt.Fprintln(os.Stderr, errors.Join(err, os.RemoveAll(dir)))
 		os.Exit(1)
 	}
-	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
+	goleak.VerifyTestMain(testserver.Main(m), goleak.Cleanup(func(code int) {
 		_ = os.RemoveAll(dir)
 		os.Exit(code)
 	}))

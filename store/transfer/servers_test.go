@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
 	"net/url"
 	"testing"
 	"time"
@@ -43,10 +42,9 @@ func ofServer(t *testing.T, d driver.Driver, place func() string) func() func() 
 // servers are the kinds that are reached over a network.
 func servers(t *testing.T) (ofRedis, ofCluster, ofCassandra kind) {
 	t.Helper()
-	one, many, c := redistest.Single(t, redistest.Options{}), redistest.StartCluster(t, redistest.Options{}), cassandratest.Shared(t)
-	prefix := func(u string) string { return fmt.Sprintf("%s?prefix=transfer-%d", u, rand.Uint32()) }
-	return kind{"redis", ofServer(t, redis.Driver(), func() string { return prefix(one.URL()) })},
-		kind{"cluster", ofServer(t, redis.Driver(), func() string { return prefix(many.URL()) })},
+	one, many, c := redistest.Shared(t), redistest.SharedCluster(t), cassandratest.Shared(t)
+	return kind{"redis", ofServer(t, redis.Driver(), func() string { return one.URL(t) })},
+		kind{"cluster", ofServer(t, redis.Driver(), func() string { return many.URL(t) })},
 		kind{"cassandra", ofServer(t, cassandra.Driver(), func() string {
 			return fmt.Sprintf("%s&replication=1&timeout=2s", c.URL(c.KeyspaceName(t)))
 		})}
