@@ -25,7 +25,7 @@ browser: ## run the page in a real browser behind real proxies, at length: ROUND
 load: build ## measure the product on this machine against its budget, in under 10 minutes; JSON=file and HTML=file write reports
 	$(BIN) load run loadtest/budget.yaml --table $(if $(JSON),--json $(JSON)) $(if $(HTML),--html $(HTML))
 
-bench-stores: build ## measure every store on this machine beside the embedded one, in about 20 minutes on a quiet one; STORE=names, PART=push,load,node,return, DEVICES=n, JSON=file, HTML=file
+bench-stores: build ## measure every store on this machine beside the embedded one, in about 20 minutes on a quiet one; STORE=names, PART=push,load,takeover,node,return, DEVICES=n, JSON=file, HTML=file
 	$(GO) run ./loadtest/stores --binary $(BIN) $(if $(STORE),--store $(STORE)) $(if $(PART),--part $(PART)) $(if $(DEVICES),--devices $(DEVICES)) $(if $(JSON),--json $(JSON)) $(if $(HTML),--html $(HTML))
 
 ledger: $(if $(RACE),,build) ## kill -9 a server 100 times under load, and account for every message by its id, in under 11 minutes; RACE=1, SEED=n, STORE=url and CACHE=url of one that is elsewhere

@@ -30,7 +30,7 @@ func (b *bench) run(ctx context.Context) error {
 		if !slices.Contains(b.c.Parts, part) {
 			continue
 		}
-		do := map[string]func(context.Context) error{"push": b.push, "load": b.load, "node": b.node, "return": b.returns}[part]
+		do := map[string]func(context.Context) error{"push": b.push, "load": b.load, "takeover": b.takeOver, "node": b.node, "return": b.returns}[part]
 		if err := do(ctx); err != nil {
 			return err
 		}

@@ -34,7 +34,7 @@ type config struct {
 }
 
 // partNames are what can be measured, in the order in which it is.
-var partNames = []string{"push", "load", "node", "return"}
+var partNames = []string{"push", "load", "takeover", "node", "return"}
 
 func main() {
 	c := config{}
@@ -42,7 +42,7 @@ func main() {
 	flag.StringVar(&c.Binary, "binary", "bin/ramen", "the ramen to measure")
 	flag.StringVar(&c.Dir, "dir", ".", "where the server's data goes, in a new folder; a disk")
 	flag.StringVar(&sites, "store", strings.Join(siteNames, ","), "the stores, with commas between them; the first of them is what others are compared with")
-	flag.StringVar(&parts, "part", strings.Join(partNames, ","), "what to measure: push, load (users whose messages wait), node (one of three is stopped), return (devices at once)")
+	flag.StringVar(&parts, "part", strings.Join(partNames, ","), "what to measure: push, load (users whose messages wait), takeover (of two servers on one store), node (one of three is stopped), return (devices at once)")
 	flag.IntVar(&c.Rounds, "rounds", 2, "how often each store has its turn at push and load")
 	flag.DurationVar(&c.For, "for", 5*time.Second, "how long to measure each push")
 	flag.StringVar(&rates, "rate", "2000,10000", "messages a second of pushes, with commas between them")

@@ -2,14 +2,17 @@ package cassandra
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
 
+	"ramen/internal/testserver/cassandratest"
 	"ramen/protocol"
 	"ramen/store"
+	"ramen/store/driver"
 	"ramen/store/storetest"
 )
 
@@ -72,4 +75,35 @@ func message(micros uint64) store.Entry {
 		ID: protocol.MessageID(fmt.Sprint("message", micros)), Type: "test", Priority: protocol.PriorityMedium, Payload: make([]byte, 200),
 		ContentType: protocol.ContentTypeJSON, CreatedMS: now.UnixMilli(), ExpiresMS: now.UnixMilli() + 1_800_000,
 	}}
+}
+
+// BenchmarkTakeOver claims 1,024 shards for one owner after the other, at rising epochs, as a cluster's member does it: in one call.
+func BenchmarkTakeOver(b *testing.B) {
+	b.Run("nodes=1", func(b *testing.B) { benchmarkTakeOver(b, place(b, "&timeout=5s")) })
+	b.Run("nodes=3", func(b *testing.B) {
+		c := cassandratest.Start(b, cassandratest.Options{Nodes: 3, NeverKilled: true})
+		benchmarkTakeOver(b, prepared(b, paramsOf(b, c, 3, "&timeout=5s")))
+	})
+}
+
+func benchmarkTakeOver(b *testing.B, p driver.Params) {
+	const shards = 1024
+	s := openStore(b, p)
+	defer s.Close()
+	all := make([]protocol.ShardID, shards)
+	for i := range all {
+		all[i] = protocol.ShardID(i)
+	}
+	take := func(epoch int) {
+		ctx, cancel := context.WithTimeout(b.Context(), time.Minute)
+		defer cancel()
+		if errs := s.Claim(ctx, all, protocol.Epoch(epoch), fmt.Sprint("owner", epoch)); errs != nil {
+			b.Fatal(errors.Join(errs...))
+		}
+	}
+	take(1)
+	b.ResetTimer()
+	for n := range b.N {
+		take(n + 2)
+	}
 }
