@@ -17,18 +17,20 @@ import (
 
 // Config is a whole run: a server, and scenarios one after another.
 type Config struct {
-	Target    workers.Target    `yaml:"target"`
-	ServerPID int               `yaml:"server_pid"` // 0: not known
-	Metrics   string            `yaml:"metrics"`    // URL; empty: that of target.backends
-	Serve     bool              `yaml:"serve"`      // start a server for each scenario
-	Auth      bool              `yaml:"auth"`       // with authentication: devices show tokens, backends a key
-	Dir       string            `yaml:"dir"`        // where its data goes; empty: here
-	Args      []string          `yaml:"args"`       // more flags of ramen serve
-	Store     string            `yaml:"store"`      // with serve: its URL; empty: the embedded store
-	Cache     string            `yaml:"cache"`      // with serve: URL of a cache before it; empty: none
-	StorePIDs []int             `yaml:"store_pids"` // processes of the store on this machine, to measure their CPU, too
-	Unbound   bool              `yaml:"unbound"`    // server and load share all processors, as they do in production
-	Scenarios []scenario.Params `yaml:"scenarios"`
+	Target    workers.Target `yaml:"target"`
+	ServerPID int            `yaml:"server_pid"` // 0: not known
+	// ServerPIDs are the processes of a cluster on this machine, in place of ServerPID.
+	ServerPIDs []int             `yaml:"server_pids"`
+	Metrics    string            `yaml:"metrics"`    // URL; empty: that of target.backends
+	Serve      bool              `yaml:"serve"`      // start a server for each scenario
+	Auth       bool              `yaml:"auth"`       // with authentication: devices show tokens, backends a key
+	Dir        string            `yaml:"dir"`        // where its data goes; empty: here
+	Args       []string          `yaml:"args"`       // more flags of ramen serve
+	Store      string            `yaml:"store"`      // with serve: its URL; empty: the embedded store
+	Cache      string            `yaml:"cache"`      // with serve: URL of a cache before it; empty: none
+	StorePIDs  []int             `yaml:"store_pids"` // processes of the store on this machine, to measure their CPU, too
+	Unbound    bool              `yaml:"unbound"`    // server and load share all processors, as they do in production
+	Scenarios  []scenario.Params `yaml:"scenarios"`
 
 	Baselines bool `yaml:"baselines"` // before each scenario that the baseline server can play, play it against that server
 	Floors    bool `yaml:"floors"`    // the former name of Baselines
@@ -94,7 +96,7 @@ func (c *Config) list() []scenario.Params {
 
 // scenarios is the configuration that all scenarios share.
 func (c *Config) scenarios() (scenario.Config, error) {
-	run := scenario.Config{Target: c.Target, PID: c.ServerPID, Metrics: c.Metrics, StorePIDs: c.StorePIDs, Measuring: c.Measuring, Binary: c.Binary, Live: c.Live, Width: c.Width}
+	run := scenario.Config{Target: c.Target, PIDs: c.pids(), Metrics: c.Metrics, StorePIDs: c.StorePIDs, Measuring: c.Measuring, Binary: c.Binary, Live: c.Live, Width: c.Width}
 	if run.Metrics == "" && c.Target.Backends != "" {
 		run.Metrics = strings.TrimSuffix(c.Target.Backends, "/") + "/metrics"
 	}
@@ -118,4 +120,12 @@ func (c *Config) scenarios() (scenario.Config, error) {
 		run.Serve.Processors, run.LoadOn = on[:1], on[1:]
 	}
 	return run, nil
+}
+
+// pids are the processes of the server that are known.
+func (c *Config) pids() []int {
+	if len(c.ServerPIDs) == 0 && c.ServerPID != 0 {
+		return []int{c.ServerPID}
+	}
+	return c.ServerPIDs
 }

@@ -117,7 +117,7 @@ func (f *loadFlags) bind(fl *pflag.FlagSet) {
 	fl.StringVar(&t.CA, "ca", "", "PEM `file` with the certificate authorities to trust instead of the system's")
 	fl.BoolVar(&t.TLS, "tls", false, "use TLS on gRPC ports (implied by https://); with --serve: on all ports of devices")
 	fl.StringArrayVar(&t.Header, "header", nil, "sent with every request of a device, `NAME: VALUE`")
-	fl.IntVar(&f.cfg.ServerPID, "server-pid", 0, "process id of the server, if it runs on this machine, to measure its memory and CPU")
+	fl.IntSliceVar(&f.cfg.ServerPIDs, "server-pid", nil, "process `id` of the server, if it runs on this machine, to measure its memory and CPU; several, separated by commas, are a cluster's, and each is told as well")
 	fl.StringVar(&f.cfg.Metrics, "metrics", "", "URL of the server's metrics (default: /metrics of --backends)")
 	fl.StringVar(&f.jsonFile, "json", "", "write all results to this `file` as JSON")
 	fl.StringVar(&f.htmlFile, "html", "", "write a page with plots to this `file`")

@@ -74,6 +74,8 @@ type Device struct {
 	lastByte int64 // µs: when the last byte came
 	ackDue   int64 // µs; 0: nothing to ack
 	cutAt    int64 // µs: when a storm cut the stream, until the device is back; 0: it is back
+	endedAt  int64 // µs: when a stream ended unexpectedly, until the next hello; 0: there is a stream, or there was none
+	worst    int64 // µs: the longest latency since the last Take
 	gone     int64 // µs: when churn ends the stream; 0: never
 }
 
@@ -109,6 +111,10 @@ func (d *Device) hello(h *protocol.Hello) {
 	d.seq = uint64(h.Seq)
 	d.sh.stats.Opened++
 	d.sh.stats.Open.Record(now - d.intended)
+	if d.endedAt > 0 {
+		d.sh.stats.Return.Record(now - d.endedAt)
+		d.endedAt = 0
+	}
 	d.sh.reopened(d)
 }
 
@@ -194,6 +200,9 @@ func (d *Device) ended(c conn, err error) {
 	}
 	if d.conn == nil || c != d.conn {
 		return
+	}
+	if d.state == live {
+		d.endedAt = d.sh.now
 	}
 	d.drop()
 	d.sh.stats.end(label(err), 1)

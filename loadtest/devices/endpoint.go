@@ -62,8 +62,8 @@ func hostOf(text string) (host, path string, plain bool) {
 	return u.Hostname() + ":" + port, strings.TrimSuffix(u.Path, "/"), u.Scheme == "http"
 }
 
-// endpoint is where d opens its next stream: the frontends in turn, as behind a load balancer, so that every return over
-// another frontend resumes there. Called with mu held.
+// nextEndpoint is where d opens its next stream: the frontends in turn, as behind a load balancer, so that every return is resumed over
+// another frontend. Called with mu held.
 func (s *Shard) nextEndpoint(d *Device) *endpoint {
 	d.turn++
 	return s.lastEndpoint(d)
@@ -71,5 +71,15 @@ func (s *Shard) nextEndpoint(d *Device) *endpoint {
 
 // lastEndpoint is where d opened its last stream.
 func (s *Shard) lastEndpoint(d *Device) *endpoint {
-	return s.endpoints[(int(d.User)+int(d.Num)+int(d.turn))%len(s.endpoints)]
+	return s.endpoints[turnOf(int(d.User)+int(d.Num), int(d.turn), len(s.endpoints))]
+}
+
+// turnOf is which of n endpoints is a device's in a turn, from 1 on. Devices that have one in common go on to different ones, so that those
+// of a frontend that ends are spread over all others.
+func turnOf(device, turn, n int) int {
+	if n == 1 {
+		return 0
+	}
+	step := 1 + device/n%(n-1)
+	return (device + turn + (turn-1)*(step-1) + (turn-1)/n) % n // the last: where step and n have a divisor in common
 }

@@ -140,6 +140,7 @@ func (s *Shard) firstArrival(d *Device, p *push) {
 	if t := sentAt(p.payload); t > 0 {
 		late := s.now - t
 		s.stats.Latency.Record(late)
+		d.worst = max(d.worst, late)
 		if s.cfg.Watched {
 			s.recent.Record(late)
 		}
@@ -201,6 +202,12 @@ func (s *Shard) acked(d *Device) {
 func (s *Shard) take(over time.Duration) Stats {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	for _, d := range s.devices {
+		if d.worst > 0 {
+			s.stats.Worst.Record(d.worst)
+			d.worst = 0
+		}
+	}
 	taken := s.stats
 	s.stats = Stats{}
 	if over > 0 {

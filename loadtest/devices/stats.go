@@ -20,6 +20,8 @@ type Stats struct {
 	Latency stats.Hist     `json:"latency"` // from when a message was due to its push
 	Gap     stats.Hist     `json:"gap"`     // between bytes, where over half a heartbeat's interval
 	Back    stats.Hist     `json:"back"`    // from a cut to a live stream with a message
+	Return  stats.Hist     `json:"return"`  // from the unexpected end of a stream to the next hello, the backoff included
+	Worst   stats.Hist     `json:"worst"`   // of each device that got something: its longest Latency
 	Turn    stats.Hist     `json:"turn"`    // how long one turn of the event loop took: what comes meanwhile waits as long
 	Over    *stats.Windows `json:"over"`    // Latency over time; nil: not asked for
 }
@@ -42,6 +44,8 @@ func (s *Stats) Merge(o *Stats) {
 	s.Latency.Merge(&o.Latency)
 	s.Gap.Merge(&o.Gap)
 	s.Back.Merge(&o.Back)
+	s.Return.Merge(&o.Return)
+	s.Worst.Merge(&o.Worst)
 	s.Turn.Merge(&o.Turn)
 	if o.Over != nil {
 		if s.Over == nil {

@@ -1,9 +1,12 @@
 package machine
 
 import (
+	"errors"
 	"fmt"
+	"os"
 	"os/exec"
 	"runtime"
+	"strconv"
 
 	"golang.org/x/sys/unix"
 )
@@ -66,4 +69,26 @@ func InMemory(dir string) bool {
 // OwnGroup keeps a terminal's Ctrl-C from the server, which we end ourselves; it ends with us in any case.
 func OwnGroup() *unix.SysProcAttr {
 	return &unix.SysProcAttr{Setpgid: true, Pdeathsig: unix.SIGTERM}
+}
+
+// BindSelf has this process, and what it starts from now on, run on these processors alone.
+func BindSelf(processors []int) error {
+	var bound unix.CPUSet
+	for _, p := range processors {
+		bound.Set(p)
+	}
+	threads, err := os.ReadDir("/proc/self/task")
+	if err != nil {
+		return fmt.Errorf("machine: bind to processors %v: %w", processors, err)
+	}
+	for _, t := range threads {
+		id, err := strconv.Atoi(t.Name())
+		if err != nil {
+			continue
+		}
+		if err := unix.SchedSetaffinity(id, &bound); err != nil && !errors.Is(err, unix.ESRCH) {
+			return fmt.Errorf("machine: bind to processors %v: %w", processors, err)
+		}
+	}
+	return nil
 }

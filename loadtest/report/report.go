@@ -37,6 +37,8 @@ type Section struct {
 	Counts     map[expect.Kind]int64 `json:"counts,omitempty"`
 	Latency    []stats.Window        `json:"latency,omitempty"` // over time
 	Bars       []stats.Bar           `json:"bars,omitempty"`    // how latencies are spread
+	Pauses     *stats.Hist           `json:"pauses,omitempty"`  // the longest latency of each stream
+	Returns    *stats.Hist           `json:"returns,omitempty"` // from the unexpected end of a stream to the next hello
 	Server     []stats.Usage         `json:"server,omitempty"`  // over time
 	Steps      []Step                `json:"steps,omitempty"`   // of a search
 	Drifts     []Drift               `json:"drifts,omitempty"`  // what a long run tells

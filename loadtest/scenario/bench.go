@@ -26,7 +26,7 @@ import (
 // Config is where scenarios run.
 type Config struct {
 	Target  workers.Target
-	PID     int    // of the server, where it is on this machine; 0: not known
+	PIDs    []int  // of the server's processes, where they are on this machine; empty: not known
 	Metrics string // URL of its /metrics; empty: none
 	// StorePIDs are the processes of the server's store, where they are on this machine; empty: not known.
 	StorePIDs []int
@@ -45,7 +45,7 @@ type bench struct {
 	cfg     *Config
 	p       *Params
 	workers *workers.Pool
-	pid     int
+	pids    []int
 	scrape  string
 	client  *http.Client
 	out     *report.Section
@@ -65,7 +65,7 @@ func Run(ctx context.Context, cfg Config, p Params) (report.Section, error) {
 		return out, err
 	}
 	out.About = About(p.Scenario)
-	b := &bench{cfg: &cfg, p: &p, pid: cfg.PID, scrape: cfg.Metrics, client: &http.Client{Timeout: 5 * time.Second}, out: &out, began: time.Now()}
+	b := &bench{cfg: &cfg, p: &p, pids: cfg.PIDs, scrape: cfg.Metrics, client: &http.Client{Timeout: 5 * time.Second}, out: &out, began: time.Now()}
 	defer b.client.CloseIdleConnections()
 	err := b.run(ctx)
 	if p.Scenario == "slow" {
@@ -98,7 +98,7 @@ func (b *bench) run(ctx context.Context) (err error) {
 		}()
 		target.Devices, target.DevicesGRPC, target.Backends, target.BackendsGRPC = s.Devices, s.DevicesGRPC, s.Backends, s.BackendsGRPC
 		target.Secret, target.Key, target.DevicesCA = s.Secret, s.Key, s.CA
-		b.pid, b.scrape = s.PID, s.Backends+"/metrics"
+		b.pids, b.scrape = []int{s.PID}, s.Backends+"/metrics"
 		if b.p.Baseline {
 			target.Bare, target.Backends, b.scrape = s.Backends, "", ""
 		}
@@ -124,7 +124,7 @@ func (b *bench) run(ctx context.Context) (err error) {
 // others notes what else the machine had to do: figures are worse then than they should be.
 func (b *bench) others(busy, stolen time.Duration, from *stats.Usage) {
 	to := b.usage()
-	if b.pid == 0 || busy == 0 || from == nil || to == nil {
+	if len(b.pids) == 0 || busy == 0 || from == nil || to == nil {
 		return
 	}
 	took := time.Since(b.began).Seconds()

@@ -42,7 +42,7 @@ const (
 
 // watch samples the server's usage. Reading /metrics costs the server something, so that only a soak reads it; others read /proc.
 func (b *bench) watch(ctx context.Context) {
-	if b.pid == 0 && b.p.Scenario != "soak" {
+	if len(b.pids) == 0 && b.p.Scenario != "soak" {
 		return
 	}
 	every, asked := watchEvery, time.Time{}
@@ -105,7 +105,7 @@ func (b *bench) show(ctx context.Context) {
 
 // usageOfServer reads /proc for the live line; nil: not known.
 func (b *bench) usageOfServer() *stats.Usage {
-	if b.pid == 0 {
+	if len(b.pids) == 0 {
 		return nil
 	}
 	return b.usage()

@@ -52,6 +52,7 @@ func (b *bench) messages(out *workers.Outcome, from, to *stats.Usage) {
 	if b.p.Scenario == "push" && b.p.Rate == 20000 && b.p.Streams == 5000 && b.p.Transport == "ws" && b.plain() {
 		r.AtMostOf(20).Where(11.6)
 	}
+	b.ofEach("CPU a message", from, to, out.Published.Accepted)
 	b.out.Add("of it in the kernel", kernel(from, to, out.Published.Accepted), "µs")
 	b.out.Add("server's CPU", share(from, to), "%")
 	b.out.Add("acks", float64(out.Devices.Acks), "")
@@ -59,6 +60,13 @@ func (b *bench) messages(out *workers.Outcome, from, to *stats.Usage) {
 		b.out.Add("written to disk a message", float64(to.Written-from.Written)/float64(out.Published.Accepted), "bytes")
 	}
 	b.out.AddTimes("publish to push", &out.Devices.Latency)
+	b.out.AddTimes("publish to push, the longest of each stream", &out.Devices.Worst)
+	b.out.Pauses = &out.Devices.Worst
+	if out.Devices.Return.Count() > 0 {
+		b.out.Returns = &out.Devices.Return
+		b.out.Add("streams that ended and came back", float64(out.Devices.Return.Count()), "")
+		b.out.AddTimes("from a stream's end to the next hello", &out.Devices.Return)
+	}
 	if out.Devices.Bytes > 0 && out.Devices.Pushes > 0 {
 		b.out.Add("read by devices a message", float64(out.Devices.Bytes)/float64(out.Devices.Pushes), "bytes")
 	}

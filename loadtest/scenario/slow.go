@@ -78,7 +78,7 @@ func (b *bench) slow(ctx context.Context) (err error) {
 		}
 		err = errors.Join(err, server.Close())
 	}()
-	b.pid = server.PID
+	b.pids = []int{server.PID}
 	s := &slowBench{
 		bench: b, link: link, server: server, http: &http.Client{Transport: &http.Transport{DialContext: link.Near.Dial}},
 		expected: expect.New("r" + strconv.FormatUint(uint64(rand.Uint32()), 36)), done: make(chan struct{}),

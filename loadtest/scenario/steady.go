@@ -44,6 +44,7 @@ func (b *bench) idle(ctx context.Context) error {
 	}
 	b.out.Add("CPU a connect", cpu(before, connected, n-few), "µs")
 	b.heartbeat(b.out.Add("CPU a heartbeat", cpu(from, to, held.Devices.Beats), "µs"))
+	b.ofEach("CPU a heartbeat", from, to, held.Devices.Beats)
 	b.out.Add("heartbeats", float64(held.Devices.Beats), "")
 	b.out.Add("server's CPU", share(from, to), "%")
 	b.out.AddTimes("gap", &held.Devices.Gap)
@@ -120,6 +121,7 @@ func (b *bench) memory(few int64, with, after *stats.Usage) {
 	case b.p.Transport == "grpc":
 		r.AtMostOf(36)
 	}
+	b.memoryOfEach(with, after, n-few)
 	b.out.Add(fmt.Sprintf("server's RSS with %s streams", report.Whole(few)), float64(with.RSS)/1e6, "MB")
 	b.out.Add(fmt.Sprintf("server's RSS with %s streams", report.Whole(n)), float64(after.RSS)/1e6, "MB")
 }

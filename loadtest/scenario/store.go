@@ -3,7 +3,6 @@ package scenario
 import (
 	"math"
 	"strings"
-	"time"
 
 	"ramen/loadtest/report"
 	"ramen/loadtest/stats"
@@ -14,16 +13,9 @@ func (b *bench) storeUsage() *stats.Usage {
 	if len(b.cfg.StorePIDs) == 0 {
 		return nil
 	}
-	sum := stats.Usage{At: time.Now()}
-	for _, pid := range b.cfg.StorePIDs {
-		u, err := stats.OfProcess(pid)
-		if err != nil {
-			return nil // a sum without one of them would be taken for all
-		}
-		sum.CPU += u.CPU
-		sum.Sys += u.Sys
-		sum.RSS += u.RSS
-		sum.Written += u.Written
+	sum, err := stats.OfProcesses(b.cfg.StorePIDs)
+	if err != nil {
+		return nil
 	}
 	return &sum
 }

@@ -73,6 +73,19 @@ func (h *Hist) Mean() time.Duration {
 	return time.Duration(h.h.Mean() * float64(time.Microsecond))
 }
 
+// Between is how many times lie over from, and up to to.
+func (h *Hist) Between(from, to time.Duration) (n int64) {
+	if h.h == nil {
+		return 0
+	}
+	for _, b := range h.h.Distribution() {
+		if at := time.Duration(b.From) * time.Microsecond; at > from && at <= to {
+			n += b.Count
+		}
+	}
+	return n
+}
+
 // Bar is how many times lie from From to To, microseconds.
 type Bar struct{ From, To, Count int64 }
 

@@ -22,6 +22,8 @@ type Usage struct {
 	Heap       int64         `json:"heap,omitempty"`       // bytes in use, from /metrics alone
 	Written    int64         `json:"written,omitempty"`    // bytes to the disk since its start
 	Commits    int64         `json:"commits,omitempty"`    // durable group commits, an fsync each, from /metrics alone
+
+	Each []Usage `json:"-"` // of each process, where this is the sum of several
 }
 
 // tick is a clock tick of /proc, 10 ms on every Linux.
@@ -50,6 +52,29 @@ func OfProcess(pid int) (Usage, error) {
 	}
 	u.Written = written(dir)
 	return u, nil
+}
+
+// OfProcesses is what several processes have used together. It fails where it cannot be told of one: a sum without that one would be
+// taken for all.
+func OfProcesses(pids []int) (Usage, error) {
+	if len(pids) == 1 {
+		return OfProcess(pids[0])
+	}
+	sum := Usage{At: time.Now()}
+	for _, pid := range pids {
+		u, err := OfProcess(pid)
+		if err != nil {
+			return sum, err
+		}
+		sum.CPU += u.CPU
+		sum.Sys += u.Sys
+		sum.RSS += u.RSS
+		sum.Files += u.Files
+		sum.Threads += u.Threads
+		sum.Written += u.Written
+		sum.Each = append(sum.Each, u)
+	}
+	return sum, nil
 }
 
 // written is 0 where the system does not say.
