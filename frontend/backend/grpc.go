@@ -17,13 +17,16 @@ import (
 	"ramen/frontend/auth"
 	"ramen/frontend/grpcend"
 	"ramen/frontend/h2"
+	"ramen/internal/tool/tcpconn"
 	"ramen/protocol"
 	"ramen/protocol/grpcstatus"
 	"ramen/protocol/ramenpb"
 )
 
 // GRPCListener is l, as a server that was made with GRPCOptions is to serve it.
-func (s *Server) GRPCListener(l net.Listener) net.Listener { return s.guard.Listener(l) }
+func (s *Server) GRPCListener(l net.Listener) net.Listener {
+	return s.guard.Listener(tcpconn.Listener(l))
+}
 
 // GRPCOptions are what a grpc.Server needs to serve Backend: its codec and the bounds of connections and requests; t is its TLS,
 // nil for cleartext. SPEC 7.

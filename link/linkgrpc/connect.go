@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"net"
 	"time"
 
 	"google.golang.org/grpc"
@@ -13,6 +14,7 @@ import (
 	"google.golang.org/grpc/connectivity"
 	"google.golang.org/grpc/status"
 
+	"ramen/internal/tool/tcpconn"
 	"ramen/link/linkgrpc/frame"
 	"ramen/link/linkgrpc/linkpb"
 )
@@ -65,7 +67,7 @@ func (l *Link) attach(up func()) error {
 		grpc.WithDefaultCallOptions(grpc.ForceCodecV2(codec{}), grpc.MaxCallRecvMsgSize(maxBatch), grpc.MaxCallSendMsgSize(maxBatch)),
 		grpc.WithStaticStreamWindowSize(windowBytes), grpc.WithStaticConnWindowSize(windowBytes),
 		grpc.WithDisableRetry(), grpc.WithDisableServiceConfig(), grpc.WithDisableHealthCheck(), grpc.WithNoProxy(), grpc.WithIdleTimeout(0),
-		grpc.WithUserAgent("ramen-frontend"))...)
+		grpc.WithContextDialer(dial), grpc.WithUserAgent("ramen-frontend"))...)
 	if err != nil {
 		l.client.metrics.connects.WithLabelValues(connectFailed).Inc()
 		return fmt.Errorf("linkgrpc: connect to %s: %w", l.target.address, err)
@@ -81,6 +83,15 @@ func (l *Link) attach(up func()) error {
 	l.client.metrics.connects.WithLabelValues(connectOK).Inc()
 	up()
 	return a.serve() // it ends with ctx, as the grpc call does
+}
+
+// dial connects, as grpc would: its own keepalive finds a dead peer sooner than TCP's.
+func dial(ctx context.Context, address string) (net.Conn, error) {
+	c, err := new(net.Dialer).DialContext(ctx, "tcp", address)
+	if err != nil {
+		return nil, err
+	}
+	return tcpconn.Of(c), nil
 }
 
 // windowBytes is HTTP/2's window, and so what a reader that does not read makes its process hold. More than a connection within a

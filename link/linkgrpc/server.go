@@ -17,6 +17,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"ramen/internal/tool/promset"
+	"ramen/internal/tool/tcpconn"
 	"ramen/link"
 	"ramen/link/linkgrpc/frame"
 	"ramen/link/linkgrpc/linkpb"
@@ -98,7 +99,7 @@ func (s *Server) Serve(l net.Listener) error {
 	if err := s.cfg.Security.listen(l.Addr()); err != nil {
 		return errors.Join(err, l.Close())
 	}
-	if err := s.grpc.Serve(l); err != nil && !errors.Is(err, grpc.ErrServerStopped) {
+	if err := s.grpc.Serve(tcpconn.Listener(l)); err != nil && !errors.Is(err, grpc.ErrServerStopped) {
 		return fmt.Errorf("linkgrpc: serve links at %s: %w", l.Addr(), err)
 	}
 	return nil
