@@ -188,6 +188,7 @@ func (a *attachment) onPushes(f *frame.Frame) error {
 		return err
 	}
 	if len(batch) > 0 {
+		s.unacked.Add(int32(len(batch)))
 		s.receiver.Push(s.generation, batch, more)
 	}
 	clear(batch) // messages are the receiver's

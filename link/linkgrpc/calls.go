@@ -65,6 +65,7 @@ type request struct {
 	publishes []link.Publish // where encode is nil
 	receiver  link.Receiver  // of an open, else nil
 	gen       link.Generation
+	prompt    bool // the stream's acks are sent at once
 }
 
 type encodeCall func(b []byte, id uint64, timeout time.Duration) []byte
@@ -169,7 +170,7 @@ func (a *attachment) register(c *call, r request) (id uint64, s *stream, ok bool
 	id = a.lastID
 	a.calls[id] = c
 	if r.receiver != nil {
-		s = &stream{a: a, id: id, receiver: r.receiver, generation: r.gen}
+		s = &stream{a: a, id: id, receiver: r.receiver, generation: r.gen, prompt: r.prompt}
 		a.streams[id] = s
 		a.metrics.streams.Inc()
 	}
@@ -234,7 +235,8 @@ func publishBytes(batch []link.Publish) (n int) {
 
 // Open implements link.Gateway.
 func (l *Link) Open(ctx context.Context, o link.Open, r link.Receiver) (link.Stream, link.Opened, error) {
-	got, s, err := l.call(ctx, request{receiver: r, gen: o.Generation, bytes: len(o.Sent) * 64, encode: func(b []byte, id uint64, timeout time.Duration) []byte {
+	prompt := o.Window > 0 && o.Window < 2*promptAcks
+	got, s, err := l.call(ctx, request{receiver: r, gen: o.Generation, prompt: prompt, bytes: len(o.Sent) * 64, encode: func(b []byte, id uint64, timeout time.Duration) []byte {
 		return frame.AppendOpen(b, id, timeout, &o)
 	}})
 	if err != nil {

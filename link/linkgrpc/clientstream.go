@@ -19,9 +19,15 @@ type stream struct {
 	id         uint64
 	receiver   link.Receiver
 	generation link.Generation
+	prompt     bool // its acks are sent at once: its window is small
 
-	state atomic.Uint32
+	state   atomic.Uint32
+	unacked atomic.Int32 // pushes since the last ack that was sent at once, roughly
 }
+
+// promptAcks is how many pushes an ack may cover that waits to be sent with something else: a quarter of the usual window, so that no device
+// waits for the rest of it.
+const promptAcks = 64
 
 const (
 	streamOpen uint32 = iota
@@ -41,7 +47,13 @@ func (s *stream) Credit(bytes int) {
 // Ack implements link.Stream.
 func (s *stream) Ack(seq protocol.Seq, cursor string) {
 	if s.state.Load() == streamOpen {
-		s.a.out.put(func(b []byte) []byte { return frame.AppendStreamAck(b, s.id, seq, cursor) })
+		encode := func(b []byte) []byte { return frame.AppendStreamAck(b, s.id, seq, cursor) }
+		if s.prompt || s.unacked.Load() >= promptAcks {
+			s.unacked.Store(0)
+			s.a.out.put(encode)
+			return
+		}
+		s.a.out.putDeferred(encode)
 	}
 }
 
@@ -55,7 +67,7 @@ func (s *stream) Refresh(c *protocol.DeviceContext) {
 // Measured implements link.Stream.
 func (s *stream) Measured(rttMS uint32) {
 	if s.state.Load() == streamOpen {
-		s.a.out.put(func(b []byte) []byte { return frame.AppendMeasured(b, s.id, rttMS) })
+		s.a.out.putDeferred(func(b []byte) []byte { return frame.AppendMeasured(b, s.id, rttMS) })
 	}
 }
 

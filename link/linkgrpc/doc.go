@@ -11,7 +11,7 @@
 // Invariants:
 //
 //  1. Frames arrive in the order in which they were put into the outbox of their side. What is put while a batch is on its way goes
-//     with the next: there is no timer, and on a quiet link each frame is sent at once.
+//     with the next, and on a quiet link each frame is sent at once, but for acks and round trips: these go with what is sent next, within 10 ms.
 //  2. Nothing grows with a peer that is slow or stopped. An outbox holds Config.LinkBytes, or the link ends; the calls under way hold
 //     Config.CallBytes, and further ones wait. Streams are given credit in portions, and none while half of LinkBytes waits.
 //  3. The attachment's reader alone calls receivers, so that their calls are in order, and Lost is told once: after all else, and to no
@@ -23,7 +23,8 @@
 //  7. A frontend process has one link to a gateway: a newer one ends what the gateway still has of an older.
 //
 // Goroutines: at the frontend three a link (run, which is the reader while the link stands; send; watch); at the gateway three a link
-// (reader, send, watch) and one a call under way; grpc has its own, a few a connection. None is a stream's.
+// (reader, send, watch) and one a call under way, of which up to 32 stay and wait for the next publishes; grpc has its own, a few a
+// connection. None is a stream's.
 //
 // Locks: serverStream.mu, then session.mu, then outbox.mu; attachment.mu, then outbox.mu. None is held in a call of a receiver, a gateway
 // or grpc.

@@ -141,7 +141,7 @@ func (s *Server) Close() error {
 	s.stop()
 	s.cancel()
 	s.sessions.Wait()
-	s.sequence.wg.Wait()
+	s.sequence.close()
 	s.set.Unregister(s.cfg.Registerer)
 	return nil
 }

@@ -1,6 +1,7 @@
 package frame
 
 import (
+	"slices"
 	"time"
 
 	"google.golang.org/protobuf/encoding/protowire"
@@ -32,6 +33,7 @@ func AppendPublish(b []byte, id uint64, timeout time.Duration, batch []link.Publ
 // Publish decodes the body of a KindPublish behind what is in batch.
 func Publish(batch []link.Publish, b []byte, words *Words) (_ []link.Publish, more bool, err error) {
 	w := fieldsOf(b)
+	batch = slices.Grow(batch, w.count(1))
 	var last *protocol.Message
 	for w.Next() {
 		switch w.Number {
@@ -92,6 +94,7 @@ func AppendResults(b []byte, id uint64, results []link.Result) []byte {
 // Results decodes the body of a KindResults.
 func Results(b []byte) (results []link.Result, err error) {
 	w := fieldsOf(b)
+	results = make([]link.Result, 0, w.count(1))
 	for w.Next() {
 		if w.Number != 1 {
 			continue

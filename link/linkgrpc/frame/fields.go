@@ -15,6 +15,16 @@ type fields struct {
 
 func fieldsOf(b []byte) fields { return fields{Walk: protowalk.Of(b)} }
 
+// count is how many fields of that number there are from here on.
+func (w fields) count(number protowire.Number) (n int) {
+	for w.Next() {
+		if w.Number == number {
+			n++
+		}
+	}
+	return n
+}
+
 // err is ErrMalformed where something was wrong with the fields so far, or in them.
 func (w *fields) err() error {
 	if w.Bad || w.wrong {
