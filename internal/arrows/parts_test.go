@@ -122,6 +122,7 @@ var parts = []part{
 	{path: "scripts/...", why: "it is a program of the build"},
 	{path: "internal/arrows", why: "it has tests alone"},
 	{path: "internal/operated", why: "it has tests alone"},
+	{path: "internal/deployed", why: "it has tests alone"},
 	{path: "internal/cluster", why: "it has tests alone"},
 	{path: "internal/process", why: "it has tests alone"},
 	{path: "internal/proxied", why: "it has tests alone"},
