@@ -2,7 +2,7 @@
 //
 // What it knows is in a registry (package registry): who is there, what each says of its shards, what operators want, and the view. One of
 // the controllers is elected; it alone writes views, each on condition that it is still elected and that the view is the one that it
-// computed from. Views are computed by pure functions: Assign says where each shard is to be, Step what the next view is.
+// computed from. Views are computed by pure functions: package assign says where each shard is to be, Step what the next view is.
 //
 // Invariants:
 //

@@ -7,6 +7,7 @@ import (
 
 	"ramen/protocol"
 	"ramen/topology"
+	"ramen/topology/assign"
 	"ramen/topology/registry"
 )
 
@@ -123,7 +124,7 @@ func (s *stepper) free(shard *topology.Shard, below protocol.Epoch) {
 
 // move gives shards without an owner to somebody, and begins to move others to where they are to be.
 func (s *stepper) move() {
-	now := make([]Place, len(s.v.Shards))
+	now := make([]assign.Place, len(s.v.Shards))
 	moving := 0
 	for i, shard := range s.v.Shards {
 		if last := s.v.Members[cmp.Or(shard.Member, s.old.Shards[i].Member)]; last != nil {
@@ -136,7 +137,7 @@ func (s *stepper) move() {
 			moving++
 		}
 	}
-	want := Assign(now, s.v.Members, s.in.Pins)
+	want := assign.Shards(now, s.v.Members, s.in.Pins)
 	for i := range s.v.Shards {
 		shard := &s.v.Shards[i]
 		if shard.Member == "" && want[i] != "" {
@@ -158,7 +159,7 @@ func (s *stepper) move() {
 }
 
 // inTurn is the shards ordered so that those of one owner are spread among those of the others: a move loads them all alike.
-func inTurn(now []Place) []int {
+func inTurn(now []assign.Place) []int {
 	nth := make([]int, len(now))
 	seen := make(map[topology.MemberID]int)
 	order := make([]int, len(now))

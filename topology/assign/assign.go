@@ -1,4 +1,4 @@
-package controller
+package assign
 
 import (
 	"cmp"
@@ -17,7 +17,7 @@ type Place struct {
 	Zone   string            // of Member, or of who had the shard last
 }
 
-// Assign says who is to own each shard: a pure function of where it is now, the members, and the names that shards are pinned to. pins may be
+// Shards says who is to own each shard: a pure function of where it is now, the members, and the names that shards are pinned to. pins may be
 // nil. What holds of the answer, the first before the second and so on:
 //
 //  1. A pinned shard is at the member of that name, while that serves.
@@ -29,7 +29,7 @@ type Place struct {
 //     member that comes back under its name is given shards that it had.
 //
 // Where no member may own anything, owners stay. A zone is a name; the empty one is a zone like others.
-func Assign(now []Place, members map[topology.MemberID]*topology.Member, pins map[int]string) []topology.MemberID {
+func Shards(now []Place, members map[topology.MemberID]*topology.Member, pins map[int]string) []topology.MemberID {
 	owners := make([]topology.MemberID, len(now))
 	a := newAssignment(now, members)
 	if len(a.members) == 0 {

@@ -1,4 +1,4 @@
-package controller
+package assign
 
 import (
 	"fmt"
@@ -142,15 +142,15 @@ func moved(now []Place, next []topology.MemberID, members memberMap) (moves, cro
 	return moves, crossing
 }
 
-// TestAssignIsEvenAndMovesLeast: members of three zones come, go, drain and change by chance. Every zone and every serving member has its share by
+// TestShardsIsEvenAndMovesLeast: members of three zones come, go, drain and change by chance. Every zone and every serving member has its share by
 // weight, within one shard. No assignment that is as even would have moved fewer, nor as few with fewer from zone to zone.
-func TestAssignIsEvenAndMovesLeast(t *testing.T) {
+func TestShardsIsEvenAndMovesLeast(t *testing.T) {
 	r := rand.New(rand.NewPCG(seed(t), 1))
 	for round := range 30 {
 		shards := []int{16, 100, 1024}[round%3]
 		zones := []string{"", "east", "west"}[:1+r.IntN(3)]
 		members := inZones(serving(1, 1, 1), zones...)
-		now := at(Assign(nowhere(shards), members, nil), members)
+		now := at(Shards(nowhere(shards), members, nil), members)
 		for step := range 30 {
 			switch id := topology.MemberID(fmt.Sprintf("gw-%d", r.IntN(11))); {
 			case members[id] == nil:
@@ -167,7 +167,7 @@ func TestAssignIsEvenAndMovesLeast(t *testing.T) {
 					now[i].Member = ""
 				}
 			}
-			next := Assign(now, members, nil)
+			next := Shards(now, members, nil)
 			if shares(members) == nil {
 				for i, p := range now {
 					if next[i] != p.Member {
@@ -182,7 +182,7 @@ func TestAssignIsEvenAndMovesLeast(t *testing.T) {
 			}
 			checkShares(t, next, members)
 			now = at(next, members)
-			if again := Assign(now, members, nil); !slices.Equal(again, next) {
+			if again := Shards(now, members, nil); !slices.Equal(again, next) {
 				t.Fatalf("step %d: shards move on though nothing has changed", step)
 			}
 		}
@@ -243,14 +243,14 @@ func TestLostZoneIsSharedByAllOthers(t *testing.T) {
 			m.Weight *= []float64{1, 1, 2}[r.IntN(3)]
 		}
 		inZones(members, "east", "west", "north")
-		before := Assign(nowhere(shards), members, nil)
+		before := Shards(nowhere(shards), members, nil)
 		rest := make(memberMap)
 		for id, m := range members {
 			if m.Zone != "east" {
 				rest[id] = m
 			}
 		}
-		after := Assign(at(before, members), rest, nil)
+		after := Shards(at(before, members), rest, nil)
 		checkShares(t, after, rest)
 		gone := make(map[topology.MemberID]map[topology.MemberID]int)
 		for i, o := range before {
@@ -276,7 +276,7 @@ func TestLostZoneIsSharedByAllOthers(t *testing.T) {
 				}
 			}
 		}
-		back := Assign(at(after, rest), members, nil)
+		back := Shards(at(after, rest), members, nil)
 		checkShares(t, back, members)
 		had, has := 0, 0
 		for i, o := range before {
@@ -296,7 +296,7 @@ func TestLostZoneIsSharedByAllOthers(t *testing.T) {
 // TestMovesStayInTheirZone: where one zone grows by a member and its share stays, no shard leaves or enters it.
 func TestMovesStayInTheirZone(t *testing.T) {
 	members := inZones(serving(2, 2, 2, 2), "east", "west")
-	before := at(Assign(nowhere(1024), members, nil), members)
+	before := at(Shards(nowhere(1024), members, nil), members)
 	for id, m := range members {
 		if m.Zone == "east" { // the two of it have become three
 			m.Weight = 4.0 / 3
@@ -305,22 +305,22 @@ func TestMovesStayInTheirZone(t *testing.T) {
 			members[id].Weight = 2
 		}
 	}
-	next := Assign(before, members, nil)
+	next := Shards(before, members, nil)
 	moves, crossing := moved(before, next, members)
 	if n := count(next)["new"]; moves != n || n < 170 || crossing != 0 {
 		t.Errorf("%d shards move, %d of them from zone to zone; the new member has %d", moves, crossing, n)
 	}
 }
 
-// TestAssignIsOfItsArgumentsAlone: the same arguments, the same answer, and none is changed.
-func TestAssignIsOfItsArgumentsAlone(t *testing.T) {
+// TestShardsIsOfItsArgumentsAlone: the same arguments, the same answer, and none is changed.
+func TestShardsIsOfItsArgumentsAlone(t *testing.T) {
 	members := serving(1, 2, 1, 1)
-	first := at(Assign(nowhere(256), members, map[int]string{3: "gw-1"}), members)
+	first := at(Shards(nowhere(256), members, map[int]string{3: "gw-1"}), members)
 	delete(members, "gw-2")
 	before := slices.Clone(first)
-	a := Assign(first, members, nil)
+	a := Shards(first, members, nil)
 	for range 20 {
-		if b := Assign(first, members, nil); !slices.Equal(a, b) || !slices.Equal(first, before) {
+		if b := Shards(first, members, nil); !slices.Equal(a, b) || !slices.Equal(first, before) {
 			t.Fatal("another answer, or its argument has changed")
 		}
 	}
@@ -329,13 +329,13 @@ func TestAssignIsOfItsArgumentsAlone(t *testing.T) {
 // TestMemberThatComesBackHasItsShards: most of those that it had before, though all of them were elsewhere meanwhile.
 func TestMemberThatComesBackHasItsShards(t *testing.T) {
 	members := serving(1, 1, 1, 1)
-	first := Assign(nowhere(1024), members, nil)
+	first := Shards(nowhere(1024), members, nil)
 	gone := members["gw-2"]
 	delete(members, "gw-2")
-	meanwhile := Assign(at(first, members), members, nil)
+	meanwhile := Shards(at(first, members), members, nil)
 	members["gw-2@again"] = &topology.Member{ID: "gw-2@again", Weight: gone.Weight, State: topology.MemberServing}
 	same, other := 0, 0
-	for i, o := range Assign(at(meanwhile, members), members, nil) {
+	for i, o := range Shards(at(meanwhile, members), members, nil) {
 		switch {
 		case o == "gw-2@again" && first[i] == "gw-2":
 			same++
@@ -351,13 +351,13 @@ func TestMemberThatComesBackHasItsShards(t *testing.T) {
 // TestPinnedShardsAreWhereTheyArePinned, while the member of that name is there; the others make up for it.
 func TestPinnedShardsAreWhereTheyArePinned(t *testing.T) {
 	members := serving(1, 1, 1)
-	now := Assign(nowhere(96), members, nil)
+	now := Shards(nowhere(96), members, nil)
 	pins := make(map[int]string)
 	for i := range 40 { // more than its share
 		pins[i] = "gw-1"
 	}
 	pins[50], pins[4000], pins[-1] = "gw-7", "gw-1", "gw-1" // nobody, and no shards
-	next := Assign(at(now, members), members, pins)
+	next := Shards(at(now, members), members, pins)
 	n := count(next)
 	for i := range 40 {
 		if next[i] != "gw-1" {
@@ -368,13 +368,13 @@ func TestPinnedShardsAreWhereTheyArePinned(t *testing.T) {
 		t.Errorf("%v", n)
 	}
 	delete(members, "gw-1")
-	if n := count(Assign(at(next, members), members, pins)); n["gw-0"] != 48 || n["gw-2"] != 48 {
+	if n := count(Shards(at(next, members), members, pins)); n["gw-0"] != 48 || n["gw-2"] != 48 {
 		t.Errorf("without gw-1: %v", n)
 	}
 }
 
-// TestAssignBearsWhateverWeightsAndPins: every shard has an owner, and what is pinned is where it is pinned.
-func TestAssignBearsWhateverWeightsAndPins(t *testing.T) {
+// TestShardsBearsWhateverWeightsAndPins: every shard has an owner, and what is pinned is where it is pinned.
+func TestShardsBearsWhateverWeightsAndPins(t *testing.T) {
 	r := rand.New(rand.NewPCG(seed(t), 4))
 	for range 2000 {
 		members := make(memberMap)
@@ -391,7 +391,7 @@ func TestAssignBearsWhateverWeightsAndPins(t *testing.T) {
 		for range r.IntN(1 + len(now)) {
 			pins[r.IntN(len(now))] = fmt.Sprintf("gw-%d", r.IntN(6))
 		}
-		next := Assign(now, members, pins)
+		next := Shards(now, members, pins)
 		if of := shares(members); of == nil {
 			continue
 		}
@@ -412,16 +412,16 @@ func TestAssignBearsWhateverWeightsAndPins(t *testing.T) {
 	}
 }
 
-func BenchmarkAssign(b *testing.B) {
+func BenchmarkShards(b *testing.B) {
 	for _, n := range []int{3, 30, 300, 1000} {
 		for _, shards := range []int{1024, 65536} {
 			b.Run(fmt.Sprintf("members=%d/shards=%d", n, shards), func(b *testing.B) {
 				members := inZones(serving(slices.Repeat([]float64{1}, n)...), "east", "west", "north")
-				now := at(Assign(nowhere(shards), members, nil), members)
+				now := at(Shards(nowhere(shards), members, nil), members)
 				delete(members, "gw-1")
 				b.ReportAllocs()
 				for b.Loop() {
-					Assign(now, members, nil)
+					Shards(now, members, nil)
 				}
 			})
 		}
