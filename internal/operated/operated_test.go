@@ -392,9 +392,12 @@ func TestControllersComeAndGo(t *testing.T) {
 		}
 		return a.Controllers
 	}
-	if all := list(); len(all) != 1 || all[0].Name != "c1" || !all[0].Leader || all[0].Learner || all[0].Error != "" || all[0].Version == "" {
-		t.Fatalf("at first: %+v", all)
-	}
+	c.Await(func() error { // etcd has just started
+		if all := list(); len(all) != 1 || all[0].Name != "c1" || !all[0].Leader || all[0].Learner || all[0].Error != "" || all[0].Version == "" {
+			return fmt.Errorf("at first: %+v", all)
+		}
+		return nil
+	})
 	if code, text := call(t, url, "", "POST", "/v1/cluster/controllers/remove", `{"name":"c1"}`, nil); code != 400 {
 		t.Errorf("the only controller is removed: %d %s", code, text)
 	}
