@@ -3,7 +3,7 @@
 // An error of its write-ahead log or of its backend ends the whole process: that is etcd's way. So a controller is a process of its own
 // wherever that matters.
 //
-// Goroutines: etcd's and one more, until Close.
+// Goroutines: etcd's and two more, until Close.
 package etcdserver
 
 import (
@@ -46,11 +46,12 @@ type TLS struct {
 
 // Server is an etcd that runs.
 type Server struct {
-	e       *embed.Etcd
-	calls   *calls
-	closing chan struct{} // closed by Close
-	watched chan struct{} // closed once nothing waits for its end any more
-	failed  chan error    // of capacity 1
+	e         *embed.Etcd
+	calls     *calls
+	closing   chan struct{} // closed by Close
+	watched   chan struct{} // closed once nothing waits for its end any more
+	compacted chan struct{} // closed once nothing is compacted any more
+	failed    chan error    // of capacity 1
 }
 
 // closeLeaderTimeout is how long a member that ends may take to hand its leadership over.
@@ -70,7 +71,7 @@ func Start(cfg Config) (_ *Server, err error) {
 	c.Name, c.Dir = cfg.Name, cfg.Dir
 	c.TickMs, c.ElectionMs = heartbeatMS, electionMS
 	c.AutoCompactionMode, c.AutoCompactionRetention = embed.CompactorModeRevision, "1000"
-	c.QuotaBackendBytes = 512 << 20
+	c.QuotaBackendBytes = quotaBytes
 	c.SnapshotCount = 10_000
 	scheme := "http"
 	if cfg.TLS.Cert != "" {
@@ -103,8 +104,9 @@ func Start(cfg Config) (_ *Server, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("etcdserver: start member %s on %s: %w", cfg.Name, cfg.Dir, err)
 	}
-	s := &Server{e: e, calls: calls, closing: make(chan struct{}), watched: make(chan struct{}), failed: make(chan error, 1)}
+	s := &Server{e: e, calls: calls, closing: make(chan struct{}), watched: make(chan struct{}), compacted: make(chan struct{}), failed: make(chan error, 1)}
 	go s.watch()
+	go s.compact(compactAbove)
 	return s, nil
 }
 
@@ -140,9 +142,7 @@ func (s *Server) watch() {
 		return
 	case err = <-s.e.Err():
 	case <-s.e.Server.StopNotify():
-		if s.e.Server.IsIDRemoved(uint64(s.e.Server.MemberID())) {
-			err = ErrRemoved
-		}
+		err = ErrRemoved // it stops by itself for nothing else: it has applied that, or another member has said so
 	}
 	s.failed <- fmt.Errorf("etcdserver: %w", cmp.Or(err, errStopped))
 }
@@ -168,6 +168,7 @@ func (s *Server) Client() string { return s.e.Config().AdvertiseClientUrls[0].St
 func (s *Server) Close() {
 	close(s.closing)
 	<-s.watched
+	<-s.compacted
 	handed := make(chan struct{})
 	go func() {
 		defer close(handed)

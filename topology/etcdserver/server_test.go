@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.uber.org/zap"
 
@@ -173,5 +174,38 @@ func TestRemovedMemberSaysSo(t *testing.T) {
 		}
 	case <-ctx.Done():
 		t.Fatal("it does not say that it was removed")
+	}
+}
+
+// TestHistoryThatTakesMuchIsDropped: long before etcd would do so by itself; what is there now stays.
+func TestHistoryThatTakesMuchIsDropped(t *testing.T) {
+	servers, client := start(t, 1)
+	s := servers[0]
+	defer s.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	const above = 4 << 20
+	if got := s.compactOnce(above, 0); got != 0 {
+		t.Fatalf("an empty one is compacted up to %d", got)
+	}
+	value := strings.Repeat("x", 100<<10)
+	for range 2 * compactKeeps { // 20 MB
+		if _, err := client.Put(ctx, "view", value); err != nil {
+			t.Fatal(err)
+		}
+	}
+	rev := s.compactOnce(above, 0)
+	if rev == 0 {
+		t.Fatalf("nothing is compacted, with %d bytes in use", s.e.Server.Backend().SizeInUse())
+	}
+	if again := s.compactOnce(above, rev); again != rev {
+		t.Errorf("nothing was put, and it is compacted again up to %d", again)
+	}
+	if _, err := client.Get(ctx, "view", clientv3.WithRev(rev-1)); !errors.Is(err, rpctypes.ErrCompacted) {
+		t.Errorf("an old revision: %v", err)
+	}
+	a, err := client.Get(ctx, "view")
+	if err != nil || len(a.Kvs) != 1 || a.Kvs[0].Version != 2*compactKeeps {
+		t.Errorf("the newest: %v %v", a, err)
 	}
 }
