@@ -157,6 +157,7 @@ type overseer struct {
 	r     *Registry
 	made  registry.Entry // of the cluster
 	seen  atomic.Int64   // the last revision that a change was seen of
+	last  header         // of the last answer; zero: there was none
 	alive chan struct{}  // told each time
 	done  chan error     // of capacity 1: why it has ended
 }
@@ -179,10 +180,11 @@ func (o *overseer) run(ctx context.Context) error {
 			if len(a.Kvs) > 0 {
 				now = entry(a.Kvs[0])
 			}
-			if a.Header.Revision < seen || o.made.Created != 0 && (now.Created != o.made.Created || !bytes.Equal(now.Value, o.made.Value)) {
+			at := header{a.Header.ClusterId, a.Header.RaftTerm}
+			if a.Header.Revision < seen || !at.follows(o.last) || o.made.Created != 0 && (now.Created != o.made.Created || !bytes.Equal(now.Value, o.made.Value)) {
 				return errReplaced
 			}
-			o.made = now
+			o.made, o.last = now, at
 			select {
 			case o.alive <- struct{}{}:
 			case <-ctx.Done():
@@ -195,6 +197,15 @@ func (o *overseer) run(ctx context.Context) error {
 			return fault("watch", context.Cause(ctx))
 		}
 	}
+}
+
+// header is which etcd has answered, and its term, which only grows: but for one that was restored from a backup, where it begins anew. Revisions
+// alone do not tell that: they may be beyond those that were seen by the time that it is asked.
+type header struct{ cluster, term uint64 }
+
+// follows reports whether h may be of the same etcd as an earlier answer. Whoever answers has applied an entry of the leader's term.
+func (h header) follows(last header) bool {
+	return last.cluster == 0 || h.cluster == last.cluster && h.term >= last.term
 }
 
 // group is events by their revision.
