@@ -141,7 +141,7 @@ func (c *Config) validateCluster() error {
 			bad("store.url is %s, which one process alone can use; the gateways of a cluster need one that they share: redis:, cassandra:", c.Store.URL)
 		}
 	}
-	errs = append(errs, k.validateEtcdUser())
+	errs = append(errs, k.Security.Validate(), k.validateEtcdUser())
 	if c.has(RoleController) {
 		errs = append(errs, k.validateCarried())
 	}

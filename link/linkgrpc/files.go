@@ -2,10 +2,10 @@ package linkgrpc
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"log/slog"
 	"os"
+	"strings"
 	"sync"
 )
 
@@ -18,12 +18,28 @@ type SecurityConfig struct {
 	Plaintext  bool   `yaml:"plaintext" doc:"Make links to other machines without TLS. Whoever is on the network reads all messages, and the secret."`
 }
 
+// Validate says which of the files of a certificate is missing.
+func (c *SecurityConfig) Validate() error {
+	var set, missing []string
+	for _, f := range []struct{ key, file string }{{"cert_file", c.CertFile}, {"key_file", c.KeyFile}, {"ca_file", c.CAFile}} {
+		if f.file == "" {
+			missing = append(missing, f.key)
+		} else {
+			set = append(set, f.key)
+		}
+	}
+	if len(set) == 0 || len(missing) == 0 {
+		return nil
+	}
+	return fmt.Errorf("linkgrpc: security has %s without %s: set cert_file, key_file and ca_file, or none of them", strings.Join(set, " and "), strings.Join(missing, " and "))
+}
+
 // Open reads the files. They are looked at again with each connection: what has changed in them holds from then on, and what cannot be
 // used is logged, while the old stays in force.
 func (c *SecurityConfig) Open(log *slog.Logger) (Security, error) {
 	s := Security{Plaintext: c.Plaintext}
-	if set := c.CertFile != ""; set != (c.KeyFile != "") || set != (c.CAFile != "") {
-		return s, errors.New("linkgrpc: set cert_file, key_file and ca_file, or none of them")
+	if err := c.Validate(); err != nil {
+		return s, err
 	}
 	if c.CertFile != "" {
 		s.TLS = new(Identity)
