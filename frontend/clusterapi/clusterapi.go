@@ -22,9 +22,23 @@ const (
 	maxBody     = 4 << 10         // bytes
 )
 
+// Cluster is what is asked about the cluster, and changes it.
+type Cluster interface {
+	Status() admin.Status
+	Shards() admin.Shards
+	Controllers(context.Context) ([]admin.Controller, error)
+	Drain(ctx context.Context, name string) (admin.Drain, error)
+	Undrain(ctx context.Context, name string) error
+	Move(ctx context.Context, shard int, to string) (admin.Move, error)
+	Unpin(ctx context.Context, shard int) error
+	AddController(ctx context.Context, name, peer string) (admin.Added, error)
+	PromoteController(ctx context.Context, name string) (admin.Controller, error)
+	RemoveController(ctx context.Context, name string) (admin.Controller, error)
+}
+
 // API answers the calls. It is safe for concurrent use.
 type API struct {
-	Cluster *admin.Admin
+	Cluster Cluster
 	// Allow says whose key is in an Authorization header that allows the scope; empty: there are no keys here. Its error is for who asks.
 	Allow func(authorization string, s auth.Scope) (name string, _ *protocol.Error)
 	Log   *slog.Logger

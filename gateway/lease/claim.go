@@ -11,6 +11,7 @@ import (
 	"ramen/internal/tool/errlist"
 	"ramen/protocol"
 	"ramen/store"
+	"ramen/topology/viewfile"
 )
 
 // A claim takes its time where each is a transaction: claimMost shards are one call of the store, and claimCalls calls are under way at once.
@@ -100,7 +101,7 @@ func (s *shard) try(epoch protocol.Epoch, self string) {
 
 // isFree reports whether nobody but self can act on the shard, once it has been claimed.
 func (t *taking) isFree(self string) bool {
-	return t.exact && (t.before.Epoch == 0 || t.before.Owner == self)
+	return t.exact && (t.before.Epoch == 0 || t.before.Owner == self || t.before.Owner == viewfile.Released)
 }
 
 // claimGroup claims the shards of a group, in parts; where it is to be so, the first before the others.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -31,6 +32,7 @@ type Config struct {
 	Store      Store
 	Owner      string // the name of this process in the claims
 	Shards     int
+	Share      *Share // nil: it owns all shards, or none
 	Log        *slog.Logger
 	Registerer prometheus.Registerer
 }
@@ -53,6 +55,7 @@ type Lease struct {
 	calls  sync.WaitGroup // of the store under way
 	shards []shard
 	leader leader
+	share  sharing
 	begins bool // this process has not claimed anything yet, and takes whatever there is
 
 	readings int       // that were sent
@@ -65,6 +68,8 @@ type Lease struct {
 	closed     bool               // the gateway is: nothing is claimed any more
 	recovering bool               // shards are being recovered
 	recovered  int                // the number of the last reading that was sent before that was over
+
+	heard atomic.Int64 // when the last reading was sent that had any claim, in Unix ns
 
 	mu sync.Mutex
 	// guarded by mu
@@ -101,6 +106,7 @@ func New(cfg Config) *Lease {
 		l.all[i] = protocol.ShardID(i)
 		l.shards[i].unread = errUnread
 	}
+	l.share.busy, l.share.given = make(map[protocol.ShardID]bool), make(map[protocol.ShardID]gift)
 	l.presence.init(cfg)
 	l.views.init(cfg.Shards)
 	l.metrics.init(cfg.Registerer)
@@ -143,6 +149,9 @@ func (l *Lease) Ready() error {
 	return l.why
 }
 
+// Age is how long ago the last reading was sent that had any claim; more than any time where there was none.
+func (l *Lease) Age() time.Duration { return time.Since(time.Unix(0, l.heard.Load())) }
+
 // Partial says how many shards are not served, and why, while others are; nil: all are, or Ready says why none is.
 func (l *Lease) Partial() error {
 	l.mu.Lock()
@@ -164,6 +173,10 @@ func (l *Lease) run(ctx context.Context) {
 		if d, waits := l.nextServed(); waits && !l.reading {
 			over = time.After(d)
 		}
+		var hurry <-chan time.Time
+		if !l.reading && l.hurries() {
+			hurry = time.After(max(0, hurryEvery-time.Since(l.sent)))
+		}
 		select {
 		case <-ctx.Done():
 			return
@@ -173,6 +186,10 @@ func (l *Lease) run(ctx context.Context) {
 		case <-tick.C:
 			l.due = true
 		case <-over:
+			l.due = true
+		case <-hurry:
+			l.due = true
+		case <-l.shareChanged():
 			l.due = true
 		}
 		l.views.publish()

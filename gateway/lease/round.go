@@ -17,6 +17,13 @@ func (l *Lease) round(ctx context.Context, r reading) {
 	if unread > 0 {
 		l.metrics.failed.Inc()
 	}
+	if unread < len(l.all) {
+		l.heard.Store(r.sent.UnixNano())
+	}
+	if l.cfg.Share != nil {
+		l.roundShare(ctx, &r, unread)
+		return
+	}
 	l.leader.follow(&r, unread, l.own(), l.cfg.Owner)
 	if unread == len(l.all) {
 		l.tell()

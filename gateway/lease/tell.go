@@ -1,24 +1,27 @@
 package lease
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
 	"time"
 
-	"ramen/gateway"
 	"ramen/internal/tool/errlist"
 	"ramen/protocol"
 )
 
 // tell says what is not served, and why.
 func (l *Lease) tell() {
-	served := make([]bool, len(l.all))
-	missing := len(l.all)
-	for _, s := range l.g.Shards() {
-		if s.State == gateway.StateServing {
-			served[s.ID] = true
-			missing--
+	served := l.served()
+	wanted, missing := 0, 0
+	for _, id := range l.all {
+		if l.wants(id) {
+			wanted++
+			if !served[id] {
+				missing++
+			}
 		}
 	}
 	if missing == 0 {
@@ -26,8 +29,8 @@ func (l *Lease) tell() {
 		l.say(nil, nil)
 		return
 	}
-	why := fmt.Errorf("lease: %d of %d shards are not served: %w", missing, len(l.all), l.reasons(served))
-	if missing == len(l.all) {
+	why := fmt.Errorf("lease: %d of %d shards are not served: %w", missing, wanted, l.reasons(served))
+	if missing == wanted {
 		l.say(why, nil)
 		return
 	}
@@ -41,7 +44,7 @@ func (l *Lease) reasons(served []bool) error {
 	for i := range l.shards {
 		s := &l.shards[i]
 		switch {
-		case served[i]:
+		case served[i], !l.wants(protocol.ShardID(i)):
 		case s.unread != nil:
 			unread = append(unread, s.unread)
 		case s.taking.claimed != 0:
@@ -58,6 +61,11 @@ func (l *Lease) reasons(served []bool) error {
 	if waiting > 0 {
 		list = append(list, fmt.Errorf("%d are claimed at epoch %d, and whoever had them may act until %s", waiting, epoch, from.UTC().Format(time.RFC3339Nano)))
 	}
+	if l.cfg.Share != nil {
+		if err := l.heldByOthers(served); err != nil {
+			list = append(list, err)
+		}
+	}
 	if l.failed != nil {
 		list = append(list, l.failed)
 	}
@@ -68,6 +76,22 @@ func (l *Lease) reasons(served []bool) error {
 }
 
 var errClaiming = errors.New("they are being claimed")
+
+// level is that of shards that are not served: of a share some are on their way whenever the list changes.
+func (l *Lease) level() slog.Level {
+	if l.cfg.Share != nil {
+		return slog.LevelInfo
+	}
+	return slog.LevelWarn
+}
+
+// text is what is said of a process that is to own all shards, or a share of them.
+func (l *Lease) text(ofAll, ofShare string) string {
+	if l.cfg.Share != nil {
+		return ofShare
+	}
+	return ofAll
+}
 
 // reasons are several, told in one line.
 type reasons []error
@@ -90,11 +114,11 @@ func (l *Lease) say(why, partial error) {
 	l.mu.Unlock()
 	switch {
 	case now == nil && before != nil:
-		l.cfg.Log.Info("this process owns all shards of the store", "owner", l.cfg.Owner)
+		l.cfg.Log.Info(l.text("this process owns all shards of the store", "this process serves its shards of the store"), "owner", l.cfg.Owner)
 	case now != nil && errors.Is(now, errClaiming): // it is told what becomes of it
 	case why != nil && (before == nil || before.Error() != now.Error()):
-		l.cfg.Log.Warn("this process does not own the shards of the store", "why", why)
+		l.cfg.Log.Log(context.Background(), l.level(), l.text("this process does not own the shards of the store", "this process serves none of its shards of the store"), "why", why)
 	case partial != nil && (before == nil || before.Error() != now.Error()):
-		l.cfg.Log.Warn("this process does not own some shards of the store", "why", partial)
+		l.cfg.Log.Log(context.Background(), l.level(), "this process does not own some shards of the store", "why", partial)
 	}
 }

@@ -40,7 +40,7 @@ type App struct {
 	frontend *frontend.Server
 	backend  *backend.Server
 	gateway  *gateway.Gateway
-	lease    *lease.Lease     // nil: no other process can have the store open
+	lease    *lease.Lease     // nil: no other process can have the store open, or controllers say who has what
 	cluster  *clusterMember   // nil: this process stands alone
 	links    *linkgrpc.Server // from frontends; nil: there are none
 	ports    *ports
@@ -134,6 +134,9 @@ func (a *App) reachOwners() (*route.Router, topology.Topology, error) {
 	if !a.cfg.serves() && !a.cfg.gateways() {
 		return nil, nil, nil
 	}
+	if a.cluster.file != nil {
+		return a.reachByFile()
+	}
 	if err := a.followViews(); err != nil {
 		return nil, nil, err
 	}
@@ -150,7 +153,7 @@ func (a *App) reachOwners() (*route.Router, topology.Topology, error) {
 		return nil, nil, nil
 	}
 	router, err := a.routes()
-	return router, a.cluster.views, err
+	return router, a.cluster.topology, err
 }
 
 // standAlone owns all users.
@@ -193,8 +196,14 @@ func loadCredentials(cfg *Config, w *auth.Watcher) (frontend.Verifier, *auth.Key
 	return tokens, keys, err
 }
 
-// Reload looks at the key and certificate files now, and says what is wrong with those that are not in force.
-func (a *App) Reload() error { return a.watcher.Check() }
+// Reload looks at the key and certificate files and the view file now, and says what is wrong with those that are not in force.
+func (a *App) Reload() error {
+	err := a.watcher.Check()
+	if a.cluster != nil && a.cluster.file != nil {
+		err = errors.Join(err, a.cluster.file.follower.Reload())
+	}
+	return err
+}
 
 func (a *App) openStore() (store.Store, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), openTimeout)
@@ -312,6 +321,9 @@ func (a *App) drain(ctx context.Context) error {
 	}
 	if a.cluster != nil && a.cluster.member != nil {
 		g.Go(func() error { a.moveAway(ctx); return nil })
+	}
+	if a.cluster != nil && a.cluster.file != nil && a.links != nil {
+		a.links.Drain()
 	}
 	return g.Wait()
 }

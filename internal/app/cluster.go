@@ -12,6 +12,7 @@ import (
 
 	"go.etcd.io/etcd/client/pkg/v3/transport"
 
+	"ramen/frontend/clusterapi"
 	"ramen/frontend/route"
 	"ramen/gateway"
 	"ramen/gateway/member"
@@ -36,12 +37,20 @@ type clusterMember struct {
 	registry   *etcd.Registry
 	mirror     *registry.Mirror
 	views      *registry.Views
+	topology   topology.Topology      // views, or those of a file
+	file       *viewFile              // nil: there are controllers, and with one all fields down to member are nil
 	etcd       *etcdserver.Server     // nil: this process carries none
 	controller *controller.Controller // nil: of another role
 	member     *member.Member         // nil: of another role
-	admin      *admin.Admin
+	admin      cluster
 	load       *loadMeter
 	listener   net.Listener // of links; nil: of another role
+}
+
+// cluster is what operators see and change.
+type cluster interface {
+	clusterapi.Cluster
+	Check() error
 }
 
 // join begins to take part in the cluster: the registry first, then, where this is a controller, what keeps it.
@@ -52,6 +61,9 @@ func (a *App) join() error {
 	var err error
 	if c.security, err = k.Security.Open(a.log); err != nil {
 		return err
+	}
+	if k.ViewFile != "" {
+		return a.followFile()
 	}
 	if a.cfg.has(RoleController) && k.Controller.Data != "" {
 		if err := a.carryEtcd(); err != nil {
@@ -157,6 +169,7 @@ func (a *App) followViews() error {
 	if c.views, err = registry.NewViews(ctx, c.mirror, a.log); err != nil {
 		return fmt.Errorf("app: wait for the controllers at %s: %w", strings.Join(a.cfg.Cluster.Etcd, ", "), err)
 	}
+	c.topology = c.views
 	a.onEnd("views", func(context.Context) error { c.views.Close(); return nil })
 	a.registry.MustRegister(c.views.Collectors()...)
 	c.load = newLoadMeter(a.registry, c)
@@ -276,16 +289,19 @@ func (a *App) routes() (*route.Router, error) {
 		l.self, l.here = c.id, a.gateway
 	}
 	a.keepLinks(client)
+	if c.file != nil {
+		return route.New(a.cfg.Route, c.topology, l), nil
+	}
 	s := registry.RegisterFrontend(c.registry, registry.Frontend{Self: a.self(), Addresses: a.cfg.portAddresses(), Views: c.views, Load: c.load.read}, a.log)
 	a.onEnd("registration of the frontend", a.unregister(s.Close))
-	return route.New(a.cfg.Route, c.views, l), nil
+	return route.New(a.cfg.Route, c.topology, l), nil
 }
 
 // keepLinks has links to all members stand before they are needed, and closes those to members that have gone.
 func (a *App) keepLinks(client *linkgrpc.Client) {
 	ctx, stop := context.WithCancel(context.Background())
 	done := make(chan struct{})
-	views, self := a.cluster.views, a.cluster.id
+	views, self := a.cluster.topology, a.cluster.id
 	go func() {
 		defer close(done)
 		for {
@@ -314,6 +330,9 @@ func (a *App) keepLinks(client *linkgrpc.Client) {
 
 // ready answers nil while this process can do what its roles are.
 func (c *clusterMember) ready() error {
+	if c.file != nil {
+		return c.file.ready()
+	}
 	if c.member != nil {
 		return c.member.Ready()
 	}

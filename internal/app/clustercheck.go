@@ -9,14 +9,14 @@ import (
 	"ramen/topology"
 )
 
-// check compares who thinks that it owns what: the members and the view, as they stand in the registry, and the gateway of this process, where
+// check compares who thinks that it owns what: the members and the view, as they stand in the registry or a file, and the gateway of this process, where
 // there is one, with the view that it acts upon. It is exact only while no shard is under way.
 func (c *clusterMember) check(g *gateway.Gateway) error {
 	errs := []error{c.admin.Check()}
 	if g == nil {
 		return errors.Join(errs...)
 	}
-	v := c.views.View()
+	v := c.topology.View()
 	serving := make(map[protocol.ShardID]protocol.Epoch)
 	for _, s := range g.Shards() {
 		if s.State == gateway.StateServing {

@@ -39,6 +39,7 @@ func TestCheckComparesTheGatewayWithTheView(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer c.views.Close()
+	c.topology = c.views
 	c.admin = admin.New(admin.Config{Backend: b, Mirror: c.mirror})
 	cfg := gateway.Default()
 	cfg.ShardCount = 3

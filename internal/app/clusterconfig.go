@@ -27,6 +27,7 @@ type Cluster struct {
 	Name       string        `yaml:"name" doc:"Name of this member, which it keeps when it is started again. Default: the name of the machine."`
 	Zone       string        `yaml:"zone" doc:"Where this member stands: a datacentre, a rack. Zones share the users by the weights of their gateways; a shard that moves stays in its zone where it can."`
 	Weight     float64       `yaml:"weight" doc:"Share of the users that this gateway takes, beside the weights of the others. From 0 to 1000; 0: none."`
+	ViewFile   string        `yaml:"view_file" doc:"File that says which gateway is to have which users, for a cluster without controllers; the same on all its frontends and gateways, which all need the store then. It is read again when it changes."`
 	Etcd       []string      `yaml:"etcd" doc:"Addresses of the controllers' etcd, or of another one, as host:port. On a controller that carries etcd, its own if empty."`
 	Prefix     string        `yaml:"prefix" doc:"What the keys of this cluster begin with in etcd. It ends with a slash."`
 	EtcdUser   string        `yaml:"etcd_user" doc:"User name for an etcd that asks for one."`
@@ -124,8 +125,11 @@ func (c *Config) validateCluster() error {
 	if k.Weight < 0 || k.Weight > 1000 {
 		bad("cluster.weight is %v; it must be 0 to 1000", k.Weight)
 	}
-	if len(k.Etcd) == 0 {
-		bad("cluster.etcd is empty; it must name the controllers, such as 10.0.0.1:7379, or cluster.controller.data a folder for this one's own etcd")
+	switch {
+	case k.ViewFile != "" && (len(k.Etcd) > 0 || c.has(RoleController)):
+		bad("cluster.view_file is for clusters without controllers; take it away, or cluster.etcd and the role controller")
+	case k.ViewFile == "" && len(k.Etcd) == 0:
+		bad("cluster.etcd is empty; it must name the controllers, such as 10.0.0.1:7379, or cluster.controller.data a folder for this one's own etcd; or cluster.view_file a file, for a cluster without controllers")
 	}
 	if !strings.HasSuffix(k.Prefix, "/") {
 		bad("cluster.prefix is %q; it must end with a slash, such as /ramen/", k.Prefix)
@@ -136,16 +140,16 @@ func (c *Config) validateCluster() error {
 	if k.Controller.Moves < 1 || k.Controller.Moves > 1024 {
 		bad("cluster.controller.moves is %d; it must be 1 to 1024", k.Controller.Moves)
 	}
-	if c.has(RoleGateway) {
+	if c.has(RoleGateway) || k.ViewFile != "" {
 		if scheme := c.Store.URL.Scheme(); scheme == "pebble" || scheme == "memory" {
-			bad("store.url is %s, which one process alone can use; the gateways of a cluster need one that they share: redis:, cassandra:", c.Store.URL)
+			bad("store.url is %s, which one process alone can use; the members of a cluster need one that they share: redis:, cassandra:", c.Store.URL)
 		}
 	}
 	errs = append(errs, k.Security.Validate(), k.validateEtcdUser())
 	if c.has(RoleController) {
 		errs = append(errs, k.validateCarried())
 	}
-	if c.has(RoleGateway) {
+	if c.has(RoleGateway) && k.ViewFile == "" {
 		errs = append(errs, k.validateAdvertise())
 	}
 	return errors.Join(append(errs, k.Link.Validate())...)

@@ -39,6 +39,9 @@ type file struct{ key, path string }
 // files are those that c names, by key.
 func (c *Config) files() []file {
 	always := append(c.certFiles(), file{"store.password_file", c.Store.PasswordFile}, file{"store.cache_password_file", c.Store.CachePasswordFile})
+	if c.Clustered() {
+		always = append(always, file{"cluster.view_file", c.Cluster.ViewFile})
+	}
 	if c.Dev {
 		return always
 	}
