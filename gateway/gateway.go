@@ -31,6 +31,7 @@ type Gateway struct {
 	admitOf [protocol.Lanes]func() error // admitMemory of each lane
 	idleMS  int64                        // how long a mailbox stays in memory that nobody needs
 	started time.Time                    // with its monotonic reading: the origin of µs
+	aheadMS int64                        // Deps.Ahead
 
 	writeBehind    writeBehind
 	ackDeadlines   ackDeadlines
@@ -65,6 +66,8 @@ type Deps struct {
 	// OnShard is told of every transition in the life of a shard, in their order; nil: nobody is. It is called with the shard locked: it
 	// must neither block nor call the gateway.
 	OnShard func(Event)
+	// Ahead is by how much the wall clock of this process is ahead of the machine's: tests have members whose clocks differ.
+	Ahead time.Duration
 }
 
 // New makes a gateway that owns nothing yet, and starts its goroutines. Close ends them.
@@ -78,7 +81,7 @@ func New(cfg Config, deps Deps) (*Gateway, error) {
 	}
 	g := &Gateway{
 		cfg: cfg, log: deps.Log, store: deps.Store, owner: deps.Owner, onShard: deps.OnShard,
-		shards: make([]shard, cfg.ShardCount), started: time.Now(), lost: make(chan struct{}, 1), closing: make(chan struct{}),
+		shards: make([]shard, cfg.ShardCount), started: time.Now(), aheadMS: deps.Ahead.Milliseconds(), lost: make(chan struct{}, 1), closing: make(chan struct{}),
 	}
 	g.loads = make(chan struct{}, min(mostLoads, max(2, cfg.MemoryBytes/cfg.MailboxBytes)))
 	if g.owner == "" {
@@ -192,14 +195,14 @@ var memoryShare = [protocol.Lanes]int64{100, 90, 80}
 // any more; and what they take is not that of high priority.
 const userShare = 95
 
-func (g *Gateway) nowMS() int64 { return time.Now().UnixMilli() }
+func (g *Gateway) nowMS() int64 { return time.Now().UnixMilli() + g.aheadMS }
 func (g *Gateway) nowUS() int64 { return time.Now().UnixMicro() }
 
 // instant is now as positions see it, too: the wall clock when the gateway started plus monotonic time since.
 func (g *Gateway) instant() mailbox.Instant {
 	now := time.Now()
-	return mailbox.Instant{MS: now.UnixMilli(), Micros: uint64(g.started.UnixMicro() + now.Sub(g.started).Microseconds())}
+	return mailbox.Instant{MS: now.UnixMilli() + g.aheadMS, Micros: uint64(g.started.UnixMicro() + g.aheadMS*1000 + now.Sub(g.started).Microseconds())}
 }
 
 // unseenBefore is the Unix ms before which a device must have been seen to be forgotten.
-func (g *Gateway) unseenBefore() int64 { return time.Now().Add(-g.cfg.DeviceUnseen).UnixMilli() }
+func (g *Gateway) unseenBefore() int64 { return g.nowMS() - g.cfg.DeviceUnseen.Milliseconds() }

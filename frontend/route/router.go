@@ -18,16 +18,20 @@ type Router struct {
 	topology topology.Topology
 	links    Links
 	metrics  *metrics
+	draw     func(n int64) int64 // from 0 to n-1, by chance
 
 	floors floorKeeper // what gateways have said of shards, and the view may not know yet
 }
 
 // New makes a router that follows t.
 func New(cfg Config, t topology.Topology, l Links) *Router {
-	r := &Router{cfg: cfg, topology: t, links: l, metrics: newMetrics()}
+	r := &Router{cfg: cfg, topology: t, links: l, metrics: newMetrics(), draw: rand.Int64N}
 	r.floors.init(len(t.View().Shards))
 	return r
 }
+
+// UseDraw has draw be what pauses are drawn by, from 0 to n-1, in place of chance: a simulation draws by its seed. It is called before the first call.
+func (r *Router) UseDraw(draw func(n int64) int64) { r.draw = draw }
 
 // Open opens a stream at the owner of o.User, at o.Epoch or later, within that time and the router's deadline. The context is of the
 // call, not of the stream. Its error may be link.ErrSuperseded. After a lost answer the stream is asked for anew: the owner ends the first by "newest wins".
@@ -217,5 +221,5 @@ func (r *Router) wait(ctx context.Context, failed *topology.View, attempt int, n
 // pause draws from the upper half: those who failed together do not come back together.
 func (r *Router) pause(attempt int) time.Duration {
 	full := min(r.cfg.PauseMin<<min(attempt, 16), r.cfg.PauseMax)
-	return full/2 + rand.N(full/2+1)
+	return full/2 + time.Duration(r.draw(int64(full/2+1)))
 }

@@ -3,7 +3,6 @@ package stream
 import (
 	"context"
 	"errors"
-	"math/rand/v2"
 	"sync"
 
 	"ramen/link"
@@ -145,7 +144,7 @@ func (s *Stream) reopenFailed(ctx context.Context, err error) {
 	if s.state == detached && reason == protocol.ReasonUnavailable {
 		now := s.set.clock.now()
 		if now < s.abandonLocked() {
-			retry = now + reopenPauseMS + rand.Int64N(reopenJitterMS)
+			retry = now + reopenPauseMS + s.set.draw(reopenJitterMS)
 			s.reconnect.retryMS = retry
 		}
 	}

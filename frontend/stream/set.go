@@ -37,6 +37,8 @@ type Deps struct {
 	Logger  *slog.Logger
 	Metrics prometheus.Registerer
 	Pollers int // of the connections
+	// Draw draws a number from 0 to n-1: pauses and ages differ by it. nil: by chance. A simulation draws by its seed.
+	Draw func(n int64) int64
 }
 
 // Set is all streams of a frontend, and what they share.
@@ -48,6 +50,7 @@ type Set struct {
 	log      *slog.Logger
 	metrics  *metrics
 	clock    clock
+	draw     func(n int64) int64
 	wheels   []*wheel // that of streams without a poller, then one for each poller
 	reopener *reopener
 	shards   *shards
@@ -65,10 +68,15 @@ func NewSet(cfg Config, d Deps) (*Set, error) {
 	if err != nil {
 		return nil, fmt.Errorf("frontend: register metrics of streams: %w", err)
 	}
-	s := &Set{cfg: cfg, opener: d.Opener, tokens: d.Tokens, log: d.Logger, metrics: m, clock: newClock()}
+	s := &Set{cfg: cfg, opener: d.Opener, tokens: d.Tokens, log: d.Logger, metrics: m, clock: newClock(), draw: d.Draw}
+	if s.draw == nil {
+		s.draw = rand.Int64N
+	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	for range 1 + min(max(d.Pollers, 1), math.MaxUint8) {
-		s.wheels = append(s.wheels, newWheel(s.clock, (*Stream).onTimer))
+		w := newWheel(s.clock, (*Stream).onTimer)
+		w.draw = s.draw
+		s.wheels = append(s.wheels, w)
 	}
 	s.reopener = &reopener{ctx: s.ctx, limit: cfg.Reopens}
 	if d.Owners == nil {
@@ -111,7 +119,7 @@ func (s *Set) ageLimit(now int64) int64 {
 	if age == 0 {
 		return 0
 	}
-	return now + age - rand.Int64N(age/10+1)
+	return now + age - s.draw(age/10+1)
 }
 
 // reconnectMS is within what time a stream that is asked to leave is replaced. A fifth of the drain time is left to connect.

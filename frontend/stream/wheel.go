@@ -26,6 +26,7 @@ type wheel struct {
 	onTimer func(s *Stream, now int64) (next, slack int64) // next 0: none
 	pauses  pauses
 	filled  chan struct{} // the wheel was empty, and is not any more
+	draw    func(n int64) int64
 
 	mu    sync.Mutex
 	slots [wheelSlots][]*Stream
@@ -46,7 +47,7 @@ const (
 
 func newWheel(c clock, onTimer func(*Stream, int64) (int64, int64)) *wheel {
 	now := c.now()
-	return &wheel{clock: c, tick: tickOf(now), onTimer: onTimer, filled: make(chan struct{}, 1), pauses: pauses{seen: now}}
+	return &wheel{clock: c, tick: tickOf(now), onTimer: onTimer, draw: rand.Int64N, filled: make(chan struct{}, 1), pauses: pauses{seen: now}}
 }
 
 // tickOf is the tick that ends by ms.
@@ -222,7 +223,7 @@ func (w *wheel) placeLocked(s *Stream, at, slack int64) {
 	best := last % wheelSlots
 	if room := min(tickOf(slack), last-w.tick-1); room > 0 && len(w.slots[best]) > w.fairLocked() {
 		for range tries {
-			if other := (last - rand.Int64N(room+1)) % wheelSlots; len(w.slots[other]) < len(w.slots[best]) {
+			if other := (last - w.draw(room+1)) % wheelSlots; len(w.slots[other]) < len(w.slots[best]) {
 				best = other
 			}
 		}
