@@ -10,6 +10,8 @@
 //  3. A push was chosen after its stream was opened, and after every message that was pushed before it on the same stream was
 //     first sent; and before it was received.
 //  4. What died with a killed process unsaved is excused only where the contract excuses it: the acks of devices.
-//  5. What a Span says was done excuses what it names and nothing more: acks that an owner that stopped had not saved, answers of
+//  5. The answers that a publisher got to one id are those of an order of its attempts in which one was accepted, and those behind it are
+//     duplicates (answers.go).
+//  6. What a Span says was done excuses what it names and nothing more: acks that an owner that stopped had not saved, answers of
 //     those who did not run, and, counted apart, what a store may lose as it is configured, of what it had answered for before.
 package judge

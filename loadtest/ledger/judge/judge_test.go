@@ -49,6 +49,8 @@ var crimes = []crime{
 	{"a number is left out", Seq, skipSeq},
 	{"a good cursor is not honoured", Resume, forgetCursor},
 	{"an id is accepted again", Again, acceptAgain},
+	{"an id is accepted again after an answer was lost", Again, acceptAgainAfterLost},
+	{"an id is accepted behind a duplicate", Duplicated, acceptBehindDuplicate},
 	{"a publish is answered late", Late, answerLate},
 	{"it lives longer than asked", Life, stretchLife},
 	{"hello tells of more than has expired", Told, overTell},
@@ -327,6 +329,53 @@ func acceptAgain(l *Log) bool {
 	at := m.Attempts[0].Answered
 	m.Attempts = append(m.Attempts, Attempt{Sent: at + 1, Answered: at + 2, Status: Accepted})
 	return true
+}
+
+// acceptAgainAfterLost has an attempt without an answer between two that are accepted: it may have been either of them, and not both.
+func acceptAgainAfterLost(l *Log) bool {
+	m := l.Messages[0]
+	at := m.Attempts[0].Answered
+	m.Attempts = append(m.Attempts, Attempt{Sent: at + 1, Ended: at + 2}, Attempt{Sent: at + 3, Answered: at + 4, Status: Accepted})
+	return true
+}
+
+func acceptBehindDuplicate(l *Log) bool {
+	m := l.Messages[0]
+	a := &m.Attempts[0]
+	a.Status = Duplicate
+	m.Attempts = append(m.Attempts, Attempt{Sent: a.Answered + 1, Answered: a.Answered + 2, Status: Accepted})
+	return true
+}
+
+// TestAnswersWithAnOrderAreNotAccused: of lost answers, of tries inside, and of what is under way at the same time.
+func TestAnswersWithAnOrderAreNotAccused(t *testing.T) {
+	done := []Span{{What: "a link is cut", From: 5, To: 6}}
+	for _, c := range []struct {
+		name     string
+		spans    []Span
+		attempts []Attempt
+		kind     Kind // empty: none
+	}{
+		{"accepted, then duplicates", nil, []Attempt{{Sent: 1, Answered: 2, Status: Accepted}, {Sent: 3, Answered: 4, Status: Duplicate}, {Sent: 5, Answered: 6, Status: Duplicate}}, ""},
+		{"the answer was lost, then a duplicate", nil, []Attempt{{Sent: 1, Ended: 2}, {Sent: 3, Answered: 4, Status: Duplicate}}, ""},
+		{"the answer was lost, and it was not stored", nil, []Attempt{{Sent: 1, Ended: 2}, {Sent: 3, Answered: 4, Status: Accepted}}, ""},
+		{"what is lost arrives behind all others", nil, []Attempt{{Sent: 1, Ended: 2}, {Sent: 3, Answered: 4, Status: Accepted}, {Sent: 5, Answered: 6, Status: Duplicate}}, ""},
+		{"refused, then accepted", nil, []Attempt{{Sent: 1, Answered: 2, Status: Refused}, {Sent: 3, Answered: 4, Status: Accepted}}, ""},
+		{"twice in one batch", nil, []Attempt{{Sent: 1, Answered: 2, Status: Duplicate}, {Sent: 1, Answered: 2, Status: Accepted}}, ""},
+		{"the answer inside was lost", done, []Attempt{{Sent: 4, Answered: 7, Status: Duplicate}}, ""},
+		{"a duplicate of nothing", nil, []Attempt{{Sent: 1, Answered: 2, Status: Duplicate}}, Duplicated},
+		{"long after something was done", done, []Attempt{{Sent: 7 + insideFor, Answered: 8 + insideFor, Status: Duplicate}}, Duplicated},
+		{"refused is not stored", nil, []Attempt{{Sent: 1, Answered: 2, Status: Refused}, {Sent: 3, Answered: 4, Status: Duplicate}}, Duplicated},
+		{"accepted twice, whatever was lost inside", done, []Attempt{{Sent: 4, Answered: 7, Status: Accepted}, {Sent: 8, Answered: 9, Status: Accepted}}, Again},
+		{"accepted twice at the same time", nil, []Attempt{{Sent: 1, Answered: 4, Status: Accepted}, {Sent: 2, Answered: 3, Status: Accepted}}, Again},
+		{"one lost answer does not excuse two", nil, []Attempt{{Sent: 1, Ended: 2}, {Sent: 3, Answered: 4, Status: Duplicate}, {Sent: 5, Answered: 6, Status: Accepted}}, Duplicated},
+	} {
+		l := &Log{Spans: c.spans, Messages: []*Message{{User: "u", ID: "m", Attempts: c.attempts}}}
+		r := Judge(l)
+		if c.kind == "" && !r.OK() || c.kind != "" && r.Of(c.kind) != 1 {
+			t.Errorf("%s: %+v", c.name, r.Violations)
+		}
+	}
 }
 
 func answerLate(l *Log) bool {

@@ -29,6 +29,7 @@ const (
 	Seq         Kind = "seq"         // a gap in a stream's numbers
 	Resume      Kind = "resume"      // a cursor was not honoured, or none was
 	Again       Kind = "again"       // accepted a second time
+	Duplicated  Kind = "duplicate"   // answered so, though nothing can have been accepted before
 	Late        Kind = "late"        // a publish without an answer in time
 	Unavailable Kind = "unavailable" // a publish, while service was to go on
 	Uncovered   Kind = "uncovered"   // accepted while the store could not keep it
@@ -69,7 +70,8 @@ func Judge(l *Log) *Report {
 	ix := newIndex(l)
 	for _, m := range l.Messages {
 		e := ix.entries[name{m.User, m.ID}]
-		r.count(ix, e)
+		r.count(e)
+		r.checkIDs(ix, e)
 		r.checkAnswers(ix, e)
 	}
 	for _, d := range l.Devices {
@@ -86,9 +88,8 @@ func Judge(l *Log) *Report {
 	return r
 }
 
-// count counts a message, and finds one that was accepted twice. SPEC 9.2.2: an id is remembered for 5 minutes, and publishers
-// of a run publish nothing again that is older.
-func (r *Report) count(ix *index, e *entry) {
+// count counts a message.
+func (r *Report) count(e *entry) {
 	switch {
 	case e.accepted != 0:
 		r.Accepted++
@@ -96,17 +97,6 @@ func (r *Report) count(ix *index, e *entry) {
 		r.Unknown++
 	default:
 		r.Refused++
-	}
-	var answers []Moment
-	for _, a := range e.Attempts {
-		if a.Status == Accepted {
-			answers = append(answers, a.Answered)
-		}
-	}
-	if len(answers) > 1 && ix.isExcused(Again, e) {
-		r.lost(Again)
-	} else if len(answers) > 1 {
-		r.add(Violation{Kind: Again, User: e.User, ID: e.ID, Text: fmt.Sprintf("it was answered accepted at each of %v", answers)})
 	}
 }
 
@@ -154,7 +144,7 @@ func (r *Report) Write(w io.Writer) {
 	row("unknown", r.UnknownDue, "pairs of messages that were never answered")
 	row("missing", r.Missing, "")
 	row("returned", r.Returned(), fmt.Sprintf("replaced %d, recalled %d, expired %d, acked %d", r.Of(Replaced), r.Of(Recalled), r.Of(Expired), r.Of(Acked)))
-	for _, k := range []Kind{Skipped, Twice, Order, Priority, Stranger, Foreign, Content, Seq, Resume, Again, Late, Unavailable, Uncovered, Life, Ended, Told, Fault} {
+	for _, k := range []Kind{Skipped, Twice, Order, Priority, Stranger, Foreign, Content, Seq, Resume, Again, Duplicated, Late, Unavailable, Uncovered, Life, Ended, Told, Fault} {
 		if n := r.Of(k); n > 0 {
 			row(string(k), n, "")
 		}
