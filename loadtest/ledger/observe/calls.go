@@ -30,6 +30,12 @@ type calls struct {
 	faults []string                    // answers that no kill explains; owned by the publisher
 }
 
+// A PublishStream is ended by its publisher while nothing is under way on it, long before it would be cut off.
+const (
+	streamLife = 30 * time.Second
+	mostStream = time.Minute
+)
+
 // callTime bounds a call; a server that is there answers within it.
 const callTime = 20 * time.Second
 
@@ -240,7 +246,7 @@ func (c *calls) stream(ctx context.Context, at Addresses) (s publishStream, done
 	if err != nil {
 		return nil, nil, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	ctx, cancel := context.WithTimeout(ctx, mostStream)
 	s, err = backend.PublishStream(ctx)
 	if err != nil {
 		cancel()

@@ -195,7 +195,7 @@ func (p *publisher) pipeline(ctx, life context.Context) {
 		return
 	}
 	defer done()
-	for err == nil && ctx.Err() == nil {
+	for opened := time.Now(); err == nil && ctx.Err() == nil && time.Since(opened) < streamLife; {
 		var batches [][]item
 		var sent []judge.Moment
 		for range pipelined {
