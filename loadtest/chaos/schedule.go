@@ -44,38 +44,47 @@ var holds = map[string][2]time.Duration{
 	"only-node-killed": {0, time.Second},
 }
 
-// schedule draws what is done: all of it follows from the seed.
+// schedule draws what is done: all of it follows from the seed. Kinds come in rounds, in each of which every kind comes once, in another order.
 type schedule struct {
 	rng   *rand.Rand
-	names []string // each kind comes once before any comes again
+	names []string
+	left  []string // of the round
+	round int
 	nth   int
 }
 
 func newSchedule(seed uint64, names []string) *schedule {
-	s := &schedule{rng: rand.New(rand.NewPCG(seed, 0)), names: append([]string(nil), names...)}
-	s.rng.Shuffle(len(s.names), func(i, k int) { s.names[i], s.names[k] = s.names[k], s.names[i] })
-	if i := slices.Index(s.names, upgraded); i > 0 { // the cluster has started with the binary before
-		s.names[0], s.names[i] = s.names[i], s.names[0]
+	s := &schedule{rng: rand.New(rand.NewPCG(seed, 0)), names: names}
+	s.shuffle()
+	if i := slices.Index(s.left, upgraded); i > 0 { // the cluster has started with the binary before
+		s.left[0], s.left[i] = s.left[i], s.left[0]
 	}
 	return s
 }
 
-// next is what is done at once: each kind alone first, then every other time two within the same second.
+func (s *schedule) shuffle() {
+	s.round++
+	s.left = slices.Clone(s.names)
+	s.rng.Shuffle(len(s.left), func(i, k int) { s.left[i], s.left[k] = s.left[k], s.left[i] })
+}
+
+// next is what is done at once: each kind alone in the first round, then every other time two within the same second.
 func (s *schedule) next() []testbed.Fault {
-	s.nth++
-	if s.nth <= len(s.names) {
-		return []testbed.Fault{s.fault(s.names[s.nth-1])}
-	}
-	first := s.fault(s.names[s.rng.IntN(len(s.names))])
-	if s.nth%2 == 0 {
+	first := s.draw()
+	if s.nth++; s.round == 1 || s.nth%2 == 0 {
 		return []testbed.Fault{first}
 	}
-	second := s.fault(s.names[s.rng.IntN(len(s.names))])
+	second := s.draw()
 	second.After = time.Duration(s.rng.Int64N(int64(time.Second)))
 	return []testbed.Fault{first, second}
 }
 
-func (s *schedule) fault(name string) testbed.Fault {
+func (s *schedule) draw() testbed.Fault {
+	if len(s.left) == 0 {
+		s.shuffle()
+	}
+	name := s.left[0]
+	s.left = s.left[1:]
 	h := holds[name]
 	return testbed.Named(name, s.rng.IntN(12), h[0]+time.Duration(s.rng.Int64N(int64(h[1]-h[0])+1)))
 }

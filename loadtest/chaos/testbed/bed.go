@@ -46,8 +46,9 @@ type Config struct {
 func Default() Config {
 	return Config{
 		// Gateways wait longer for a Redis that a busy machine holds up than they do by default: that service goes on is to be seen nevertheless.
+		// And mailboxes have room for what nobody is known yet who wants it, for as long as a run lasts.
 		Cluster: localcluster.Config{Controllers: 3, Gateways: 3, Frontends: 2, LogLevel: "info",
-			Args: map[localcluster.Role][]string{localcluster.Gateway: {"--gateway.append-timeout", "3s"}}},
+			Args: map[localcluster.Role][]string{localcluster.Gateway: {"--gateway.append-timeout", "3s", "--gateway.mailbox-messages", "200000"}}},
 		Store: Redis, Users: 24, Life: 8 * time.Second, Pause: 80 * time.Millisecond, Quiet: 1500 * time.Millisecond, Calm: time.Second, Progress: io.Discard,
 	}
 }
@@ -85,6 +86,7 @@ type Bed struct {
 	spans    []judge.Span              // guarded by mu
 	hosts    map[string]*netspace.Host // guarded by mu: by a member's name
 	wrong    []string                  // guarded by mu: what the testbed itself has found
+	lapses   []judge.Span              // guarded by mu: when gateways have lost their leases
 	done     []Done                    // guarded by mu
 	old      bool                      // guarded by upgrading: members run Config.Previous
 	up       map[string]bool           // guarded by mu: frontends, by name, that clients are led to
@@ -237,6 +239,7 @@ func (b *Bed) Finish() (*judge.Log, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	l := &judge.Log{Began: b.clock.Began, Slack: b.clock.Slack(), Spans: b.spans, Deadline: deadline, SavedIn: savedIn, Holds: true, Faults: b.wrong}
+	l.Spans = append(l.Spans, b.lapses...)
 	b.clients.AddTo(l)
 	slices.SortFunc(l.Spans, func(x, y judge.Span) int { return int(x.From - y.From) })
 	return l, nil
@@ -260,6 +263,9 @@ func (b *Bed) finish() error {
 		return fmt.Errorf("testbed: the run has taken too long, or was ended: %w", err)
 	}
 	b.check()
+	if err := b.findLapses(b.Members(localcluster.Gateway)...); err != nil {
+		return err
+	}
 	if err := b.stopWatching(); err != nil {
 		return err
 	}

@@ -110,6 +110,9 @@ func (b *Bed) addGateway(f *Fault) {
 	b.AwaitServed(b.program)
 	sleep(b.ctx, f.Hold)
 	b.end(m)
+	if err := b.findLapses(m); err != nil {
+		b.program.Fatalf("%w", err)
+	}
 	b.Remove(m)
 }
 

@@ -109,6 +109,13 @@ func (o *owners) claimed(id protocol.ShardID, c store.Claimed, claims map[protoc
 	}
 }
 
+// Looks is how often an answer of who owns what was compared with what was known.
+func (b *Bed) Looks() int {
+	b.owners.mu.Lock()
+	defer b.owners.mu.Unlock()
+	return b.owners.looks
+}
+
 // watchOwners looks at who owns what until ctx ends.
 func (b *Bed) watchOwners(ctx context.Context, url string) error {
 	s, err := openClaims(ctx, url)
