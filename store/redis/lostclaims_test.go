@@ -1,6 +1,7 @@
 package redis
 
 import (
+	"errors"
 	"testing"
 	"time"
 
@@ -73,6 +74,34 @@ func TestLostEpochIsNotGivenAgain(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestLostEpochOfAClusterIsNotGivenAgain: the same where the cluster promotes by itself, once the master is killed.
+func TestLostEpochOfAClusterIsNotGivenAgain(t *testing.T) {
+	c := redistest.StartCluster(t, redistest.Options{})
+	cfg := clusterConfig(t, c)
+	owner := open(t, cfg)
+	claim(t, owner, 3, "older", 1)
+	key := owner.keys[1].claim
+	master, replicas := c.Serving(t, key)
+	lag(t, master, replicas[0])
+	claim(t, owner, 4, "killed", 1)
+	if err := owner.Close(); err != nil {
+		t.Fatal(err)
+	}
+	master.Kill(t)
+	c.AwaitPromoted(t, key, master)
+	s := open(t, cfg)
+	awaitSo(t, "claims are read", func() error {
+		claims, errs := s.Claims(within(t), []protocol.ShardID{1})
+		if err := errors.Join(errs...); err != nil {
+			return err
+		}
+		if claims[0].Epoch != 3 || claims[0].Above < 4 {
+			t.Errorf("the promoted replica has %+v", claims[0])
+		}
+		return nil
+	})
 }
 
 // TestOwnerThatOutlivesTheFailOverKeepsItsEpoch: it claims again at its own epoch, and then nothing is lost.
