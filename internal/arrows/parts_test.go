@@ -115,7 +115,7 @@ var parts = []part{
 	{path: "internal/ports", why: "it is a tool of tests"},
 	{path: "internal/testapp", may: []string{"internal/app"}, why: "it is a tool of tests"},
 	{path: "internal/testcluster", may: []string{"internal/app", "internal/ports", "internal/testapp"}, why: "it is a tool of tests"},
-	{path: "internal/testprocess", why: "it is a tool of tests"},
+	{path: "internal/testprocess", may: []string{"internal/testserver"}, why: "it is a tool of tests, and ends the servers that they share"},
 	{path: "internal/testcert", why: "it is a tool of tests"},
 	{path: "internal/testdisk", why: "it is a tool of tests"},
 	{path: "internal/testserver/...", may: []string{"internal/testserver/...", "internal/ports", "internal/testcert"}, why: "it is a tool of tests"},
