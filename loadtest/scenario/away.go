@@ -24,6 +24,9 @@ func (b *bench) replay(ctx context.Context) error {
 	if _, err := b.do(ctx, workers.Order{Verb: workers.Hold, For: max(b.pauseTime(), b.p.For)}); err != nil {
 		return err
 	}
+	if b.cfg.Measuring != nil {
+		b.cfg.Measuring()
+	}
 	b.p.Connects = -1
 	from, store := b.usage(), b.storeUsage()
 	back, err := b.open(ctx)

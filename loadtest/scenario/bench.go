@@ -30,7 +30,7 @@ type Config struct {
 	Metrics string // URL of its /metrics; empty: none
 	// StorePIDs are the processes of the server's store, where they are on this machine; empty: not known.
 	StorePIDs []int
-	// Measuring is called when what is measured begins, in scenario push alone; nil: nobody wants to know.
+	// Measuring is called when what is measured begins, in scenarios push and replay; nil: nobody wants to know.
 	Measuring func()
 
 	Serve  *machine.ServerConfig // start one for each scenario instead; nil: none

@@ -103,28 +103,6 @@ func (b *bench) load(ctx context.Context) error {
 	return nil
 }
 
-// returns measures many devices that come back at once, with one message each that waits.
-func (b *bench) returns(ctx context.Context) error {
-	var some []*site
-	for _, s := range b.sites {
-		if s.name == nodes || s.name == withCache {
-			some = append(some, s)
-		}
-	}
-	t := newTable(some, []column{
-		{"until all had all", "until all had all"}, {"open p50", "open p50"}, {"open p99", "open p99"},
-		{"our CPU a device", "CPU a message, the connect included"}, {"store's CPU a device", "store's CPU a message, the connect included"},
-	})
-	p := scenario.Params{Scenario: "replay", Streams: b.c.Returned, Connects: 1000, Messages: 1, For: leaveTime, Server: left, Wait: 2 * time.Minute}
-	for _, s := range some {
-		if err := b.once(ctx, t, s, p, nil); err != nil {
-			return err
-		}
-	}
-	fmt.Fprintf(b.out, "\n%s devices come back at once, each to one message, none in memory\n\n%s", report.Whole(int64(b.c.Returned)), t)
-	return nil
-}
-
 // rounds has each store have its turns; every second round is the other way round.
 func (b *bench) rounds(ctx context.Context, t *table, p scenario.Params) error {
 	for i := range b.c.Rounds {

@@ -17,6 +17,8 @@ type site struct {
 	says       string // for the report
 	url, cache string // empty: the embedded store, no cache
 	servers    []*testserver.Server
+	cluster    *cassandratest.Cluster // nil: none
+	copies     int                    // of each row, in the cluster
 }
 
 const (
@@ -48,24 +50,40 @@ func sites(t testserver.TB, c *config) (all []*site) {
 			all = append(all, &site{name: name, says: "embedded (pebble)"})
 		case "redis-reply":
 			r := redistest.Single(t, redistest.Options{})
-			all = append(all, &site{name, "Redis, `durability=reply`, no AOF", r.URL(), "", []*testserver.Server{r.Server}})
+			all = append(all, &site{name: name, says: "Redis, `durability=reply`, no AOF", url: r.URL(), servers: []*testserver.Server{r.Server}})
 		case "redis-fsync":
 			r := redistest.Single(t, redistest.Options{Config: redistest.Config{"appendonly": "yes", "appendfsync": "always"}})
-			all = append(all, &site{name, "Redis, `durability=fsync`, `appendfsync always`", r.URL() + "?durability=fsync", "", []*testserver.Server{r.Server}})
+			all = append(all, &site{name: name, says: "Redis, `durability=fsync`, `appendfsync always`", url: r.URL() + "?durability=fsync", servers: []*testserver.Server{r.Server}})
 		case "redis-replicas":
 			r := redistest.WithReplicas(t, redistest.Options{}, 1)
-			all = append(all, &site{name, "Redis, `durability=replicas`, master and one replica", r.Master.URL() + "?durability=replicas&replicas=1", "", redisServers(r.Servers())})
+			all = append(all, &site{name: name, says: "Redis, `durability=replicas`, master and one replica", url: r.Master.URL() + "?durability=replicas&replicas=1", servers: redisServers(r.Servers())})
 		case oneNode:
 			one := cassandratest.Start(t, cassandratest.Options{NeverKilled: true, Settings: batch})
-			all = append(all, &site{name, "Cassandra, one node, `commitlog_sync batch`", keyspace(t, c, one, "ramen_one", 1), "", nodeServers(one)})
+			all = append(all, &site{name: name, says: "Cassandra, one node, `commitlog_sync batch`", url: keyspace(t, c, one, "ramen_one", 1), servers: nodeServers(one), cluster: one, copies: 1})
 		case nodes:
-			all = append(all, &site{name, "Cassandra, three nodes, three copies", keyspace(t, c, cluster(), "ramen_three", 3), "", nodeServers(cluster())})
+			all = append(all, &site{name: name, says: "Cassandra, three nodes, three copies", url: keyspace(t, c, cluster(), "ramen_three", 3), servers: nodeServers(cluster()),
+				cluster: cluster(), copies: 3})
 		case withCache:
 			r := redistest.Single(t, redistest.Options{Config: redistest.Config{"maxmemory-policy": "volatile-lru"}})
-			all = append(all, &site{name, "tiered: Redis before those three nodes", keyspace(t, c, cluster(), "ramen_tiered", 3), r.URL(), append(nodeServers(cluster()), r.Server)})
+			all = append(all, &site{name: name, says: "tiered: Redis before those three nodes", url: keyspace(t, c, cluster(), "ramen_tiered", 3), cache: r.URL(),
+				servers: append(nodeServers(cluster()), r.Server), cluster: cluster(), copies: 3})
 		}
 	}
 	return all
+}
+
+// place is where the nth server of several has its data, on the servers of the store: a keyspace, and in the cache keys, of its own.
+func (s *site) place(b *bench, n int) (url, cache string, err error) {
+	if n == 0 {
+		return s.url, s.cache, nil
+	}
+	if cache = s.cache; cache != "" {
+		cache = fmt.Sprintf("%s?prefix=server%d", cache, n)
+	}
+	err = catch(func() {
+		url = keyspace(b.h, b.c, s.cluster, fmt.Sprintf("ramen_%s_%d", strings.ReplaceAll(s.name, "-", "_"), n), s.copies)
+	})
+	return url, cache, err
 }
 
 // batch has a node answer for a write once it is on its disk.

@@ -45,3 +45,51 @@ func TestUnknownNamesAreRefused(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+func TestSectionsOfServersAreOne(t *testing.T) {
+	section := func(seconds, p50, ours, theirs float64) report.Section {
+		s := report.Section{}
+		s.Add(allBack, seconds, "s")
+		s.Add(openP50, p50, "ms")
+		s.Add(ourCPU, ours, "µs")
+		s.Add(storeCPU, theirs, "µs")
+		return s
+	}
+	first, second := section(3, 10, 100, 400), section(5, 30, 200, 600)
+	second.Counts, second.Failed = map[expect.Kind]int64{expect.Lost: 2}, "it has gone"
+	all := joined([]report.Section{first, second})
+	got := make(map[string]float64)
+	for _, r := range all.Rows {
+		got[r.Name] = r.Value
+	}
+	for name, want := range map[string]float64{allBack: 5, openP50: 20, ourCPU: 150, storeCPU: 300} {
+		if got[name] != want {
+			t.Errorf("%s: %v, want %v", name, got[name], want)
+		}
+	}
+	if len(got) != 4 || all.Counts[expect.Lost] != 2 || all.Failed == "" {
+		t.Errorf("%+v", all)
+	}
+	for _, x := range []struct{ devices, files, want int }{{100_000, 20_000, 6}, {19_000, 20_000, 1}, {19_001, 20_000, 2}, {1_000_000, 0, 1}} {
+		if n := serversFor(x.devices, x.files); n != x.want {
+			t.Errorf("%d devices, %d files: %d servers, want %d", x.devices, x.files, n, x.want)
+		}
+	}
+}
+
+// TestAMeetingWaitsForAll but for those who have left.
+func TestAMeetingWaitsForAll(t *testing.T) {
+	m := newMeeting(3)
+	met := make(chan struct{}, 2)
+	for range 2 {
+		go func() { m.meet(t.Context()); met <- struct{}{} }()
+	}
+	select {
+	case <-met:
+		t.Fatal("it waited for two of three")
+	default:
+	}
+	m.leave()
+	<-met
+	<-met
+}
