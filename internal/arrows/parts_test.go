@@ -96,6 +96,7 @@ var parts = []part{
 	{path: "loadtest/chaos/testbed", may: []string{"loadtest/...", "internal/localcluster", "internal/netspace", "internal/testserver/...", "internal/stores", "store", "store/driver", "protocol"},
 		why: "it also reads in the store who has claimed which shard, as a gateway does"},
 	{path: "loadtest/chaos/...", may: []string{"loadtest/...", "internal/localcluster", "internal/netspace", "internal/testserver/...", "protocol"}, why: "it knows servers by the wire, and does to a cluster's processes what can be done"},
+	{path: "loadtest/cluster", may: []string{"loadtest/...", "internal/localcluster", "internal/testserver/..."}, why: "it knows servers by the wire, and starts those of a cluster"},
 	{path: "loadtest/faults", may: []string{"loadtest/...", "internal/testserver/...", "internal/testdisk", "protocol"}, why: "it knows servers by the wire, and does to stores what can be done"},
 	{path: "loadtest/stores", may: []string{"loadtest/...", "internal/testserver/..."}, why: "it knows servers by the wire, and starts those of stores"},
 	{path: "loadtest/...", may: []string{"loadtest/...", "clients/go/wire", "protocol", "protocol/protowalk", "protocol/ramenpb", "internal/ports", "internal/netspace", "internal/testcert"},
