@@ -7,7 +7,9 @@ import type { Options, Ramen } from './types.js'
 
 export { webSocket, sse, longPoll }
 export { eventSource } from './transports/eventsource.js'
+export { deviceId, indexedDBStorage, storage } from './stores.js'
 export { version } from './device.js'
+export type { KeyValues } from './stores.js'
 export type * from './types.js'
 export type { Transport } from './wire.js'
 

@@ -112,7 +112,7 @@ export class Keeper implements PlatformEvents {
       this.#blocks.add(block)
       this.#wanted ||= this.#reopen.on
       this.#reopen.stop()
-      if (this.#wanted) this.#schedule(0, { cause: block })
+      if (this.#wanted && this.state !== 'offline') this.#schedule(0, { cause: block })
     } else {
       const was = this.#blocks.delete(block)
       if (this.#blocks.size) return
