@@ -188,7 +188,7 @@ class Holder {
 
   #gone(tab: string): void {
     this.#tabs.delete(tab)
-    for (const key of [...this.#waits.keys()]) if (key.endsWith(tab)) this.#waits.get(key)!()
+    for (const [key, settle] of this.#waits) if (key.endsWith(tab)) settle()
   }
 
   #settle(turn: number, tab: string, failed?: boolean): void {
