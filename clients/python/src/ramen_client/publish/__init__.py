@@ -1,0 +1,1 @@
+"""Publishers: SPEC 8, 9 and C 14."""
