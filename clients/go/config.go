@@ -64,6 +64,15 @@ type DeviceConfig struct {
 	// are called by Run's goroutine and must not block. May be nil.
 	OnState func(StateChange) `yaml:"-"`
 	OnHello func(Hello)       `yaml:"-"`
+	// OnReload is told, after OnHello, that messages may have gone unseen: the server did not honour the device's place, or some
+	// expired. The app loads its state anew. Called as OnHello is. May be nil.
+	OnReload func() `yaml:"-"`
+	// OnToken is told that the server has refused the token, and that Token is asked until it answers with another. Called as
+	// OnHello is. May be nil.
+	OnToken func() `yaml:"-"`
+	// OnError is told what went wrong on the app's side, and was got over: of is "handler" or "store" (once for each run of failures).
+	// It is called by any goroutine, and must not block. May be nil.
+	OnError func(of string, err error) `yaml:"-"`
 	// Logger gets a line at debug for each stream's open and end. nil: none.
 	Logger *slog.Logger `yaml:"-"`
 }

@@ -18,6 +18,7 @@ type Device struct {
 	tokens  *tokens
 	inbox   *inbox
 	handler *handler // owned by the goroutine that Run starts for it
+	saver   *saver
 	count   counters
 	rand    func(n int64) int64 // of pauses; nil: math/rand/v2
 
@@ -28,6 +29,10 @@ type Device struct {
 	state     StateChange             // guarded by mu
 	doublings int                     // guarded by mu: how often the silence allowed is doubled. SPEC 2.8.4
 	changed   chan struct{}           // one token: context has changed
+	network   Network                 // guarded by mu: what SetNetwork said last
+	told      chan struct{}           // one token: of the network, or that Reconnect was called
+	hurry     bool                    // guarded by mu: Reconnect was called
+	renewed   bool                    // guarded by mu: the network is another one
 
 	background context.CancelFunc // guarded by mu: ends what Start began
 	ended      chan struct{}      // guarded by mu: closed once that has ended
@@ -45,9 +50,12 @@ func New(cfg DeviceConfig) (*Device, error) {
 		dialer:  cfg.dialer(),
 		tokens:  &tokens{ask: cfg.Token, limit: cfg.ConnectTimeout},
 		inbox:   newInbox(),
-		context: cfg.Context,
+		context: named(cfg.Context),
 		changed: make(chan struct{}, 1),
+		network: Network{Online: true},
+		told:    make(chan struct{}, 1),
 	}
+	d.saver = &saver{d: d, wake: make(chan struct{}, 1)}
 	d.handler = &handler{d: d}
 	return d, nil
 }
@@ -80,8 +88,11 @@ func (d *Device) load(ctx context.Context) {
 	if d.cfg.Cursors == nil {
 		return
 	}
+	ctx, cancel := context.WithTimeout(ctx, loadTimeout)
+	defer cancel()
 	cursor, err := d.cfg.Cursors.Load(ctx)
 	if err != nil {
+		d.fault("store", err)
 		d.cfg.Logger.Warn("the cursor could not be loaded; waiting messages come again", "device", d.cfg.Device, "err", err)
 		return
 	}
@@ -147,7 +158,7 @@ func (d *Device) SetContext(c *DeviceContext) error {
 		return fmt.Errorf("ramen: set context: %w", err)
 	}
 	d.mu.Lock()
-	d.context = c
+	d.context = named(c)
 	d.mu.Unlock()
 	select {
 	case d.changed <- struct{}{}:

@@ -97,6 +97,9 @@ func (k *keeper) final(s *stream, e end, wasOpening bool) error {
 		}
 	case protocol.ReasonUnauthenticated, protocol.ReasonPermissionDenied:
 		if k.d.tokens.refuse(s.currentToken()) {
+			if k.d.cfg.OnToken != nil {
+				k.d.cfg.OnToken()
+			}
 			return nil
 		}
 	case protocol.ReasonInvalidArgument:
@@ -154,6 +157,10 @@ func (k *keeper) pause(e end, cause error, wasOpening bool) {
 	delay := k.backoff.Within(e.within)
 	if !e.moving || wasOpening {
 		delay += e.RetryAfter + k.backoff.Next()
+	}
+	if k.offline && k.live == nil {
+		k.d.enter(StateChange{State: StateOffline, Err: cause})
+		return
 	}
 	k.reopen.set(delay)
 	if k.live != nil {

@@ -10,7 +10,8 @@ import (
 
 const (
 	saveEvery   = 64              // messages, at the latest
-	saveTimeout = 5 * time.Second // of the last save
+	saveTimeout = 5 * time.Second // of a save
+	loadTimeout = 2 * time.Second
 )
 
 // handler processes pushes one after the other. It is the only writer of the device's cursor, so the cursor never covers
@@ -23,7 +24,6 @@ type handler struct {
 
 // run ends with ctx.
 func (h *handler) run(ctx context.Context) {
-	defer h.saveLast()
 	for {
 		it, more, ok := h.d.inbox.take(ctx)
 		if !ok {
@@ -40,7 +40,7 @@ func (h *handler) run(ctx context.Context) {
 			continue
 		}
 		if h.unsaved > 0 && (!more || h.unsaved >= saveEvery) {
-			h.save(ctx)
+			h.save()
 		}
 	}
 }
@@ -53,6 +53,9 @@ func (h *handler) process(ctx context.Context, it item) error {
 		m := Message{Message: *p.Message, Redelivered: p.Redelivered, Seq: p.Seq}
 		if err := d.cfg.Handler(ctx, &m); err != nil {
 			d.count.handlerErrors.Add(1)
+			if ctx.Err() == nil {
+				d.fault("handler", err)
+			}
 			return err
 		}
 		d.count.handled.Add(1)
@@ -88,25 +91,7 @@ func (h *handler) moved(p *protocol.Push) {
 	h.unsaved++
 }
 
-func (h *handler) save(ctx context.Context) {
+func (h *handler) save() {
 	h.unsaved = 0
-	d := h.d
-	if d.cfg.Cursors == nil {
-		return
-	}
-	d.mu.Lock()
-	cursor := d.cursor
-	d.mu.Unlock()
-	if err := d.cfg.Cursors.Save(ctx, cursor); err != nil {
-		d.cfg.Logger.Warn("the cursor could not be saved; messages may come again after a restart", "device", d.cfg.Device, "err", err)
-	}
-}
-
-func (h *handler) saveLast() {
-	if h.unsaved == 0 {
-		return
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), saveTimeout)
-	defer cancel()
-	h.save(ctx)
+	h.d.saver.save()
 }

@@ -22,6 +22,7 @@ type keeper struct {
 	live    *stream   // at most one: it has said hello, and no newer one has
 	leaving []*stream // replaced, and read until the server ends them
 
+	offline bool      // the app has said that there is no network
 	reopen  alarm     // the next opening
 	trial   alarm     // the next trial of the preferred transport
 	unclear time.Time // until then an opening of our own that was never answered may still reach the server
@@ -40,6 +41,7 @@ func (k *keeper) run(ctx context.Context) error {
 	k.ctx = streams
 	work, stopWork := context.WithCancel(ctx)
 	handled := make(chan struct{})
+	k.d.saver.work.Go(func() { k.d.saver.run(work) })
 	go func() {
 		defer close(handled)
 		k.d.handler.run(work)
@@ -50,6 +52,8 @@ func (k *keeper) run(ctx context.Context) error {
 
 	stopWork()
 	k.drainUntil(handled)
+	k.d.saver.work.Wait()
+	k.d.saver.once(context.WithoutCancel(ctx), flushTimeout) // what the handler has processed since
 	if k.live != nil {
 		flushed := make(chan struct{})
 		s := k.live
@@ -99,6 +103,8 @@ func (k *keeper) loop(ctx context.Context) error {
 			if k.opening == nil && !k.reopen.isSet() && k.live != nil {
 				k.open(k.choice.all[0], true)
 			}
+		case <-k.d.told:
+			k.platform()
 		case <-k.d.changed:
 			if k.live != nil {
 				k.live.acker.refresh(true)
@@ -200,6 +206,9 @@ func (k *keeper) hello(s *stream, h Hello) {
 	d.count.expired.Add(uint64(h.Expired))
 	if d.cfg.OnHello != nil {
 		d.cfg.OnHello(h)
+	}
+	if d.cfg.OnReload != nil && (h.Expired > 0 || !h.Resumed && s.place != "") {
+		d.cfg.OnReload()
 	}
 }
 

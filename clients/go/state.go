@@ -27,9 +27,10 @@ const (
 	StateConnecting              // a stream is being opened
 	StateOnline                  // the server has said hello
 	StateWaiting                 // until the next attempt
+	StateOffline                 // the app has said that there is no network: see SetNetwork
 )
 
-var stateNames = [...]string{"stopped", "connecting", "online", "waiting"}
+var stateNames = [...]string{"stopped", "connecting", "online", "waiting", "offline"}
 
 func (s State) String() string { return stateNames[s] }
 

@@ -53,6 +53,9 @@ type stream struct {
 	next protocol.Seq // that a push must have; 0: any
 	dog  *watchdog
 
+	greeting *time.Timer // ends an opening whose hello does not come, whatever else does
+
+	place   string                  // that it was opened with; the keeper's from hello on
 	context *protocol.DeviceContext // that it was opened with; the keeper's from hello on
 
 	mu    sync.Mutex
@@ -101,8 +104,10 @@ func (s *stream) serve() error {
 	s.mu.Unlock()
 	s.dog = newWatchdog(d.cfg.ConnectTimeout, func() { s.cancel(errSilent) })
 	defer s.dog.stop()
+	s.greeting = time.AfterFunc(d.cfg.ConnectTimeout, func() { s.cancel(errSilent) })
+	defer s.greeting.Stop()
 	open := d.open(token)
-	s.context = open.Context
+	s.context, s.place = open.Context, open.Cursor
 	conn, err := d.dialer.Dial(s.ctx, s.transport, open, s.dog.alive)
 	if err != nil {
 		return err
@@ -110,7 +115,9 @@ func (s *stream) serve() error {
 	defer conn.Close()
 	stop := context.AfterFunc(s.ctx, func() { _ = conn.Close() })
 	defer stop()
-	s.allow(silenceFor(0, d.cfg.Heartbeat))
+	if s.transport != Poll { // whose first answer has the time of an opening
+		s.allow(silenceFor(0, d.cfg.Heartbeat))
+	}
 	return s.read(conn)
 }
 
@@ -141,6 +148,7 @@ func (s *stream) hello(conn wire.Conn, h *protocol.Hello, first bool) {
 		s.next = h.Seq + 1
 	}
 	if first {
+		s.greeting.Stop()
 		s.allow(silenceFor(time.Duration(h.TimeoutMS)*time.Millisecond, s.dev.cfg.Heartbeat))
 		s.acker.start(conn, time.Duration(h.AckMS)*time.Millisecond)
 	}

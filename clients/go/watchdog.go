@@ -23,12 +23,14 @@ type watchdog struct {
 
 	mu      sync.Mutex
 	silence time.Duration // guarded by mu
+	due     time.Time     // guarded by mu: when the timer fires
 	timer   *time.Timer   // guarded by mu; nil once stopped
 }
 
 func newWatchdog(silence time.Duration, bark func()) *watchdog {
 	w := &watchdog{start: time.Now(), silence: silence, bark: bark}
 	w.mu.Lock()
+	w.due = w.start.Add(silence)
 	w.timer = time.AfterFunc(silence, w.check)
 	w.mu.Unlock()
 	return w
@@ -45,7 +47,38 @@ func (w *watchdog) allow(silence time.Duration) {
 		return
 	}
 	w.silence = silence
-	w.timer.Reset(silence)
+	w.set(silence)
+}
+
+// set has the timer fire after d. Called with mu held.
+func (w *watchdog) set(d time.Duration) {
+	w.due = time.Now().Add(d)
+	w.timer.Reset(d)
+}
+
+// late is by how much a timer fires late where the process was suspended: what has come meanwhile is yet to be read.
+const late = 500 * time.Millisecond
+
+// prove barks unless there is a sign of life within half the silence that is allowed: the path may be another, or gone.
+func (w *watchdog) prove() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.timer == nil {
+		return
+	}
+	asked := int64(time.Since(w.start))
+	time.AfterFunc(w.silence/2, func() {
+		w.mu.Lock()
+		dead := w.timer != nil && w.last.Load() < asked
+		if dead {
+			w.timer.Stop()
+			w.timer = nil
+		}
+		w.mu.Unlock()
+		if dead {
+			w.bark()
+		}
+	})
 }
 
 func (w *watchdog) check() {
@@ -55,8 +88,11 @@ func (w *watchdog) check() {
 		return
 	}
 	rest := w.silence - (time.Since(w.start) - time.Duration(w.last.Load()))
+	if rest <= 0 && time.Since(w.due) > late {
+		rest = late
+	}
 	if rest > 0 {
-		w.timer.Reset(rest)
+		w.set(rest)
 		w.mu.Unlock()
 		return
 	}

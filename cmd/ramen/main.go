@@ -69,7 +69,7 @@ func root() *cobra.Command {
 	c.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return fmt.Errorf("%w\nSee: %s --help", config.FlagError(c.Flags(), err), c.CommandPath())
 	})
-	c.AddCommand(serveCommand(), publishCommand(), listenCommand(), loadCommand(), tokenCommand(), configCommand(), storeCommand(), clusterCommand(), healthCommand(), versionCommand())
+	c.AddCommand(serveCommand(), publishCommand(), listenCommand(), loadCommand(), tokenCommand(), configCommand(), storeCommand(), clusterCommand(), healthCommand(), conformanceCommand(), versionCommand())
 	return c
 }
 

@@ -87,6 +87,8 @@ var parts = []part{
 	{path: "frontend/ws", why: "it frames bytes: it does not know of what"},
 
 	// Clients know the wire alone.
+	{path: "clients/conformance", may: []string{"protocol", "protocol/grpcstatus"}, why: "it judges clients by the wire alone, in whatever language they are written"},
+	{path: "clients/go/conformance", may: []string{"clients/go"}, why: "it translates between the suite and the client, and decides nothing"},
 	{path: "clients/go/wire", may: []string{"protocol", "protocol/grpcstatus"}, why: "a client is written against the wire alone, and is light to import"},
 	{path: "clients/go", may: []string{"clients/go/wire", "protocol", "protocol/ramenpb", "protocol/grpcstatus"},
 		why: "a client is written against the wire alone, and is light to import"},

@@ -33,6 +33,7 @@ type wsConn struct {
 }
 
 func (d *Dialer) dialWS(ctx context.Context, o *protocol.OpenFrame, alive func(), subprotocol string) (Conn, error) {
+	opening := ctx
 	u, err := d.endpoint("/ramen/ws")
 	if err != nil {
 		return nil, err
@@ -40,6 +41,7 @@ func (d *Dialer) dialWS(ctx context.Context, o *protocol.OpenFrame, alive func()
 	u.Scheme = map[string]string{"http": "ws", "https": "wss"}[u.Scheme]
 	u.RawQuery = Query(o).Encode()
 	connect := d.connect()
+	release := func() bool { return true } // the handshake's reads know no context: its end closes the socket
 	dialer := websocket.Dialer{
 		Proxy:           d.proxy(),
 		Subprotocols:    []string{subprotocol},
@@ -52,10 +54,15 @@ func (d *Dialer) dialWS(ctx context.Context, o *protocol.OpenFrame, alive func()
 			if err != nil {
 				return nil, err
 			}
+			release = context.AfterFunc(opening, func() { _ = c.Close() })
 			return &aliveConn{Conn: c, alive: alive}, nil
 		},
 	}
 	conn, resp, err := dialer.DialContext(ctx, u.String(), d.header(o.Token))
+	if !release() && err == nil {
+		_ = conn.Close()
+		err = context.Cause(ctx)
+	}
 	if err != nil {
 		if resp != nil {
 			return nil, ReadError(resp)
