@@ -37,6 +37,7 @@ type Gateway struct {
 	ackDeadlines   ackDeadlines
 	again          again
 	mender         mender
+	sleep          sleepWatch
 	evicted        evicted
 	saves          saveWaits
 	jobs           sync.Pool // of *job
@@ -98,6 +99,7 @@ func New(cfg Config, deps Deps) (*Gateway, error) {
 	g.writeBehind.init(g)
 	g.ackDeadlines.init()
 	g.mender.init(g.store)
+	g.watchSleep()
 	if g.idleMS = cfg.MailboxIdle.Milliseconds(); g.mender.replacer != nil {
 		g.idleMS = max(g.idleMS, keptIdle.Milliseconds())
 	}

@@ -144,6 +144,9 @@ func (o *ownership) lose(l link.Loss, cause error) bool {
 // holds answers whether what the store has just done may be told: the lease must not have ended meanwhile. Where it has, the shard is
 // lost.
 func (o *ownership) holds() bool {
+	if o.lease.Load() != forever {
+		o.g.loseWhereSlept()
+	}
 	if !o.leaseEnded() {
 		return !o.over()
 	}

@@ -244,6 +244,7 @@ func (s *shard) takenByAnother(epoch protocol.Epoch) {
 
 // Renew has the leases of all shards last until then. A lease that has ended meanwhile is not renewed: its shard is lost.
 func (g *Gateway) Renew(until time.Time) {
+	g.loseWhereSlept()
 	end := g.leaseEnd(until)
 	for i := range g.shards {
 		if own := g.shards[i].own.Load(); own != nil {
@@ -254,6 +255,7 @@ func (g *Gateway) Renew(until time.Time) {
 
 // RenewShards is Renew of some shards, where they are owned at these epochs.
 func (g *Gateway) RenewShards(at []store.Owner, until time.Time) {
+	g.loseWhereSlept()
 	end := g.leaseEnd(until)
 	for _, o := range at {
 		if own := g.shards[o.Shard].own.Load(); own != nil && own.Owner.Epoch == o.Epoch {
