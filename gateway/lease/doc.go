@@ -1,4 +1,5 @@
-// Package lease has one process own all shards of a store that several may open, without a topology: the claims in the store are its lease.
+// Package lease has one process own all shards of a store that several may open, without a topology: the claims in the store are its lease. With
+// a Share it has each of several own a part of them, by a list that all have.
 //
 // Invariants:
 //
@@ -19,6 +20,11 @@
 //     standing by ──nobody else leads──▶ leading:  a shard  free ──claimed──▶ claimed ──the older lease is over──▶ served
 //     ▲                                  │                   ▲                                                   │
 //     └──────another leads───────────────┘                   └───────unread for 2.4 s, or claimed by another─────┘
+//
+//  5. With a Share nobody leads. A process claims what its list gives it where nobody who is there has it: it was not claimed, or its claim is
+//     that of who is not present, or of nobody (viewfile.Released). Nothing is taken from who is there, but by a process that has just started
+//     from an earlier start under its name. Who has what its list gives to another releases it in order and claims it in nobody's name: so the
+//     other need not wait for a lease. What nobody takes within 3 s it takes back.
 //
 // Goroutines: the loop, which never waits for the store; one that says that this process is there; and, while they are under way, one that
 // reads the claims, one that claims (and four calls of the store at once), one that recovers. Locks: mu guards what others read; it is not

@@ -106,7 +106,7 @@ func New(cfg Config) *Lease {
 		l.all[i] = protocol.ShardID(i)
 		l.shards[i].unread = errUnread
 	}
-	l.share.busy, l.share.given = make(map[protocol.ShardID]bool), make(map[protocol.ShardID]gift)
+	l.share.busy, l.share.offered = make(map[protocol.ShardID]bool), make(map[protocol.ShardID]offer)
 	l.presence.init(cfg)
 	l.views.init(cfg.Shards)
 	l.metrics.init(cfg.Registerer)

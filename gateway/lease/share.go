@@ -14,12 +14,13 @@ import (
 
 // The times of a share.
 const (
-	hurryEvery  = 200 * time.Millisecond // from reading to reading, while shards are on their way
-	takeBack    = 3 * time.Second        // how long a shard that was given up waits for who is to have it, before it is served here again
-	againFirst  = 30 * time.Second       // until it is offered again; each time twice as long
-	againMost   = 10 * time.Minute
-	giveTimeout = 10 * time.Second // for what is being written
-	giveMost    = 32               // shards at once, to one gateway that has taken one
+	hurryEvery     = 200 * time.Millisecond // from reading to reading, while shards are on their way
+	hurryFor       = time.Minute            // behind a change of the list: what others have longer than that comes in its time
+	takeBack       = 3 * time.Second        // how long a shard that was offered waits for who is to have it, before it is served here again
+	againFirst     = 30 * time.Second       // until it is offered again; each time twice as long
+	againMost      = 10 * time.Minute
+	releaseTimeout = 10 * time.Second // for what is being written
+	offerMost      = 32               // shards at once, to one gateway that has taken one
 )
 
 // Share is what a lease needs, to own a part of the shards alone.
@@ -33,24 +34,25 @@ type Share struct {
 
 // sharing is what the loop knows of its share.
 type sharing struct {
-	owners  []string
-	changed <-chan struct{}
-	doubt   time.Time                 // when a reading was sent last in which something of the store could not be read
-	giving  bool                      // shards are being given up
-	busy    map[protocol.ShardID]bool // which
-	given   map[protocol.ShardID]gift
-	takers  map[string]*taker
+	owners     []string
+	changed    <-chan struct{}
+	since      time.Time                 // when the list was read
+	doubt      time.Time                 // when a reading was sent last in which something of the store could not be read
+	releasing  bool                      // shards are being released
+	busy       map[protocol.ShardID]bool // which
+	offered    map[protocol.ShardID]offer
+	successors map[string]*successor
 }
 
-// gift is a shard that was given up, and has not been claimed yet.
-type gift struct {
+// offer is a shard that was released for another gateway, which has not claimed it yet.
+type offer struct {
 	to    string
 	epoch protocol.Epoch // of the claim in nobody's name
 	at    time.Time
 }
 
-// taker is what has become of the shards that were given up for a gateway since the list has changed.
-type taker struct {
+// successor is what has become of the shards that were offered to a gateway since the list has changed.
+type successor struct {
 	proven bool // it has taken one: it is there, and has the same list
 	pause  time.Duration
 	again  time.Time // not before
@@ -63,7 +65,8 @@ func (l *Lease) roundShare(ctx context.Context, r *reading, unread int) {
 	}
 	if l.share.changed == nil || closed(l.share.changed) {
 		l.share.owners, l.share.changed = l.cfg.Share.Owners()
-		l.share.takers = make(map[string]*taker)
+		l.share.since = r.sent
+		l.share.successors = make(map[string]*successor)
 	}
 	if unread == len(l.all) {
 		l.share.doubt = r.sent
@@ -76,11 +79,11 @@ func (l *Lease) roundShare(ctx context.Context, r *reading, unread int) {
 	l.presence.want(true)
 	l.keep(ctx, r)
 	l.serve(ctx, r)
-	l.noteGifts(r)
+	l.noteOffers(r)
 	if take := l.toTake(r); len(take) > 0 && l.cancel == nil && !l.closed {
 		l.claim(ctx, take, true)
 	}
-	l.give(ctx, r)
+	l.offer(ctx, r)
 	l.tell()
 }
 
@@ -115,35 +118,35 @@ func (l *Lease) wants(id protocol.ShardID) bool {
 	return l.cfg.Share == nil || int(id) < len(l.share.owners) && l.share.owners[id] == l.cfg.Share.Name
 }
 
-// noteGifts notes what has become of the shards that were given up.
-func (l *Lease) noteGifts(r *reading) {
-	for id, g := range l.share.given {
+// noteOffers notes what has become of the shards that were offered.
+func (l *Lease) noteOffers(r *reading) {
+	for id, o := range l.share.offered {
 		c := &r.claims[id]
 		switch {
 		case r.err(id) != nil:
-		case c.Epoch <= g.epoch:
-			if r.sent.Sub(g.at) > 3*takeBack { // the store has lost the claim
-				delete(l.share.given, id)
+		case c.Epoch <= o.epoch:
+			if r.sent.Sub(o.at) > 3*takeBack { // the store has lost the claim
+				delete(l.share.offered, id)
 			}
-		case topology.MemberID(c.Owner).Name() == g.to:
-			l.taker(g.to).proven = true
-			delete(l.share.given, id)
+		case topology.MemberID(c.Owner).Name() == o.to:
+			l.successor(o.to).proven = true
+			delete(l.share.offered, id)
 		default: // taken back, or another is to have it meanwhile
-			delete(l.share.given, id)
+			delete(l.share.offered, id)
 		}
 	}
 }
 
-func (l *Lease) taker(name string) *taker {
-	t := l.share.takers[name]
+func (l *Lease) successor(name string) *successor {
+	t := l.share.successors[name]
 	if t == nil {
-		t = &taker{pause: againFirst}
-		l.share.takers[name] = t
+		t = &successor{pause: againFirst}
+		l.share.successors[name] = t
 	}
 	return t
 }
 
-// toTake are the shards to claim: what this process is to have and nobody who is there has, and what nobody has taken that was given up here.
+// toTake are the shards to claim: what this process is to have and nobody who is there has, and what was offered and nobody has taken.
 func (l *Lease) toTake(r *reading) (list []protocol.ShardID) {
 	served := l.served()
 	for _, id := range l.all {
@@ -152,14 +155,14 @@ func (l *Lease) toTake(r *reading) (list []protocol.ShardID) {
 			continue
 		}
 		c := &r.claims[id]
-		gift, given := l.share.given[id]
+		o, offered := l.share.offered[id]
 		switch {
-		case given && c.Epoch == gift.epoch && c.Owner == viewfile.Released:
+		case offered && c.Epoch == o.epoch && c.Owner == viewfile.Released:
 			if l.wants(id) {
 				list = append(list, id)
-			} else if r.sent.Sub(gift.at) >= takeBack {
+			} else if r.sent.Sub(o.at) >= takeBack {
 				list = append(list, id)
-				l.refused(gift.to, id)
+				l.refused(o.to, id)
 			}
 		case c.Owner == l.cfg.Owner: // it was claimed here, or could not be given up
 			list = append(list, id)
@@ -183,7 +186,7 @@ func (l *Lease) mayTake(r *reading, c *store.Claimed) bool {
 
 // refused notes that who is to have a shard has not taken it.
 func (l *Lease) refused(name string, id protocol.ShardID) {
-	t := l.taker(name)
+	t := l.successor(name)
 	if time.Now().Before(t.again) {
 		return
 	}
@@ -200,15 +203,15 @@ func (l *Lease) served() []bool {
 	return served
 }
 
-// give gives up shards that others are to have, a few at a time: in order first, and then by a claim in nobody's name, which tells the other that it
+// offer releases shards that others are to have, a few at a time: in order first, and then by a claim in nobody's name, which tells the other that it
 // may take the shard at once.
-func (l *Lease) give(ctx context.Context, r *reading) {
-	if l.share.giving || l.closed {
+func (l *Lease) offer(ctx context.Context, r *reading) {
+	if l.share.releasing || l.closed {
 		return
 	}
 	out := make(map[string]int)
-	for _, g := range l.share.given {
-		out[g.to]++
+	for _, o := range l.share.offered {
+		out[o.to]++
 	}
 	var all []store.Owner
 	for _, s := range l.g.Shards() {
@@ -217,10 +220,10 @@ func (l *Lease) give(ctx context.Context, r *reading) {
 			continue
 		}
 		to := l.share.owners[s.ID]
-		t := l.taker(to)
+		t := l.successor(to)
 		most := 1
 		if t.proven {
-			most = giveMost
+			most = offerMost
 		}
 		if out[to] < most && !time.Now().Before(t.again) {
 			out[to]++
@@ -230,18 +233,18 @@ func (l *Lease) give(ctx context.Context, r *reading) {
 	if len(all) == 0 {
 		return
 	}
-	l.share.giving = true
+	l.share.releasing = true
 	for _, o := range all {
 		l.share.busy[o.Shard] = true
 	}
-	l.call(ctx, giveTimeout, func(bounded context.Context) func() {
-		given := l.release(bounded, all)
-		return func() { l.noteGiven(all, given) }
+	l.call(ctx, releaseTimeout, func(bounded context.Context) func() {
+		released := l.release(bounded, all)
+		return func() { l.noteReleased(all, released) }
 	})
 }
 
-// release gives shards up, and answers which of them have been claimed in nobody's name.
-func (l *Lease) release(ctx context.Context, all []store.Owner) (given []store.Owner) {
+// release releases shards, and answers which of them have been claimed in nobody's name.
+func (l *Lease) release(ctx context.Context, all []store.Owner) (released []store.Owner) {
 	ids := make([]protocol.ShardID, len(all))
 	byEpoch := make(map[protocol.Epoch][]protocol.ShardID)
 	for i, o := range all {
@@ -256,24 +259,24 @@ func (l *Lease) release(ctx context.Context, all []store.Owner) (given []store.O
 		answers := l.cfg.Store.Claim(ctx, ids, epoch+1, viewfile.Released)
 		for i, id := range ids {
 			if answers == nil || answers[i] == nil {
-				given = append(given, store.Owner{Shard: id, Epoch: epoch + 1})
+				released = append(released, store.Owner{Shard: id, Epoch: epoch + 1})
 			} else {
 				l.cfg.Log.Warn("a shard was released, and that could not be said in the store", "shard", id, "error", answers[i])
 			}
 		}
 	}
-	return given
+	return released
 }
 
-func (l *Lease) noteGiven(all, given []store.Owner) {
-	l.share.giving, l.due = false, true
+func (l *Lease) noteReleased(all, released []store.Owner) {
+	l.share.releasing, l.due = false, true
 	clear(l.share.busy)
 	for _, o := range all {
 		l.shards[o.Shard].taking.noted = l.readings // an earlier reading does not tell what has become of it
 		l.shards[o.Shard].highest = max(l.shards[o.Shard].highest, o.Epoch+1)
 	}
-	for _, o := range given {
-		l.share.given[o.Shard] = gift{l.share.owners[o.Shard], o.Epoch, time.Now()}
+	for _, o := range released {
+		l.share.offered[o.Shard] = offer{l.share.owners[o.Shard], o.Epoch, time.Now()}
 	}
 }
 
@@ -282,8 +285,11 @@ func (l *Lease) hurries() bool {
 	if l.cfg.Share == nil || l.share.owners == nil {
 		return false
 	}
-	if len(l.share.given) > 0 || l.share.giving {
+	if len(l.share.offered) > 0 || l.share.releasing {
 		return true
+	}
+	if time.Since(l.share.since) > hurryFor {
+		return false
 	}
 	served := l.served()
 	for _, id := range l.all {

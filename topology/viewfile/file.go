@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"go.yaml.in/yaml/v3"
 
@@ -22,6 +23,7 @@ import (
 type File struct {
 	Members map[string]topology.Member // gateways by name, with address, zone and weight
 	Owners  []string                   // by shard: the name of the gateway that is to have it
+	Read    time.Time                  // when it was
 }
 
 // text is the file as it is written.
@@ -44,7 +46,7 @@ func Parse(b []byte, shards int) (*File, error) {
 	if err := d.Decode(&t); err != nil && !errors.Is(err, io.EOF) {
 		return nil, fmt.Errorf("viewfile: %w", err)
 	}
-	f := &File{Members: make(map[string]topology.Member, len(t.Gateways))}
+	f := &File{Read: time.Now(), Members: make(map[string]topology.Member, len(t.Gateways))}
 	all := make(map[topology.MemberID]*topology.Member, len(t.Gateways))
 	for _, name := range slices.Sorted(maps.Keys(t.Gateways)) {
 		m, err := t.Gateways[name].member(name)

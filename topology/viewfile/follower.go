@@ -31,6 +31,15 @@ type Follower struct {
 	wrong   error         // guarded by mu: why the file as it is now is not in force
 }
 
+// Read reads the file at path once.
+func Read(path string, shards int) (*File, error) {
+	b, err := read(path)
+	if err != nil {
+		return nil, err
+	}
+	return Parse(b, shards)
+}
+
 // Follow reads the file at path, of a cluster with so many shards, and follows it until Close.
 func Follow(path string, shards int, log *slog.Logger) (*Follower, error) {
 	ctx, stop := context.WithCancel(context.Background())

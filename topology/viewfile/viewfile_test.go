@@ -26,7 +26,7 @@ gateways:
   g3: {address: "10.0.0.3:7080", zone: west, weight: 0}
 shards:
   0-3,7: g1
-  "9": g2
+  9: g2
 `
 
 // TestFileSaysWhoIsToHaveWhat: by hand where it says so, and by weight otherwise.
