@@ -114,7 +114,7 @@ func (a *App) carryEtcd() error {
 	k := &a.cfg.Cluster
 	s, err := etcdserver.Start(etcdserver.Config{
 		Name: k.Name, Dir: k.Controller.Data, Client: k.Controller.Client, Peer: k.Controller.Peer, Members: k.Controller.Members, Join: k.Controller.Join,
-		TLS: etcdserver.TLS{Cert: k.Security.CertFile, Key: k.Security.KeyFile, CA: k.Security.CAFile},
+		Log: a.log, TLS: etcdserver.TLS{Cert: k.Security.CertFile, Key: k.Security.KeyFile, CA: k.Security.CAFile},
 	})
 	if err != nil {
 		return err

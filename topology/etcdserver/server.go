@@ -10,14 +10,15 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"go.etcd.io/etcd/server/v3/embed"
 	"go.uber.org/zap"
-	"go.uber.org/zap/zapcore"
 	"google.golang.org/grpc"
 )
 
@@ -36,7 +37,7 @@ type Config struct {
 	Members string // all members of a new etcd: name=host:port,… of their peers; empty: this one alone
 	Join    bool   // it joins an etcd that is there, of which Members are all
 	TLS     TLS
-	Logger  *zap.Logger // nil: nothing is logged
+	Log     *slog.Logger // nil: nothing is logged
 }
 
 // TLS is files of certificates. Empty: none.
@@ -48,6 +49,7 @@ type TLS struct {
 type Server struct {
 	e         *embed.Etcd
 	calls     *calls
+	quiet     *atomic.Bool  // set by Close
 	closing   chan struct{} // closed by Close
 	watched   chan struct{} // closed once nothing waits for its end any more
 	compacted chan struct{} // closed once nothing is compacted any more
@@ -93,18 +95,14 @@ func Start(cfg Config) (_ *Server, err error) {
 	if cfg.Join {
 		c.ClusterState = embed.ClusterStateFlagExisting
 	}
-	calls := newCalls()
+	calls, quiet := newCalls(), new(atomic.Bool)
 	c.GRPCAdditionalServerOptions = []grpc.ServerOption{grpc.ChainStreamInterceptor(calls.intercept)}
-	log := cfg.Logger
-	if log == nil {
-		log = zap.NewNop()
-	}
-	c.ZapLoggerBuilder = embed.NewZapLoggerBuilder(log.WithOptions(zap.IncreaseLevel(zapcore.WarnLevel)))
+	c.ZapLoggerBuilder = embed.NewZapLoggerBuilder(zap.New(logCore{cmp.Or(cfg.Log, slog.New(slog.DiscardHandler)), quiet}))
 	e, err := embed.StartEtcd(c)
 	if err != nil {
 		return nil, fmt.Errorf("etcdserver: start member %s on %s: %w", cfg.Name, cfg.Dir, err)
 	}
-	s := &Server{e: e, calls: calls, closing: make(chan struct{}), watched: make(chan struct{}), compacted: make(chan struct{}), failed: make(chan error, 1)}
+	s := &Server{e: e, calls: calls, quiet: quiet, closing: make(chan struct{}), watched: make(chan struct{}), compacted: make(chan struct{}), failed: make(chan error, 1)}
 	go s.watch()
 	go s.compact(compactAbove)
 	return s, nil
@@ -166,6 +164,7 @@ func (s *Server) Client() string { return s.e.Config().AdvertiseClientUrls[0].St
 
 // Close hands the leadership over, ends the streams of clients, which go on at another member, and stops the member.
 func (s *Server) Close() {
+	s.quiet.Store(true)
 	close(s.closing)
 	<-s.watched
 	<-s.compacted

@@ -1,16 +1,20 @@
 package etcdserver
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
 
 	"ramen/internal/ports"
 )
@@ -207,5 +211,28 @@ func TestHistoryThatTakesMuchIsDropped(t *testing.T) {
 	a, err := client.Get(ctx, "view")
 	if err != nil || len(a.Kvs) != 1 || a.Kvs[0].Version != 2*compactKeeps {
 		t.Errorf("the newest: %v %v", a, err)
+	}
+}
+
+// TestEtcdsLogIsTheProcesss: what ends the process is told as an error, with its cause, and what is of no use is not.
+func TestEtcdsLogIsTheProcesss(t *testing.T) {
+	var text bytes.Buffer
+	l := zap.New(logCore{slog.New(slog.NewTextHandler(&text, nil)), new(atomic.Bool)}, zap.WithFatalHook(zapcore.WriteThenPanic)).With(zap.String("member", "m1"))
+	l.Info("chatter")
+	l.Warn("slow disk")
+	l.Error("peer is gone", zap.Error(errors.New("refused")))
+	func() {
+		defer func() { _ = recover() }()
+		l.Fatal("failed to save the log", zap.Error(errors.New("no space left on device")))
+	}()
+	want := []string{`level=WARN msg="etcd: peer is gone" member=m1 error=refused`, `level=ERROR msg="etcd: failed to save the log" member=m1 error="no space left on device"`}
+	lines := strings.Split(strings.TrimSpace(text.String()), "\n")
+	if len(lines) != len(want) {
+		t.Fatalf("logged:\n%s", &text)
+	}
+	for i, w := range want {
+		if !strings.HasSuffix(lines[i], w) {
+			t.Errorf("%s\nwant %s", lines[i], w)
+		}
 	}
 }
