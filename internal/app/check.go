@@ -10,6 +10,7 @@ import (
 	"syscall"
 
 	"ramen/frontend/auth"
+	"ramen/topology/viewfile"
 )
 
 // Check says what would keep a process of cfg, which must be valid, from starting now: files of keys and certificates that cannot be
@@ -43,7 +44,23 @@ func checkFiles(cfg *Config, log *slog.Logger) error {
 	_, _, err := loadCredentials(cfg, w)
 	_, devices := certs(cfg.TLS.Devices, w)
 	_, backends := certs(cfg.TLS.Backends, w)
-	return errors.Join(err, devices, backends, w.Close())
+	return errors.Join(err, devices, backends, checkViewFile(cfg, log), w.Close())
+}
+
+// checkViewFile reads the view file, where there is one. What serve would tell goes to log.
+func checkViewFile(cfg *Config, log *slog.Logger) error {
+	k := &cfg.Cluster
+	if !cfg.Clustered() || k.ViewFile == "" {
+		return nil
+	}
+	f, err := viewfile.Read(k.ViewFile, cfg.Shards)
+	if err != nil {
+		return fmt.Errorf("app: cluster.view_file: %w", err)
+	}
+	if _, named := f.Members[k.Name]; cfg.has(RoleGateway) && !named {
+		log.Warn("the view file does not name this gateway: it has no users until it does", "name", k.Name, "file", k.ViewFile)
+	}
+	return nil
 }
 
 // checkPorts opens the ports, all at once, as serve does, and closes them.

@@ -97,3 +97,45 @@ func TestOpenEtcd(t *testing.T) {
 		}
 	}
 }
+
+// TestWhatDoesNotGoTogether in a cluster is refused, by the names of the keys.
+func TestWhatDoesNotGoTogether(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		edit func(*Config)
+		want string // empty: it is good
+	}{
+		{"view file", func(c *Config) { c.Cluster.ViewFile = "view.yaml" }, ""},
+		{"view file and etcd", func(c *Config) { c.Cluster.ViewFile, c.Cluster.Etcd = "view.yaml", []string{"127.0.0.1:7379"} }, "cluster.view_file is for clusters without controllers"},
+		{"view file and controller", func(c *Config) {
+			c.Cluster.ViewFile, c.Role, c.Cluster.Controller.Data = "view.yaml", "gateway,controller", "etcd"
+		}, "cluster.view_file is for clusters without controllers"},
+		{"view file and a store of one process", func(c *Config) {
+			c.Role, c.Cluster.ViewFile = "frontend", "view.yaml"
+			setStore(c, "memory:")
+		}, "need one that they share"},
+		{"neither", func(*Config) {}, "cluster.view_file a file"},
+		{"authorities alone", func(c *Config) {
+			c.Cluster.ViewFile, c.Cluster.Security.CAFile = "view.yaml", "ca.pem"
+		}, "security has ca_file without cert_file and key_file"},
+		{"no authorities", func(c *Config) {
+			c.Cluster.ViewFile, c.Cluster.Security.CertFile, c.Cluster.Security.KeyFile = "view.yaml", "c.pem", "k.pem"
+		}, "security has cert_file and key_file without ca_file"},
+	} {
+		cfg := Default()
+		cfg.Dev, cfg.Role, cfg.Cluster.Name = true, "gateway", "g1"
+		setStore(&cfg, "redis://127.0.0.1:6379/0")
+		c.edit(&cfg)
+		cfg.complete()
+		err := cfg.validateCluster()
+		if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
+			t.Errorf("%s: %v, want %q", c.name, err, c.want)
+		}
+	}
+}
+
+func setStore(c *Config, url string) {
+	if err := c.Store.URL.UnmarshalText([]byte(url)); err != nil {
+		panic(err)
+	}
+}

@@ -29,6 +29,9 @@ type viewFile struct {
 // unheardFor is from when on a frontend that cannot read the claims says that it is not ready.
 const unheardFor = 10 * time.Second
 
+// hurryFor is how long behind a change of the file the claims are read more often, where they say something else.
+const hurryFor = time.Minute
+
 // followFile reads the view file, and follows it.
 func (a *App) followFile() error {
 	c := a.cluster
@@ -93,7 +96,7 @@ func (a *App) reachByFile() (*route.Router, topology.Topology, error) {
 // takeShare makes the gateway, and has it own what the file gives it.
 func (a *App) takeShare(kept lease.Store) error {
 	c, k := a.cluster, &a.cfg.Cluster
-	if now, _ := c.file.follower.Now(); now.Members[k.Name].Address == "" {
+	if now, _ := c.file.follower.Now(); now.Members[k.Name].ID == "" {
 		a.log.Warn("the view file does not name this gateway: it has no users until it does", "name", k.Name, "file", k.ViewFile)
 	}
 	if err := a.openLinks(); err != nil {
@@ -132,7 +135,7 @@ func (f *viewFile) read(claims []store.Claimed, errs []error) (hurry bool) {
 		hurry = hurry || !all[i].Unread && all[i].Owner.Name() != now.Owners[i]
 	}
 	f.views.SetClaims(all)
-	return hurry
+	return hurry && time.Since(now.Read) < hurryFor
 }
 
 // ready answers nil while this process can do what its roles are.
