@@ -5,7 +5,7 @@ VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LDFLAGS := -s -w -X main.version=$(VERSION)
 
 .DEFAULT_GOAL := help
-.PHONY: run test browser check build load bench-stores ledger faults cluster chaos attack bench fuzz generate format help clean
+.PHONY: run test browser check build load bench-stores ledger faults cluster chaos simulate attack bench fuzz generate format help clean
 
 run: build ## build and start the whole product on its embedded store, without authentication, on loopback
 	$(BIN) serve --dev
@@ -41,6 +41,9 @@ cluster: build ## start a whole cluster on this machine: 3 controllers, 3 gatewa
 chaos: build ## kill, pause, drain, restart, upgrade, add and cut off members of a whole cluster under load, wipe its etcd and kill its store's servers, singly and in pairs, and account for every message; SEED=n, FOR=20m, ONLY=names, STORE=redis-cluster, redis-cluster-flushed, cassandra or cassandra-1, UPGRADE_FROM=commit
 	$(if $(ONLY)$(STORE),,RAMEN_LONG=1 $(GO) test -count=1 -p 1 -timeout 40m ./internal/cluster ./loadtest/chaos)
 	$(GO) run ./loadtest/chaos --binary $(BIN) $(if $(SEED),--seed $(SEED)) $(if $(FOR),--for $(FOR)) $(if $(ONLY),--only $(ONLY)) $(if $(STORE),--store $(STORE)) $(if $(UPGRADE_FROM),--upgrade-from $(UPGRADE_FROM))
+
+simulate: ## live whole lives of clusters in virtual time, with whatever may be done to them, and check what has to hold; SEED=n of the first, FOR=1m
+	RAMEN_SIMULATE_FOR=$(or $(FOR),1m) $(if $(SEED),RAMEN_SEED=$(SEED)) $(GO) test -count=1 -timeout 0 -v -run '^TestSimulation$$' ./internal/simulation
 
 attack: build ## flood a server in every known way beside streams and publishes that must go on, in under 10 minutes; ONLY=names
 	$(GO) run ./loadtest/attack --binary $(BIN) $(if $(ONLY),--only $(ONLY))

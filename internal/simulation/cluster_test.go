@@ -1,4 +1,3 @@
-// Package simulation runs clusters in virtual time: real controllers, members and gateways on a registry and a store in memory.
 package simulation
 
 import (
@@ -7,10 +6,8 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"math/rand/v2"
 	"os"
 	"slices"
-	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -459,102 +456,5 @@ func TestRestoredRegistry(t *testing.T) {
 			}
 			c.check()
 		})
-	}
-}
-
-// TestClusterByChance: gateways and controllers are started, drained, killed and cut off, and the registry goes down and is wiped, by chance,
-// while messages are published. No owner of an older epoch accepts after one of a newer, and all that was accepted waits at the end.
-func TestClusterByChance(t *testing.T) {
-	first, rounds := uint64(time.Now().UnixNano()), 20
-	if testing.Short() {
-		rounds = 5
-	}
-	if s := os.Getenv("RAMEN_SEED"); s != "" {
-		n, err := strconv.ParseUint(s, 10, 64)
-		if err != nil {
-			t.Fatal("RAMEN_SEED must be a number")
-		}
-		first, rounds = n, 1
-	}
-	for i := range uint64(rounds) {
-		for _, unfenced := range []bool{false, true} {
-			synctest.Test(t, func(t *testing.T) {
-				t.Cleanup(func() {
-					if t.Failed() {
-						t.Logf("again with RAMEN_SEED=%d (unfenced: %v)", first+i, unfenced)
-					}
-				})
-				byChance(t, first+i, unfenced)
-			})
-		}
-	}
-}
-
-func byChance(t *testing.T, seed uint64, unfenced bool) {
-	r := rand.New(rand.NewPCG(seed, 3))
-	c := newCluster(t, unfenced)
-	defer c.close()
-	c.addController()
-	c.addController()
-	c.addGateway("a")
-	c.addGateway("b")
-	c.addGateway("c")
-	c.watch()
-	c.await(15 * time.Second)
-	accepted := 0
-	for n := range 300 {
-		switch r.IntN(60) {
-		case 0:
-			if len(c.gateways) > 2 {
-				c.kill(c.gateways[r.IntN(len(c.gateways))])
-			}
-		case 1:
-			if len(c.gateways) > 2 {
-				c.end(c.gateways[r.IntN(len(c.gateways))])
-			}
-		case 2:
-			if c.registry.SetDown(false); len(c.gateways) < 5 {
-				c.addGateway([]string{"a", "b", "c", "d"}[r.IntN(4)])
-			}
-		case 3:
-			c.gateways[r.IntN(len(c.gateways))].client.Cut(true)
-		case 4:
-			for _, p := range c.gateways {
-				p.client.Cut(false)
-			}
-		case 5:
-			c.endController(c.controllers[r.IntN(len(c.controllers))])
-			c.addController()
-		case 6:
-			c.controllers[r.IntN(len(c.controllers))].client.Cut(r.IntN(2) == 0)
-		case 7:
-			c.registry.SetDown(true)
-		case 8, 9:
-			c.registry.SetDown(false)
-		case 10:
-			if r.IntN(4) == 0 {
-				c.registry.Wipe()
-			}
-		case 11:
-			time.Sleep(time.Duration(r.IntN(4000)) * time.Millisecond)
-		default:
-			if c.publish(fmt.Sprint("u", r.IntN(30)), fmt.Sprint("m", n), time.Duration(r.IntN(500))*time.Millisecond) {
-				accepted++
-			}
-		}
-		time.Sleep(time.Duration(r.IntN(100)) * time.Millisecond)
-		c.owners()
-	}
-	c.registry.SetDown(false)
-	for _, p := range c.controllers {
-		p.client.Cut(false)
-	}
-	for _, p := range c.gateways {
-		p.client.Cut(false)
-	}
-	c.await(30 * time.Second)
-	c.check()
-	if accepted < 20 {
-		t.Errorf("seed %d: %d messages were accepted", seed, accepted)
 	}
 }
