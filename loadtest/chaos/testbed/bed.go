@@ -123,7 +123,7 @@ func Start(ctx context.Context, cfg Config) (*Bed, error) {
 	}
 	b.clock = observe.Clock{Began: time.Now()}
 	b.clients = observe.New(observe.Config{
-		Seed: cfg.Seed, Users: cfg.Users, Pause: cfg.Pause, Quiet: cfg.Quiet, Clock: b.clock, Life: cfg.Life, Moves: true, Tamper: cfg.Tamper,
+		Seed: cfg.Seed, Users: cfg.Users, Pause: cfg.Pause, Quiet: cfg.Quiet, Clock: b.clock, Life: cfg.Life, Moves: true, Unread: true, Tamper: cfg.Tamper,
 		Prefix: fmt.Sprintf("chaos-%d-", b.clock.Began.UnixNano()),
 	}, b)
 	living, leave := context.WithCancel(b.ctx)

@@ -48,7 +48,10 @@ type Config struct {
 	// Life is how long a stream is held on average; 0: 3 s.
 	Life time.Duration
 	// Moves says that servers take over from each other, or are stopped in order: a stream may end with drain and rebalance, too.
-	Moves  bool
+	Moves bool
+	// Unread has devices stop reading for a while at times, and then break off their stream with bytes unread: what was sent is not acked, and
+	// comes again, whoever serves the user by then.
+	Unread bool
 	Tamper Tamper
 }
 

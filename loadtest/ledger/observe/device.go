@@ -112,6 +112,9 @@ func (d *device) open(ctx context.Context, life time.Duration, drain bool) bool 
 	}
 	d.rec.Streams = append(d.rec.Streams, rec)
 	s := &stream{d: d, conn: conn, rec: rec, index: len(d.rec.Streams) - 1, drain: drain, life: life, left: 20 + d.rng.IntN(3000)}
+	if d.clients.cfg.Unread && !drain && d.rng.IntN(8) == 0 {
+		s.left, s.unread = 2+d.rng.IntN(50), 500*time.Millisecond+time.Duration(d.rng.Int64N(int64(mostUnread)))
+	}
 	return s.hold(ctx)
 }
 

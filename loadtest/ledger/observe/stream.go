@@ -10,20 +10,25 @@ import (
 	"ramen/protocol"
 )
 
+// mostUnread is about how long a device does not read before it breaks off: shorter than three heartbeats, after which a server ends a two-way
+// stream.
+const mostUnread = 4 * time.Second
+
 // drainAcks is how many pushes a draining device acks together.
 const drainAcks = 50
 
 // stream is one stream of a device while it is open.
 type stream struct {
-	d     *device
-	conn  wire.Conn
-	rec   *judge.Stream
-	index int
-	drain bool
-	life  time.Duration // with drain: how long nothing may have come
-	left  int           // frames until the device has had enough
-	acked int           // with drain: pushes acked
-	shift int           // of the numbers of pushes, by tampering
+	d      *device
+	conn   wire.Conn
+	rec    *judge.Stream
+	index  int
+	drain  bool
+	life   time.Duration // with drain: how long nothing may have come
+	left   int           // frames until the device has had enough
+	unread time.Duration // then it reads no longer, and breaks off after so long; 0: it leaves at once
+	acked  int           // with drain: pushes acked
+	shift  int           // of the numbers of pushes, by tampering
 }
 
 // hold reads until the stream ends, its time is over, or the device has had enough of it. It reports whether its time was over.
@@ -48,14 +53,18 @@ func (s *stream) hold(ctx context.Context) bool {
 		s.take(ended, &f)
 		s.left--
 	}
+	if s.unread > 0 {
+		over.Stop()
+		sleep(ctx, s.unread)
+	}
 	return false
 }
 
-// leave closes the connection, or forgets it as a phone does that has left the network.
+// leave closes the connection, which with bytes unread is a reset, or forgets it as a phone does that has left the network.
 func (s *stream) leave() {
 	s.rec.Ended = s.d.clients.cfg.Clock.Now()
 	s.d.dropGhost()
-	if s.left > 0 || s.drain || s.d.rng.IntN(3) > 0 {
+	if s.left > 0 || s.drain || s.unread > 0 || s.d.rng.IntN(3) > 0 {
 		_ = s.conn.Close()
 		return
 	}
