@@ -47,7 +47,7 @@ func run(ctx context.Context, c localcluster.Config, store string, out io.Writer
 			err = closed
 		}
 	}()
-	return t.Do(func() {
+	return testserver.Do(func() {
 		fmt.Fprintf(out, "starting %d controllers, %d gateways, %d frontends and a store (%s)\n", c.Controllers, c.Gateways, c.Frontends, store)
 		switch store {
 		case "redis": // the cluster starts it

@@ -27,6 +27,9 @@ func NewProgram(name string, out io.Writer) *Program { return &Program{name: nam
 // programError is what Fatalf and Skipf panic with.
 type programError struct{ error }
 
+// SkipError is what Do answers where Skipf was called: something that is needed is not installed.
+type SkipError struct{ error }
+
 // Helper implements TB.
 func (p *Program) Helper() {}
 
@@ -65,11 +68,13 @@ func (p *Program) Fatalf(format string, args ...any) {
 	panic(programError{fmt.Errorf(format, args...)})
 }
 
-// Skipf implements TB as Fatalf does: a program cannot do without.
-func (p *Program) Skipf(format string, args ...any) { panic(programError{fmt.Errorf(format, args...)}) }
+// Skipf implements TB as Fatalf does: the error is a SkipError.
+func (p *Program) Skipf(format string, args ...any) {
+	panic(programError{SkipError{fmt.Errorf(format, args...)}})
+}
 
-// Do calls f and answers what it failed with. Each goroutine that uses the program needs its own.
-func (p *Program) Do(f func()) (err error) {
+// Do calls f and answers what it failed with, by a Fatalf or a Skipf of any Program. Each goroutine that uses one needs its own.
+func Do(f func()) (err error) {
 	defer func() {
 		switch failure := recover().(type) {
 		case nil:
@@ -82,6 +87,9 @@ func (p *Program) Do(f func()) (err error) {
 	f()
 	return nil
 }
+
+// Do is the function Do.
+func (p *Program) Do(f func()) error { return Do(f) }
 
 // Close undoes everything, the last first, and answers what Errorf was told.
 func (p *Program) Close() error {
@@ -97,7 +105,7 @@ func (p *Program) Close() error {
 		f := p.cleanups[n-1]
 		p.cleanups = p.cleanups[:n-1]
 		p.mu.Unlock()
-		if err := p.Do(f); err != nil {
+		if err := Do(f); err != nil {
 			p.Errorf("%w", err)
 		}
 	}

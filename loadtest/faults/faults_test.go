@@ -54,7 +54,7 @@ func run(t *testing.T, c config) {
 	var out bytes.Buffer
 	status, err := faults(t.Context(), c, &out)
 	t.Logf("%s%s", c.Progress, &out)
-	var skipped skipping
+	var skipped testserver.SkipError
 	if errors.As(err, &skipped) {
 		t.Skip(skipped)
 	}
@@ -93,7 +93,7 @@ func TestOneMessageInTenThousandIsMissed(t *testing.T) {
 	c := short(t, "pebble")
 	c.Accept, c.Pause, c.Tamper.DropOneIn, c.Tamper.RepeatOneIn = 11_000, 15*time.Millisecond, 10_000, 40
 	c.Progress = &lockedWriter{w: c.Progress}
-	h := &harness{out: c.Progress}
+	h := newHarness(c.Progress)
 	st, err := open(h, c, "pebble")
 	if err != nil {
 		t.Fatal(err)

@@ -14,6 +14,7 @@ import (
 	"syscall"
 	"time"
 
+	"ramen/internal/testserver"
 	"ramen/loadtest/ledger/judge"
 	"ramen/loadtest/ledger/observe"
 )
@@ -120,15 +121,15 @@ func faults(ctx context.Context, c config, out io.Writer) (status int, err error
 	}
 	fmt.Fprintf(out, "faults: seed %d, %s\n", c.Seed, c.Binary)
 	c.Progress = &lockedWriter{w: c.Progress}
-	t := &harness{out: c.Progress}
+	t := newHarness(c.Progress)
 	defer func() {
-		if closed := t.close(); err == nil {
+		if closed := t.Close(); err == nil {
 			err = closed
 		}
 	}()
 	for _, name := range c.Stores {
 		bad, err := onSite(ctx, c, t, name, dir, out)
-		var skipped skipping
+		var skipped testserver.SkipError
 		switch {
 		case errors.As(err, &skipped):
 			return 0, fmt.Errorf("faults: %s: %w", name, err)

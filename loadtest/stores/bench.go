@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"ramen/internal/testserver"
 	"ramen/loadtest"
 	"ramen/loadtest/report"
 	"ramen/loadtest/scenario"
@@ -16,7 +17,7 @@ import (
 // bench is a run under way.
 type bench struct {
 	c     *config
-	h     *harness
+	h     *testserver.Program
 	sites []*site
 	out   io.Writer
 	all   report.Report // every section

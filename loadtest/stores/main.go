@@ -13,6 +13,7 @@ import (
 	"syscall"
 	"time"
 
+	"ramen/internal/testserver"
 	"ramen/loadtest/machine"
 	"ramen/loadtest/report"
 )
@@ -84,16 +85,16 @@ func measure(ctx context.Context, c *config) (violated int64, err error) {
 	if err != nil {
 		return 0, fmt.Errorf("stores: ask %s for its version: %w", c.Binary, err)
 	}
-	h := new(harness)
-	defer func() { err = errors.Join(err, h.close()) }()
+	h := testserver.NewProgram("stores", os.Stderr)
+	defer func() { err = errors.Join(err, h.Close()) }()
 	b := &bench{c: c, h: h, out: os.Stdout, all: report.Report{
 		Command: strings.Join(os.Args, " "), Version: strings.TrimSpace(string(version)), Machine: machine.Describe(c.Dir), Began: time.Now(),
 	}}
-	if err := catch(func() { b.sites = sites(h, c) }); err != nil {
+	if err := testserver.Do(func() { b.sites = sites(h, c) }); err != nil {
 		return 0, err
 	}
 	fmt.Fprintf(b.out, "%s, %s\n\n%s\n", b.all.Began.Format("2006-01-02 15:04 MST"), b.all.Version, b.all.Machine)
-	if perr := catch(func() { err = b.run(ctx) }); perr != nil {
+	if perr := testserver.Do(func() { err = b.run(ctx) }); perr != nil {
 		err = perr
 	}
 	return b.all.Violated(), errors.Join(err, b.write())

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"ramen/internal/testserver"
 	"ramen/loadtest/report"
 	"ramen/loadtest/scenario"
 )
@@ -28,7 +29,7 @@ func (b *bench) node(ctx context.Context) error {
 		p := scenario.Params{Scenario: "push", Streams: b.c.Streams, Connects: 1000, Rate: b.c.NodeRate, For: before + hold + more, Warm: 2 * time.Second, Wait: 20 * time.Second}
 		err := b.once(ctx, t, s, p, func() {
 			begun = true
-			go func() { done <- catch(func() { b.stop(stopping, s) }) }()
+			go func() { done <- testserver.Do(func() { b.stop(stopping, s) }) }()
 		})
 		cancel()
 		if begun {

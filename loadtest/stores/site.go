@@ -80,7 +80,7 @@ func (s *site) place(b *bench, n int) (url, cache string, err error) {
 	if cache = s.cache; cache != "" {
 		cache = fmt.Sprintf("%s?prefix=server%d", cache, n)
 	}
-	err = catch(func() {
+	err = testserver.Do(func() {
 		url = keyspace(b.h, b.c, s.cluster, fmt.Sprintf("ramen_%s_%d", strings.ReplaceAll(s.name, "-", "_"), n), s.copies)
 	})
 	return url, cache, err

@@ -109,7 +109,7 @@ func Start(ctx context.Context, cfg Config) (*Bed, error) {
 	if cfg.Previous != "" {
 		first.Binary, b.old = cfg.Previous, true
 	}
-	if err := b.program.Do(func() {
+	if err := testserver.Do(func() {
 		if first.Store == "" {
 			first.Store = b.startStore()
 		}
@@ -269,7 +269,7 @@ func (b *Bed) finish() error {
 	if err := b.stopWatching(); err != nil {
 		return err
 	}
-	return b.program.Do(b.stopAll)
+	return testserver.Do(b.stopAll)
 }
 
 // check has every member recount its gauges, and looks through what it has written.

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"ramen/internal/localcluster"
+	"ramen/internal/testserver"
 	"ramen/loadtest/ledger/judge"
 )
 
@@ -64,7 +65,7 @@ func (b *Bed) Inflict(fs ...Fault) error {
 
 // heal waits until every shard is served.
 func (b *Bed) heal() error {
-	return b.program.Do(func() { b.AwaitServed(b.program) })
+	return testserver.Do(func() { b.AwaitServed(b.program) })
 }
 
 // Done are the faults that were done, in order.
@@ -85,7 +86,7 @@ func (b *Bed) inflict(f Fault) error {
 	}
 	span.From = b.clock.Now()
 	b.logf("%s", &f)
-	err := b.program.Do(func() { f.do(b, &f) })
+	err := testserver.Do(func() { f.do(b, &f) })
 	span.To = b.clock.Now() + leaseOver
 	b.mu.Lock()
 	defer b.mu.Unlock()

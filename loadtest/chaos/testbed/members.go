@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"ramen/internal/localcluster"
+	"ramen/internal/testserver"
 )
 
 // nth is a member of a role, which is held until release is called: two faults at once are done to it one after the other.
@@ -33,7 +34,7 @@ func (b *Bed) begin(m *localcluster.Member) {
 // awaitReady waits until a member is ready, and starts it again where it ends before, as a supervisor does: a store may not be there yet.
 func (b *Bed) awaitReady(m *localcluster.Member) {
 	for {
-		err := b.program.Do(func() { m.AwaitReady(b.program) })
+		err := testserver.Do(func() { m.AwaitReady(b.program) })
 		switch {
 		case err == nil:
 			return
