@@ -35,7 +35,7 @@ faults: build ## pause, kill, cut off and fill up stores and servers, singly and
 	$(if $(STORE)$(ONLY)$(PAIRS),,RAMEN_LONG=1 $(GO) test -count=1 -p 1 -timeout 40m ./store/cassandra ./gateway ./internal/testserver/cassandratest ./loadtest/ledger ./loadtest/faults)
 	$(GO) run ./loadtest/faults --binary $(BIN) $(if $(SEED),--seed $(SEED)) $(if $(STORE),--store $(STORE)) $(if $(ONLY),--only $(ONLY)) $(if $(PAIRS),--pairs $(PAIRS)) $(if $(TABLE),--table $(TABLE)) $(if $(BUSY),--busy)
 
-cluster: build ## start a whole cluster on this machine: 3 controllers, 3 gateways, 2 frontends and a real Redis, and say what to try; STORE=cassandra, or the URL of a store
+cluster: build ## start a whole cluster on this machine: 3 controllers, 3 gateways, 2 frontends and a real Redis, and say what to try; STORE=redis-cluster, cassandra, or the URL of a store
 	$(GO) run ./deploy/local --binary $(BIN) $(if $(STORE),--store '$(STORE)')
 
 chaos: build ## kill, pause, drain, restart, upgrade, add and cut off members of a whole cluster under load, wipe its etcd and kill its store's servers, singly and in pairs, and account for every message; SEED=n, FOR=20m, ONLY=names, STORE=redis-cluster, redis-cluster-flushed, cassandra or cassandra-1, UPGRADE_FROM=commit

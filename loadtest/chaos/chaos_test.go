@@ -11,6 +11,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"ramen/internal/netspace"
 	"ramen/internal/testprocess"
 	"ramen/internal/testserver"
 	"ramen/loadtest/chaos/testbed"
@@ -19,7 +20,15 @@ import (
 
 var binary string
 
+// TestMain has the tests run in a network namespace of their own, where that is possible, so that they can cut members off from each other.
 func TestMain(m *testing.M) {
+	if netspace.Inside() {
+		if err := netspace.Setup(); err != nil {
+			panic(err)
+		}
+	} else if status, err := netspace.Relocated(); err == nil {
+		os.Exit(status)
+	}
 	dir, err := os.MkdirTemp("", "ramen-test-")
 	if err == nil {
 		binary, err = testprocess.Build(dir)
@@ -34,7 +43,7 @@ func TestMain(m *testing.M) {
 }
 
 // quick are faults of which several fit into a minute.
-var quick = []string{"gateway-killed", "gateway-drained", "gateway-paused", "frontend-killed", "elected-killed", "redis-killed"}
+var quick = []string{"gateway-killed", "gateway-drained", "gateway-paused", "frontends-gateways-cut", "gateways-controllers-cut", "gateways-store-cut", "frontend-killed", "elected-killed", "redis-killed"}
 
 // TestChaosForAMinute is the short form of make chaos: with one seed, where that draws others.
 func TestChaosForAMinute(t *testing.T) {
@@ -51,6 +60,7 @@ func TestChaosForAMinute(t *testing.T) {
 	}
 	t.Logf("RAMEN_TEST_SEED=%d", c.bed.Seed)
 	c.bed.Progress = t.Output()
+	c.bed.Network = network(t)
 	var out bytes.Buffer
 	status, err := chaos(t.Context(), c, &out)
 	t.Logf("%s", &out)
@@ -60,6 +70,25 @@ func TestChaosForAMinute(t *testing.T) {
 	if status != 0 {
 		t.Errorf("exit status %d", status)
 	}
+}
+
+// network is one for a testbed; nil, and it is said why, where there can be none.
+func network(t *testing.T) *netspace.Network {
+	t.Helper()
+	if !netspace.Inside() {
+		t.Logf("members are not cut off from each other: %v", netspace.Possible())
+		return nil
+	}
+	n, err := netspace.NewNetwork()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := n.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return n
 }
 
 // TestServerWithAFaultIsFound has members that break a promise on purpose, and what is done to them shows it.

@@ -156,7 +156,7 @@ func play(ctx context.Context, c config) (*testbed.Bed, *judge.Log, error) {
 	s := newSchedule(c.bed.Seed, c.Only)
 	for time.Since(began) < c.For && ctx.Err() == nil && (c.Faults == 0 || len(b.Done()) < c.Faults) {
 		if err := b.Inflict(s.next()...); err != nil {
-			return nil, nil, fmt.Errorf("%w: %w", err, b.Close())
+			return nil, nil, errors.Join(err, b.Close())
 		}
 	}
 	l, err := b.Finish()
