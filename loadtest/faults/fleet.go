@@ -3,9 +3,11 @@ package main
 import (
 	"context"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"net/http"
 	"os"
+	"regexp"
 	"strconv"
 	"strings"
 	"sync"
@@ -49,8 +51,9 @@ type state struct {
 	paused bool
 	ready  bool
 	served bool         // it was ready since it was started
-	whole  judge.Moment // when it was last seen to serve all shards
-	lapsed bool         // it did not, when it was looked at last
+	lacked int          // how many shards it did not serve when it was looked at last
+	looked judge.Moment // when that was, or, where it lapsed, before; 0: it was never ready
+	lapsed bool         // it has come to serve fewer shards, and not all since
 }
 
 // supervised is a process that is started again where it has ended before it was ready, as a supervisor does.
@@ -134,7 +137,7 @@ func (f *fleet) watch(ctx context.Context) {
 			if f.states[i].pid == s.pid && !f.states[i].paused {
 				f.states[i].ready = ready
 				f.states[i].served = f.states[i].served || ready
-				f.lookLocked(i, asked, ready && !strings.Contains(text, "not served"))
+				f.lookLocked(i, asked, lackedShards(ready, text))
 			}
 			f.peak = max(f.peak, bytes)
 			f.mu.Unlock()
@@ -157,21 +160,43 @@ func resident(pid int) int64 {
 	return pages * int64(os.Getpagesize())
 }
 
-// lookLocked notes whether process i was seen to serve all shards.
-func (f *fleet) lookLocked(i int, asked judge.Moment, whole bool) {
-	s := &f.states[i]
-	if whole {
-		f.endLapseLocked(i)
-		s.whole = asked
-	} else if s.whole != 0 {
-		s.lapsed = true
+// notServed is how /readyz says how many shards are not served.
+var notServed = regexp.MustCompile(`(\d+) of \d+ shards are not served`)
+
+// lackedShards is how many shards a process does not serve, by what /readyz says.
+func lackedShards(ready bool, text string) int {
+	if !ready {
+		return math.MaxInt
 	}
+	m := notServed.FindStringSubmatch(text)
+	if m == nil {
+		return 0
+	}
+	n, _ := strconv.Atoi(m[1])
+	return n
 }
 
-// endLapseLocked writes down for how long process i did not serve all shards, if it did not until now.
+// lookLocked notes whether process i serves fewer shards than before. That it begins with none is not a lapse.
+func (f *fleet) lookLocked(i int, asked judge.Moment, lacked int) {
+	s := &f.states[i]
+	switch {
+	case lacked == 0:
+		f.endLapseLocked(i)
+	case s.lapsed:
+		return
+	case s.looked == 0 && lacked == math.MaxInt:
+		return
+	case s.looked != 0 && lacked > s.lacked:
+		s.lapsed = true
+		return
+	}
+	s.looked, s.lacked = asked, lacked
+}
+
+// endLapseLocked writes down for how long process i served fewer shards, if it did until now.
 func (f *fleet) endLapseLocked(i int) {
 	if s := &f.states[i]; s.lapsed {
-		f.lapses = append(f.lapses, judge.Span{What: f.all[i].Name() + " does not serve all shards", From: s.whole, To: f.clock.Now(), Lapsed: true})
+		f.lapses = append(f.lapses, judge.Span{What: f.all[i].Name() + " does not serve all shards", From: s.looked, To: f.clock.Now(), Lapsed: true})
 		s.lapsed = false
 	}
 }

@@ -2,29 +2,47 @@ package main
 
 import (
 	"os/exec"
+	"slices"
 	"testing"
 	"time"
 
+	"ramen/loadtest/ledger/judge"
 	"ramen/loadtest/ledger/observe"
 	"ramen/loadtest/ledger/process"
 )
 
-// TestALapseIsFromWhenAllShardsWereSeenServed until they are again, or something is done to the process. A start is none.
-func TestALapseIsFromWhenAllShardsWereSeenServed(t *testing.T) {
+// TestALapseIsFromWhenMoreShardsWereSeenServed until all are again, or something is done to the process. A start is none.
+func TestALapseIsFromWhenMoreShardsWereSeenServed(t *testing.T) {
 	f := &fleet{all: []*supervised{{Process: &process.Process{}}}, states: make([]state, 1), clock: observe.Clock{Began: time.Now()}}
-	f.lookLocked(0, 1, false)
-	f.lookLocked(0, 2, true)
-	f.lookLocked(0, 3, true)
+	look := func(at judge.Moment, text string) { f.lookLocked(0, at, lackedShards(text != "", text)) }
+	look(1, "")
+	look(2, "lease: 641 of 1024 shards are not served: 641 are claimed at epoch 72")
+	look(3, "lease: 12 of 1024 shards are not served: 12 are claimed at epoch 72")
+	look(4, "ready")
+	look(5, "ready")
 	if len(f.lapses) != 0 {
 		t.Fatalf("a start is %v", f.lapses)
 	}
-	f.lookLocked(0, 4, false)
-	f.lookLocked(0, 5, false)
-	f.lookLocked(0, 6, true)
-	f.lookLocked(0, 7, false)
+	look(6, "lease: 1 of 1024 shards are not served: 1 because the process cannot read the store's claims")
+	look(7, "")
+	look(8, "ready")
+	look(9, "")
 	f.set(0, func(s *state) { *s = state{} })
-	f.lookLocked(0, 8, false)
-	if len(f.lapses) != 2 || f.lapses[0].From != 3 || f.lapses[1].From != 6 || !f.lapses[0].Lapsed || f.lapses[0].Owner {
+	look(10, "")
+	// It has had some shards alone.
+	look(11, "lease: 641 of 1024 shards are not served: 641 are claimed at epoch 73")
+	look(12, "lease: 321 of 1024 shards are not served: 321 are claimed at epoch 73")
+	look(13, "lease: 322 of 1024 shards are not served: 321 are claimed at epoch 73")
+	look(14, "lease: 321 of 1024 shards are not served: 321 are claimed at epoch 73")
+	look(15, "ready")
+	var from []judge.Moment
+	for _, x := range f.lapses {
+		from = append(from, x.From)
+		if !x.Lapsed || x.Owner {
+			t.Errorf("a lapse is %+v", x)
+		}
+	}
+	if !slices.Equal(from, []judge.Moment{5, 8, 12}) {
 		t.Fatalf("the lapses are %+v", f.lapses)
 	}
 }
