@@ -6,6 +6,8 @@ import { gzipSync } from 'node:zlib'
 
 const esm = join(dirname(fileURLToPath(import.meta.url)), '../dist/esm')
 
+const alone = (transport) => `import {connect, ${transport}} from '/core.js'; globalThis.x = () => connect({url: '', transports: [${transport}()]})`
+
 /** Bytes of a bundle of these lines, gzipped. `/` stands for the folder of the modules. */
 export async function sizeOf(code) {
   const { outputFiles } = await build({
@@ -15,14 +17,16 @@ export async function sizeOf(code) {
   return gzipSync(outputFiles[0].contents, { level: 9 }).length
 }
 
+// What apps import, and the most that it may be.
 export const bundles = {
-  'WebSocket alone': "import {connect, webSocket} from '/core.js'; globalThis.x = () => connect({url: '', transports: [webSocket()]})",
-  'SSE alone': "import {connect, sse} from '/core.js'; globalThis.x = () => connect({url: '', transports: [sse()]})",
-  'EventSource alone': "import {connect, eventSource} from '/core.js'; globalThis.x = () => connect({url: '', transports: [eventSource()]})",
-  'long-poll alone': "import {connect, longPoll} from '/core.js'; globalThis.x = () => connect({url: '', transports: [longPoll()]})",
-  'the default: WebSocket, SSE, long-poll': "import {connect} from '/index.js'; globalThis.x = connect",
+  'WebSocket alone': { code: alone('webSocket'), most: 7300 },
+  'SSE alone': { code: alone('sse'), most: 8000 },
+  'EventSource alone': { code: alone('eventSource'), most: 7800 },
+  'long-poll alone': { code: alone('longPoll'), most: 7800 },
+  'the default: WebSocket, SSE, long-poll': { code: "import {connect} from '/index.js'; globalThis.x = connect", most: 8900 },
+  'the default and tabs': { code: "import {connect} from '/index.js'; import {connectTabs} from '/tabs.js'; globalThis.x = [connect, connectTabs]", most: 10400 },
 }
 
 if (import.meta.url === pathToFileURL(process.argv[1]).href) {
-  for (const [name, code] of Object.entries(bundles)) console.log(String(await sizeOf(code)).padStart(6), name)
+  for (const [name, { code }] of Object.entries(bundles)) console.log(`| ${name} | ${((await sizeOf(code)) / 1024).toFixed(1)} KiB |`)
 }

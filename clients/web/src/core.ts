@@ -11,7 +11,7 @@ export { deviceId, indexedDBStorage, storage } from './stores.js'
 export { version } from './device.js'
 export type { KeyValues } from './stores.js'
 export type * from './types.js'
-export type { Transport } from './wire.js'
+export type { Connection, End, Frame, GoAway, Opening, Push, Query, ServerHello, Sink, Transport } from './wire.js'
 
 /** Connects a device over the transports that are named, in the order of preference. */
 export const connect = (options: Options & { transports: Transport[] }): Ramen => new Client(options)
