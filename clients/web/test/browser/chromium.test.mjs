@@ -3,6 +3,7 @@ import assert from 'node:assert/strict'
 import { readFile } from 'node:fs/promises'
 import { createServer } from 'node:http'
 import { after, before, test } from 'node:test'
+import { build } from 'esbuild'
 import { chromium } from 'playwright-core'
 import { until } from '../help.mjs'
 import { Ramen } from '../ramen.mjs'
@@ -33,6 +34,15 @@ import { indexedDBStorage } from '/dist/esm/index.js'
 const [url, user] = decodeURIComponent(self.name).split(' ')
 serveTabs({ url, user, device: 'shared', store: indexedDBStorage() })`
 
+/** The React app of examples/, bundled as an app would. */
+async function reactExample() {
+  const { outputFiles } = await build({
+    entryPoints: [new URL('../../examples/react/main.tsx', import.meta.url).pathname],
+    bundle: true, format: 'esm', write: false, jsx: 'automatic', define: { 'process.env.NODE_ENV': '"development"' },
+  })
+  return outputFiles[0].contents
+}
+
 before(async () => {
   await server.start()
   site = createServer(async (req, res) => {
@@ -40,6 +50,13 @@ before(async () => {
     if (path.startsWith('/dist/')) {
       return void res.writeHead(200, { 'content-type': 'text/javascript' }).end(await readFile(new URL(`../..${path}`, import.meta.url)))
     }
+    if (path === '/page.html' || path === '/ramen.min.js') {
+      const file = path === '/page.html' ? '../../examples/page.html' : '../../dist/ramen.min.js'
+      const type = path === '/page.html' ? 'text/html' : 'text/javascript'
+      return void res.writeHead(200, { 'content-type': type }).end(await readFile(new URL(file, import.meta.url)))
+    }
+    if (path === '/react.js') return void res.writeHead(200, { 'content-type': 'text/javascript' }).end(await reactExample())
+    if (path === '/react') return void res.writeHead(200, { 'content-type': 'text/html' }).end('<div id="root"></div><script type="module" src="/react.js"></script>')
     if (path === '/worker.js') return void res.writeHead(200, { 'content-type': 'text/javascript' }).end(workerScript)
     res.writeHead(200, { 'content-type': 'text/html' }).end(page)
   })
@@ -215,4 +232,27 @@ test('the back-forward cache: the stream is closed, and another is opened when t
   await until('the message', async () => (await told(tab)).messages.length === 1)
   assert.deepEqual((await told(tab)).states, ['connecting', 'online', 'offline', 'waiting', 'connecting', 'online'])
   await context.close()
+})
+
+test('the example of a plain page shows messages', async () => {
+  const tab = await (await browser.newContext()).newPage()
+  await tab.goto(`${origin}/page.html?url=${url()}&user=page`)
+  await tab.waitForFunction("document.getElementById('state').textContent.includes('online')")
+  await server.publish('page', ids(1, 2))
+  await tab.waitForFunction("document.getElementById('log').textContent.split('\\n').length === 3")
+  assert.equal(await tab.textContent('#log'), 'medium t: {"id":"m1"}\nmedium t: {"id":"m2"}\n')
+  await tab.context().close()
+})
+
+test('the example of a React app shows state and messages, and closes what it made', async () => {
+  const tab = await (await browser.newContext()).newPage()
+  const errors = []
+  tab.on('pageerror', (error) => errors.push(error))
+  await tab.goto(`${origin}/react?url=${url()}&user=react`)
+  await tab.waitForFunction("document.querySelector('p')?.textContent === 'online'")
+  await server.publish('react', ids(1, 2))
+  await tab.waitForFunction("document.querySelectorAll('li').length === 2")
+  assert.deepEqual(await tab.$$eval('li', (all) => all.map((li) => li.textContent)), ['{"id":"m1"}', '{"id":"m2"}'])
+  assert.deepEqual(errors, [])
+  await tab.context().close()
 })
