@@ -20,6 +20,7 @@ class FakeConn:
     def __init__(self, transport: str, opening: Opening, alive: Alive, at: float) -> None:
         self.transport = transport
         self.opening = opening
+        self.token = opening.token
         self.at = at
         self.alive = alive
         self.acks: List[Tuple[float, int, str]] = []
@@ -77,10 +78,15 @@ class FakeConn:
 
     async def refresh(self, token: str, context: Optional[Context]) -> bool:
         self.refreshes.append((token, context))
+        if self.transport != "sse":
+            self.token = token
         return self.transport != "sse"
 
     async def finish(self) -> None:
         self.finished = True
+
+    def abandon(self) -> None:
+        pass
 
     async def close(self) -> None:
         self.closed = True

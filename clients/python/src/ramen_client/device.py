@@ -235,6 +235,18 @@ class Device:
 
     # Inside.
 
+    async def _crash(self) -> None:
+        """Drops everything without a word to the server, as a process that is killed does. For tests."""
+        task, keeper, handling = self._task, self._keeper, self._handling
+        if task is None or keeper is None:
+            return
+        for stream in keeper.streams():
+            stream.abandon()
+        if handling is not None and handling.task is not None:
+            handling.task.cancel()
+        task.cancel()
+        await asyncio.wait([task])
+
     async def _run(self, stopping: asyncio.Event, ended_future: "asyncio.Future[None]", pull: Pull) -> None:
         final: Optional[End] = None
         place = Place(self._cursors, self._listeners)

@@ -144,13 +144,14 @@ class Keeper:
     async def close(self) -> None:
         """Ends all streams and waits for them. Nothing is told any more."""
         self.stop_opening()
-        while True:
-            streams = [s for s in (self.live, self._opening, *self._leaving) if s is not None]
-            if not streams:
-                return
-            for s in streams:
+        while self.streams():
+            for s in self.streams():
                 s.let_go(STOPPED)
-            await asyncio.wait([s.task for s in streams])
+            await asyncio.wait([s.task for s in self.streams()])
+
+    def streams(self) -> List[Stream]:
+        """Those that have not ended."""
+        return [s for s in (self.live, self._opening, *self._leaving) if s is not None]
 
     def stop_opening(self) -> None:
         """From now on the live stream lives on at most."""
@@ -300,7 +301,7 @@ class Keeper:
             self.final.set_result(end)
             return
         if step is Next.TOKEN:
-            self.tokens.refuse(s.token)
+            self.tokens.refuse(s.token_in_use())
             self.listeners.token()
         self._learn(s, end, opening)
         self._after(s, end, opening)

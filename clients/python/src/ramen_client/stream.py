@@ -104,12 +104,24 @@ class Stream:
         if self._conn is not None:
             await self._conn.finish()
 
+    def abandon(self) -> None:
+        """No ack and no farewell any more: as if the process were killed."""
+        self._failed = True
+        self._acker.stop()
+        if self._conn is not None:
+            self._conn.abandon()
+        self.let_go(STOPPED)
+
     def processed(self, push: PushFrame) -> None:
         if not self._failed:
             self._acker.processed(push)
 
     def refresh(self, context: bool = False) -> None:
         self._acker.refresh(context)
+
+    def token_in_use(self) -> str:
+        """The one that an end of the server's is about: a newer one may not have reached it yet."""
+        return self._conn.token if self._conn is not None else self.token
 
     def hurry(self) -> None:
         self._dog.hurry()

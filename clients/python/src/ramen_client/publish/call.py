@@ -94,7 +94,8 @@ class Call:
     async def _round(self, batcher: Batcher, max_batch: int, deadline: float) -> float:
         """Sends everything that is open once, a unit after the other; how long the server wants a pause."""
         loop = asyncio.get_running_loop()
-        todo, again, after = self._open, [], 0.0
+        todo, after = self._open, 0.0
+        again: List[Pending] = []
         while todo:
             unit = todo[: _fitting(todo, max_batch)]
             self._open = again + todo  # what is open should time run out now

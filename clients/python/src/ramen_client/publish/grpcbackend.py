@@ -39,7 +39,7 @@ class GRPCBackend:
         return results_of(await self._raw("Publish", b"".join(encoded), timeout))
 
     async def _raw(self, method: str, request: bytes, timeout: float) -> bytes:
-        call = self._channel.unary_unary(f"/ramen.v1.Backend/{method}", request_serializer=None, response_deserializer=None)
+        call: Any = self._channel.unary_unary(f"/ramen.v1.Backend/{method}", request_serializer=None, response_deserializer=None)
         try:
             return bytes(await call(request, timeout=timeout, metadata=self._metadata))
         except grpc.aio.AioRpcError as e:

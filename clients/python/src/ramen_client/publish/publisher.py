@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import importlib.util
 import ssl as ssl_module
-from typing import Any, Callable, List, Mapping, Optional, Sequence, TypeVar, Union
+from typing import Any, Awaitable, Callable, List, Mapping, Optional, Sequence, TypeVar, Union
 
 from ..backoff import draw
 from ..calling import within
@@ -149,7 +149,7 @@ class Publisher:
         """Ends the stream of one device, or of all the user's; how many there were. They are told not to come back by themselves."""
         return await self._ask(user, lambda b: b.disconnect(user, device, detail, timeout))
 
-    async def _ask(self, user: str, question: Callable[[Backend], Any]) -> Any:
+    async def _ask(self, user: str, question: Callable[[Backend], Awaitable[T]]) -> T:
         check_name("user", user)
         backend, _ = self._begin()
         try:

@@ -19,6 +19,9 @@ class AckRefused(EndError):
 class Conn(Protocol):
     """Methods raise EndError where the stream is over; next alone has to."""
 
+    token: str
+    """The one that the server goes by."""
+
     async def next(self) -> Optional[ServerFrame]:
         """The next frame; None for one that this version does not know."""
 
@@ -34,6 +37,9 @@ class Conn(Protocol):
 
     async def finish(self) -> None:
         """Ends the stream in order: what was written before arrives."""
+
+    def abandon(self) -> None:
+        """Ends the stream as if the process were killed, as far as that can be."""
 
     async def close(self) -> None:
         """Ends the stream at once, without waiting for the server."""

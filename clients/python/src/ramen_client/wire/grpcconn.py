@@ -54,7 +54,7 @@ async def dial_grpc(s: Settings, o: Opening, alive: Alive) -> Conn:
     channel = new_channel(s.grpc, s.grpc_credentials)
     stream = channel.stream_stream(STREAM, request_serializer=_unchanged, response_deserializer=_unchanged)
     call = stream(metadata=bearer(o.token))
-    conn = GRPCConn(channel, call, alive)
+    conn = GRPCConn(channel, call, o.token, alive)
     try:
         opening = Opening(o.user, o.device, o.cursor, o.context, "", o.window, o.heartbeat_ms)
         await conn.send(protoframes.encode_open(opening))
@@ -65,7 +65,8 @@ async def dial_grpc(s: Settings, o: Opening, alive: Alive) -> Conn:
 
 
 class GRPCConn:
-    def __init__(self, channel: grpc.aio.Channel, call: Any, alive: Alive) -> None:
+    def __init__(self, channel: grpc.aio.Channel, call: Any, token: str, alive: Alive) -> None:
+        self.token = token
         self._channel = channel
         self._call = call
         self._alive = alive
@@ -109,6 +110,7 @@ class GRPCConn:
         await self.send(protoframes.encode_heartbeat(time_ms))
 
     async def refresh(self, token: str, context: Optional[Context]) -> bool:
+        self.token = token
         await self.send(protoframes.encode_refresh(token, context))
         return True
 
@@ -120,6 +122,9 @@ class GRPCConn:
             await within(self._over.wait(), FINISH_TIMEOUT)
         except asyncio.TimeoutError:
             pass
+
+    def abandon(self) -> None:
+        self._call.cancel()
 
     async def close(self) -> None:
         self._call.cancel()

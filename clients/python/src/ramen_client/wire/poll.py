@@ -32,6 +32,7 @@ class PollConn:
     def __init__(self, s: Settings, o: Opening, alive: Alive) -> None:
         self._settings = s
         self._opening = o  # of the next poll; its cursor is what has been processed
+        self.token = o.token  # of the last poll
         self._client = new_client(s)
         self._alive = alive
         self._frames: Deque[ServerFrame] = deque()
@@ -57,7 +58,7 @@ class PollConn:
     async def _poll(self) -> PollAnswer:
         """One request. The first does not wait, so that the device knows at once whether it is connected. C 3.9"""
         wait = int(self._settings.poll_wait) if self._greeted else 0
-        self._sent = self._opening.cursor
+        self._sent, self.token = self._opening.cursor, self._opening.token
         try:
             return await within(self._request(wait), wait + GRACE)
         except asyncio.TimeoutError:
@@ -118,6 +119,9 @@ class PollConn:
             self._sent = o.cursor
             url = address(self._settings, "/ramen/ack", [*identity(o), ("cursor", o.cursor)])
             await post_ack(self._client, url, headers(self._settings, o.token))
+
+    def abandon(self) -> None:
+        pass  # an end of HTTP says nothing
 
     async def close(self) -> None:
         await self._client.aclose()

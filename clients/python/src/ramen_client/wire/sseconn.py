@@ -54,7 +54,8 @@ class SSEConn:
         self._response = response
         self._chunks: AsyncIterator[bytes] = response.aiter_raw()
         self._alive = alive
-        self._token = o.token
+        self.token = o.token  # of the stream, for as long as it lives
+        self._ack_token = o.token
         self._parser = EventParser()
         self._frames: Deque[ServerFrame] = deque()
         self._greeted = False
@@ -81,17 +82,20 @@ class SSEConn:
 
     async def ack(self, seq: int, cursor: str) -> None:
         url = address(self._settings, "/ramen/ack", [*identity(self._opening), ("cursor", cursor)])
-        await post_ack(self._client, url, headers(self._settings, self._token))
+        await post_ack(self._client, url, headers(self._settings, self._ack_token))
 
     async def echo(self, time_ms: int) -> None:
         pass
 
     async def refresh(self, token: str, context: Optional[Context]) -> bool:
-        self._token = token  # for acks
+        self._ack_token = token
         return False
 
     async def finish(self) -> None:
         pass
+
+    def abandon(self) -> None:
+        pass  # an end of HTTP says nothing
 
     async def close(self) -> None:
         await self._response.aclose()

@@ -66,7 +66,7 @@ async def dial_ws(s: Settings, transport: str, o: Opening, alive: Alive) -> Conn
     except (OSError, EOFError, WebSocketException) as e:
         raise cut(f"{type(e).__name__}: {e}", reached=not isinstance(e, OSError)) from e
     # A server without the proto subprotocol falls back to JSON. SPEC 6.1.3
-    return WSConn(socket, proto=socket.subprotocol == PROTO)
+    return WSConn(socket, o.token, proto=socket.subprotocol == PROTO)
 
 
 def _refusal(e: InvalidStatus) -> ends.End:
@@ -77,7 +77,8 @@ def _refusal(e: InvalidStatus) -> ends.End:
 
 
 class WSConn:
-    def __init__(self, socket: ClientConnection, proto: bool) -> None:
+    def __init__(self, socket: ClientConnection, token: str, proto: bool) -> None:
+        self.token = token
         self._socket = socket
         self._proto = proto
 
@@ -100,6 +101,7 @@ class WSConn:
         await self._send(b"" if self._proto else "")
 
     async def refresh(self, token: str, context: Optional[Context]) -> bool:
+        self.token = token
         if self._proto:
             await self._send(protoframes.encode_refresh(token, context))
         else:
@@ -114,6 +116,9 @@ class WSConn:
 
     async def finish(self) -> None:
         await self._socket.close(1000)
+
+    def abandon(self) -> None:
+        self._socket.transport.abort()
 
     async def close(self) -> None:
         """A word of farewell where the socket takes it, and none is waited for."""
