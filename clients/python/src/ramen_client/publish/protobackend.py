@@ -64,7 +64,7 @@ _STATUSES = {1: "accepted", 2: "duplicate", 3: "rejected"}
 
 def to_proto(values: Mapping[str, Any], users: Sequence[str]) -> bytes:
     """A message as one field of a PublishRequest."""
-    fields = dict(values, priority=_PRIORITIES[values["priority"]])
+    fields: Dict[str, Any] = dict(values, priority=_PRIORITIES[values["priority"]])
     fields.update({"user": users[0]} if len(users) == 1 else {"users": list(users)})
     return encode(TABLES["PublishRequest"], {"messages": [fields]})
 

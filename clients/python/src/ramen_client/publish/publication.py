@@ -172,7 +172,7 @@ def is_json(content_type: str) -> bool:
 
 def to_json(values: Mapping[str, Any], users: Sequence[str]) -> bytes:
     """A message as the body of a publish has it, its payload byte by byte. SPEC 8.3"""
-    fields = {k: v for k, v in values.items() if k != "payload"}
+    fields: Dict[str, Any] = {k: v for k, v in values.items() if k != "payload"}
     fields["priority"] = str(fields["priority"])
     fields.update({"user": users[0]} if len(users) == 1 else {"users": list(users)})
     payload: bytes = values["payload"]

@@ -84,7 +84,7 @@ class GRPCConn:
             if self._call.cancelled():
                 raise cut("the call was cancelled") from None
             raise
-        if data is grpc.aio.EOF:
+        if data is grpc.aio.EOF:  # type: ignore[attr-defined,unused-ignore]
             self._over.set()
             raise EndError(await self._status())
         self._alive()
