@@ -175,11 +175,9 @@ class Stream:
         self.context = opening.context
         self.gave_place = bool(opening.cursor)
         self._conn = await k.dial(self.transport, opening, self._alive)
-        while True:
+        while self._cause is None:  # a library may make something else of the cancellation
             frame = await self._conn.next()
-            if self._cause is not None:
-                return  # what the library made of the cancellation
-            if frame is not None:
+            if frame is not None and self._cause is None:
                 await self._frame(self._conn, frame)
 
     def _alive(self) -> None:

@@ -23,13 +23,16 @@ PROTO = "ramen.v1.proto"
 
 
 class _Connection(ClientConnection):
-    """Tells of every byte that comes in, so that those of an incomplete frame count. C 4.3"""
+    """Tells of every byte that comes in, so that those of an incomplete frame count (C 4.3), and waits for nothing after the server's
+    close frame: a server that leaves the TCP connection open would be heard of late."""
 
     alive: Alive
 
     def data_received(self, data: bytes) -> None:
         self.alive()
         super().data_received(data)
+        if self.protocol.close_rcvd is not None:
+            self.transport.close()
 
 
 class _Connect(connect):
