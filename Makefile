@@ -5,7 +5,7 @@ VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LDFLAGS := -s -w -X main.version=$(VERSION)
 
 .DEFAULT_GOAL := help
-.PHONY: run test browser check build load bench-stores ledger faults cluster chaos simulate attack bench fuzz generate format help clean
+.PHONY: run test browser check build load bench-stores ledger faults cluster chaos simulate clients-test attack bench fuzz generate format help clean
 
 run: build ## build and start the whole product on its embedded store, without authentication, on loopback
 	$(BIN) serve --dev
@@ -44,6 +44,9 @@ chaos: build ## kill, pause, drain, restart, upgrade, add and cut off members of
 
 simulate: ## live whole lives of clusters in virtual time, with whatever may be done to them, and check what has to hold; SEED=n of the first, FOR=1m
 	RAMEN_SIMULATE_FOR=$(or $(FOR),1m) $(if $(SEED),RAMEN_SEED=$(SEED)) $(GO) test -count=1 -timeout 0 -v -run '^TestSimulation$$' ./internal/simulation
+
+clients-test: build ## test the clients, and show that they keep to clients/SPEC.md: CLIENTS="go web python"
+	CLIENTS="$(CLIENTS)" ./scripts/clients-test.sh
 
 attack: build ## flood a server in every known way beside streams and publishes that must go on, in under 10 minutes; ONLY=names
 	$(GO) run ./loadtest/attack --binary $(BIN) $(if $(ONLY),--only $(ONLY))

@@ -1,0 +1,37 @@
+#!/usr/bin/env bash
+# Tests the clients: each one's own tests, and clients/SPEC.md by the suite of clients/conformance, as a table. CLIENTS names some of go, web, python.
+# What is missing is installed by npm and pip, from the lock files, into folders of the clients.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+root=$PWD
+failed=()
+table() { # name, adapter
+	echo "== clients/conformance: $1"
+	bin/ramen conformance run --adapter "$2" || failed+=("$1")
+}
+for client in ${CLIENTS:-go web python}; do
+	case $client in
+	go)
+		go build -o bin/conformance-go ./clients/go/conformance
+		table go "$root/bin/conformance-go"
+		;;
+	web)
+		command -v npm >/dev/null || { echo "clients-test.sh: npm is missing: install Node 20 or newer" >&2; exit 1; }
+		(cd clients/web && npm ci --no-audit --no-fund --silent && npm run --silent build && npm run --silent lint && RAMEN_BIN="$root/bin/ramen" npm test --silent) || failed+=("web's own tests")
+		table web "node $root/clients/web/conformance/adapter.mjs"
+		;;
+	python)
+		command -v python3 >/dev/null || { echo "clients-test.sh: python3 is missing: install Python 3.9 or newer" >&2; exit 1; }
+		(RAMEN_BIN="$root/bin/ramen" clients/python/check.sh lint test build) || failed+=("python's own tests")
+		table python "$root/clients/python/.venv/$(python3 -c 'import sys; print("%d.%d" % sys.version_info[:2])')/bin/python $root/clients/python/conformance/adapter.py"
+		;;
+	*)
+		echo "clients-test.sh: $client is unknown; use go, web, python" >&2
+		exit 2
+		;;
+	esac
+done
+if [ ${#failed[@]} -gt 0 ]; then
+	printf 'clients-test.sh: failed: %s\n' "${failed[@]}" >&2
+	exit 1
+fi
