@@ -22,7 +22,7 @@ for client in ${CLIENTS:-go web python}; do
 		;;
 	python)
 		command -v python3 >/dev/null || { echo "clients-test.sh: python3 is missing: install Python 3.9 or newer" >&2; exit 1; }
-		(RAMEN_BIN="$root/bin/ramen" clients/python/check.sh lint test build) || failed+=("python's own tests")
+		(RAMEN_BINARY="$root/bin/ramen" clients/python/check.sh lint test build) || failed+=("python's own tests")
 		table python "$root/clients/python/.venv/$(python3 -c 'import sys; print("%d.%d" % sys.version_info[:2])')/bin/python $root/clients/python/conformance/adapter.py"
 		;;
 	*)
