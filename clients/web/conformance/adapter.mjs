@@ -1,6 +1,6 @@
 // Makes a program of the client, for the suite in clients/conformance: commands on standard input, events on standard output.
 import { createInterface } from 'node:readline'
-import { EventSource, WebSocket } from 'undici'
+import { Agent, buildConnector, EventSource, WebSocket } from 'undici'
 import { connect, eventSource, longPoll, sse, version, webSocket } from '../dist/esm/core.js'
 
 const transports = {
@@ -14,11 +14,13 @@ const stores = new Map() // name → its cursors, which outlive clients
 
 const write = (event) => process.stdout.write(JSON.stringify(event) + '\n')
 
-/** A crash says no word to the server: the socket stays as it is. */
+/** A WebSocket whose connection `crash` can drop without a word to the server. */
 const socketOf = (client) =>
   class extends WebSocket {
-    close(code) {
-      if (!client.crashed) super.close(code)
+    constructor(url, protocols) {
+      const open = buildConnector({})
+      const connect = (options, done) => open(options, (error, socket) => done(error, socket && client.sockets.add(socket) && socket))
+      super(url, { protocols, dispatcher: new Agent({ connect }) })
     }
   }
 
@@ -60,7 +62,7 @@ async function handle(client, { fail, slow_ms, never, close } = {}, id, signal) 
 
 function start(command) {
   const name = command.client
-  const client = { turn: 0, failed: new Map(), crashed: false }
+  const client = { turn: 0, failed: new Map(), sockets: new Set(), crashed: false }
   const tell = (event) => client.crashed || write({ client: name, ...event })
   const ramen = (client.ramen = connect({
     url: command.url,
@@ -114,6 +116,7 @@ function run(command) {
       break
     case 'crash':
       client.crashed = true
+      for (const socket of client.sockets) socket.destroy()
       client.ramen.device.keeper.stop()
       break
     case 'reconnect':

@@ -123,7 +123,6 @@ export class Stream {
   /** Acks what is processed without waiting for the answer, and drops the stream: the page may be gone at once. C 10.4 */
   quit(): void {
     if (this.liveAt && this.#pushes) void this.#send(true)
-    void this.#connection?.flush?.(true)
     this.drop()
   }
 

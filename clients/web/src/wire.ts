@@ -65,8 +65,8 @@ export interface Sink {
 export interface Connection {
   /** Rejects with an End. `last`: the page may be gone before the answer comes. */
   ack(seq: number, cursor: string, last?: boolean): Promise<void> | void
-  /** Waits until the server has heard the last ack, where `ack` does not. The connection is of no more use. */
-  flush?(last?: boolean): Promise<void>
+  /** Waits until the last ack has left, where `ack` does not. */
+  flush?(): Promise<void>
   echo?(): void
   /** Hands a new token over. Absent: it needs a stream of its own. */
   refresh?(token: string): void

@@ -1,6 +1,8 @@
 // Rules of clients/SPEC.md about ends, pauses, tokens, places and transports, each against a small server.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import { EventSource } from 'undici'
 import { eventSource, longPoll, storage } from '../dist/esm/index.js'
 import { Choice } from '../dist/esm/choice.js'
@@ -267,4 +269,20 @@ test('a handler that never returns is not called again beside itself (C 5.5)', a
   release()
   await until('the ack, without the handler', () => server.acks.includes(1))
   assert.deepEqual(told.messages, ['m1'])
+})
+
+test('closing an SSE stream ends its connection, even where Node has collected the request', async (t) => {
+  setFlagsFromString('--expose-gc')
+  const gc = runInNewContext('gc')
+  const server = await scripted(t, (stream) => stream.hello())
+  const told = device(t, server, { transports: [sse()] })
+  await until('hello', () => told.hellos.length)
+  for (let i = 0; i < 5; i++) {
+    gc()
+    await new Promise((done) => setImmediate(done))
+  }
+  let gone = false
+  server.streams[0].socket.on('close', () => (gone = true))
+  await told.ramen.close()
+  await until('the connection is gone', () => gone)
 })

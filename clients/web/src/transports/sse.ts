@@ -62,6 +62,7 @@ export const sse = (): Transport => ({
   bytes: 4 << 20,
   open(o, sink) {
     const abort = new AbortController()
+    let reader: ReadableStreamDefaultReader<Uint8Array> | undefined
     let greeted = false
 
     async function read(): Promise<void> {
@@ -76,7 +77,7 @@ export const sse = (): Transport => ({
         // Of a refusal retry: is when to come back. Elsewhere it is for EventSource alone. SPEC 5.4.1, C 7.5
         deliverEvent(sink, name, data, id, greeted ? 0 : retry)
       })
-      const reader = response.body!.getReader()
+      reader = response.body!.getReader()
       const decoder = new TextDecoder()
       for (;;) {
         const { done, value } = await reader.read()
@@ -89,7 +90,10 @@ export const sse = (): Transport => ({
     read().catch((error) => sink.end({ detail: words(error) }))
     return {
       ack: (_, cursor, last) => postAck(o, cursor, last),
-      close: () => abort.abort(),
+      close() {
+        abort.abort()
+        void reader?.cancel().catch(() => {}) // Node forgets the signal of a request whose garbage it has collected
+      },
     }
   },
 })
