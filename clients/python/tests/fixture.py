@@ -27,6 +27,7 @@ class FakeConn:
         self.echoes: List[int] = []
         self.refreshes: List[Tuple[str, Optional[Context]]] = []
         self.finished = self.closed = False
+        self.close_takes = 0.0
         self.ack_errors: Deque[EndError] = deque()
         self._said: Deque[Said] = deque()
         self._ready = asyncio.Event()
@@ -89,6 +90,7 @@ class FakeConn:
         pass
 
     async def close(self) -> None:
+        await asyncio.sleep(self.close_takes)
         self.closed = True
 
     @property

@@ -864,6 +864,22 @@ def test_close_in_each_state(when: str) -> None:
     run(main())
 
 
+def test_close_while_the_stream_lets_go_of_its_connection() -> None:
+    """C 12.6: the stream's end is told once, whoever else wants it to end meanwhile"""
+
+    async def main() -> None:
+        async with Fixture() as f:
+            f.conn.hello()
+            await f.after()
+            f.conn.close_takes = 0.5
+            f.conn.say(cut("gone"))
+            await f.after()
+        assert f.closed == ["closed"]
+        assert f.conn.closed
+
+    run(main())
+
+
 def test_handler_that_never_returns_is_cancelled_after_the_grace() -> None:
     """C 12.6"""
 

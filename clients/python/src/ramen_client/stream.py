@@ -53,6 +53,7 @@ class Stream:
         self.succeeded = False  # an opening of its successor was begun, and may have reached the server
         self.dead = False  # its pushes no longer count
         self._failed = False
+        self._over = False  # its task is letting go of the connection
         self._cause: Optional[End] = None
         self._conn: Optional[Conn] = None
         self._next_seq = 0  # that a push must have; 0: any
@@ -69,7 +70,8 @@ class Stream:
         self.dead = True
         if self._cause is None:
             self._cause = end
-            self.task.cancel()
+            if not self._over:
+                self.task.cancel()
 
     def leave(self) -> None:
         """Its successor lives: it is read until the server ends it, and what waits comes again on the successor. C 5.7"""
@@ -150,14 +152,15 @@ class Stream:
         except Exception as e:  # a defect of this package's
             log.exception("the stream over %s failed", self.transport)
             end = End(By.NETWORK, detail=type(e).__name__)
-        end = self._cause or end
-        self.dead = True
+        self.dead = self._over = True
         self._dog.stop()
         self._acker.stop()
         if self._renewal is not None:
             self._renewal.cancel()
-        await self._close()
-        self.keeper.ended(self, end)
+        try:
+            await self._close()
+        finally:
+            self.keeper.ended(self, self._cause or end)
 
     async def _close(self) -> None:
         if self._conn is None:
