@@ -631,6 +631,25 @@ def test_no_network_opens_nothing_and_one_that_is_back_opens_soon() -> None:
     run(main())
 
 
+def test_drain_without_a_network_waits_for_it() -> None:
+    """C 10.1"""
+
+    async def main() -> None:
+        async with Fixture() as f:
+            f.conn.hello(timeout_ms=100_000)
+            await f.after()
+            f.device.network(False)
+            f.conn.goaway("drain", 1000)
+            await f.after(50)
+            assert len(f.conns) == 1
+            assert f.device.state.state is State.ONLINE
+            f.device.network(True)
+            await f.after(1.1)
+            assert len(f.conns) == 2
+
+    run(main())
+
+
 def test_timer_of_a_waiting_client_stops_without_a_network() -> None:
     """C 2.5"""
 

@@ -52,7 +52,6 @@ class Stream:
         self.away = False  # it is to be replaced
         self.succeeded = False  # an opening of its successor was begun, and may have reached the server
         self.dead = False  # its pushes no longer count
-        self._failed = False
         self._over = False  # its task is letting go of the connection
         self._cause: Optional[End] = None
         self._conn: Optional[Conn] = None
@@ -79,7 +78,7 @@ class Stream:
 
     def fail(self, detail: str) -> None:
         """The handler failed: nothing behind is acked, what was processed before is, then the stream is let go of. C 5.3"""
-        self.dead = self._failed = True
+        self.dead = True  # so that nothing behind is handled
         if self._flush is None:
             self._flush = asyncio.get_running_loop().create_task(self._flush_then(End(By.DEVICE, detail=detail)))
 
@@ -108,15 +107,13 @@ class Stream:
 
     def abandon(self) -> None:
         """No ack and no farewell any more: as if the process were killed."""
-        self._failed = True
         self._acker.stop()
         if self._conn is not None:
             self._conn.abandon()
         self.let_go(STOPPED)
 
     def processed(self, push: PushFrame) -> None:
-        if not self._failed:
-            self._acker.processed(push)
+        self._acker.processed(push)
 
     def refresh(self, context: bool = False) -> None:
         self._acker.refresh(context)
