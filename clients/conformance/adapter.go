@@ -41,6 +41,7 @@ type hail struct {
 	Version    string   `json:"version"`
 	Transports []string `json:"transports"`
 	Can        []string `json:"can"`
+	Blind      []string `json:"blind"` // transports over which the platform shows no HTTP status
 }
 
 // adapter is a process that holds clients.

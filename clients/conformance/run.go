@@ -44,7 +44,8 @@ type run struct {
 	refused  []string     // guarded by mu: tokens
 	events   []Event      // guarded by mu: of the client
 	read     map[string]int
-	did      int // guarded by mu: what the app has done
+	did      int  // guarded by mu: what the app has done
+	refusal  Step // guarded by mu: the last answer to an opening that was no stream
 }
 
 func newRun(ctx context.Context, s *Scenario, transport string, slack time.Duration) (*run, error) {
@@ -195,6 +196,16 @@ func (r *run) serveStream(w http.ResponseWriter, req *http.Request) {
 	if req.URL.Path == "/ramen/poll" && r.nextPoll(w, req) {
 		return
 	}
+	if r.askedOnceMore(req) {
+		r.mu.Lock()
+		step, at := r.refusal, max(r.next-1, 0)
+		r.mu.Unlock()
+		o, _ := r.before(req)
+		if err := r.early(at, step, &o, w); err != nil {
+			r.failf("%v", err)
+		}
+		return
+	}
 	at, section := r.section()
 	if section == nil {
 		r.notef("device", "opens %s", req.URL.Path)
@@ -209,6 +220,13 @@ func (r *run) serveStream(w http.ResponseWriter, req *http.Request) {
 	r.ends[at] = time.Now()
 	r.mu.Unlock()
 	r.changed()
+}
+
+// askedOnceMore reports whether an EventSource was refused, and its page asks with fetch what the answer was. C 6.6
+func (r *run) askedOnceMore(req *http.Request) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.transport == "eventsource" && r.refusal.Verb != "" && req.URL.Path == "/ramen/receive" && req.URL.Query().Get("heartbeat") != "event"
 }
 
 // section is the one for the next opening; its number counts from 0.

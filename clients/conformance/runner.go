@@ -159,6 +159,10 @@ func playOne(ctx context.Context, o Options, a *adapter, s *Scenario, t string) 
 			return out
 		}
 	}
+	if slices.Contains(a.Blind, t) && s.refusesByStatus() {
+		out.Skipped = "the platform shows no status of a handshake over " + t
+		return out
+	}
 	if s.Alone {
 		own, err := startAdapter(ctx, o.Adapter)
 		if err != nil {

@@ -88,6 +88,13 @@ func (s Step) duration() time.Duration {
 	return d
 }
 
+// refusesByStatus reports whether the server refuses with a status before a WebSocket is one (SPEC 4.4), which a browser cannot read.
+func (s *Scenario) refusesByStatus() bool {
+	return slices.ContainsFunc(s.Streams, func(at Section) bool {
+		return slices.ContainsFunc(at.Steps, func(step Step) bool { return step.Verb == "refuse" && step.word(0) == "unavailable" })
+	})
+}
+
 // Scenarios are all files, by name.
 func Scenarios() ([]*Scenario, error) {
 	entries, err := fs.ReadDir(files, "scenarios")

@@ -159,6 +159,12 @@ func (r *run) early(at int, s Step, o *opening, w http.ResponseWriter) error {
 		return r.soon(at, o)
 	case "after":
 		return r.notBefore(at, o, s.duration())
+	case "refuse", "html", "portal":
+		r.mu.Lock()
+		r.refusal = s
+		r.mu.Unlock()
+	}
+	switch s.Verb {
 	case "refuse":
 		return r.refuse(s, o, w)
 	case "html":

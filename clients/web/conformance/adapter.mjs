@@ -130,5 +130,5 @@ function run(command) {
   }
 }
 
-write({ adapter: 'web', version, transports: Object.keys(transports), can: ['network'] })
+write({ adapter: 'web', version, transports: Object.keys(transports), can: ['network'], blind: ['ws-json'] })
 createInterface({ input: process.stdin }).on('line', (line) => run(JSON.parse(line))).on('close', () => process.exit())
