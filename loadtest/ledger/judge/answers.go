@@ -72,18 +72,28 @@ func (r *Report) checkIDs(ix *index, e *entry) {
 	r.add(Violation{Kind: kind, User: e.User, ID: e.ID, Text: text})
 }
 
-// operations are the attempts of e as the model has them.
+// operations are the attempts of e as the model has them. One that was refused changes nothing at any moment. Of those without an answer the
+// first can do all that any could, at every moment at which it could: the others are left out, since with each the orders double.
 func (ix *index) operations(e *entry) []porcupine.Operation {
-	all := make([]porcupine.Operation, len(e.Attempts))
+	var all []porcupine.Operation
+	unanswered := -1
 	for i, a := range e.Attempts {
+		if a.Status == Unknown && (unanswered < 0 || a.Sent < e.Attempts[unanswered].Sent) {
+			unanswered = i
+		}
+	}
+	for i, a := range e.Attempts {
+		if a.Status == Refused || a.Status == Unknown && i != unanswered {
+			continue
+		}
 		end := a.Answered
 		if a.Status == Unknown || end == 0 {
 			end = always
 		}
 		since := a.Sent - insideFor
-		all[i] = porcupine.Operation{ClientId: i, Call: int64(a.Sent), Return: int64(end), Input: published{
+		all = append(all, porcupine.Operation{ClientId: i, Call: int64(a.Sent), Return: int64(end), Input: published{
 			status: a.Status, inside: ix.killed(since, end) || ix.during(since, end, func(Span) bool { return true }),
-		}}
+		}})
 	}
 	return all
 }
