@@ -65,7 +65,10 @@ _STATUSES = {1: "accepted", 2: "duplicate", 3: "rejected"}
 def to_proto(values: Mapping[str, Any], users: Sequence[str]) -> bytes:
     """A message as one field of a PublishRequest."""
     fields: Dict[str, Any] = dict(values, priority=_PRIORITIES[values["priority"]])
-    fields.update({"user": users[0]} if len(users) == 1 else {"users": list(users)})
+    if len(users) == 1:
+        fields["user"] = users[0]
+    else:
+        fields["users"] = list(users)
     return encode(TABLES["PublishRequest"], {"messages": [fields]})
 
 

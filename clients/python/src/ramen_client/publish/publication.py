@@ -174,7 +174,10 @@ def to_json(values: Mapping[str, Any], users: Sequence[str]) -> bytes:
     """A message as the body of a publish has it, its payload byte by byte. SPEC 8.3"""
     fields: Dict[str, Any] = {k: v for k, v in values.items() if k != "payload"}
     fields["priority"] = str(fields["priority"])
-    fields.update({"user": users[0]} if len(users) == 1 else {"users": list(users)})
+    if len(users) == 1:
+        fields["user"] = users[0]
+    else:
+        fields["users"] = list(users)
     payload: bytes = values["payload"]
     spliced = bool(payload) and is_json(values.get("content_type", ""))
     if payload and not spliced:
