@@ -24,6 +24,8 @@ func run(t *testing.T, s *schedule) (o outcome) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, s)
 		w.live()
+		w.bus.mu.Lock()
+		defer w.bus.mu.Unlock()
 		o = outcome{w.bus.wrong, len(w.bus.events), w.bus.trace}
 	})
 	return o

@@ -2,6 +2,7 @@ package linkgrpc
 
 import (
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -9,6 +10,14 @@ import (
 
 	"ramen/link/linkgrpc/frame"
 )
+
+// inBubble runs f in virtual time. Batches that are used again have channels, which no bubble shares with what is outside.
+func inBubble(t *testing.T, f func(t *testing.T)) {
+	t.Helper()
+	batches = sync.Pool{New: batches.New}
+	defer func() { batches = sync.Pool{New: batches.New} }()
+	synctest.Test(t, f)
+}
 
 // word is a frame that can be told apart.
 func word(text string) func([]byte) []byte {
@@ -18,7 +27,7 @@ func word(text string) func([]byte) []byte {
 // TestDeferredFramesGoWithTheNext: what was deferred is sent in order with what is put next, and by itself only once its time is over. What
 // is put is sent at once.
 func TestDeferredFramesGoWithTheNext(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
 		o := newOutbox(1<<20, func() { t.Error("the outbox is over its limit") })
 		began := time.Now()
 		sent := func(want string, after time.Duration) {
@@ -62,7 +71,7 @@ func TestDeferredFramesGoWithTheNext(t *testing.T) {
 
 // TestAcksAreDeferredWhileTheWindowIsWide: an ack waits for something to go with, but not where many pushes are unacked, or could not be.
 func TestAcksAreDeferredWhileTheWindowIsWide(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
 		a := &attachment{line: &line{out: newOutbox(1<<20, func() {})}}
 		took := func(s *stream) time.Duration {
 			began := time.Now()
