@@ -16,6 +16,7 @@ import (
 func onSilentRedis(t *testing.T) (*server, *redistest.Server) {
 	r := redistest.Single(t, redistest.Options{Proxied: true})
 	cfg := testConfig(t, memory)
+	cfg.Gateway.AckTimeoutOneWay = time.Minute // leases end at their own pace, and windows are full meanwhile
 	testapp.SetStore(t, &cfg, r.URL())
 	return serve(t, cfg), r
 }
