@@ -64,7 +64,8 @@ type Backend interface {
 	// All is all keys.
 	All(ctx context.Context) (Snapshot, error)
 	// Watch calls each, in order, with the changes after from, until ctx ends, each fails, or it cannot go on: then what
-	// came in between is unknown, and All says what there is. It calls alive now and then while it can go on.
+	// came in between is unknown, and All says what there is. It calls alive now and then while it can go on. One that begins during an outage
+	// fails, or goes on once that is over.
 	Watch(ctx context.Context, from Snapshot, alive func(), each func(Changes)) error
 	// Commit puts all where every condition holds, and answers whether it did, and the revision.
 	Commit(ctx context.Context, conditions []Condition, puts []Put) (bool, Revision, error)

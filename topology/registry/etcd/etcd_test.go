@@ -19,7 +19,6 @@ func TestConformance(t *testing.T) {
 		var s *etcdserver.Server
 		start := func() {
 			var err error
-			cfg.Dir = t.TempDir()
 			if s, err = etcdserver.Start(cfg); err != nil {
 				t.Fatal(err)
 			}
@@ -27,6 +26,7 @@ func TestConformance(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
+		cfg.Dir = t.TempDir()
 		start()
 		defer func() { s.Close() }()
 		n++
@@ -42,7 +42,12 @@ func TestConformance(t *testing.T) {
 			},
 			Wipe: func() {
 				s.Close()
+				cfg.Dir = t.TempDir()
 				start()
+			},
+			Stop: func() func() {
+				s.Close()
+				return start
 			},
 			Patience: 20 * time.Second, Sleep: time.Sleep,
 		})

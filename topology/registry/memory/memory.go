@@ -165,18 +165,26 @@ func (c *Client) Cut(cut bool) {
 
 var errCut = errors.New("memory: the registry does not answer")
 
-// do runs f with the registry's lock held, where it is reached.
+// do runs f with the registry's lock held, where it is reached. Where it is not, the answer comes when ctx ends.
 func (c *Client) do(ctx context.Context, f func(r *Registry) error) error {
+	err := c.try(ctx, f)
+	if errors.Is(err, errCut) {
+		<-ctx.Done()
+		return fmt.Errorf("%w: %w", err, ctx.Err())
+	}
+	return err
+}
+
+// try is do, but answers at once.
+func (c *Client) try(ctx context.Context, f func(r *Registry) error) error {
 	c.mu.Lock()
 	cut := c.cut
 	c.mu.Unlock()
 	c.r.mu.Lock()
-	if cut || c.r.down {
-		c.r.mu.Unlock()
-		<-ctx.Done()
-		return fmt.Errorf("%w: %w", errCut, ctx.Err())
-	}
 	defer c.r.mu.Unlock()
+	if cut || c.r.down {
+		return errCut
+	}
 	if err := ctx.Err(); err != nil {
 		return err
 	}
@@ -195,7 +203,7 @@ func (c *Client) All(ctx context.Context) (s registry.Snapshot, err error) {
 // Watch implements registry.Backend.
 func (c *Client) Watch(ctx context.Context, from registry.Snapshot, alive func(), each func(registry.Changes)) error {
 	w := &watcher{wake: make(chan struct{}, 1)}
-	err := c.do(ctx, func(r *Registry) error {
+	err := c.try(ctx, func(r *Registry) error { // its ctx has no deadline: one that waited for that would not begin when the registry is back
 		if from.At != r.at {
 			return fmt.Errorf("memory: revision %d is not the last, %d", from.At, r.at)
 		}

@@ -13,7 +13,11 @@ func TestConformance(t *testing.T) {
 	registrytest.Run(t, func(t *testing.T, test func(registrytest.Subject)) {
 		synctest.Test(t, func(t *testing.T) {
 			r := New()
-			test(registrytest.Subject{Open: func() registry.Backend { return r.Client() }, Wipe: r.Wipe, Patience: 10 * time.Second, Sleep: time.Sleep})
+			stop := func() (start func()) {
+				r.SetDown(true)
+				return func() { r.SetDown(false) }
+			}
+			test(registrytest.Subject{Open: func() registry.Backend { return r.Client() }, Wipe: r.Wipe, Stop: stop, Patience: 10 * time.Second, Sleep: time.Sleep})
 		})
 	})
 }

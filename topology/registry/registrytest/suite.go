@@ -20,6 +20,7 @@ import (
 type Subject struct {
 	Open func() registry.Backend // another client of the same registry
 	Wipe func()                  // replaces it by an empty one; nil: it cannot
+	Stop func() (start func())   // has it answer nobody until start is called, which waits until it answers; nil: it cannot
 	// Patience is how long what must come may take.
 	Patience time.Duration
 	// Sleep waits, in whatever time the registry lives in.
@@ -39,6 +40,7 @@ func Run(t *testing.T, start func(t *testing.T, test func(Subject))) {
 		{"RevokedLeasesAreOver", revoked},
 		{"MirrorHasAllThatChanges", mirror},
 		{"MirrorSurvivesAWipe", wiped},
+		{"MirrorSurvivesAnOutageBetweenReadingAndWatching", stopped},
 	} {
 		t.Run(c.name, func(t *testing.T) { start(t, func(s Subject) { c.test(t, s) }) })
 	}
@@ -258,4 +260,32 @@ func wiped(t *testing.T, s Subject) {
 	s.await(t, m, "what is in the new one alone", func(x registry.Snapshot) bool { return value("new", "1")(x) && x.Entries["old"].Value == nil })
 	s.commit(t, b, nil, registry.Put{Key: "new", Value: []byte("2")})
 	s.await(t, m, "a change of the new one", value("new", "2"))
+}
+
+// stopping is a backend that is stopped when it is watched first: behind a reading of all keys that was answered.
+type stopping struct {
+	registry.Backend
+	once  sync.Once
+	stop  func() (start func())
+	start chan func() // of capacity 1: what ends the outage
+}
+
+func (b *stopping) Watch(ctx context.Context, from registry.Snapshot, alive func(), each func(registry.Changes)) error {
+	b.once.Do(func() { b.start <- b.stop() })
+	return b.Backend.Watch(ctx, from, alive, each)
+}
+
+func stopped(t *testing.T, s Subject) {
+	if s.Stop == nil {
+		t.Skip("this registry cannot be stopped")
+	}
+	s.commit(t, s.Open(), nil, registry.Put{Key: "n", Value: []byte("1")})
+	b := &stopping{Backend: s.Open(), stop: s.Stop, start: make(chan func(), 1)}
+	m := registry.NewMirror(b, slog.New(slog.NewTextHandler(io.Discard, nil)))
+	defer m.Close()
+	start := <-b.start
+	s.Sleep(100 * time.Millisecond) // the watch is under way
+	start()
+	s.commit(t, s.Open(), nil, registry.Put{Key: "n", Value: []byte("2")})
+	s.await(t, m, "a change behind the outage", value("n", "2"))
 }
