@@ -23,7 +23,8 @@ type bus struct {
 	// guarded by mu
 	taken  map[int64]bool // instants, in ns since began, at which something happens
 	nodes  []*node
-	cuts   map[path]int64 // until when nothing passes
+	cuts   map[path]int64    // until when nothing passes
+	orders map[*int64][]sent // of each sequence, what is under way, in the order in which it was sent
 	events []event
 	wrong  []string // properties that did not hold
 }
@@ -34,6 +35,12 @@ type node struct {
 	id     int
 	dead   bool  // guarded by bus.mu: it was killed, and sends and gets nothing
 	paused int64 // guarded by bus.mu: until when it is stopped
+}
+
+// sent is a message that is under way, and what it does.
+type sent struct {
+	m message
+	f func()
 }
 
 // path is from one node to another.
@@ -49,7 +56,7 @@ type event struct {
 }
 
 func newBus(seed uint64) *bus {
-	b := &bus{seed: seed, began: time.Now(), taken: make(map[int64]bool), cuts: make(map[path]int64)}
+	b := &bus{seed: seed, began: time.Now(), taken: make(map[int64]bool), cuts: make(map[path]int64), orders: make(map[*int64][]sent)}
 	b.slow = []uint64{2, 20, 60, 150}[b.hash("slow", 0, 0)%4]
 	return b
 }
@@ -120,6 +127,7 @@ func (b *bus) send(m message, f func()) {
 	at = b.takeLocked(at)
 	if m.after != nil {
 		*m.after = at
+		b.orders[m.after] = append(b.orders[m.after], sent{m, f})
 	}
 	b.deliverAt(at, m, f)
 }
@@ -155,12 +163,26 @@ func (b *bus) deliverAt(at int64, m message, f func()) {
 			b.mu.Unlock()
 			return
 		}
+		if m.after != nil { // what was sent later may have been stopped for less long
+			m, f = b.nextLocked(m.after)
+		}
 		if !m.quiet {
 			b.events = append(b.events, event{at, m.from, m.to, m.what, m.a, m.b, m.text})
 		}
 		b.mu.Unlock()
 		f()
 	})
+}
+
+// nextLocked is the first message of a sequence that has not arrived.
+func (b *bus) nextLocked(sequence *int64) (message, func()) {
+	all := b.orders[sequence]
+	if len(all) == 1 {
+		delete(b.orders, sequence)
+	} else {
+		b.orders[sequence] = all[1:]
+	}
+	return all[0].m, all[0].f
 }
 
 // at has f be called so long from now, at an instant of its own.
