@@ -29,6 +29,7 @@ type orders struct {
 	release []protocol.ShardID
 	lose    map[protocol.ShardID]protocol.Epoch // to the epoch below which nobody serves it
 	term    int                                 // in which it asks for that
+	wait    bool                                // something is under way that it asks to end
 }
 
 // act begins what v asks for and is not under way.
@@ -36,6 +37,9 @@ func (m *Member) act(ctx context.Context, v *topology.View) {
 	o := m.orders(v)
 	for id, below := range o.lose {
 		m.g.Lose(id, below)
+	}
+	if !o.wait {
+		m.actedUpon(v.Version)
 	}
 	for epoch, shards := range o.take {
 		m.work.Go(func() { m.take(ctx, shards, epoch, o.term) })
@@ -54,12 +58,17 @@ func (m *Member) orders(v *topology.View) (o orders) {
 	for i, s := range v.Shards {
 		id := protocol.ShardID(i)
 		h := m.held[id]
-		_, busy := m.busy[id]
+		at, busy := m.busy[id]
 		mine := s.Member == m.cfg.Self.ID
+		below := s.Epoch
+		if s.Member == "" { // nobody serves it
+			below++
+		}
 		switch {
-		case h.State == registry.Serving && s.Epoch > h.Epoch && !mine: // it was taken for gone
-			o.lose[id] = s.Epoch
+		case h.State == registry.Serving && below > h.Epoch && !mine: // it was taken for gone
+			o.lose[id] = below
 		case busy:
+			o.wait = o.wait || !mine && below > at
 		case !mine:
 			if h.State != 0 && h.State != registry.Serving { // somebody else's: nothing is to be told any more
 				delete(m.held, id)
@@ -74,11 +83,17 @@ func (m *Member) orders(v *topology.View) (o orders) {
 			o.take[s.Epoch] = append(o.take[s.Epoch], id)
 		}
 	}
-	if m.view != v.Version {
-		m.view = v.Version
+	return o
+}
+
+// actedUpon has tell say that what a view has others have is not served here any more.
+func (m *Member) actedUpon(version uint64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.view != version {
+		m.view = version
 		m.changedLocked()
 	}
-	return o
 }
 
 // take takes shards at an epoch, where the registration still stands under which that was asked for. Those that could not be taken are taken

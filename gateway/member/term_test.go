@@ -53,3 +53,23 @@ func TestNothingIsTakenForAnEarlierRegistration(t *testing.T) {
 		}
 	})
 }
+
+// TestViewIsActedUponOnceNothingIsServedBesidesIt: a view in which nobody owns a shard has it lost here, even at the epoch at which it is served; and
+// is not told of as acted upon while the shard is being taken.
+func TestViewIsActedUponOnceNothingIsServedBesidesIt(t *testing.T) {
+	m := New(Config{Self: topology.Member{ID: "a@1"}, Log: slog.New(slog.DiscardHandler)})
+	m.g = new(takes)
+	v := &topology.View{Version: 9, Shards: []topology.Shard{{Epoch: 5}}}
+	m.busy[0] = 5
+	if m.act(t.Context(), v); m.view != 0 {
+		t.Errorf("view %d is told of as acted upon while the shard may be taken yet", m.view)
+	}
+	m.held[0] = registry.Holding{Epoch: 5, State: registry.Serving}
+	delete(m.busy, 0)
+	if o := m.orders(v); o.lose[0] <= 5 {
+		t.Errorf("a shard that nobody owns goes on to be served: %+v", o)
+	}
+	if m.act(t.Context(), v); m.view != 9 {
+		t.Errorf("view %d is told of, not 9", m.view)
+	}
+}
