@@ -1,6 +1,7 @@
 package simulation
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -86,10 +87,13 @@ func (c *cluster) addController() *controllerProcess {
 	return p
 }
 
-func (c *cluster) addGateway(name string) *gatewayProcess {
+func (c *cluster) addGateway(name string) *gatewayProcess { return c.addGatewayThatWatches(name, nil) }
+
+// addGatewayThatWatches is addGateway, where views come over another client than all else; nil: over the same.
+func (c *cluster) addGatewayThatWatches(name string, views *registrymemory.Client) *gatewayProcess {
 	c.started++
 	p := &gatewayProcess{id: topology.MemberID(fmt.Sprintf("%s@%d", name, c.started)), client: c.registry.Client(), store: c.disk.OpenShared()}
-	p.mirror = registry.NewMirror(p.client, c.log)
+	p.mirror = registry.NewMirror(cmp.Or(views, p.client), c.log)
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
 	var err error
@@ -451,6 +455,48 @@ func TestRestoredRegistry(t *testing.T) {
 			}
 			for i := range 40 {
 				if !c.publish(fmt.Sprint("u", i), "m2", time.Second) {
+					t.Fatal("not accepted")
+				}
+			}
+			c.check()
+		})
+	}
+}
+
+// TestRestoredRegistryGivesNothingThatIsServed: a gateway that was given shards behind the backup renews its lease, which lives again, and sees no
+// view for a while. Nobody else is given them until it does.
+func TestRestoredRegistryGivesNothingThatIsServed(t *testing.T) {
+	for _, unfenced := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			c := newCluster(t, unfenced)
+			defer c.close()
+			c.addController()
+			c.addGateway("a")
+			c.watch()
+			c.await(10 * time.Second)
+			views := c.registry.Client()
+			b := c.addGatewayThatWatches("b", views)
+			for {
+				s, changed := c.client.Snapshot()
+				if _, is := s.Entries[registry.GatewaysKey+string(b.id)]; is {
+					break
+				}
+				<-changed
+			}
+			restore := c.registry.Save()
+			c.await(10 * time.Second)
+			served := c.owners()[b.id]
+			restore()
+			views.Cut(true)
+			for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+				if n := c.owners()[b.id]; n != served {
+					t.Fatalf("it serves %d shards, not %d: nothing is shown", n, served)
+				}
+			}
+			views.Cut(false)
+			c.await(10 * time.Second)
+			for i := range 40 {
+				if !c.publish(fmt.Sprint("u", i), "m1", time.Second) {
 					t.Fatal("not accepted")
 				}
 			}

@@ -46,6 +46,8 @@ type Controller struct {
 	watchman *watchman         // nil: not elected, or without Probe
 	made     string            // the registry that was seen last
 	since    time.Time         // when it was seen first
+	past     registry.Past     // what members have seen of a registry that was lost
+	pastAt   time.Time         // when that came
 	after    registry.Revision // of the last write here
 	wrote    time.Time         // when that was
 	unread   string            // the last error in what members have written
@@ -114,7 +116,7 @@ func (c *Controller) round(ctx context.Context, s registry.Snapshot) error {
 		return nil
 	}
 	if s.ID() != c.made {
-		c.made, c.since = s.ID(), time.Now()
+		c.made, c.since, c.past = s.ID(), time.Now(), registry.Past{}
 	}
 	leader, elected := s.Entries[registry.LeaderKey]
 	leads := elected && string(leader.Value) == string(c.cfg.Self.ID)
@@ -156,6 +158,11 @@ func (c *Controller) lead(ctx context.Context, s registry.Snapshot, leader regis
 		old = &topology.View{Version: 1, Shards: make([]topology.Shard, shards)}
 	}
 	in := c.inputs(s)
+	in.First = s.Entries[registry.ViewKey].Modified == 0
+	if in.Past != c.past {
+		c.past, c.pastAt = in.Past, time.Now()
+	}
+	in.Stopped = time.Since(c.pastAt) >= registry.LeaseLength
 	c.watch(ctx, in.Gateways)
 	next := Step(old, in)
 	c.metrics.describe(next)
@@ -210,7 +217,7 @@ func (c *Controller) end(ctx context.Context, g registry.Gateway) {
 
 // inputs reads what s says. What cannot be read is told, and left out.
 func (c *Controller) inputs(s registry.Snapshot) Inputs {
-	in := Inputs{Draining: s.Draining(), Pins: s.Pins(), Moves: c.cfg.Moves, Holdings: make(map[topology.MemberID]registry.Holdings)}
+	in := Inputs{Draining: s.Draining(), Pins: s.Pins(), Moves: c.cfg.Moves, Holdings: make(map[topology.MemberID]registry.Holdings), Views: make(map[topology.MemberID]uint64)}
 	var unread string
 	for _, prefix := range []string{registry.GatewaysKey, registry.FrontendsKey} {
 		members, err := s.Members(prefix)
@@ -227,12 +234,12 @@ func (c *Controller) inputs(s registry.Snapshot) Inputs {
 	}
 	for id := range in.Gateways {
 		if e, is := s.Entries[registry.HoldingsKey+string(id)]; is {
-			h, _, err := registry.DecodeHoldings(e.Value)
+			h, view, err := registry.DecodeHoldings(e.Value)
 			if err != nil {
 				unread = err.Error()
 				continue
 			}
-			in.Holdings[id] = h
+			in.Holdings[id], in.Views[id] = h, view
 		}
 	}
 	if unread != c.unread {

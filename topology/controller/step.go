@@ -20,18 +20,29 @@ type Inputs struct {
 	Moves    int                                     // the most planned moves at once
 	Epoch    protocol.Epoch                          // the highest that any store knows
 	Past     registry.Past                           // the highest that any member has seen of a registry that was lost
+	Views    map[topology.MemberID]uint64            // the version of the view that each gateway has acted upon
+	Stopped  bool                                    // Past has been known for as long as a registration lasts
+	First    bool                                    // there is no view: whoever is registered has registered anew
 }
+
+// behindPast is by how much the version of the first view is more than what was seen of a registry that was lost. Members have not seen the same of it:
+// a version beyond the half of that is of a view that was made since.
+const behindPast = 1 << 20
 
 // Step is the view that follows v; v itself where nothing has changed. It does not change v.
 func Step(v *topology.View, in Inputs) *topology.View {
-	next := &topology.View{Version: max(v.Version, in.Past.Version) + 1, Shards: slices.Clone(v.Shards)}
+	next := &topology.View{Version: v.Version + 1, Shards: slices.Clone(v.Shards)}
+	behind := in.Past.Version > 0 && v.Version <= in.Past.Version+behindPast/2
+	if behind {
+		next.Version = in.Past.Version + behindPast
+	}
 	next.Members = members(v, in)
 	s := stepper{old: v, v: next, in: in}
 	s.settle()
 	s.raise()
 	s.move()
 	dropUnused(next)
-	if slices.Equal(next.Shards, v.Shards) && maps.EqualFunc(next.Members, v.Members, func(a, b *topology.Member) bool { return *a == *b }) && v.Version > in.Past.Version {
+	if slices.Equal(next.Shards, v.Shards) && maps.EqualFunc(next.Members, v.Members, func(a, b *topology.Member) bool { return *a == *b }) && !behind {
 		return v
 	}
 	return next
@@ -100,18 +111,35 @@ func (s *stepper) settle() {
 	}
 }
 
-// raise has every shard go on above what was seen of a registry that was lost: who follows views from there could not go on to a lower epoch.
+// raise has every shard go on above what was seen of a registry that was lost: who follows views from there could not go on to a lower epoch. Nobody
+// owns it at first where the registry was restored from a backup: leases live again there, and who was given a shard behind that renews its own.
 func (s *stepper) raise() {
+	past := s.in.Past.Epoch
 	for i := range s.v.Shards {
-		shard := &s.v.Shards[i]
-		switch past := s.in.Past.Epoch; {
-		case shard.Epoch > past:
-		case shard.Member == "":
+		switch shard := &s.v.Shards[i]; {
+		case past == 0, shard.Epoch > past:
+		case s.in.First:
 			shard.Epoch = past
 		default:
-			shard.Epoch, shard.State = max(past, s.in.Epoch)+1, topology.ShardTaking
+			*shard = topology.Shard{Epoch: past + 1}
 		}
 	}
+}
+
+// isRaised reports whether shard is as raise has left it.
+func (s *stepper) isRaised(shard *topology.Shard) bool {
+	return s.in.Past.Epoch > 0 && shard.Member == "" && shard.Epoch == s.in.Past.Epoch+1
+}
+
+// haveStopped reports whether nobody serves what was raised: who is registered has acted upon a view that says so, and the registration of anybody else
+// has ended.
+func (s *stepper) haveStopped() bool {
+	for id := range s.in.Gateways {
+		if s.in.Views[id] <= s.in.Past.Version+behindPast/2 {
+			return false
+		}
+	}
+	return s.in.Stopped
 }
 
 // free has nobody own a shard. below: nobody serves it at an epoch below.
@@ -138,9 +166,10 @@ func (s *stepper) move() {
 		}
 	}
 	want := assign.Shards(now, s.v.Members, s.in.Pins)
+	stopped := s.haveStopped()
 	for i := range s.v.Shards {
 		shard := &s.v.Shards[i]
-		if shard.Member == "" && want[i] != "" {
+		if shard.Member == "" && want[i] != "" && (stopped || !s.isRaised(shard)) {
 			*shard = topology.Shard{Member: want[i], Epoch: max(shard.Epoch, s.in.Epoch) + 1, State: topology.ShardTaking}
 			moving++
 		}

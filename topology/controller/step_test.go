@@ -207,17 +207,78 @@ func TestViewsKeepTheirRules(t *testing.T) {
 	}
 }
 
-// TestStepsAboveWhatWasSeenBefore: after a registry was lost, every shard goes on above what members have seen of it.
+// TestStepsAboveWhatWasSeenBefore: after a registry was restored from a backup, every shard goes on above what members have seen, and is given only once
+// nobody can serve it any more.
 func TestStepsAboveWhatWasSeenBefore(t *testing.T) {
 	v := &topology.View{Version: 5, Shards: []topology.Shard{{Member: "a", Epoch: 3, State: topology.ShardServing}, {Epoch: 2}, {Member: "a", Epoch: 12, State: topology.ShardServing}},
 		Members: map[topology.MemberID]*topology.Member{"a": {ID: "a", Weight: 1, State: topology.MemberServing}}}
-	in := Inputs{Gateways: map[topology.MemberID]registry.Gateway{"a": {Member: topology.Member{ID: "a", Weight: 1, State: topology.MemberServing}, Epoch: 4}},
-		Epoch: 4, Past: registry.Past{Epoch: 9, Version: 40}, Moves: 1}
+	serving := func(id topology.MemberID) registry.Gateway {
+		return registry.Gateway{Member: topology.Member{ID: id, Weight: 1, State: topology.MemberServing}, Epoch: 4}
+	}
+	in := Inputs{Gateways: map[topology.MemberID]registry.Gateway{"a": serving("a"), "b": serving("b")}, // b has been given shards since the backup
+		Views: map[topology.MemberID]uint64{"a": 5, "b": 41}, Epoch: 4, Past: registry.Past{Epoch: 9, Version: 40}, Moves: 1, Stopped: true}
 	next := Step(v, in)
-	if next.Version <= 40 || next.Shards[0] != (topology.Shard{Member: "a", Epoch: 10, State: topology.ShardTaking}) || next.Shards[1].Epoch <= 9 || next.Shards[2] != v.Shards[2] {
+	if next.Version <= 41 || next.Shards[0] != (topology.Shard{Epoch: 10}) || next.Shards[1] != (topology.Shard{Epoch: 10}) || next.Shards[2] != v.Shards[2] {
 		t.Fatalf("%+v", next)
 	}
 	if v.Shards[0].Epoch != 3 {
 		t.Error("the view before has changed")
+	}
+	if err := next.CheckAfter(v); err != nil {
+		t.Error(err)
+	}
+	raised := next.Version
+	for _, c := range []struct {
+		a, b    uint64
+		stopped bool
+	}{{5, 41, true}, {raised, 41, true}, {5, raised, true}, {raised, 0, true}, {raised, raised, false}} {
+		in.Views["a"], in.Views["b"], in.Stopped = c.a, c.b, c.stopped
+		if again := Step(next, in); again.Shards[0] != next.Shards[0] || again.Shards[1] != next.Shards[1] {
+			t.Errorf("given where %+v: %+v", c, again)
+		}
+	}
+	in.Past = registry.Past{Epoch: 10, Version: 41} // b has found that it was restored: it has seen more than a
+	in.Views["a"], in.Views["b"], in.Stopped = raised, 41, true
+	next = Step(next, in)
+	if next.Shards[0] != (topology.Shard{Epoch: 11}) || next.Version <= raised {
+		t.Fatalf("%+v", next)
+	}
+	in.Views["a"], in.Views["b"] = next.Version, next.Version
+	given := Step(next, in)
+	for i, s := range given.Shards[:2] {
+		if s.State != topology.ShardTaking || s.Epoch != 12 {
+			t.Errorf("shard %d is not given: %+v", i, s)
+		}
+	}
+}
+
+// TestPastThatIsToldLateIsLeftBehind: who was cut off tells of a registry that was lost when the views of the next one are beyond it already.
+func TestPastThatIsToldLateIsLeftBehind(t *testing.T) {
+	member := topology.Member{ID: "a", Weight: 1, State: topology.MemberServing}
+	v := &topology.View{Version: 45, Shards: []topology.Shard{{Member: "a", Epoch: 3, State: topology.ShardServing}}, Members: map[topology.MemberID]*topology.Member{"a": &member}}
+	in := Inputs{Gateways: map[topology.MemberID]registry.Gateway{"a": {Member: member}}, Views: map[topology.MemberID]uint64{"a": 45},
+		Past: registry.Past{Epoch: 9, Version: 40}, Moves: 1, Stopped: true}
+	for range 2 {
+		v = Step(v, in)
+		in.Views["a"] = v.Version
+	}
+	if s := v.Shards[0]; s.Member != "a" || s.Epoch <= 9 {
+		t.Fatalf("it is not given: %+v", v)
+	}
+	in.Holdings = map[topology.MemberID]registry.Holdings{"a": {0: {Epoch: v.Shards[0].Epoch, State: registry.Serving}}}
+	v = Step(v, in)
+	if again := Step(v, in); again != v || v.Shards[0].State != topology.ShardServing {
+		t.Errorf("views go on to come: %+v, then %+v", v, again)
+	}
+}
+
+// TestStepsAboveAnEmptyRegistry: where there is no view at all, everybody has registered anew, and serves nothing.
+func TestStepsAboveAnEmptyRegistry(t *testing.T) {
+	v := &topology.View{Version: 1, Shards: make([]topology.Shard, 2)}
+	in := Inputs{Gateways: map[topology.MemberID]registry.Gateway{"a": {Member: topology.Member{ID: "a", Weight: 1, State: topology.MemberServing}}},
+		Past: registry.Past{Epoch: 9, Version: 40}, Moves: 1, First: true}
+	next := Step(v, in)
+	if next.Version <= 40 || next.Shards[0] != (topology.Shard{Member: "a", Epoch: 10, State: topology.ShardTaking}) {
+		t.Fatalf("%+v", next)
 	}
 }
