@@ -54,7 +54,6 @@ type adapter struct {
 
 	mu   sync.Mutex
 	runs map[string]func(Event) // guarded by mu: whose events are whose
-	err  error                  // guarded by mu: why it is over
 }
 
 // hailTimeout is how long an adapter may take to start: a JVM on a busy machine does.

@@ -7,7 +7,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"strings"
 
 	"github.com/gorilla/websocket"
 
@@ -128,15 +127,4 @@ func answer(conn net.Conn, status int, contentType, extra, body string) {
 	_, _ = fmt.Fprintf(conn, "HTTP/1.1 %d %s\r\nContent-Type: %s\r\n%s%sContent-Length: %d\r\nConnection: close\r\n\r\n%s",
 		status, http.StatusText(status), contentType, corsHeaders, extra, len(body), body)
 	_ = conn.Close()
-}
-
-// headerLines makes of a=b lines of a head.
-func headerLines(lines ...string) string {
-	var b strings.Builder
-	for _, l := range lines {
-		if l != "" {
-			b.WriteString(l + "\r\n")
-		}
-	}
-	return b.String()
 }

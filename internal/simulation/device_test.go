@@ -122,8 +122,7 @@ type socket struct {
 
 	toDevice, toFrontend int64 // guarded by bus.mu: when the last message arrives
 
-	over  bool // guarded by d.mu: the device has left it
-	acked int  // guarded by d.mu: pushes
+	over bool // guarded by d.mu: the device has left it
 }
 
 var _ stream.FrameWriter = (*socket)(nil)
