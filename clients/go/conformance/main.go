@@ -125,7 +125,7 @@ func start(c *command) {
 			case h.Close:
 				cancel()
 			default:
-				time.Sleep(ms(h.SlowMS))
+				time.Sleep(ms(h.SlowMS)) // a handler that is slow, as the scenario says
 			}
 			return nil
 		},
