@@ -276,9 +276,9 @@ func (p *Process) signal(sig syscall.Signal) error {
 	return nil
 }
 
-// PID is the number of the process; 0: there is none.
+// PID is the number of the process that was launched last, even if it has ended; 0: none was.
 func (p *Process) PID() int {
-	if !p.Running() {
+	if p.cmd == nil {
 		return 0
 	}
 	return p.cmd.Process.Pid
