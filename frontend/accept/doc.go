@@ -20,7 +20,7 @@
 //
 // This package knows neither streams nor transports: Frontend opens what a request asks for.
 //
-// Goroutines: one that accepts; one a request that is being opened; one a connection of
+// Goroutines: one that accepts; one a request that is being opened, of which some stay for the next one; one a connection of
 // the second path until its request is served. Serve waits for all of them.
 //
 // Lock order: Acceptor.mu is taken alone, and not held while Frontend is called.
