@@ -167,7 +167,9 @@ func (s *stage) twoOwners(hold time.Duration) {
 	f.acting.Lock()
 	defer f.acting.Unlock()
 	older, newer := f.serving, f.other()
+	from := s.clock.Now()
 	s.must(f.launch(newer))
+	s.addStale(older, from, from+leaseOver)
 	sleep(s.ctx, hold)
 	gone := older
 	if s.flip() {
@@ -189,10 +191,19 @@ func (s *stage) takeFromPaused(hold time.Duration) {
 	defer f.acting.Unlock()
 	older, newer := f.serving, f.other()
 	s.must(f.pause(older))
+	paused := s.clock.Now()
 	s.must(f.launch(newer))
 	f.serving = newer
 	sleep(s.ctx, hold)
 	s.must(f.resume(older))
+	s.addStale(older, paused, paused+leaseOver)
 	sleep(s.ctx, hold)
 	f.kill(older)
+}
+
+// addStale writes down that process i may push without what another accepts, which takes over from it: where the store fences appends, the
+// other does not wait for the lease of the older one.
+func (s *stage) addStale(i int, from, to judge.Moment) {
+	at := s.fleet.all[i].At().Devices
+	s.addSpan(judge.Span{What: at + " may not know of its successor", From: from, To: to, Stale: at})
 }

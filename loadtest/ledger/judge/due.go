@@ -25,8 +25,11 @@ func (o *overtakers) before(at Moment) Moment {
 	return o.behind[i-1]
 }
 
-// note remembers a push for the messages that it may have overtaken.
+// note remembers a push for the messages that it may have overtaken, but for those that its server may not have known of.
 func (d *device) note(w *walk, e *entry, p *Push) {
+	if d.stale(w.Server, p.At) {
+		return
+	}
 	lane := e.Priority.Lane()
 	d.lanes[lane].add(p.At, e.first)
 	for higher := range lane {

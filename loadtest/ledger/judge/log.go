@@ -39,6 +39,9 @@ type Span struct {
 	// Refuses: nothing that was sent and answered within it can be as durable as the store is configured to have it.
 	Refuses bool
 	Ends    []string // servers whose streams it may end, as Stream.Server
+	// Stale is a server, as Stream.Server, that may push what it has without what another has accepted since, which has taken over from it on
+	// a store that fences appends. It lasts until the lease of the older one is over.
+	Stale string
 }
 
 // Target is which of a user's devices a message is for.
