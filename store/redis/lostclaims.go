@@ -20,10 +20,13 @@ import (
 // which this one may be copied, orders 16 million epochs.
 const epochsLost = 1024
 
-// lostAbove is an epoch above all that were claimed after epoch and are lost. For a quarter of an hour it grows with time, so that of two that both
-// find epoch, the first of which is lost again, the later goes on above the earlier.
+// lostPeriod is for how many seconds lostAbove grows before it begins anew: 4.5 hours. What it adds to epochs is bounded by it.
+const lostPeriod = 1 << 14
+
+// lostAbove is an epoch above all that were claimed after epoch and are lost. It grows by the second, so that of two that both find epoch, the first of
+// which is lost again, the later goes on above the earlier. Where it begins anew in between it does not: of two a minute apart, one in 270.
 func lostAbove(epoch protocol.Epoch, now time.Time) protocol.Epoch {
-	return epoch + epochsLost + protocol.Epoch(now.Unix()%epochsLost)
+	return epoch + epochsLost + protocol.Epoch(now.Unix()%lostPeriod)
 }
 
 // anyEpoch is above all epochs of a store of which none is known.

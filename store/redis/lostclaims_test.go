@@ -2,6 +2,7 @@ package redis
 
 import (
 	"errors"
+	"fmt"
 	"testing"
 	"time"
 
@@ -104,6 +105,60 @@ func TestLostEpochOfAClusterIsNotGivenAgain(t *testing.T) {
 	})
 }
 
+// TestTwoFailOversEachLoseAClaim: a replica is promoted that lacks the claim of an owner, and then another one that lacks that of the next owner, too.
+// Both owners have found the same claim, or none; the third must begin above both, since the devices of all three may come back to it.
+func TestTwoFailOversEachLoseAClaim(t *testing.T) {
+	for _, x := range []struct {
+		name   string
+		before func(t *testing.T, s *Store) // what both replicas have
+	}{
+		{"BehindAnOlderClaim", func(t *testing.T, s *Store) { claim(t, s, 3, "older", 1, 2) }},
+		{"BehindAClaimOfOneShard", func(t *testing.T, s *Store) { claim(t, s, 3, "older", 2) }},
+		{"TheFirstOfAll", func(*testing.T, *Store) {}},
+	} {
+		t.Run(x.name, func(t *testing.T) {
+			r := redistest.WithReplicas(t, redistest.Options{}, 2)
+			cfg := configOf(t, r.Master)
+			first := open(t, cfg)
+			x.before(t, first)
+			for _, replica := range r.Replicas {
+				awaitOffset(t, r.Master, replica)
+				replica.StopReplication(t)
+			}
+			// not across the second in which lostAbove begins anew
+			awaitSo(t, "a period has begun", func() error {
+				if left := lostPeriod - time.Now().Unix()%lostPeriod; left < 30 {
+					return fmt.Errorf("it ends in %d s", left)
+				}
+				return nil
+			})
+			epoch := nextEpoch(t, first, 1, 2)
+			claim(t, first, epoch, "first", 1, 2)
+			for i, replica := range r.Replicas {
+				began := time.Now().Unix()
+				awaitSo(t, "a fail-over takes a second", func() error {
+					if time.Now().Unix() == began {
+						return errors.New("it is the same second")
+					}
+					return nil
+				})
+				promote(t, replica)
+				cfg.Addrs = []string{replica.Addr}
+				s := open(t, cfg)
+				if s.Identity() != first.Identity() {
+					t.Fatal("the promoted replica has another identity: cursors do not count")
+				}
+				next := nextEpoch(t, s, 1, 2)
+				if next <= epoch {
+					t.Fatalf("after fail-over %d epoch %d is claimed behind epoch %d, which is lost", i+1, next, epoch)
+				}
+				claim(t, s, next, fmt.Sprint("next-", i), 1, 2)
+				epoch = next
+			}
+		})
+	}
+}
+
 // TestOwnerThatOutlivesTheFailOverKeepsItsEpoch: it claims again at its own epoch, and then nothing is lost.
 func TestOwnerThatOutlivesTheFailOverKeepsItsEpoch(t *testing.T) {
 	r := redistest.WithReplicas(t, redistest.Options{}, 1)
@@ -130,12 +185,12 @@ func TestOwnerThatOutlivesTheFailOverKeepsItsEpoch(t *testing.T) {
 
 // TestLostEpochsGrow: of two fail-overs that find the same claim, the first of which is lost as well, the second goes on above the first.
 func TestLostEpochsGrow(t *testing.T) {
-	at := time.Unix(1_700_000_000-1_700_000_000%epochsLost, 0)
+	at := time.Unix(1_700_000_000-1_700_000_000%lostPeriod, 0)
 	for _, epoch := range []protocol.Epoch{0, 1, 7, 1 << 20} {
 		last := epoch
-		for ; at.Unix()%epochsLost < epochsLost-1; at = at.Add(time.Second) {
+		for ; at.Unix()%lostPeriod < lostPeriod-1; at = at.Add(time.Second) {
 			next := lostAbove(epoch, at)
-			if next <= last || next < epoch+epochsLost || next >= epoch+2*epochsLost || next >= anyEpoch(at) {
+			if next <= last || next < epoch+epochsLost || next >= epoch+epochsLost+lostPeriod || next >= anyEpoch(at) {
 				t.Fatalf("behind epoch %d: %d, and a second later %d; any %d", epoch, last, next, anyEpoch(at))
 			}
 			last = next
