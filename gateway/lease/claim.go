@@ -43,7 +43,7 @@ func (l *Lease) claim(ctx context.Context, shards []protocol.ShardID, leads bool
 	run, cancel := context.WithCancel(ctx)
 	l.cancel = cancel
 	l.calls.Go(func() {
-		l.presence.say(run, every)
+		_ = l.presence.say(run, every) // who may claim without: mayFollow
 		var err error
 		for _, g := range groups {
 			if err == nil {
@@ -57,6 +57,38 @@ func (l *Lease) claim(ctx context.Context, shards []protocol.ShardID, leads bool
 			if !over {
 				l.failed = err
 				l.tell()
+			}
+		})
+	})
+}
+
+// patience is how long who leads has to be absent for a process to take over that cannot say itself that it is there.
+const patience = 10 * length
+
+// mayFollow reports whether this process may take over from who leads and is not there. It has said first that it is there itself. Where that
+// fails, who leads may be there as well, and only not have been able to say so: then the two would take all shards from each other, for ever.
+func (l *Lease) mayFollow(r *reading) bool {
+	return r.sent.Sub(l.saidAt) < length || r.sent.Sub(l.leader.gone) >= patience
+}
+
+// beHeard says beside the loop that this process is there, and has the claims be read again then.
+func (l *Lease) beHeard(ctx context.Context) {
+	run, cancel := context.WithCancel(ctx)
+	l.cancel = cancel
+	l.calls.Go(func() {
+		began := time.Now()
+		err := l.presence.say(run, 0)
+		l.tellLoop(ctx, func() {
+			over := run.Err() != nil
+			cancel()
+			l.cancel = nil
+			switch {
+			case over: // another leads since
+			case err != nil:
+				l.failed = fmt.Errorf("who owns them (%s) is not there, and this process cannot say in the store that it is: %w", l.leader.owner, err)
+				l.tell()
+			default:
+				l.saidAt, l.due = began, true
 			}
 		})
 	})

@@ -15,7 +15,8 @@
 //     leads.
 //
 //  4. Who does not lead serves nothing, and stands by until who leads is not present any more. Where that could not be read, absence is
-//     believed only 2.4 s later: who leads could not say that it is there, either.
+//     believed only 2.4 s later: who leads could not say that it is there, either. And who follows has said before that it is there itself;
+//     where it cannot, it follows only 24 s later, so that no two take all shards from each other for ever.
 //
 //     standing by ──nobody else leads──▶ leading:  a shard  free ──claimed──▶ claimed ──the older lease is over──▶ served
 //     ▲                                  │                   ▲                                                   │

@@ -14,6 +14,7 @@ type leader struct {
 	shown time.Time // when the last reading was sent that had a claim of it
 	doubt time.Time // when the last reading was sent that could not tell whether it is there
 	blind bool      // the last reading did not have all claims
+	gone  time.Time // when the first reading was sent since which it was never there; zero: the last one had it
 }
 
 // reading is what one reading of the claims has answered, in order of the shards.
@@ -68,7 +69,7 @@ func (v *leader) follow(r *reading, unread int, own []protocol.Epoch, self strin
 				v.doubt = r.sent
 			}
 		}
-		v.owner, v.epoch, v.shown = owner, epoch, r.sent
+		v.owner, v.epoch, v.shown, v.gone = owner, epoch, r.sent, time.Time{}
 	}
 	shown, _, unsaid := r.present(v.owner)
 	if shown {
@@ -78,6 +79,11 @@ func (v *leader) follow(r *reading, unread int, own []protocol.Epoch, self strin
 		v.doubt = r.sent
 	}
 	v.blind = unread > 0
+	if v.isThere(r) {
+		v.gone = time.Time{}
+	} else if v.gone.IsZero() {
+		v.gone = r.sent
+	}
 }
 
 // isThere reports whether the leader is to be taken for present.

@@ -65,6 +65,7 @@ type Lease struct {
 
 	cancel     context.CancelFunc // ends the claim that is under way; nil: there is none
 	failed     error              // of the last claim; nil: it succeeded
+	saidAt     time.Time          // when it was said for the last time, before taking over from another, that this process is there
 	closed     bool               // the gateway is: nothing is claimed any more
 	recovering bool               // shards are being recovered
 	recovered  int                // the number of the last reading that was sent before that was over

@@ -56,17 +56,17 @@ func (p *presence) run(ctx context.Context) {
 		case <-p.changed:
 		case <-tick.C:
 		}
-		p.say(ctx, 0)
+		_ = p.say(ctx, 0) // the log knows
 	}
 }
 
-// say says what is wanted, unless it was said within the time that is fresh.
-func (p *presence) say(ctx context.Context, fresh time.Duration) {
+// say says what is wanted, unless it was said within the time that is fresh. An error says that the store may not know of it.
+func (p *presence) say(ctx context.Context, fresh time.Duration) error {
 	p.saying <- struct{}{} // a call takes 0.8 s at most
 	defer func() { <-p.saying }()
 	wanted := p.isWanted()
 	if !wanted && p.said.IsZero() || wanted && !p.said.IsZero() && time.Since(p.said) < fresh {
-		return
+		return nil
 	}
 	ttl := length
 	if !wanted {
@@ -89,4 +89,5 @@ func (p *presence) say(ctx context.Context, fresh time.Duration) {
 			p.said = time.Time{}
 		}
 	}
+	return err
 }

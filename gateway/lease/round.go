@@ -38,7 +38,12 @@ func (l *Lease) round(ctx context.Context, r reading) {
 	l.presence.want(true)
 	l.keep(ctx, &r)
 	l.serve(ctx, &r)
-	if missing := l.missing(&r); len(missing) > 0 && l.cancel == nil && !l.closed {
+	missing := l.missing(&r)
+	switch {
+	case len(missing) == 0 || l.cancel != nil || l.closed:
+	case !leads && !l.begins && !l.mayFollow(&r):
+		l.beHeard(ctx)
+	default:
 		l.claim(ctx, missing, leads && l.leader.owner != "")
 	}
 	l.tell()
@@ -80,6 +85,7 @@ func (l *Lease) standBy() {
 	for i := range l.shards {
 		l.shards[i].taking.claimed = 0
 	}
+	l.saidAt = time.Time{}
 	for _, s := range l.g.Shards() {
 		epoch := l.leader.epoch
 		if s.State == gateway.StateTaking || s.State == gateway.StateServing {
