@@ -34,9 +34,10 @@ func TestCachedMailboxThatGrowsIsDropped(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				if now := f.server.Client(t).MemoryUsage(t.Context(), f.keys[1].mailbox+"u", 0).Val(); now > held {
-					held = now
+				if n > 64 && n%64 != 0 {
+					continue // the server counts all of it each time
 				}
+				held = max(held, f.server.Client(t).MemoryUsage(t.Context(), f.keys[1].mailbox+"u", 0).Val())
 				if held > 8*limit {
 					t.Fatalf("it holds %d bytes after %d appends of %d bytes, and the limit is %d", held, n, payload, limit)
 				}
