@@ -14,6 +14,9 @@ import (
 // answerWithin bounds a request of the tests' own, which may change the schema.
 const answerWithin = 60 * time.Second
 
+// Superuser is the name of the role that every new cluster begins with, and its password.
+const Superuser = "cassandra"
+
 // session connects to hosts, and to no others of their cluster, for what tests ask and change themselves.
 func session(keyspace string, hosts ...string) (*gocql.Session, error) {
 	c := gocql.NewCluster(hosts...)
@@ -21,7 +24,8 @@ func session(keyspace string, hosts ...string) (*gocql.Session, error) {
 	c.ProtoVersion = 4
 	c.ConnectTimeout, c.Timeout = answerWithin, answerWithin
 	c.NumConns = 1
-	c.DisableInitialHostLookup = true // nodes may name proxies
+	c.DisableInitialHostLookup = true                                                       // nodes may name proxies
+	c.Authenticator = gocql.PasswordAuthenticator{Username: Superuser, Password: Superuser} // where nodes ask who it is
 	c.Logger = gocql.NewLogger(gocql.LogLevelNone)
 	return c.CreateSession()
 }
