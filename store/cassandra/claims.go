@@ -192,12 +192,7 @@ func claimAgain(ctx context.Context, err error) error {
 }
 
 // serial is the consistency of reads that see every transaction.
-func (s *Store) serial() gocql.Consistency {
-	if s.cfg.serial == serialGlobal {
-		return gocql.Serial
-	}
-	return gocql.LocalSerial
-}
+func (s *Store) serial() gocql.Consistency { return s.cfg.serial.reads() }
 
 // claimTimeout is how long one request of a transaction may take: it has four rounds between the replicas.
 const claimTimeout = time.Second

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"time"
 
+	gocql "github.com/apache/cassandra-gocql-driver/v2"
+
 	"ramen/store/driver"
 )
 
@@ -52,6 +54,14 @@ const (
 	serialLocal  serial = "local"
 	serialGlobal serial = "global"
 )
+
+// reads is the consistency of reads that see every transaction.
+func (s serial) reads() gocql.Consistency {
+	if s == serialGlobal {
+		return gocql.Serial
+	}
+	return gocql.LocalSerial
+}
 
 // The bounds that parameters are checked against.
 const (

@@ -106,6 +106,9 @@ func initializeStore(ctx context.Context, p driver.Params) (done []string, err e
 		return nil, err
 	}
 	defer session.Close()
+	if err := cfg.knowsTables(ctx, session); err != nil {
+		return nil, err // before anything is changed
+	}
 	done, err = makeSchema(ctx, session, cfg.schema())
 	if err != nil {
 		return done, err
@@ -129,6 +132,23 @@ func initializeStore(ctx context.Context, p driver.Params) (done []string, err e
 		}
 	}
 	return done, nil
+}
+
+// knowsTables is an error where there are tables already, of a version to which those of this release are not to be added.
+func (c *config) knowsTables(ctx context.Context, session *gocql.Session) error {
+	var value string
+	err := session.Query(strings.Replace(selectMeta, "meta", c.keyspace+".meta", 1), metaSchema).Consistency(c.serial.reads()).ScanContext(ctx, &value)
+	var coded gocql.RequestError
+	switch {
+	case errors.As(err, &coded) && coded.Code() == gocql.ErrCodeInvalid, errors.Is(err, gocql.ErrNotFound):
+		return nil // there are none, or not all
+	case err != nil:
+		return fmt.Errorf("read the version of the tables: %w", err)
+	}
+	if n, err := strconv.Atoi(value); err == nil && n < schemaVersion {
+		return fmt.Errorf("the tables are of version %d, from which no step to %d is known", n, schemaVersion)
+	}
+	return checkSchema(value)
 }
 
 // makeSchema has statements done by one host, of which each knows those before, and waits then until all nodes have the schema.

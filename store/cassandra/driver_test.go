@@ -103,6 +103,42 @@ func TestInitCheckOpen(t *testing.T) {
 	}
 }
 
+// TestTablesOfAnotherVersionAreRefused by whoever opens, checks or initializes them, and nothing of them is changed.
+func TestTablesOfAnotherVersionAreRefused(t *testing.T) {
+	p := place(t, "")
+	keyspace := strings.Trim(p.URL.Path, "/")
+	session := cassandratest.Shared(t).Session(t, "")
+	for _, x := range []struct{ version, open, init string }{
+		{"2", "of version 2: this release knows 1; use a newer one", "of version 2: this release knows 1; use a newer one"},
+		{"0", "bring them to 1 with \"ramen store init URL\"", "from which no step to 1 is known"},
+		{"x", "is \"x\", and no number", "is \"x\", and no number"},
+	} {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		defer cancel()
+		for _, statement := range []string{
+			"UPDATE " + keyspace + ".meta SET value = '" + x.version + "' WHERE name = 'schema' IF EXISTS",
+			"DROP TABLE IF EXISTS " + keyspace + ".caches",
+		} {
+			if err := session.Query(statement).ExecContext(ctx); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, err := open(ctx, p); err == nil || !strings.Contains(err.Error(), x.open) {
+			t.Errorf("open of version %s: %v", x.version, err)
+		}
+		if r, err := check(ctx, p); err != nil || !strings.Contains(strings.Join(r.Problems, "\n"), x.open) {
+			t.Errorf("check of version %s: %q, %v", x.version, r.Problems, err)
+		}
+		if done, err := initialize(ctx, p); err == nil || !strings.Contains(err.Error(), x.init) || len(done) > 0 {
+			t.Errorf("init of version %s: did %q, %v", x.version, done, err)
+		}
+		var tables int
+		if err := session.Query("SELECT count(*) FROM system_schema.tables WHERE keyspace_name = ?", keyspace).ScanContext(ctx, &tables); err != nil || tables != 5 {
+			t.Errorf("there are %d tables, %v: the sixth was dropped before", tables, err)
+		}
+	}
+}
+
 func TestSchemaIsWhatInitCreates(t *testing.T) {
 	u, err := url.Parse("cassandra://a/ramen?replication=d1:3,d2:2&max_ttl=20h")
 	if err != nil {

@@ -6,7 +6,8 @@ import (
 	"time"
 )
 
-// schemaVersion is that of the tables below. A later one has steps from each before it in migrations.
+// schemaVersion is that of the tables below. A release that has another brings older tables to it in initialize. Open refuses tables of any other
+// version, and so does initialize those from which it knows no step.
 const schemaVersion = 1
 
 // gcGrace is how long a deletion, and a row that has expired, is kept beyond its time: as long as a node keeps hints for one that is
