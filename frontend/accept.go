@@ -3,10 +3,12 @@ package frontend
 import (
 	"net"
 	"net/http"
+	"strings"
 	"sync"
 
 	"ramen/frontend/accept"
 	"ramen/frontend/auth"
+	"ramen/frontend/origin"
 	"ramen/frontend/request"
 	"ramen/frontend/transport/ws"
 	frames "ramen/frontend/ws"
@@ -37,7 +39,7 @@ func (s *Server) Open(r *accept.Request) bool {
 		s.events.ServeRaw(s.ctx, r, r, head, r.Remote)
 		return true
 	}
-	return s.sockets.ServeRaw(s.ctx, r, r, &ws.Raw{Head: head, Host: h.Host, Offer: frames.Offer(h.Upgrade), Behind: r.Behind, Remote: r.Remote})
+	return s.sockets.ServeRaw(s.ctx, r, r, &ws.Raw{Head: head, Offer: frames.Offer(h.Upgrade), Behind: r.Behind, Remote: r.Remote})
 }
 
 // heads are pooled: a connect that leaves less behind leaves fewer holes among what stays.
@@ -52,13 +54,17 @@ func (s *Server) ResponseHeader(r *accept.RequestHead) http.Header {
 
 // headOf is what streams are told of the head of a raw request.
 func headOf(h *accept.RequestHead) request.Head {
-	return request.Head{Query: h.Query, Authorization: h.Authorization, LastEventID: h.LastEventID, Origin: h.Origin}
+	return request.Head{
+		Page:  origin.Page{Origin: h.Origin, Host: h.Host, FetchSite: h.FetchSite},
+		Query: h.Query, Authorization: h.Authorization, LastEventID: h.LastEventID, Cookies: h.Cookies,
+	}
 }
 
 // headFrom is what matters of the head of a request of net/http's.
 func headFrom(r *http.Request) *request.Head {
 	return &request.Head{
+		Page:  origin.Page{Origin: r.Header.Get("Origin"), Host: r.Host, FetchSite: strings.Join(r.Header["Sec-Fetch-Site"], ","), TLS: r.TLS != nil},
 		Query: r.URL.RawQuery, Authorization: auth.Credential(r.Header["Authorization"]),
-		LastEventID: r.Header.Get("Last-Event-ID"), Origin: r.Header.Get("Origin"),
+		LastEventID: r.Header.Get("Last-Event-ID"), Cookies: strings.Join(r.Header["Cookie"], "; "),
 	}
 }

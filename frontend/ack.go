@@ -1,10 +1,6 @@
 package frontend
 
-import (
-	"net/http"
-
-	"ramen/frontend/auth"
-)
+import "net/http"
 
 // ack serves POST and GET /ramen/ack, with which devices on SSE ack. SPEC 5.
 func (s *Server) ack(w http.ResponseWriter, r *http.Request) {
@@ -12,7 +8,7 @@ func (s *Server) ack(w http.ResponseWriter, r *http.Request) {
 		s.Refusals.WriteError(w, refused.Err)
 		return
 	}
-	a, err := s.Requests.Ack(r.URL.RawQuery, auth.Credential(r.Header["Authorization"]))
+	a, err := s.Requests.Ack(headFrom(r))
 	if err == nil {
 		err = s.router.Ack(r.Context(), a)
 	}

@@ -44,6 +44,7 @@ type Deps struct {
 	Router  Router
 	Owners  topology.Topology     // that the router follows; nil: owners never change
 	Tokens  Verifier              // nil: authentication is off, and the parameter user is taken at its word
+	Cookie  string                // name of the cookie in which pages may have their token; empty: none
 	Ready   func() error          // for /readyz; nil: always ready
 	Logger  *slog.Logger          // nil: none
 	Metrics prometheus.Registerer // nil: none
@@ -58,7 +59,7 @@ type Server struct {
 	ready   func() error
 	log     *slog.Logger
 	metrics *metrics
-	origins origin.Policy
+	origins *origin.Policy
 	paths   map[string]endpoint
 	loop    *sock.Loop
 	events  *sse.Server
@@ -92,7 +93,9 @@ func New(cfg Config, d Deps) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("frontend: register metrics: %w", err)
 	}
-	services := &transport.Services{Admission: admission.New(cfg.Limits), Requests: &request.Reader{Tokens: d.Tokens}, Refusals: refusals}
+	origins := origin.New(cfg.Origins, cfg.LoopbackOrigins)
+	origins.Cookies = d.Cookie != ""
+	services := &transport.Services{Admission: admission.New(cfg.Limits), Requests: &request.Reader{Tokens: d.Tokens, Cookie: d.Cookie, Pages: &origins}, Refusals: refusals}
 	devices, err := grpc.New(cfg.grpc(), services, d.Metrics)
 	if err != nil {
 		return nil, err
@@ -107,8 +110,7 @@ func New(cfg Config, d Deps) (*Server, error) {
 		devices.Close()
 		return nil, errors.Join(err, loop.Close())
 	}
-	s := &Server{Services: services, cfg: cfg, router: d.Router, ready: d.Ready, log: d.Logger, metrics: m, loop: loop, grpc: devices}
-	s.origins = origin.New(s.cfg.Origins, s.cfg.LoopbackOrigins)
+	s := &Server{Services: services, cfg: cfg, router: d.Router, ready: d.Ready, log: d.Logger, metrics: m, origins: &origins, loop: loop, grpc: devices}
 	s.events = sse.New(services, s.origins.AppendHeaders)
 	s.polls = poll.New(services, cfg.PollBytes)
 	s.paths = s.endpoints()

@@ -10,6 +10,8 @@ type RequestHead struct {
 	Origin        string
 	Authorization string
 	LastEventID   string
+	FetchSite     string // Sec-Fetch-Site
+	Cookies       string
 	Upgrade       Upgrade
 }
 
@@ -88,6 +90,8 @@ var fields = [...]headField{
 	{"Authorization", func(h *RequestHead, v string) { h.Authorization = v }},
 	{"Last-Event-ID", func(h *RequestHead, v string) { h.LastEventID = v }},
 	{"Origin", func(h *RequestHead, v string) { h.Origin = v }},
+	{"Sec-Fetch-Site", func(h *RequestHead, v string) { h.FetchSite = v }},
+	{"Cookie", func(h *RequestHead, v string) { h.Cookies = v }},
 	{"Connection", func(h *RequestHead, v string) { h.Upgrade.Connection = v }},
 	{"Upgrade", func(h *RequestHead, v string) { h.Upgrade.Upgrade = v }},
 	{"Sec-WebSocket-Version", func(h *RequestHead, v string) { h.Upgrade.Version = v }},

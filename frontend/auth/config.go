@@ -26,6 +26,7 @@ type TokensConfig struct {
 	Issuer        string        `yaml:"issuer" doc:"A token must have this iss. Empty: iss is not checked."`
 	Leeway        time.Duration `yaml:"leeway" doc:"Clock difference to the issuer that is tolerated: a token is valid for this long after its exp and before its nbf. At most 10m. 0: none."`
 	Cache         int           `yaml:"cache" doc:"How many verified tokens are remembered (about 200 bytes each), so that reconnects and acks do not verify a signature again. 0: none. Tokens signed with a secret are not remembered, since verifying them costs as little."`
+	Cookie        string        `yaml:"cookie" doc:"Name of a cookie that may have the token of a page, such as __Host-ramen, so that it is in no URL: URLs end up in logs and histories (RFC 9700 4.3.2). Accepted from pages whose origin is named in frontend.origins and from the gateway's own, never by * or null; a token in the header or the query wins. The login must set it HttpOnly, Secure and SameSite=Strict (None where page and gateway are of different sites). Empty: cookies are ignored."`
 }
 
 // KeysConfig says where the keys of backends are.
@@ -75,6 +76,12 @@ func (c TokensConfig) Validate() error {
 	if slices.Contains(c.Audience, "") {
 		return errors.New("auth: tokens.audience has an empty name; leave the list empty to accept every audience")
 	}
+	if c.Cookie != "" && !c.Configured() {
+		return errors.New("auth: tokens.cookie is set, but no source of keys that verify the token in it; set secret_file, public_key_file or jwks_file")
+	}
+	if !validCookieName(c.Cookie) {
+		return fmt.Errorf("auth: tokens.cookie is %q; it should be letters, digits and any of %s, such as __Host-ramen", c.Cookie, cookieNameMarks)
+	}
 	if c.Leeway < 0 || c.Leeway > maxLeeway {
 		return fmt.Errorf("auth: tokens.leeway is %v; it should be from 0 to %v", c.Leeway, maxLeeway)
 	}
@@ -82,6 +89,16 @@ func (c TokensConfig) Validate() error {
 		return fmt.Errorf("auth: tokens.cache is %d; it should be from 0 to %d", c.Cache, maxCache)
 	}
 	return nil
+}
+
+// cookieNameMarks may stand in a cookie's name beside letters and digits. RFC 6265 4.1.1, RFC 9110 5.6.2.
+const cookieNameMarks = "!#$%&'*+-.^_`|~"
+
+// validCookieName reports whether a browser takes a cookie of that name. None at all is fine, too.
+func validCookieName(name string) bool {
+	return strings.IndexFunc(name, func(r rune) bool {
+		return (r < '0' || r > '9') && (r < 'A' || r > 'Z') && (r < 'a' || r > 'z') && !strings.ContainsRune(cookieNameMarks, r)
+	}) < 0
 }
 
 // sources names the sources of keys that are set.

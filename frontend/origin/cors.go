@@ -2,12 +2,13 @@ package origin
 
 import "net/http"
 
-// The headers of CORS, and their values. No credentials: tokens are no cookies.
+// The headers of CORS, and their values.
 const (
-	allowOrigin   = "Access-Control-Allow-Origin"
-	allowHeaders  = "Authorization, Content-Type, Last-Event-ID"
-	exposeHeaders = "Retry-After"
-	preflightAge  = "600" // s
+	allowOrigin      = "Access-Control-Allow-Origin"
+	allowCredentials = "Access-Control-Allow-Credentials"
+	allowHeaders     = "Authorization, Content-Type, Last-Event-ID"
+	exposeHeaders    = "Retry-After"
+	preflightAge     = "600" // s
 )
 
 // AppendHeaders appends the headers that a page of origin needs to read an answer, each with its line's end.
@@ -17,6 +18,9 @@ func (p *Policy) AppendHeaders(b []byte, origin string) []byte {
 	}
 	b = append(b, allowOrigin+": "...)
 	b = append(b, origin...)
+	if p.AllowsCredentials(origin) {
+		b = append(b, "\r\n"+allowCredentials+": true"...)
+	}
 	return append(b, "\r\nAccess-Control-Expose-Headers: "+exposeHeaders+"\r\n"...)
 }
 
@@ -25,6 +29,9 @@ func (p *Policy) Answer(h http.Header, origin string) {
 	h.Add("Vary", "Origin")
 	if p.Allows(origin) {
 		h.Set(allowOrigin, origin)
+		if p.AllowsCredentials(origin) {
+			h.Set(allowCredentials, "true")
+		}
 		h.Set("Access-Control-Expose-Headers", exposeHeaders)
 	}
 }

@@ -7,6 +7,9 @@ import (
 
 // Policy is the configured origins. The zero one allows none.
 type Policy struct {
+	// Cookies has the answers to pages that may send cookies allow credentials. Without it no page may send any.
+	Cookies bool
+
 	any, loopback bool
 	exact         map[string]bool // in the form of browsers
 	under         []parts         // names under a name
@@ -39,20 +42,24 @@ func New(list []string, loopback bool) Policy {
 
 // Allows reports whether pages of origin are among those configured. None at all is no page's.
 func (p *Policy) Allows(origin string) bool {
-	if origin == "" {
+	switch {
+	case origin == "":
 		return false
-	}
-	if p.any || p.exact[origin] {
+	case p.any || p.exact[origin]:
 		return true
-	}
-	if origin == opaque {
+	case origin == opaque:
 		return p.loopback
 	}
+	return p.allowsName(origin)
+}
+
+// allowsName reports whether origin is among those that are configured by scheme and name.
+func (p *Policy) allowsName(origin string) bool {
 	o, ok := read(origin)
 	if !ok {
 		return false
 	}
-	if p.loopback && loopbackHost(o.host) || p.exact[o.String()] {
+	if p.exact[origin] || p.loopback && loopbackHost(o.host) || p.exact[o.String()] {
 		return true
 	}
 	for i := range p.under {

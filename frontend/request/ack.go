@@ -8,12 +8,12 @@ import (
 )
 
 // Ack reads an ack that comes beside the stream. SPEC 5.
-func (r *Reader) Ack(rawQuery, authorization string) (link.Ack, error) {
-	q, err := parseQuery(rawQuery)
+func (r *Reader) Ack(h *Head) (link.Ack, error) {
+	q, err := parseQuery(h.Query)
 	if err != nil {
 		return link.Ack{}, err
 	}
-	who, err := r.identify(authorization, q.token, q.user, q.device)
+	who, err := r.identify(h, q.token, q.user, q.device)
 	if err != nil {
 		return link.Ack{}, err
 	}

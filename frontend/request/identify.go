@@ -14,24 +14,14 @@ type identity struct {
 	expires time.Time // zero: never
 }
 
-// identify finds out who a device is, by the rules of SPEC 4. authorization is the header's value, and wins over token where
-// it is Bearer. One of another scheme is not for this server: browsers add theirs by themselves behind a proxy's login.
-func (r *Reader) identify(authorization, token, user, device string) (identity, error) {
+// identify finds out who a device is, by the rules of SPEC 4. parameter is the token in the query, or in gRPC's open.
+func (r *Reader) identify(h *Head, parameter, user, device string) (identity, error) {
 	if r.Tokens == nil {
 		return developer(user, device)
 	}
-	if bearer, ok := auth.Bearer(authorization); ok {
-		if bearer == "" {
-			return identity{}, protocol.Errorf(protocol.CodeUnauthenticated, "Authorization has Bearer but no token: send Authorization: Bearer TOKEN")
-		}
-		token = bearer
-	}
-	switch {
-	case token != "":
-	case authorization != "":
-		return identity{}, protocol.Errorf(protocol.CodeUnauthenticated, "Authorization is not Bearer TOKEN: send Authorization: Bearer TOKEN, or the parameter token")
-	default:
-		return identity{}, protocol.Errorf(protocol.CodeUnauthenticated, "token is missing: send Authorization: Bearer TOKEN, or the parameter token")
+	token, err := r.token(h, parameter)
+	if err != nil {
+		return identity{}, err
 	}
 	c, err := r.Tokens.Verify(token)
 	if err != nil {
@@ -50,6 +40,27 @@ func (r *Reader) identify(authorization, token, user, device string) (identity, 
 		return identity{}, err
 	}
 	return identity{c.User, protocol.DeviceID(device), c.Expires}, nil
+}
+
+// token is the one that a request shows. The header wins over the parameter where it is Bearer; one of another scheme is not for this
+// server: browsers add theirs by themselves behind a proxy's login. The cookie comes last. SPEC 4.2.1, 4.6.
+func (r *Reader) token(h *Head, parameter string) (string, error) {
+	bearer, ok := auth.Bearer(h.Authorization)
+	switch {
+	case ok && bearer == "":
+		return "", protocol.Errorf(protocol.CodeUnauthenticated, "Authorization has Bearer but no token: send Authorization: Bearer TOKEN")
+	case ok:
+		return bearer, nil
+	case parameter != "":
+		return parameter, nil
+	}
+	if token, err := r.cookie(h); token != "" || err != nil {
+		return token, err
+	}
+	if h.Authorization != "" {
+		return "", protocol.Errorf(protocol.CodeUnauthenticated, "Authorization is not Bearer TOKEN: send Authorization: Bearer TOKEN, or the parameter token")
+	}
+	return "", protocol.Errorf(protocol.CodeUnauthenticated, "token is missing: send Authorization: Bearer TOKEN, or the parameter token")
 }
 
 // developer takes a device at its word: authentication is off.

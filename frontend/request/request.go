@@ -1,6 +1,7 @@
 package request
 
 import (
+	"ramen/frontend/origin"
 	"ramen/frontend/stream"
 	"ramen/protocol"
 )
@@ -8,6 +9,8 @@ import (
 // Reader reads requests.
 type Reader struct {
 	Tokens stream.Verifier // nil: authentication is off
+	Cookie string          // name of the cookie that may have the token; empty: none may
+	Pages  *origin.Policy  // whose pages may send it; nil: nobody's
 }
 
 // Stream is a request for a stream over HTTP.
@@ -17,12 +20,13 @@ type Stream struct {
 	WaitS           int  // of a poll
 }
 
-// Head is what matters of the head of an HTTP request for a stream.
+// Head is what matters of the head of an HTTP request.
 type Head struct {
+	origin.Page
 	Query         string // raw
 	Authorization string
 	LastEventID   string
-	Origin        string
+	Cookies       string // all of them, "; " between two
 }
 
 // Stream reads what a device asks for over HTTP. SPEC 4.
@@ -37,7 +41,7 @@ func (r *Reader) Stream(h *Head) (Stream, error) {
 		}
 		q.cursor = h.LastEventID
 	}
-	who, err := r.identify(h.Authorization, q.token, q.user, q.device)
+	who, err := r.identify(h, q.token, q.user, q.device)
 	if err != nil {
 		return Stream{}, err
 	}
@@ -60,7 +64,7 @@ func (r *Reader) Frame(authorization string, o *protocol.OpenFrame) (*stream.Req
 	if err := protocol.CheckContext(o.Context); err != nil {
 		return nil, err
 	}
-	who, err := r.identify(authorization, o.Token, string(o.User), string(o.Device))
+	who, err := r.identify(&Head{Authorization: authorization}, o.Token, string(o.User), string(o.Device))
 	if err != nil {
 		return nil, err
 	}

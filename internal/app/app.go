@@ -105,7 +105,7 @@ func (a *App) start() error {
 		return err
 	}
 
-	a.frontend, err = frontend.New(cfg.Frontend, frontend.Deps{Router: router, Owners: owners, Tokens: tokens, Ready: a.devicesReady, Logger: log, Metrics: a.registry})
+	a.frontend, err = frontend.New(cfg.Frontend, frontend.Deps{Router: router, Owners: owners, Tokens: tokens, Cookie: cfg.Auth.Tokens.Cookie, Ready: a.devicesReady, Logger: log, Metrics: a.registry})
 	if err != nil {
 		return err
 	}

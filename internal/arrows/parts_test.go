@@ -65,7 +65,7 @@ var parts = []part{
 		"frontend/admission", "frontend/request", "frontend/stream", "frontend/transport",
 		"frontend/auth", "frontend/grpcend", "frontend/h2", "frontend/httpconn", "frontend/origin", "frontend/sock", "frontend/ws"},
 		why: "a transport writes frames for streams: it knows neither the server nor how connections come in"},
-	{path: "frontend/request", may: []string{"link", "protocol", "frontend/auth", "frontend/stream"},
+	{path: "frontend/request", may: []string{"link", "protocol", "frontend/auth", "frontend/origin", "frontend/stream"},
 		why: "what a device asks for does not depend on how it is answered"},
 	{path: "frontend/stream", may: []string{"link", "topology", "protocol", "frontend/admission", "frontend/auth", "frontend/sock"},
 		why: "a stream is the same over every transport"},

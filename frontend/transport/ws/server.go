@@ -80,7 +80,6 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request, h *request.He
 // Raw is a request that nobody but package accept has read.
 type Raw struct {
 	Head   *request.Head
-	Host   string
 	Offer  ws.Offer
 	Behind string // what the device sent behind the head
 	Remote netip.Addr
@@ -89,7 +88,7 @@ type Raw struct {
 // ServeRaw serves r, which came on c. False where net/http is to answer it. Where there is no stream, w has the answer.
 func (s *Server) ServeRaw(ctx context.Context, w http.ResponseWriter, c transport.ConnSource, r *Raw) bool {
 	n, unusual := r.Offer.Answer(s.cfg.Handshake)
-	if unusual != nil || !s.cfg.AllowsPage(r.Head.Origin, r.Host) {
+	if unusual != nil || !s.cfg.AllowsPage(r.Head.Origin, r.Head.Host) {
 		return false
 	}
 	n.Early = []byte(r.Behind)
