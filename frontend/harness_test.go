@@ -96,6 +96,9 @@ func (b *bench) close() {
 	if n := b.s.Streams.Len(); n != 0 {
 		b.tb.Errorf("%d streams have a timer after all have ended", n)
 	}
+	if n := b.s.Streams.Counted(); n != 0 {
+		b.tb.Errorf("%d streams are counted as clients after all have ended", n)
+	}
 	if n := b.s.sockets.UnfinishedBytes(); n != 0 {
 		b.tb.Errorf("%d bytes of unfinished messages are counted after all have ended", n)
 	}

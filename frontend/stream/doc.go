@@ -33,5 +33,5 @@
 // streams look for an owner.
 //
 // Locks: Stream.mu is held while the transport writes, which never blocks, and never while a link.Stream or the Opener is called.
-// Stream.mu comes before the transport's locks, wheel.mu and shard.mu; reopener.mu is taken alone.
+// Stream.mu comes before the transport's locks, wheel.mu, shard.mu and clients.mu; reopener.mu is taken alone.
 package stream

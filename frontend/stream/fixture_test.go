@@ -69,6 +69,7 @@ func (idleLink) Close(protocol.Reason)           {}
 type fixture struct {
 	*Set
 	admission *admission.Control
+	registry  *prometheus.Registry
 	opened    int  // streams
 	noPoller  bool // of all: they are on one wheel
 }
@@ -79,11 +80,12 @@ func newFixture(tb testing.TB, change func(c *Config)) (s *fixture, stop func())
 	if change != nil {
 		change(&cfg)
 	}
-	set, err := NewSet(cfg, Deps{Opener: &slowOwner{}, Logger: slog.New(slog.DiscardHandler), Metrics: prometheus.NewRegistry(), Pollers: 2})
+	r := prometheus.NewRegistry()
+	set, err := NewSet(cfg, Deps{Opener: &slowOwner{}, Logger: slog.New(slog.DiscardHandler), Metrics: r, Pollers: 2})
 	if err != nil {
 		tb.Fatal(err)
 	}
-	return &fixture{Set: set, admission: admission.New(admission.Limits{})}, set.Close
+	return &fixture{Set: set, admission: admission.New(admission.Limits{}), registry: r}, set.Close
 }
 
 // open opens a stream on a tape.

@@ -25,7 +25,7 @@ func (s *Stream) Start(o Opened, permit admission.Permit, connect func(h *protoc
 	h := hellos.Get().(*protocol.Hello)
 	*h = s.hello(&o.Opened)
 	s.mu.Lock()
-	s.permit = permit
+	s.permit, s.client = permit, s.set.clients.opened(s.context)
 	s.link, s.number = o.Link, o.Number
 	s.acked, s.sent = o.Cursor, o.Seq
 	s.wroteMS, s.heardMS, s.heartbeatMS, s.state = now, now, now, live

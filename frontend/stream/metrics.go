@@ -40,9 +40,6 @@ var detachLabels = [detachCauses]string{
 var latencyBuckets = []float64{.0005, .001, .002, .005, .01, .02, .05, .1, .2, .5, 1, 2, 5, 10, 30, 60, 300}
 
 func newMetrics(r prometheus.Registerer) (*metrics, error) {
-	if r == nil {
-		r = prometheus.NewRegistry()
-	}
 	streams := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "ramen_frontend_streams", Help: "Open streams of devices."}, []string{"transport"})
 	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
 		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels)

@@ -35,8 +35,8 @@ type Deps struct {
 	Owners  topology.Topology // whose newer views move streams; nil: owners never change
 	Tokens  Verifier          // nil: authentication is off
 	Logger  *slog.Logger
-	Metrics prometheus.Registerer
-	Pollers int // of the connections
+	Metrics prometheus.Registerer // nil: none
+	Pollers int                   // of the connections
 	// Draw draws a number from 0 to n-1: pauses and ages differ by it. nil: by chance. A simulation draws by its seed.
 	Draw func(n int64) int64
 }
@@ -49,6 +49,7 @@ type Set struct {
 	tokens   Verifier
 	log      *slog.Logger
 	metrics  *metrics
+	clients  *clients
 	clock    clock
 	draw     func(n int64) int64
 	wheels   []*wheel // that of streams without a poller, then one for each poller
@@ -64,6 +65,9 @@ type Set struct {
 
 // NewSet starts an empty Set.
 func NewSet(cfg Config, d Deps) (*Set, error) {
+	if d.Metrics == nil {
+		d.Metrics = prometheus.NewRegistry()
+	}
 	m, err := newMetrics(d.Metrics)
 	if err != nil {
 		return nil, fmt.Errorf("frontend: register metrics of streams: %w", err)
@@ -71,6 +75,9 @@ func NewSet(cfg Config, d Deps) (*Set, error) {
 	s := &Set{cfg: cfg, opener: d.Opener, tokens: d.Tokens, log: d.Logger, metrics: m, clock: newClock(), draw: d.Draw}
 	if s.draw == nil {
 		s.draw = rand.Int64N
+	}
+	if s.clients, err = newClients(d.Metrics, s.clock); err != nil {
+		return nil, fmt.Errorf("frontend: register metrics of clients: %w", err)
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	for range 1 + min(max(d.Pollers, 1), math.MaxUint8) {
@@ -107,6 +114,7 @@ func (s *Set) opened(x *Stream, resumed bool) {
 func (s *Set) ended(x *Stream, reason protocol.Reason) {
 	s.metrics.streams[x.transport].Dec()
 	s.metrics.ends[x.transport][reason].Inc()
+	s.clients.closed(x.client)
 	x.permit.Close()
 }
 
@@ -184,11 +192,18 @@ func (s *Set) Len() (n int) {
 	return n
 }
 
+// Counted is how many streams ramen_frontend_clients has: those that were started and have not ended.
+func (s *Set) Counted() int { return s.clients.len() }
+
 // Check recounts.
 func (s *Set) Check() error {
 	errs := []error{s.shards.check()}
+	before := s.clients.ends()
+	var timed [int(firstNamed) + maxClients]int
 	for _, w := range s.wheels {
 		errs = append(errs, w.check())
+		w.each(func(x *Stream) { timed[x.client]++ })
 	}
+	errs = append(errs, s.clients.check(&before, &timed))
 	return errors.Join(errs...)
 }

@@ -43,6 +43,7 @@ type Stream struct {
 	lost             detachCause      // Lost came while an open was under way
 	echoDue          bool             // a heartbeat was written and not answered
 	heartbeatSkipped bool             // bytes were buffered when a heartbeat was due
+	client           clientIndex      // immutable after Start; it stands where there was room
 	permit           admission.Permit // none where the handler keeps it, which writes the end itself
 	ring             *ring            // nil while all is acked
 	backpressure     *backpressure    // nil while the connection takes everything

@@ -282,3 +282,14 @@ func (w *wheel) check() error {
 	}
 	return nil
 }
+
+// each calls f for every stream in a slot, under the wheel's mutex.
+func (w *wheel) each(f func(s *Stream)) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, in := range w.slots {
+		for _, s := range in {
+			f(s)
+		}
+	}
+}
