@@ -52,13 +52,14 @@ attack: build ## flood a server in every known way beside streams and publishes 
 	$(GO) run ./loadtest/attack --binary $(BIN) $(if $(ONLY),--only $(ONLY))
 
 bench: ## run the micro-benchmarks of the hot paths
-	$(GO) test -run '^$$' -bench . -benchmem ./protocol/... ./gateway/... ./frontend/... ./store/...
+	$(GO) test -run '^$$' -bench . -benchmem ramen/protocol/... ./gateway/... ./frontend/... ./store/...
 
 fuzz: ## fuzz every decoder and the mailbox, FUZZTIME each (default 30s)
 	./scripts/fuzz.sh
 
 generate: ## make the generated code anew
 	$(GO) generate ./...
+	$(GO) -C protocol generate ./...
 
 format: ## format the code
 	gofmt -w .

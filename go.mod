@@ -15,7 +15,7 @@ require (
 	github.com/go-jose/go-jose/v4 v4.1.8
 	github.com/go-json-experiment/json v0.0.0-20260820222146-c27c302e5fc3
 	github.com/golang-jwt/jwt/v5 v5.3.1
-	github.com/google/uuid v1.6.0
+	github.com/google/uuid v1.6.0 // indirect
 	github.com/gorilla/websocket v1.5.3
 	github.com/klauspost/compress v1.20.1
 	github.com/prometheus/client_golang v1.25.0
@@ -33,6 +33,14 @@ require (
 	golang.org/x/time v0.16.0
 	google.golang.org/grpc v1.85.0
 	google.golang.org/protobuf v1.36.12
+	ramen/clients/go v0.0.0
+	ramen/protocol v0.0.0
+)
+
+// Modules of this repository, so that an app with a client does not carry what the server needs: internal/outside shows it.
+replace (
+	ramen/clients/go => ./clients/go
+	ramen/protocol => ./protocol
 )
 
 require (

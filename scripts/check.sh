@@ -26,9 +26,11 @@ formatted() {
 }
 
 step "format" formatted
-step "vet" go vet ./...
-step "staticcheck" go tool staticcheck ./...
+step "vet" go vet ramen/... # with the modules beside the server's, which ./... leaves out
+step "staticcheck" go tool staticcheck ramen/...
 step "import arrows" go test ./internal/arrows/
 step "generated code (else: make generate)" go run ramen/scripts/protogen -check protocol/ramenpb/ramen.proto link/linkgrpc/linkpb/link.proto
-step "go.mod (else: go mod tidy)" go mod tidy -diff
+for module in . protocol clients/go; do
+	step "go.mod of $module (else: go -C $module mod tidy)" go -C $module mod tidy -diff
+done
 exit "$failed"

@@ -12,7 +12,7 @@ table() { # name, adapter
 for client in ${CLIENTS:-go web python}; do
 	case $client in
 	go)
-		go build -o bin/conformance-go ./clients/go/conformance
+		go build -o bin/conformance-go ramen/clients/go/conformance
 		table go "$root/bin/conformance-go"
 		;;
 	web)

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Runs every test, with the race detector, and says at the end what was skipped and why. What is missing is installed where that
 # is possible (Debian, as root); otherwise the tests that need it say so. TESTFLAGS is handed to go test, PACKAGES is
-# what to test.
+# what to test: by default all of this repository's modules, of which ./... would be the server's alone.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -52,4 +52,4 @@ command -v gcc >/dev/null || {
 
 # -p 2: the tests of two packages at once; more of them only wait for each other on a small machine.
 # shellcheck disable=SC2086 # flags and packages are lists
-go run ./internal/testserver/share go test -json $race -p 2 -timeout 20m ${TESTFLAGS:-} ${PACKAGES:-./...} | go run ./scripts/testreport
+go run ./internal/testserver/share go test -json $race -p 2 -timeout 20m ${TESTFLAGS:-} ${PACKAGES:-ramen/...} | go run ./scripts/testreport

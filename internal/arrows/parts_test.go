@@ -127,6 +127,7 @@ var parts = []part{
 	{path: "scripts/...", why: "it is a program of the build"},
 	{path: "internal/arrows", why: "it has tests alone"},
 	{path: "internal/operated", why: "it has tests alone"},
+	{path: "internal/outside", why: "it has tests alone"},
 	{path: "internal/deployed", why: "it has tests alone"},
 	{path: "internal/filecluster", why: "it has tests alone"},
 	{path: "internal/cluster", why: "it has tests alone"},

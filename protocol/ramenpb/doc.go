@@ -5,4 +5,4 @@
 //     protoc and no network: the compiler and the plugins are those that go.mod pins.
 package ramenpb
 
-//go:generate go run ramen/scripts/protogen -out . ramen.proto
+//go:generate go run -C ../.. ramen/scripts/protogen -out protocol/ramenpb protocol/ramenpb/ramen.proto
