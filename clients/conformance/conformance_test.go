@@ -1,6 +1,7 @@
 package conformance
 
 import (
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -35,6 +36,34 @@ func TestGoClient(t *testing.T) {
 	if res.Failed() > 0 || len(res.Outcomes) < 200 {
 		res.WriteTable(&out)
 		t.Errorf("%d of %d runs failed\n%s", res.Failed(), len(res.Outcomes), &out)
+	}
+}
+
+// TestAdaptersOnlyTranslate: what stands in a client's folder conformance, but for folders in it, has at most 150 lines, so that what
+// the table says is the client's doing.
+func TestAdaptersOnlyTranslate(t *testing.T) {
+	files, err := filepath.Glob("../*/conformance/*.*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := map[string]int{}
+	for _, file := range files {
+		if ext := filepath.Ext(file); ext == ".md" || ext == ".json" {
+			continue
+		}
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		lines[filepath.Dir(file)] += strings.Count(string(text), "\n")
+	}
+	if len(lines) < 3 {
+		t.Errorf("only %v have an adapter: this test looks in the wrong place", lines)
+	}
+	for dir, n := range lines {
+		if n > 150 {
+			t.Errorf("the adapter in %s has %d lines, at most 150 should", dir, n)
+		}
 	}
 }
 

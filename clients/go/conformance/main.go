@@ -11,29 +11,26 @@ import (
 	"time"
 
 	ramen "ramen/clients/go"
+	"ramen/clients/go/conformance/fakes"
 )
 
 type command struct {
 	Do, Client, URL, GRPC, User, Device, Store string
 	Transports                                 []ramen.Transport
 	Tokens                                     []string
-	Handler                                    map[string]struct {
-		Fail         int
-		SlowMS       int `json:"slow_ms"`
-		Never, Close bool
-	}
-	Window           int
-	HeartbeatMS      int `json:"heartbeat_ms"`
-	ConnectTimeoutMS int `json:"connect_timeout_ms"`
-	FallbackAfter    int `json:"fallback_after"`
-	PreferAfterMS    int `json:"prefer_after_ms"`
-	Context          *ramen.DeviceContext
+	Handler                                    map[string]fakes.Script
+	Window                                     int
+	HeartbeatMS                                int `json:"heartbeat_ms"`
+	ConnectTimeoutMS                           int `json:"connect_timeout_ms"`
+	FallbackAfter                              int `json:"fallback_after"`
+	PreferAfterMS                              int `json:"prefer_after_ms"`
+	Context                                    *ramen.DeviceContext
 }
 
 type client struct {
 	device  *ramen.Device
 	cancel  context.CancelFunc
-	tokens  *tokens
+	tokens  *fakes.Tokens
 	dropped bool
 }
 
@@ -41,7 +38,7 @@ var (
 	mu      sync.Mutex // of all below, and of what is written
 	out     = json.NewEncoder(os.Stdout)
 	clients = map[string]*client{}
-	stores  = map[string]*ramen.MemoryCursor{}
+	stores  = fakes.Stores{}
 )
 
 func tell(name, event string, more map[string]any) {
@@ -92,15 +89,14 @@ func main() {
 			_ = json.Unmarshal(in.Bytes(), &n)
 			at.device.SetNetwork(n)
 		case c.Do == "refresh":
-			at.tokens.advance("")
+			at.tokens.Advance()
 		}
 	}
 }
 
 func start(c *command) {
 	ctx, cancel := context.WithCancel(context.Background())
-	at := &client{cancel: cancel, tokens: &tokens{all: c.Tokens}}
-	failed := map[string]int{}
+	at := &client{cancel: cancel, tokens: &fakes.Tokens{All: c.Tokens}}
 	cfg := ramen.DeviceConfig{
 		URL: c.URL, GRPC: c.GRPC, Transports: c.Transports, User: c.User, Device: c.Device, Context: c.Context, Window: c.Window,
 		Heartbeat: ms(c.HeartbeatMS), ConnectTimeout: ms(c.ConnectTimeoutMS), FallbackAfter: c.FallbackAfter, PreferAfter: ms(c.PreferAfterMS),
@@ -113,35 +109,13 @@ func start(c *command) {
 		OnReload: func() { tell(c.Client, "reload", nil) },
 		OnError:  func(of string, _ error) { tell(c.Client, "error", map[string]any{"of": of}) },
 		OnToken:  func() { tell(c.Client, "token", nil) },
-		Handler: func(ctx context.Context, m *ramen.Message) error {
+		Handler: fakes.Handler(c.Handler, func(m *ramen.Message) {
 			tell(c.Client, "message", map[string]any{"id": string(m.ID), "payload": string(m.Payload)})
-			switch h := c.Handler[string(m.ID)]; {
-			case failed[string(m.ID)] < h.Fail:
-				failed[string(m.ID)]++
-				return errors.New("as the scenario says")
-			case h.Never:
-				<-ctx.Done()
-				return ctx.Err()
-			case h.Close:
-				cancel()
-			default:
-				time.Sleep(ms(h.SlowMS)) // a handler that is slow, as the scenario says
-			}
-			return nil
-		},
+		}, cancel),
+		Cursors: stores.Named(c.Store),
 	}
 	if c.Tokens != nil {
-		cfg.Token = at.tokens.next
-	}
-	switch c.Store {
-	case "":
-	case "broken:load", "broken:save", "broken:never":
-		cfg.Cursors = broken(c.Store)
-	default:
-		if stores[c.Store] == nil {
-			stores[c.Store] = new(ramen.MemoryCursor)
-		}
-		cfg.Cursors = stores[c.Store]
+		cfg.Token = at.tokens.Next
 	}
 	d, err := ramen.New(cfg)
 	if err != nil {
