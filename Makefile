@@ -5,7 +5,7 @@ VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LDFLAGS := -s -w -X main.version=$(VERSION)
 
 .DEFAULT_GOAL := help
-.PHONY: run test browser check build load bench-stores ledger faults cluster chaos simulate clients-test attack bench fuzz generate format help clean
+.PHONY: run test browser check build load bench-stores ledger faults cluster chaos simulate clients-test attack bench fuzz generate console-client format help clean
 
 run: build ## build and start the whole product on its embedded store, without authentication, on loopback
 	$(BIN) serve --dev
@@ -60,6 +60,9 @@ fuzz: ## fuzz every decoder and the mailbox, FUZZTIME each (default 30s)
 generate: ## make the generated code anew
 	$(GO) generate ./...
 	$(GO) -C protocol generate ./...
+
+console-client: ## build the client of clients/web anew into the console's device, which has it embedded; needs npm
+	./scripts/console-client.sh
 
 format: ## format the code
 	gofmt -w .

@@ -18,6 +18,7 @@ for client in ${CLIENTS:-go web python}; do
 	web)
 		command -v npm >/dev/null || { echo "clients-test.sh: npm is missing: install Node 20 or newer" >&2; exit 1; }
 		(cd clients/web && npm ci --no-audit --no-fund --silent && npm run --silent build && npm run --silent lint && RAMEN="$root/bin/ramen" npm test --silent) || failed+=("web's own tests")
+		scripts/console-client.sh -check || failed+=("the console's copy of web's")
 		table web "node $root/clients/web/conformance/adapter.mjs"
 		;;
 	python)

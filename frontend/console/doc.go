@@ -8,5 +8,9 @@
 //     Content-Security-Policy holds that up: no script or style but those in the file, by their hashes, and no sink
 //     that takes markup.
 //
+// Beside it stands a page that is a device, on the client of clients/web: it shows what a device gets, and what its client makes of it.
+// It asks for no key, imports that client from here, and may connect to one devices' port and nothing else. That port has to allow the
+// console's origin (frontend.origins).
+//
 // Goroutines: none.
 package console

@@ -140,17 +140,19 @@ func (s *side) look(log *slog.Logger) {
 	s.was = why
 }
 
-// operators adds what operators ask of the backends' port: the console, health, metrics, and a check of the gauges.
+// operators adds what operators ask of the backends' port: the console and its device, health, metrics, and a check of the gauges.
 // SPEC 3.1, 8.2.
 // The check names users, and counts everything: it takes a key that may read, and is made once for all who ask meanwhile.
 // partly, where it answers something, is told below a readiness that is good.
-func (a *App) operators(mux *http.ServeMux, readers func(http.Handler) http.Handler) {
+func (a *App) operators(mux *http.ServeMux, readers func(http.Handler) http.Handler, devices console.Devices) {
 	var checking singleflight.Group
 	once := func() error {
 		_, err, _ := checking.Do("", func() (any, error) { return nil, a.Check() })
 		return err
 	}
 	mux.Handle("/{$}", reading(console.Handler()))
+	mux.Handle("/device", reading(devices.Page()))
+	mux.Handle("/device/ramen.min.js", reading(console.Client()))
 	mux.Handle("/healthz", reading(asks(func() error { return nil })))
 	mux.Handle("/readyz", reading(readyz(a.backendsReady, a.partly)))
 	mux.Handle("/debug/check", reading(readers(asks(once))))

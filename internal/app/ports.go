@@ -18,6 +18,7 @@ import (
 	"google.golang.org/grpc/reflection"
 
 	"ramen/frontend/auth"
+	"ramen/frontend/console"
 	"ramen/frontend/httpconn"
 	"ramen/frontend/sock"
 )
@@ -119,7 +120,8 @@ func (a *App) serveDevices(p *ports, c *auth.Certs) {
 
 func (a *App) serveBackends(p *ports, c *auth.Certs) {
 	rest := http.NewServeMux()
-	a.operators(rest, a.backend.Readers)
+	_, devices, _ := net.SplitHostPort(p.devices.Addr().String())
+	a.operators(rest, a.backend.Readers, console.Devices{Port: devices, TLS: a.cfg.TLS.Devices.Configured()})
 	h := a.serveHTTP(p, a.backend.Handler(exact(rest)), c)
 	s := a.grpcServer(a.backend.GRPCOptions(serverTLS(c, "h2")), "ramen.v1.Backend", a.backendsReady, a.backend.RegisterGRPC)
 	p.serve("backends_grpc", func() error { return s.Serve(a.backend.GRPCListener(p.backendsGRPC)) })
@@ -149,7 +151,7 @@ func (a *App) serveHTTP(p *ports, handler http.Handler, c *auth.Certs) *http.Ser
 // serveOperators serves what operators ask for, where there is no frontend.
 func (a *App) serveOperators(p *ports, c *auth.Certs) {
 	rest := http.NewServeMux()
-	a.operators(rest, a.readers)
+	a.operators(rest, a.readers, console.Devices{})
 	h := a.serveHTTP(p, a.ownPages(exact(rest)), c)
 	a.onEnd("HTTP of operators", func(ctx context.Context) error { return a.stopHTTP(ctx, h) })
 }

@@ -32,7 +32,10 @@ type server struct {
 	publisher *ramen.Publisher
 }
 
-// serve starts a server that answers pages of origin.
+// consolesOrigin stands for the origin of the server's own console, whose port is drawn.
+const consolesOrigin = "console"
+
+// serve starts a server that answers pages of origin, and takes their tokens from a cookie, too.
 func serve(t testing.TB, origin string) *server {
 	t.Helper()
 	dir := t.TempDir()
@@ -40,10 +43,13 @@ func serve(t testing.TB, origin string) *server {
 	keys := filepath.Join(dir, "keys.yaml")
 	s.key = strings.TrimSpace(ramenCommand(t, "token", "--backend", "tests", "--scopes", "publish,read", "--keys-file", keys))
 	origins := ""
+	if origin == consolesOrigin {
+		origin = "http://" + s.backends
+	}
 	if origin != "" {
 		origins = "  origins: [" + origin + "]\n"
 	}
-	text := fmt.Sprintf("data: %s\nlisten:\n  devices: %s\n  devices_grpc: %s\n  backends: %s\n  backends_grpc: %s\nauth:\n  tokens:\n    secret: %s\n  keys:\n    file: %s\nfrontend:\n  drain_time: 1s\n%s",
+	text := fmt.Sprintf("data: %s\nlisten:\n  devices: %s\n  devices_grpc: %s\n  backends: %s\n  backends_grpc: %s\nauth:\n  tokens:\n    cookie: ramen\n    secret: %s\n  keys:\n    file: %s\nfrontend:\n  drain_time: 1s\n%s",
 		filepath.Join(dir, "data"), s.devices, s.grpc, s.backends, ports.Free(t), secret, keys, origins)
 	if err := os.WriteFile(s.config, []byte(text), 0o600); err != nil {
 		t.Fatal(err)

@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// The console is one page at / of the backends' port, and nothing else is there. SPEC 3.
-func TestConsoleIsOnePage(t *testing.T) {
+// The console is a page at / of the backends' port, with a device beside it that is told where devices are served; nothing else is there. SPEC 3.
+func TestConsoleIsAPageAndADevice(t *testing.T) {
 	t.Parallel()
 	s := serve(t, testConfig(t, memory))
 	r := s.backend("GET", "/", "")
@@ -21,7 +21,14 @@ func TestConsoleIsOnePage(t *testing.T) {
 	if h := s.backend("HEAD", "/", ""); h.status != 200 || h.body != "" || h.header.Get("Content-Security-Policy") == "" {
 		t.Errorf("HEAD /: %d, %d bytes", h.status, len(h.body))
 	}
-	for _, path := range []string{"/index.html", "/console", "/console.html", "/favicon.ico", "/debug", "/debug/pprof/", "/metrics/", "/healthz/x"} {
+	devices := "http://" + s.addr.Devices
+	if d := s.backend("GET", "/device", ""); d.status != 200 || !strings.Contains(d.body, `content="`+devices+`"`) || !strings.Contains(d.header.Get("Content-Security-Policy"), "connect-src "+devices+" ws") {
+		t.Errorf("GET /device: %d %v; devices are at %s", d.status, d.header, devices)
+	}
+	if c := s.backend("GET", "/device/ramen.min.js", ""); c.status != 200 || c.header.Get("Content-Type") != "text/javascript; charset=utf-8" {
+		t.Errorf("GET /device/ramen.min.js: %d %v", c.status, c.header)
+	}
+	for _, path := range []string{"/device/", "/device.html", "/index.html", "/console", "/console.html", "/favicon.ico", "/debug", "/debug/pprof/", "/metrics/", "/healthz/x"} {
 		r := s.backend("GET", path, "")
 		if e, err := errorOf(r.body); r.status != 404 || err != nil || e.Code != "not_found" {
 			t.Errorf("GET %s: %d %s %v", path, r.status, r.body, err)
