@@ -1,6 +1,7 @@
 package conformance
 
 import (
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -13,7 +14,7 @@ import (
 // appVerbs are what the section app may have; true: a time stands at the end.
 var appVerbs = map[string]bool{
 	"state": false, "message": false, "hello": false, "reload": false, "token": false, "error": false, "closed": false, "refused": false,
-	"do": false, "until": false, "quiet": true, "freeze": true, "never": false, "again": false, "payload": false,
+	"do": false, "until": false, "quiet": true, "freeze": true, "never": false, "again": false, "payload": false, "pauses": false,
 }
 
 // client is the app's side of a run.
@@ -71,7 +72,17 @@ func setting(key, value string) (any, error) {
 	case "transports":
 		return strings.Split(value, ","), nil
 	case "tokens":
-		return strings.Split(value, ","), nil
+		list := strings.Split(value, ",")
+		for i, token := range list {
+			if life, ok := strings.CutPrefix(token, "jwt:"); ok {
+				d, err := time.ParseDuration(life)
+				if err != nil {
+					return nil, fmt.Errorf("%s=%s: behind jwt: stands how long the token is good, as 4s", key, value)
+				}
+				list[i] = jwt(d)
+			}
+		}
+		return list, nil
 	case "window", "heartbeat_ms", "connect_timeout_ms", "fallback_after", "prefer_after_ms":
 		return strconv.Atoi(value)
 	case "listener_throws":
@@ -81,6 +92,12 @@ func setting(key, value string) (any, error) {
 		return v, json.Unmarshal([]byte(value), &v)
 	}
 	return value, nil
+}
+
+// jwt is a token of alice's that is good for life. Nobody verifies it.
+func jwt(life time.Duration) string {
+	part := base64.RawURLEncoding.EncodeToString
+	return part([]byte(`{"alg":"none"}`)) + "." + part(fmt.Appendf(nil, `{"sub":"alice","exp":%d}`, time.Now().Add(life).Unix()+1)) + "." + part([]byte("none"))
 }
 
 // told takes an event of the client's.
@@ -182,6 +199,8 @@ func (c *client) step(s Step) error {
 		return nil
 	case "payload":
 		return c.payload(s)
+	case "pauses":
+		return c.pauses(s)
 	case "state":
 		_, err := c.nextEvent("state", func(e Event) bool {
 			return e.State == s.word(0) && (s.Opts["transport"] == "" || kindIs(e.Transport, s.Opts["transport"]))
@@ -245,6 +264,34 @@ func (c *client) payload(s Step) error {
 		}
 	}
 	return fmt.Errorf("there was no message %s", s.word(0))
+}
+
+// pauses looks at all that were told with the state waiting, of which each follows a failure: drawn from 0 to a bound of 1 s that
+// doubles to 30 s (C 7.1). With grow, one has to be longer than the first bound; of five that are drawn so none is once in 30,000 runs.
+func (c *client) pauses(s Step) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var told []int
+	shortest, longest := true, true
+	for _, e := range c.events {
+		if e.Event != "state" || e.State != "waiting" {
+			continue
+		}
+		bound := min(1000<<min(len(told), 5), 30_000)
+		if e.DelayMS > bound+1 {
+			return fmt.Errorf("pause %d is %d ms, and %d ms is the most (C 7.1)", len(told)+1, e.DelayMS, bound)
+		}
+		shortest = shortest && e.DelayMS*20 < bound
+		longest = longest && e.DelayMS*20 > bound*19
+		told = append(told, e.DelayMS)
+	}
+	switch {
+	case len(told) < 3 || shortest || longest:
+		return fmt.Errorf("the pauses, in ms, are %v: they are not drawn from 0 to bounds of 1 s, 2 s, 4 s, … (C 7.1)", told)
+	case s.has("grow") && slices.Max(told) <= 1000:
+		return fmt.Errorf("the pauses, in ms, are %v: they do not grow (C 7.1, C 7.2)", told)
+	}
+	return nil
 }
 
 // do is something that the app does.

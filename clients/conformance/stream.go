@@ -112,9 +112,9 @@ func (p *peer) cutStep() {
 func (p *peer) hello(at int, s Step) error {
 	r := p.run
 	h := &protocol.Hello{Resumed: s.has("resumed"), Stream: "s" + strconv.Itoa(at+1), HeartbeatMS: uint32(s.number("heartbeat", heartbeatMS)), TimeoutMS: uint32(s.number("timeout", timeoutMS)),
-		AckMS: ackMS, TimeMS: time.Now().UnixMilli(), Expired: uint32(s.number("expired", 0)), Cursor: "h-" + strconv.Itoa(at+1)}
+		AckMS: uint32(s.number("ack", ackMS)), TimeMS: time.Now().UnixMilli(), Expired: uint32(s.number("expired", 0)), Cursor: "h-" + strconv.Itoa(at+1)}
 	if p.open.is("sse") || p.poll != nil {
-		h.AckMS = sseAckMS
+		h.AckMS = uint32(s.number("ack", sseAckMS))
 	}
 	r.mu.Lock()
 	if id, ok := strings.CutPrefix(p.open.cursor, "c-"); ok && h.Resumed {
@@ -218,6 +218,11 @@ func (p *peer) trickle(b []byte, over time.Duration) error {
 
 // away says goaway, and with ends what follows it; bare is what follows alone.
 func (p *peer) away(s Step) error {
+	if code, err := strconv.Atoi(s.word(0)); err == nil && s.Verb == "bare" { // a close code that no reason has
+		err := p.write(closeFrame(code, "the scenario says so"))
+		p.finish()
+		return err
+	}
 	reason, known := protocol.ParseReason(s.word(0))
 	if !known && s.Verb != "goaway" && s.Verb != "ends" {
 		return fmt.Errorf("%s is no reason", s.word(0))
@@ -290,6 +295,9 @@ func (p *peer) expect(s Step) error {
 			}
 		}); err != nil {
 			return err
+		}
+		if most, err := time.ParseDuration(s.Opts["within"]); err == nil && time.Since(p.open.at) > most+r.slack {
+			return fmt.Errorf("the device ended the stream %v after its opening, and %v is the most", time.Since(p.open.at).Round(time.Millisecond), most)
 		}
 		if s.has("clean") && !locked(func() bool { return p.clean })() {
 			return fmt.Errorf("the device ended the stream without saying goodbye")

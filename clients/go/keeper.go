@@ -28,6 +28,9 @@ type keeper struct {
 	unclear time.Time // until then an opening of our own that was never answered may still reach the server
 }
 
+// handlerTimeout is how long the last ack waits for a handler that is under way when the device stops. clients/SPEC.md C 12.6
+const handlerTimeout = 5 * time.Second
+
 // mostLeaving bounds the streams that the server was slow to end.
 const mostLeaving = 2
 
@@ -51,7 +54,7 @@ func (k *keeper) run(ctx context.Context) error {
 	err := k.loop(ctx)
 
 	stopWork()
-	k.drainUntil(handled)
+	k.drainUntil(sooner(handled, handlerTimeout))
 	k.d.saver.work.Wait()
 	k.d.saver.once(context.WithoutCancel(ctx), flushTimeout) // what the handler has processed since
 	if k.live != nil {
@@ -64,9 +67,25 @@ func (k *keeper) run(ctx context.Context) error {
 	gone := make(chan struct{})
 	go func() { defer close(gone); k.streams.Wait() }()
 	k.drainUntil(gone)
+	<-handled
 	k.reopen.stop()
 	k.trial.stop()
 	return err
+}
+
+// sooner is closed once done is, or d has passed.
+func sooner(done <-chan struct{}, d time.Duration) <-chan struct{} {
+	either := make(chan struct{})
+	go func() {
+		defer close(either)
+		t := time.NewTimer(d)
+		defer t.Stop()
+		select {
+		case <-done:
+		case <-t.C:
+		}
+	}()
+	return either
 }
 
 // drainUntil lets the streams tell what nobody needs to know any more.

@@ -59,7 +59,8 @@ func (w *watchdog) set(d time.Duration) {
 // late is by how much a timer fires late where the process was suspended: what has come meanwhile is yet to be read.
 const late = 500 * time.Millisecond
 
-// prove barks unless there is a sign of life within half the silence that is allowed: the path may be another, or gone.
+// prove barks unless there is a sign of life within five sevenths of the silence that is allowed, which is a heartbeat interval and a
+// quarter: the path may be another, or gone. clients/SPEC.md C 10.2
 func (w *watchdog) prove() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -67,7 +68,7 @@ func (w *watchdog) prove() {
 		return
 	}
 	asked := int64(time.Since(w.start))
-	time.AfterFunc(w.silence/2, func() {
+	time.AfterFunc(w.silence*5/7, func() {
 		w.mu.Lock()
 		dead := w.timer != nil && w.last.Load() < asked
 		if dead {

@@ -109,13 +109,22 @@ var closeReasons = func() map[int]protocol.Reason {
 	return m
 }()
 
-// endOfWS reads the end of a WebSocket.
+// endOfWS reads the end of a WebSocket. What a code 44xx or 45xx says that is not known here, its hundreds say. SPEC 6.3.15
 func endOfWS(err error) *EndError {
 	var ce *websocket.CloseError
 	if !errors.As(err, &ce) {
 		return cut(err)
 	}
-	return &EndError{Reason: closeReasons[ce.Code], Detail: ce.Text, Err: err}
+	reason := closeReasons[ce.Code]
+	if reason == protocol.ReasonNone { // of a newer server
+		switch ce.Code / 100 {
+		case 44:
+			reason = protocol.ReasonDisconnected
+		case 45:
+			reason = protocol.ReasonUnavailable
+		}
+	}
+	return &EndError{Reason: reason, Detail: ce.Text, Err: err}
 }
 
 // endOfGRPC reads the status of a stream. SPEC 7.2.

@@ -118,7 +118,7 @@ FINAL, PAUSE, TOKEN = Next.FINAL, Next.PAUSE, Next.TOKEN
         (of_close_code(1001, ""), PAUSE, PAUSE, True),
         (of_close_code(1011, ""), PAUSE, PAUSE, True),
         (of_close_code(None, ""), PAUSE, PAUSE, True),
-        (of_close_code(4499, ""), FINAL, PAUSE, False),
+        (of_close_code(4499, ""), FINAL, FINAL, False),
         (of_close_code(4599, ""), PAUSE, PAUSE, False),
         (said("a reason of tomorrow"), PAUSE, PAUSE, True),
         (of_grpc_status("UNAVAILABLE", ""), PAUSE, PAUSE, True),

@@ -5,7 +5,7 @@ import { check } from './settings.js'
 import { atMost } from './time.js'
 import type { Closed, Counters, Events, Message, Options, Ramen, State } from './types.js'
 
-const closeMs = 2000 // for the message under way, then for the last ack. C 12.5
+const closeMs = 5000 // for the message under way; the last ack has a time of its own. C 12.6
 
 /** The client of one device. It begins in the next microtask, so that listeners hear its first state. */
 export class Client implements Ramen {

@@ -54,7 +54,7 @@ export class Stream {
 
   #silenceMs = Infinity
   #heard = 0
-  #hurried = false // half of the silence is allowed. C 10.2
+  #hurried = false // a heartbeat interval and a quarter have to do. C 10.2
   #graced = false
   readonly #watch = new Alarm(() => this.check())
 
@@ -145,7 +145,7 @@ export class Stream {
     this.#hurried = this.#graced = false
   }
 
-  /** The network is another: the stream has half of its silence to show that it lives. C 10.2 */
+  /** The network is another: the stream has 5/7 of its silence to show that it lives. C 10.2 */
   hurry(): void {
     this.#alive()
     this.#hurried = true
@@ -156,7 +156,7 @@ export class Stream {
   check(): void {
     if (this.#ended || this.#silenceMs === Infinity) return
     const late = this.#watch.rest < -lateMs
-    const rest = this.#heard + this.#silenceMs / (this.#hurried ? 2 : 1) - now()
+    const rest = this.#heard + this.#silenceMs * (this.#hurried ? 5 / 7 : 1) - now()
     if (rest > 0) return this.#watch.set(rest)
     if (late && !this.#graced) {
       this.#graced = true

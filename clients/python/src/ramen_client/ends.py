@@ -124,7 +124,7 @@ def of_close_code(code: Optional[int], text: str) -> End:
     if code in _CLOSE_CODES:
         return said(_CLOSE_CODES[code], text)
     if code is not None and 4400 <= code < 4500:  # SPEC 6.3.15: do not come back as you are
-        return said("invalid_argument", f"close code {code}: {text}")
+        return said("disconnected", f"close code {code}: {text}")
     if code is not None and 4500 <= code < 4600:
         return said("unavailable", f"close code {code}: {text}")
     return End(By.NETWORK, detail=f"close code {code}: {text}" if code else "connection lost")

@@ -12,6 +12,9 @@ const reasons: Record<number, string> = {
   4529: 'resource_exhausted',
 }
 
+// What a code that is not known here says. SPEC 6.3.15
+const hundreds: Record<number, string> = { 44: 'disconnected', 45: 'unavailable' }
+
 /**
  * WebSocket with text frames (SPEC 6). A browser cannot set its headers: the token is in the query.
  * `WebSocket` is for platforms without one of their own, such as Node 20.
@@ -31,7 +34,7 @@ export const webSocket = (options: { WebSocket?: unknown } = {}): Transport => (
       if (data === '') sink.frame({ heartbeat: 1 }, 0)
       else if (typeof data === 'string') deliver(sink, data, (value) => value as Frame)
     }
-    socket.onclose = ({ code, reason }) => sink.end({ reason: reasons[code], detail: reason || `close code ${code}` })
+    socket.onclose = ({ code, reason }) => sink.end({ reason: reasons[code] ?? hundreds[(code / 100) | 0], detail: reason || `close code ${code}` })
     socket.onerror = () => {} // close follows
     const send = (frame: unknown) => {
       if (socket.readyState === 1) socket.send(frame ? JSON.stringify(frame) : '')
