@@ -5,7 +5,7 @@ VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LDFLAGS := -s -w -X main.version=$(VERSION)
 
 .DEFAULT_GOAL := help
-.PHONY: run test browser check build load bench-stores ledger faults cluster chaos simulate clients-test attack bench fuzz generate console-client format help clean
+.PHONY: run test browser check build load bench-stores ledger faults cluster chaos simulate clients-test clients-mutants attack bench fuzz generate console-client format help clean
 
 run: build ## build and start the whole product on its embedded store, without authentication, on loopback
 	$(BIN) serve --dev
@@ -47,6 +47,9 @@ simulate: ## live whole lives of clusters in virtual time, with whatever may be 
 
 clients-test: build ## test the clients, and show that they keep to clients/SPEC.md: CLIENTS="go web python"
 	CLIENTS="$(CLIENTS)" ./scripts/clients-test.sh
+
+clients-mutants: ## show that the suite for clients fails where it should: break each rule in each client, and demand that a scenario finds it, in under 10 minutes; ONLY=names
+	RAMEN_MUTANTS=$(or $(ONLY),all) $(GO) test -count=1 -v -timeout 30m -parallel 4 -run '^TestSuiteFindsMutants$$' ./clients/conformance/mutants
 
 attack: build ## flood a server in every known way beside streams and publishes that must go on, in under 10 minutes; ONLY=names
 	$(GO) run ./loadtest/attack --binary $(BIN) $(if $(ONLY),--only $(ONLY))

@@ -1,4 +1,4 @@
-// Builds dist: ES modules and CommonJS, a file for a file, their types, and one minified module for plain pages.
+// Builds dist: ES modules and CommonJS, a file for a file, their types (not with --no-types), and one minified module for plain pages.
 import { build } from 'esbuild'
 import { execFileSync } from 'node:child_process'
 import { cpSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
@@ -11,8 +11,10 @@ const entryPoints = readdirSync('src', { recursive: true }).filter((f) => f.ends
 const common = { entryPoints, outbase: 'src', target: 'es2022', sourcemap: true, logLevel: 'warning' }
 
 rmSync('dist', { recursive: true, force: true })
-execFileSync('node_modules/.bin/tsc', ['-p', '.', '--emitDeclarationOnly'], { stdio: 'inherit' })
-cpSync('dist/esm', 'dist/cjs', { recursive: true })
+if (!process.argv.includes('--no-types')) {
+  execFileSync('node_modules/.bin/tsc', ['-p', '.', '--emitDeclarationOnly'], { stdio: 'inherit' })
+  cpSync('dist/esm', 'dist/cjs', { recursive: true })
+}
 await Promise.all([
   build({ ...common, format: 'esm', outdir: 'dist/esm' }),
   build({ ...common, format: 'cjs', outdir: 'dist/cjs' }),
