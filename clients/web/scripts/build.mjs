@@ -15,9 +15,13 @@ if (!process.argv.includes('--no-types')) {
   execFileSync('node_modules/.bin/tsc', ['-p', '.', '--emitDeclarationOnly'], { stdio: 'inherit' })
   cpSync('dist/esm', 'dist/cjs', { recursive: true })
 }
-await Promise.all([
-  build({ ...common, format: 'esm', outdir: 'dist/esm' }),
-  build({ ...common, format: 'cjs', outdir: 'dist/cjs' }),
-  build({ entryPoints: ['src/index.ts'], bundle: true, minify: true, format: 'esm', target: 'es2022', outfile: 'dist/ramen.min.js' }),
-])
+// Members whose names begin with _ are the package's own: they get short names, the same ones in all that is built.
+const mangle = { mangleProps: /^_[a-z]/, mangleCache: {} }
+for (const options of [
+  { ...common, format: 'esm', outdir: 'dist/esm' },
+  { ...common, format: 'cjs', outdir: 'dist/cjs' },
+  { entryPoints: ['src/index.ts'], bundle: true, minify: true, format: 'esm', target: 'es2022', outfile: 'dist/ramen.min.js' },
+]) {
+  mangle.mangleCache = (await build({ ...options, ...mangle })).mangleCache
+}
 writeFileSync('dist/cjs/package.json', '{"type":"commonjs"}\n')

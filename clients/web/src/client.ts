@@ -11,32 +11,32 @@ const closeMs = 5000 // for the message under way; the last ack has a time of it
 export class Client implements Ramen {
   readonly device: Device
   readonly #listeners = new Listeners(() => {
-    const { processor } = this.device
-    processor.consumer = this.#listeners.consumer
-    processor.wake()
+    const { _processor: processor } = this.device
+    processor._consumer = this.#listeners._consumer
+    processor._wake()
   })
   readonly #unlisten: () => void
   #closing: Promise<void> | undefined
 
   constructor(options: Options) {
     check(options)
-    this.device = new Device(options, this.#listeners.emit, (reason, detail) => this.#finish({ reason, detail }))
+    this.device = new Device(options, this.#listeners._emit, (reason, detail) => this.#finish({ reason, detail }))
     const { keeper } = this.device
     this.#unlisten = (options.platform ?? browser)(keeper)
     options.signal?.addEventListener('abort', () => void this.close())
-    queueMicrotask(() => (options.signal?.aborted ? void this.close() : this.#closing || keeper.start()))
+    queueMicrotask(() => (options.signal?.aborted ? void this.close() : this.#closing || keeper._start()))
   }
 
   get state(): State {
-    return this.device.keeper.state
+    return this.device.keeper._state
   }
 
   get counters(): Readonly<Counters> {
-    return this.device.counters
+    return this.device._counters
   }
 
   on<K extends keyof Events>(name: K, listener: (event: Events[K], signal?: AbortSignal) => unknown): () => void {
-    return this.#listeners.on(name, listener)
+    return this.#listeners._on(name, listener)
   }
 
   [Symbol.asyncIterator](): AsyncIterator<Message> {
@@ -44,7 +44,7 @@ export class Client implements Ramen {
   }
 
   reconnect(): void {
-    this.device.keeper.reconnect()
+    this.device.keeper._reconnect()
   }
 
   close(): Promise<void> {
@@ -52,27 +52,27 @@ export class Client implements Ramen {
   }
 
   async #close(): Promise<void> {
-    const { keeper, processor, place } = this.device
-    processor.stop()
-    await atMost(closeMs, processor.busy ?? Promise.resolve())
-    await keeper.flush()
+    const { keeper, _processor: processor, _place: place } = this.device
+    processor._stop()
+    await atMost(closeMs, processor._busy ?? Promise.resolve())
+    await keeper._flush()
     keeper.stop()
-    await place.save()
+    await place._save()
     // A handler that waits for close() must not wait for itself.
-    void Promise.resolve(processor.busy).then(() => this.#end({ reason: 'closed' }))
+    void Promise.resolve(processor._busy).then(() => this.#end({ reason: 'closed' }))
   }
 
   #finish(closed: Closed): void {
     this.#closing = Promise.resolve()
-    this.device.processor.stop()
+    this.device._processor._stop()
     this.device.keeper.stop()
-    void this.device.place.save()
+    void this.device._place._save()
     this.#end(closed)
   }
 
   #end(closed: Closed): void {
     this.#unlisten()
-    this.device.keeper.enter('stopped', { cause: closed.reason, detail: closed.detail })
-    this.#listeners.end(closed)
+    this.device.keeper._enter('stopped', { _cause: closed.reason, detail: closed.detail })
+    this.#listeners._end(closed)
   }
 }

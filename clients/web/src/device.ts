@@ -10,42 +10,42 @@ export const version = '1.0.0'
 
 /** What the parts of a client share. */
 export class Device {
-  readonly options: Options
-  readonly counters = {} as Counters
-  readonly tokens: Tokens
-  readonly place: Place
-  readonly processor: Processor
+  readonly _options: Options
+  readonly _counters = {} as Counters
+  readonly _tokens: Tokens
+  readonly _place: Place
+  readonly _processor: Processor
   readonly keeper: Keeper
-  readonly emit: <K extends keyof Events>(name: K, event: Events[K]) => void
+  readonly _emit: <K extends keyof Events>(name: K, event: Events[K]) => void
   /** Is told of each message that was processed. */
-  processed: ((id: string, cursor: string) => void) | undefined
+  _processed: ((id: string, cursor: string) => void) | undefined
   /** Ends the client for good, for a reason of the server's. */
-  readonly finish: (reason: string, detail?: string) => void
+  readonly _finish: (reason: string, detail?: string) => void
   /** How often the silence allowed is doubled. SPEC 2.8.4 */
-  doublings = 0
+  _doublings = 0
   #epoch = Date.now() - now() // ms since 1970 at which the monotonic clock is 0
 
-  constructor(options: Options, emit: Device['emit'], finish: Device['finish']) {
-    this.options = options
-    this.emit = emit
-    this.finish = finish
+  constructor(options: Options, emit: Device['_emit'], finish: Device['_finish']) {
+    this._options = options
+    this._emit = emit
+    this._finish = finish
     const names =
       'attempts streams resumed expired pushes redelivered duplicates handled handlerErrors acks heartbeats goaways silences gaps fallbacks'
-    for (const name of names.split(' ')) this.counters[name as keyof Counters] = 0
-    this.tokens = new Tokens(options.token)
-    this.place = new Place(options.store, (error) => emit('error', { of: 'store', error }))
-    this.processor = new Processor(this)
+    for (const name of names.split(' ')) this._counters[name as keyof Counters] = 0
+    this._tokens = new Tokens(options.token)
+    this._place = new Place(options.store, (error) => emit('error', { of: 'store', error }))
+    this._processor = new Processor(this)
     this.keeper = new Keeper(this)
   }
 
   /** The place belongs to server, user and device. C 8.5 */
-  load(token: string): Promise<void> {
-    const { url, user, device } = this.options
-    return this.place.load(['ramen', url, user ?? claims(token).sub ?? '', device ?? ''].join(' '))
+  _load(token: string): Promise<void> {
+    const { url, user, device } = this._options
+    return this._place._load(['ramen', url, user ?? claims(token).sub ?? '', device ?? ''].join(' '))
   }
 
-  opening(token: string): Opening {
-    const { url, user, device, window, heartbeatMs, context = {}, credentials = 'omit' } = this.options
+  _opening(token: string): Opening {
+    const { url, user, device, window, heartbeatMs, context = {}, credentials = 'omit' } = this._options
     const { labels, ...rest } = context
     const query: Query = { ...rest, window, heartbeat_ms: heartbeatMs }
     for (const [name, value] of Object.entries({ client: 'web', client_version: version, ...labels })) query[`label.${name}`] = value
@@ -53,20 +53,20 @@ export class Device {
       url: url.replace(/\/+$/, ''),
       identity: { user, device },
       query,
-      cursor: this.place.cursor,
+      cursor: this._place._cursor,
       token,
       credentials,
-      fetch: this.options.fetch ?? globalThis.fetch.bind(globalThis),
+      fetch: this._options.fetch ?? globalThis.fetch.bind(globalThis),
     }
   }
 
   /** Takes the server's clock: the device's may be wrong. */
-  serverTime(ms: number): void {
+  _serverTime(ms: number): void {
     if (ms) this.#epoch = ms - now()
   }
 
   /** ms until exp, in seconds since 1970; without one, for ever. */
-  leftMs(exp: unknown): number {
+  _leftMs(exp: unknown): number {
     return typeof exp === 'number' ? exp * 1000 - this.#epoch - now() : Infinity
   }
 }

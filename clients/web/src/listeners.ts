@@ -6,7 +6,7 @@ type Listener = (event: never, signal?: AbortSignal) => unknown
 /** Who listens to a client, and the loop over its messages. */
 export class Listeners implements AsyncIterable<Message> {
   /** Who takes messages: the loop, else the listeners; nobody where there is neither. */
-  consumer: Consumer | undefined
+  _consumer: Consumer | undefined
   readonly #all: { [name: string]: Set<Listener> } = {}
   readonly #changed: () => void
   #loop: Loop | undefined
@@ -16,7 +16,7 @@ export class Listeners implements AsyncIterable<Message> {
     this.#changed = changed
   }
 
-  on(name: string, listener: Listener): () => void {
+  _on(name: string, listener: Listener): () => void {
     const set = (this.#all[name] ??= new Set())
     set.add(listener)
     this.#consume()
@@ -27,9 +27,9 @@ export class Listeners implements AsyncIterable<Message> {
   }
 
   /** Tells all. A listener that throws changes nothing. C 2.7 */
-  readonly emit = <K extends keyof Events>(name: K, event: Events[K]): void => {
+  readonly _emit = <K extends keyof Events>(name: K, event: Events[K]): void => {
     const failed = (error: unknown): void => {
-      if (name !== 'error') this.emit('error', { of: 'listener', error })
+      if (name !== 'error') this._emit('error', { of: 'listener', error })
     }
     for (const listener of this.#all[name] ?? []) {
       try {
@@ -42,10 +42,10 @@ export class Listeners implements AsyncIterable<Message> {
   }
 
   /** The last that is told. */
-  end(closed: Closed): void {
+  _end(closed: Closed): void {
     this.#closed = closed
-    this.emit('closed', closed)
-    this.#loop?.end(closed)
+    this._emit('closed', closed)
+    this.#loop?._end(closed)
   }
 
   [Symbol.asyncIterator](): AsyncIterator<Message> {
@@ -53,7 +53,7 @@ export class Listeners implements AsyncIterable<Message> {
       if (this.#loop === loop) this.#loop = undefined
       this.#consume()
     }))
-    if (this.#closed) loop.end(this.#closed)
+    if (this.#closed) loop._end(this.#closed)
     this.#consume()
     return loop
   }
@@ -63,7 +63,7 @@ export class Listeners implements AsyncIterable<Message> {
     const all: Consumer = async (message, signal) => {
       for (const listener of listeners!) await listener(message as never, signal)
     }
-    this.consumer = this.#loop?.consumer ?? (listeners?.size ? all : undefined)
+    this._consumer = this.#loop?._consumer ?? (listeners?.size ? all : undefined)
     this.#changed()
   }
 }
@@ -80,7 +80,7 @@ class Loop implements AsyncIterator<Message> {
     this.#left = left
   }
 
-  readonly consumer: Consumer = (message, signal) =>
+  readonly _consumer: Consumer = (message, signal) =>
     new Promise<boolean>((done) => {
       this.#offered = { message, done }
       signal.addEventListener('abort', () => this.#offered && done(false)) // it was not begun
@@ -101,7 +101,7 @@ class Loop implements AsyncIterator<Message> {
     return { done: true, value: undefined }
   }
 
-  end(closed: Closed): void {
+  _end(closed: Closed): void {
     this.#closed = closed
     this.#give()
   }

@@ -8,7 +8,7 @@ const storeTimeoutMs = 2000
 
 /** Where the device stands, and its store. The store holds up nothing but its own calls. C 8 */
 export class Place {
-  cursor = ''
+  _cursor = ''
   readonly #store: CursorStore | undefined
   readonly #failed: (error: unknown) => void
   #key = ''
@@ -23,29 +23,29 @@ export class Place {
   }
 
   /** Loads once. A store that fails, answers no cursor, or takes too long is no place. */
-  async load(key: string): Promise<void> {
+  async _load(key: string): Promise<void> {
     if (this.#key) return
     this.#key = key
     await this.#call(async () => {
       const cursor = validCursor(await this.#store?.load(key))
-      this.cursor ||= cursor
+      this._cursor ||= cursor
     })
   }
 
-  moved(cursor: string): void {
-    this.cursor = cursor
-    if (++this.#moves >= saveEvery) void this.save()
-    else this.#timer ??= later(saveEveryMs, () => void this.save())
+  _moved(cursor: string): void {
+    this._cursor = cursor
+    if (++this.#moves >= saveEvery) void this._save()
+    else this.#timer ??= later(saveEveryMs, () => void this._save())
   }
 
   /** Saves what has moved. One save at a time. */
-  async save(): Promise<void> {
+  async _save(): Promise<void> {
     clearTimeout(this.#timer)
     this.#timer = undefined
     await this.#saving
     if (!this.#moves) return
     this.#moves = 0
-    await (this.#saving = this.#call(async () => this.#store?.save(this.#key, this.cursor)))
+    await (this.#saving = this.#call(async () => this.#store?.save(this.#key, this._cursor)))
     this.#saving = undefined
   }
 
@@ -54,7 +54,7 @@ export class Place {
     let late = true
     try {
       await atMost(storeTimeoutMs, act().then(() => (late = false)))
-      if (late) throw Error('the cursor store does not answer')
+      if (late) throw Error('no answer in time')
       this.#failing = false
     } catch (error) {
       if (!this.#failing) this.#failed(error)

@@ -18,9 +18,9 @@ interface Item {
 
 /** Hands pushes to the app one at a time, in their order (C 5). It alone moves the cursor, which so never covers what was not processed. */
 export class Processor {
-  consumer: Consumer | undefined
-  busy: Promise<void> | undefined
-  readonly seen = new Set<string>()
+  _consumer: Consumer | undefined
+  _busy: Promise<void> | undefined
+  readonly _seen = new Set<string>()
   readonly #device: Device
   readonly #stop = new AbortController()
   #items: Item[] = []
@@ -30,26 +30,26 @@ export class Processor {
   }
 
   /** Takes a push, and never waits. The server sends no more than the window: more is not taken. C 4.8 */
-  put(stream: Stream, push: Push, size: number): boolean {
+  _put(stream: Stream, push: Push, size: number): boolean {
     // Twice the bytes: what the server counts need not be what is counted here.
-    if (stream.waiting && (stream.waiting >= stream.window || stream.waitingBytes + size > 2 * stream.transport.bytes)) return false
-    stream.waiting++
-    stream.waitingBytes += size
+    if (stream._waiting && (stream._waiting >= stream._window || stream._waitingBytes + size > 2 * stream._transport.bytes)) return false
+    stream._waiting++
+    stream._waitingBytes += size
     this.#add({ stream, push, size, cursor: validCursor(push.cursor) })
     return true
   }
 
   /** Takes over where a stream begins, ahead of its pushes, if the device has no place that the server honours. SPEC 2.2.14 */
-  begin(stream: Stream, cursor: string, resumed: boolean): void {
+  _begin(stream: Stream, cursor: string, resumed: boolean): void {
     this.#add({ stream, size: 0, cursor, resumed })
   }
 
-  wake(): void {
-    this.busy ??= this.#run()
+  _wake(): void {
+    this._busy ??= this.#run()
   }
 
   /** Begins nothing any more; what is under way is told. */
-  stop(): void {
+  _stop(): void {
     this.#stop.abort()
     this.#items = []
   }
@@ -57,7 +57,7 @@ export class Processor {
   #add(item: Item): void {
     if (this.#stop.signal.aborted) return
     this.#items.push(item)
-    this.wake()
+    this._wake()
   }
 
   async #run(): Promise<void> {
@@ -66,47 +66,47 @@ export class Processor {
     while ((item = this.#items[0])) {
       const { stream, push, cursor } = item
       // What is dead comes again on the successor. C 5.7
-      if (!stream.dead) {
+      if (!stream._dead) {
         if (push) {
           const kept = await this.#process(stream, push)
           if (kept === false) break
-          if (kept && cursor) this.#device.place.moved(cursor)
-          if (kept) stream.processed(push, item.size)
-        } else if (!item.resumed || !this.#device.place.cursor) this.#device.place.moved(cursor)
+          if (kept && cursor) this.#device._place._moved(cursor)
+          if (kept) stream._processed(push, item.size)
+        } else if (!item.resumed || !this.#device._place._cursor) this.#device._place._moved(cursor)
       }
       if (this.#items[0] === item) this.#items.shift()
-      stream.waiting -= push ? 1 : 0
-      stream.waitingBytes -= item.size
+      stream._waiting -= push ? 1 : 0
+      stream._waitingBytes -= item.size
     }
-    this.busy = undefined
-    void this.#device.place.save()
+    this._busy = undefined
+    void this.#device._place._save()
   }
 
   /** Answers true where the push is processed, undefined where it failed, false where nobody takes it now. */
   async #process(stream: Stream, push: Push): Promise<boolean | undefined> {
-    const { counters, emit, processed } = this.#device
-    if (this.seen.has(push.id)) {
+    const { _counters: counters, _emit: emit, _processed: processed } = this.#device
+    if (this._seen.has(push.id)) {
       counters.duplicates++
       return true
     }
-    if (!this.consumer) return false
+    if (!this._consumer) return false
     try {
-      if ((await this.consumer(messageOf(push), this.#stop.signal)) === false) return false
+      if ((await this._consumer(messageOf(push), this.#stop.signal)) === false) return false
     } catch (error) {
       counters.handlerErrors++
       emit('error', { of: 'handler', error })
-      stream.letGo('handler')
+      stream._letGo('handler')
       return
     }
     counters.handled++
-    this.remember(push.id)
+    this._remember(push.id)
     processed?.(push.id, validCursor(push.cursor))
     return true
   }
 
-  remember(id: string): void {
-    this.seen.add(id)
-    if (this.seen.size > remembered) this.seen.delete(this.seen.values().next().value!)
+  _remember(id: string): void {
+    this._seen.add(id)
+    if (this._seen.size > remembered) this._seen.delete(this._seen.values().next().value!)
   }
 }
 

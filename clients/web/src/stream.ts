@@ -16,11 +16,11 @@ const graceMs = 250 // to read what came meanwhile
 /** How a stream ended, for the keeper. */
 export interface Ended extends End {
   /** The client's own word where the server said none. */
-  cause?: string
+  _cause?: string
   /** Says nothing of network and transport. */
-  own?: boolean
+  _own?: boolean
   /** By a drain or rebalance, whose next stream begins within these ms. */
-  withinMs?: number
+  _withinMs?: number
 }
 
 export const isMoving = (reason?: string): boolean => reason === 'drain' || reason === 'rebalance'
@@ -33,18 +33,18 @@ export const isRefusal = (reason?: string): boolean => reason === 'unauthenticat
  */
 export class Stream {
   // The keeper's.
-  liveAt = 0 // 0: no hello yet
-  away = false // it is to be replaced
-  replaced = false // its successor was begun
+  _liveAt = 0 // 0: no hello yet
+  _away = false // it is to be replaced
+  _replaced = false // its successor was begun
   // The processor's: pushes read and not processed.
-  waiting = 0
-  waitingBytes = 0
+  _waiting = 0
+  _waitingBytes = 0
 
-  dead = false // its pushes count no more
-  token = ''
-  readonly transport: Transport
-  readonly trial: boolean
-  readonly window: number
+  _dead = false // its pushes count no more
+  _token = ''
+  readonly _transport: Transport
+  readonly _trial: boolean
+  readonly _window: number
 
   readonly #device: Device
   #connection: Connection | undefined
@@ -56,7 +56,7 @@ export class Stream {
   #heard = 0
   #hurried = false // a heartbeat interval and a quarter have to do. C 10.2
   #graced = false
-  readonly #watch = new Alarm(() => this.check())
+  readonly #watch = new Alarm(() => this._check())
 
   // Of the last push processed, and of all that are processed and not acked.
   #seq = 0
@@ -75,61 +75,61 @@ export class Stream {
 
   constructor(device: Device, transport: Transport, trial: boolean) {
     this.#device = device
-    this.transport = transport
-    this.trial = trial
-    this.window = Math.min(device.options.window ?? Infinity, transport.pushes)
+    this._transport = transport
+    this._trial = trial
+    this._window = Math.min(device._options.window ?? Infinity, transport.pushes)
   }
 
   /** Opens the connection. What fails ends the stream. */
-  async open(): Promise<void> {
-    this.#allow(this.#device.options.connectTimeoutMs ?? 10_000)
+  async _open(): Promise<void> {
+    this.#allow(this.#device._options.connectTimeoutMs ?? 10_000)
     try {
-      this.token = await this.#device.tokens.next()
+      this._token = await this.#device._tokens._next()
     } catch (error) {
-      return this.end({ cause: 'token', own: true, detail: words(error) })
+      return this._end({ _cause: 'token', _own: true, detail: words(error) })
     }
-    await this.#device.load(this.token)
+    await this.#device._load(this._token)
     if (this.#ended) return
     try {
-      this.#connection = this.transport.open(this.#device.opening(this.token), {
+      this.#connection = this._transport.open(this.#device._opening(this._token), {
         alive: () => this.#alive(),
         frame: (frame, size, retryAfterMs) => this.#ended || this.#frame(frame, size, retryAfterMs),
-        end: (end) => this.end(end),
+        end: (end) => this._end(end),
       })
     } catch (error) {
-      this.end({ detail: words(error) })
+      this._end({ detail: words(error) })
     }
   }
 
   /** Ends the stream, and tells the keeper why. */
-  end(end: Ended): void {
+  _end(end: Ended): void {
     if (this.#ended) return
-    this.drop()
-    this.#device.keeper.ended(this, this.#said.reason && !end.reason ? { ...end, ...this.#said } : end)
+    this._drop()
+    this.#device.keeper._ended(this, this.#said.reason && !end.reason ? { ...end, ...this.#said } : end)
   }
 
   /** Ends the stream without a word to the keeper. */
-  drop(): void {
-    this.#ended = this.dead = true
-    for (const alarm of [this.#watch, this.#ackAlarm, this.#renewal]) alarm.stop()
+  _drop(): void {
+    this.#ended = this._dead = true
+    for (const alarm of [this.#watch, this.#ackAlarm, this.#renewal]) alarm._stop()
     this.#connection?.close()
   }
 
   /** Acks what is processed, for at most 2 s. */
-  flush(): Promise<unknown> {
+  _flush(): Promise<unknown> {
     return atMost(flushMs, this.#ack().then(() => this.#connection?.flush?.()))
   }
 
   /** Acks what is processed without waiting for the answer, and drops the stream: the page may be gone at once. C 10.4 */
-  quit(): void {
-    if (this.liveAt && this.#pushes) void this.#send(true)
-    this.drop()
+  _quit(): void {
+    if (this._liveAt && this.#pushes) void this.#send(true)
+    this._drop()
   }
 
   /** Lets go of the stream for a reason of the client's own; what was processed before is acked first. C 5.3 */
-  letGo(cause: string): void {
-    this.dead = true
-    void this.flush().then(() => this.end({ cause, own: true }))
+  _letGo(cause: string): void {
+    this._dead = true
+    void this._flush().then(() => this._end({ _cause: cause, _own: true }))
   }
 
   // Silence
@@ -137,7 +137,7 @@ export class Stream {
   #allow(ms: number): void {
     this.#silenceMs = ms
     this.#alive()
-    this.check()
+    this._check()
   }
 
   #alive(): void {
@@ -146,23 +146,23 @@ export class Stream {
   }
 
   /** The network is another: the stream has 5/7 of its silence to show that it lives. C 10.2 */
-  hurry(): void {
+  _hurry(): void {
     this.#alive()
     this.#hurried = true
-    this.check()
+    this._check()
   }
 
   /** Judges the silence. A timer that is late waits for what was not read yet. C 4.6 */
-  check(): void {
+  _check(): void {
     if (this.#ended || this.#silenceMs === Infinity) return
-    const late = this.#watch.rest < -lateMs
+    const late = this.#watch._rest < -lateMs
     const rest = this.#heard + this.#silenceMs * (this.#hurried ? 5 / 7 : 1) - now()
-    if (rest > 0) return this.#watch.set(rest)
+    if (rest > 0) return this.#watch._set(rest)
     if (late && !this.#graced) {
       this.#graced = true
-      return this.#watch.set(graceMs)
+      return this.#watch._set(graceMs)
     }
-    this.end(this.#connection ? { cause: 'silent', silent: true } : { cause: 'token', own: true, detail: 'the token callback does not answer' })
+    this._end(this.#connection ? { _cause: 'silent', silent: true } : { _cause: 'token', _own: true, detail: 'no token in time' })
   }
 
   // Reading
@@ -172,60 +172,60 @@ export class Stream {
     if (hello) this.#hello(hello)
     else if (goaway) this.#goAway(goaway, retryAfterMs)
     else if (frame?.heartbeat !== undefined) {
-      this.#device.counters.heartbeats++
+      this.#device._counters.heartbeats++
       this.#connection?.echo?.()
-    } else if (!this.liveAt) this.end({ detail: 'the stream does not begin with hello' }) // C 3.4
+    } else if (!this._liveAt) this._end({ detail: 'no hello' }) // C 3.4
     else if (push) this.#push(push, size)
   }
 
   #hello(hello: ServerHello): void {
-    const { polls, blind, twoWay } = this.transport
+    const { polls, blind, twoWay } = this._transport
     if (!polls) this.#next = (hello.seq ?? 0) + 1
-    if (!this.liveAt) {
-      const silence = hello.timeout_ms || (this.#device.options.heartbeatMs ?? 4000) * 1.75
+    if (!this._liveAt) {
+      const silence = hello.timeout_ms || (this.#device._options.heartbeatMs ?? 4000) * 1.75
       this.#allow(polls ? Infinity : this.#patience(Math.min(Math.max(silence, 1750), 105_000), blind))
       this.#joinMs = polls ? 0 : Math.min(hello.ack_ms ?? 0, mostAckMs) * (twoWay ? 1 : 0.75) // C 12.2
     }
-    this.#device.keeper.hello(this, hello)
+    this.#device.keeper._hello(this, hello)
     if (this.#ended) return
-    if (!this.#renewal.on) this.#renewIn()
+    if (!this.#renewal._on) this.#renewIn()
     const cursor = validCursor(hello.cursor)
-    if (cursor) this.#device.processor.begin(this, cursor, hello.resumed)
+    if (cursor) this.#device._processor._begin(this, cursor, hello.resumed)
   }
 
   /** Doubles the silence for each death by it since the last push. SPEC 2.8.4 */
   #patience(ms: number, blind?: boolean): number {
-    return blind ? Math.min(ms * 2 ** this.#device.doublings, Math.max(ms, mostPatienceMs)) : ms
+    return blind ? Math.min(ms * 2 ** this.#device._doublings, Math.max(ms, mostPatienceMs)) : ms
   }
 
   #push(push: Push, size: number): void {
-    const { counters, processor } = this.#device
+    const { _counters: counters, _processor: processor } = this.#device
     counters.pushes++
     if (push.redelivered) counters.redelivered++
-    if (typeof push.id !== 'string') return this.end({ detail: 'a push has no id' })
+    if (typeof push.id !== 'string') return this._end({ detail: 'push without id' })
     if (this.#next && push.seq !== this.#next++) {
       counters.gaps++
-      return this.letGo('gap')
+      return this._letGo('gap')
     }
-    this.#device.doublings = 0
-    if (!this.dead && !processor.put(this, push, size)) this.letGo('overrun')
+    this.#device._doublings = 0
+    if (!this._dead && !processor._put(this, push, size)) this._letGo('overrun')
   }
 
   /** A wish to be replaced is passed on; any other goaway ends the stream, as does one before hello. */
   #goAway({ reason, reconnect_ms, detail }: GoAway, retryAfterMs?: number): void {
-    this.#device.counters.goaways++
+    this.#device._counters.goaways++
     const said: Ended = { reason: knownReason(reason), detail, retryAfterMs }
-    if (isMoving(reason)) said.withinMs = Math.min(reconnect_ms || 0, mostReconnectMs)
-    if (said.withinMs === undefined || !this.liveAt || this.transport.polls) return this.end(said)
+    if (isMoving(reason)) said._withinMs = Math.min(reconnect_ms || 0, mostReconnectMs)
+    if (said._withinMs === undefined || !this._liveAt || this._transport.polls) return this._end(said)
     this.#said = said
-    this.#device.keeper.goAway(this, said.withinMs)
+    this.#device.keeper._goAway(this, said._withinMs)
   }
 
   // Acks
 
   /** Notes a push that the app is done with. */
-  processed({ seq, cursor }: Push, size: number): void {
-    if (this.dead) return
+  _processed({ seq, cursor }: Push, size: number): void {
+    if (this._dead) return
     this.#seq = seq
     this.#cursor = validCursor(cursor)
     this.#pushes++
@@ -235,9 +235,9 @@ export class Stream {
 
   #ackSoon(): void {
     if (this.#acking || this.#ackFailed || !this.#pushes || this.#ended) return
-    const due = this.#pushes * 2 >= this.window || this.#bytes * 2 >= this.transport.bytes
+    const due = this.#pushes * 2 >= this._window || this.#bytes * 2 >= this._transport.bytes
     if (due || !this.#joinMs) void this.#ack()
-    else if (!this.#ackAlarm.on) this.#ackAlarm.set(this.#joinMs)
+    else if (!this.#ackAlarm._on) this.#ackAlarm._set(this.#joinMs)
   }
 
   async #ack(): Promise<void> {
@@ -251,11 +251,11 @@ export class Stream {
   async #send(last?: boolean): Promise<void> {
     const pushes = this.#pushes
     const bytes = this.#bytes
-    this.#ackAlarm.stop()
+    this.#ackAlarm._stop()
     try {
       // Within a poll's answer there is no cursor: its last push has it.
-      const sent = this.#cursor || this.transport.twoWay ? this.#connection!.ack(this.#seq, this.#cursor, last) : null
-      if (sent !== null) this.#device.counters.acks++
+      const sent = this.#cursor || this._transport.twoWay ? this.#connection!.ack(this.#seq, this.#cursor, last) : null
+      if (sent !== null) this.#device._counters.acks++
       await sent
       this.#pushes -= pushes
       this.#bytes -= bytes
@@ -263,31 +263,31 @@ export class Stream {
     } catch (error) {
       const { reason, detail, retryAfterMs = 0 } = error as End
       // The place is lost, or the token is refused: a new stream begins without it. C 12.2, C 9.3
-      if (reason === 'invalid_argument' || isRefusal(reason)) return this.end({ reason, detail })
+      if (reason === 'invalid_argument' || isRefusal(reason)) return this._end({ reason, detail })
       if (this.#ended) return
       this.#ackFailed = true
-      this.#ackAlarm.set(retryAfterMs + this.#ackPause.next())
+      this.#ackAlarm._set(retryAfterMs + this.#ackPause.next())
     }
   }
 
   // Tokens
 
   #renewIn(): void {
-    const left = this.#device.leftMs(claims(this.token).exp)
-    if (left < Infinity) this.#renewal.set(left - leadMs(left))
+    const left = this.#device._leftMs(claims(this._token).exp)
+    if (left < Infinity) this.#renewal._set(left - leadMs(left))
   }
 
   /** Asks for a new token before the old one's end, again until there is one, and hands it on. */
   async #renew(): Promise<void> {
-    const left = this.#device.leftMs(claims(this.token).exp)
+    const left = this.#device._leftMs(claims(this._token).exp)
     if (left <= 0) return // the server ends the stream
-    const token = await this.#device.tokens.next().catch(() => '')
+    const token = await this.#device._tokens._next().catch(() => '')
     if (this.#ended) return
-    if (!token || token === this.token) return this.#renewal.set(leadMs(left) / 4)
-    this.token = token
+    if (!token || token === this._token) return this.#renewal._set(leadMs(left) / 4)
+    this._token = token
     if (this.#connection!.refresh) {
       this.#connection!.refresh(token)
       this.#renewIn()
-    } else this.#device.keeper.replace(this)
+    } else this.#device.keeper._replace(this)
   }
 }

@@ -64,7 +64,7 @@ class Tab implements Ramen {
   }
 
   on<K extends keyof Events>(name: K, listener: (event: Events[K], signal?: AbortSignal) => unknown): () => void {
-    return this.listeners.on(name, listener)
+    return this.listeners._on(name, listener)
   }
 
   [Symbol.asyncIterator](): AsyncIterator<Message> {
@@ -113,7 +113,7 @@ class Tab implements Ramen {
     if (this.closed) return
     if (name === 'closed') return this.end(event as Closed)
     if (name === 'state') this.told = event as StateChange
-    this.listeners.emit(name, event)
+    this.listeners._emit(name, event)
   }
 
   protected remember(id: string): void {
@@ -126,18 +126,18 @@ class Tab implements Ramen {
     if (this.told.state !== 'stopped') this.tell('state', { ...stopped, cause: closed.reason, detail: closed.detail })
     this.closed = closed
     this.leave()
-    this.listeners.end(closed)
+    this.listeners._end(closed)
   }
 
   /** Handles a message that is for all tabs, and says how it went. */
   async #handle(message: Message, turn: number): Promise<void> {
     let failed = false
     try {
-      if (!this.seen.has(message.id)) failed = (await this.listeners.consumer?.(message, this.#abort.signal)) === false
+      if (!this.seen.has(message.id)) failed = (await this.listeners._consumer?.(message, this.#abort.signal)) === false
       if (!failed) this.remember(message.id)
     } catch (error) {
       failed = true
-      this.listeners.emit('error', { of: 'handler', error })
+      this.listeners._emit('error', { of: 'handler', error })
     }
     this.channel?.postMessage({ handled: turn, tab: this.id, failed })
   }
@@ -277,9 +277,9 @@ class SharedTab extends Tab {
       const options = { ...this.#options, signal: undefined, platform }
       const holder = (this.#holder = new Holder(options, (note) => channel.postMessage(note), (name, event) => this.tell(name, event)))
       const { device } = holder.client
-      device.place.cursor = this.#cursor
-      for (const id of this.seen) device.processor.remember(id)
-      device.processed = (id, cursor) => {
+      device._place._cursor = this.#cursor
+      for (const id of this.seen) device._processor._remember(id)
+      device._processed = (id, cursor) => {
         this.#processed(id, cursor)
         channel.postMessage({ processed: id, cursor })
       }
@@ -297,9 +297,9 @@ class SharedTab extends Tab {
     const client = this.#holder?.client
     this.#unhandle?.()
     this.#unhandle = undefined
-    if (!client || !this.listeners.consumer) return
+    if (!client || !this.listeners._consumer) return
     this.#unhandle = client.on('message', async (message, signal) => {
-      const own = this.listeners.consumer?.(message, signal!)
+      const own = this.listeners._consumer?.(message, signal!)
       if (this.#options.handle === 'all') await this.#holder!.toAll(message)
       if ((await own) === false) throw Error('the loop was left')
     })
@@ -317,7 +317,7 @@ class SharedTab extends Tab {
     this.#holder = undefined
     holder?.client.device.keeper.away(true) // acks, with a request that outlives the page
     holder?.client.device.keeper.stop()
-    holder?.client.device.processor.stop()
+    holder?.client.device._processor._stop()
     super.leave()
     this.#release?.()
   }

@@ -42,24 +42,24 @@ export class Alarm {
     this.#act = act
   }
 
-  get on(): boolean {
+  get _on(): boolean {
     return this.#timer !== undefined
   }
 
-  get rest(): number {
+  get _rest(): number {
     return this.#due - now()
   }
 
-  set(ms: number): void {
-    this.stop()
+  _set(ms: number): void {
+    this._stop()
     this.#due = now() + ms
     this.#timer = later(ms, () => {
-      this.stop()
+      this._stop()
       this.#act()
     })
   }
 
-  stop(): void {
+  _stop(): void {
     clearTimeout(this.#timer)
     this.#timer = undefined
   }

@@ -10,14 +10,14 @@ export class Tokens {
   }
 
   /** Throws where the app has none to go on with. */
-  async next(): Promise<string> {
+  async _next(): Promise<string> {
     const token = (await this.#ask?.()) ?? ''
-    if (this.#ask && (!token || token === this.#refused)) throw Error(token ? 'the token was refused, and there is no other yet' : 'there is no token')
+    if (this.#ask && (!token || token === this.#refused)) throw Error(token ? 'token refused' : 'no token')
     return token
   }
 
   /** Remembers a token that the server does not take; says whether another can be asked for. */
-  refuse(token: string): boolean {
+  _refuse(token: string): boolean {
     if (token) this.#refused = token
     return !!this.#ask
   }

@@ -180,7 +180,7 @@ export function deliver(sink: Sink, text: string, frame: (value: unknown) => Fra
     if (text.length > maxFrame) throw 0
     value = frame(JSON.parse(text))
   } catch {
-    return sink.end({ detail: 'what came is no frame of the contract' })
+    return sink.end({ detail: 'not a frame' })
   }
   sink.frame(value, text.length, retryAfterMs)
 }

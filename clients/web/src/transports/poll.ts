@@ -47,7 +47,7 @@ export const longPoll = (): Transport => ({
       if (closed) return
       unsure = false
       const answer = JSON.parse(text) as Answer
-      if (!answer.goaway && !Array.isArray(answer.messages)) throw Error('the answer is none to a poll')
+      if (!answer.goaway && !Array.isArray(answer.messages)) throw Error('not an answer to a poll')
       take(answer, text.length)
       if (!due && !closed) timer = setTimeout(next, wait ? Math.max(0, pauseMs - (performance.now() - began)) : 0)
     }

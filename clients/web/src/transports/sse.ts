@@ -40,7 +40,7 @@ export function eventParser(emit: OnEvent): (text: string) => void {
       rest = ''
     }
     rest += text.slice(start)
-    if (rest.length + size > maxFrame) throw Error('an event is too large')
+    if (rest.length + size > maxFrame) throw Error('event too large')
   }
 }
 
@@ -69,7 +69,7 @@ export const sse = (): Transport => ({
       const response = await request(o, 'receive', { ...o.query, cursor: o.cursor }, { signal: abort.signal })
       if (response.status !== 200) return sink.end(await refusal(response))
       if (!/^text\/event-stream\b/i.test(response.headers.get('content-type') ?? '')) {
-        return sink.end({ detail: 'the answer is no event stream' })
+        return sink.end({ detail: 'not an event stream' })
       }
       sink.alive()
       const parse = eventParser((name, data, id, retry) => {
