@@ -108,6 +108,32 @@ func (p *peer) answerPoll(pushes []protocol.Push, away *protocol.GoAway) error {
 	return nil
 }
 
+// tricklePoll answers in pieces over a while.
+func (p *peer) tricklePoll(pushes []protocol.Push, over time.Duration) error {
+	const pieces = 20
+	q, err := p.awaitPoll()
+	if err != nil {
+		return err
+	}
+	body := p.pollBody(pushes, nil)
+	if _, err := q.conn.Write([]byte("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n" + corsHeaders + "Connection: close\r\nContent-Length: " + strconv.Itoa(len(body)) + "\r\n\r\n")); err != nil {
+		return errGone
+	}
+	for i := range pieces {
+		if err := p.run.quiet(over / pieces); err != nil {
+			return err
+		}
+		if i == pieces-1 {
+			q.finish()
+		}
+		if _, err := q.conn.Write(body[len(body)*i/pieces : len(body)*(i+1)/pieces]); err != nil {
+			return errGone
+		}
+	}
+	_ = q.conn.Close()
+	return nil
+}
+
 // partPoll answers half of it.
 func (p *peer) partPoll(pushes []protocol.Push) error {
 	q, err := p.awaitPoll()

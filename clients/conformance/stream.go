@@ -146,6 +146,8 @@ func (p *peer) pushStep(s Step) error {
 	switch {
 	case p.poll != nil && s.Verb == "part":
 		return p.partPoll(pushes)
+	case p.poll != nil && s.Verb == "trickle":
+		return p.tricklePoll(pushes, s.duration())
 	case p.poll != nil:
 		return p.answerPoll(pushes, nil)
 	}

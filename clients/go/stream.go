@@ -106,6 +106,9 @@ func (s *stream) serve() error {
 	defer s.dog.stop()
 	s.greeting = time.AfterFunc(d.cfg.ConnectTimeout, func() { s.cancel(errSilent) })
 	defer s.greeting.Stop()
+	if s.transport == Poll { // whose hello is its answer: the bytes of one are signs of life, as dog knows
+		s.greeting.Stop()
+	}
 	open := d.open(token)
 	s.context, s.place = open.Context, open.Cursor
 	conn, err := d.dialer.Dial(s.ctx, s.transport, open, s.dog.alive)

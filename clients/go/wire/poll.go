@@ -15,7 +15,7 @@ import (
 
 const (
 	maxPollAnswer = 16 << 20         // bytes: a window of 4 MiB (SPEC 2.10) in base64, headers, and room
-	pollGrace     = 10 * time.Second // beyond the wait, until the answer must have come
+	pollGrace     = 10 * time.Second // beyond the wait, until the head of the answer must have come; then until its next bytes
 	pollPause     = time.Second      // between two polls, of which the first brought nothing
 )
 
@@ -132,8 +132,10 @@ func (c *pollConn) poll() (*protocol.PollAnswer, error) {
 		c.query.Del("stream")
 	}
 	c.mu.Unlock()
-	ctx, cancel := context.WithTimeout(c.life, wait+pollGrace)
+	ctx, cancel := context.WithCancel(c.life)
 	defer cancel()
+	limit := time.AfterFunc(wait+pollGrace, cancel) // until the head has come, and then until the next byte
+	defer limit.Stop()
 	u := c.url
 	u.RawQuery = c.query.Encode()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
@@ -149,7 +151,10 @@ func (c *pollConn) poll() (*protocol.PollAnswer, error) {
 	if resp.StatusCode != http.StatusOK {
 		return nil, ReadError(resp)
 	}
-	body, err := io.ReadAll(io.LimitReader(resp.Body, maxPollAnswer+1))
+	body, err := io.ReadAll(io.LimitReader(&aliveReader{resp.Body, func() {
+		limit.Reset(pollGrace)
+		c.alive()
+	}}, maxPollAnswer+1))
 	if err != nil {
 		return nil, err
 	}
@@ -157,6 +162,20 @@ func (c *pollConn) poll() (*protocol.PollAnswer, error) {
 		return nil, fmt.Errorf("answer to a poll is over %d bytes", maxPollAnswer)
 	}
 	return protocol.DecodePollAnswer(body)
+}
+
+// aliveReader tells of every read that brings something. An answer over a slow path takes its time, and its bytes are signs of life.
+type aliveReader struct {
+	io.Reader
+	alive func()
+}
+
+func (r *aliveReader) Read(b []byte) (int, error) {
+	n, err := r.Reader.Read(b)
+	if n > 0 {
+		r.alive()
+	}
+	return n, err
 }
 
 // renew puts the new context in the place of the old one. Called with mu held.

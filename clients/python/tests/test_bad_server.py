@@ -7,9 +7,12 @@ import base64
 import hashlib
 from typing import Any, Awaitable, Callable, Dict, List
 
+import httpx
 import pytest
 
 from ramen_client import Device, InvalidArgument, Message, Unauthenticated
+from ramen_client.ends import EndError
+from ramen_client.wire.sseconn import post_ack
 from server import eventually
 
 Reader = asyncio.StreamReader
@@ -280,3 +283,11 @@ async def test_poll_acks_with_the_next_one_once_all_is_processed() -> None:
         assert "wait=0" in server.targets[0]
         assert "cursor=k2" in server.targets[1]
         assert "wait=25" in server.targets[1]
+
+
+async def test_ack_of_a_stream_that_has_ended_meanwhile() -> None:
+    """An end, and no error of httpx's, which the device would raise out of close()."""
+    client = httpx.AsyncClient()
+    await client.aclose()
+    with pytest.raises(EndError):
+        await post_ack(client, "http://127.0.0.1:1/ramen/ack", {})

@@ -139,8 +139,8 @@ export const request = (o: Opening, call: string, more: Query, init: RequestInit
     ...init,
   })
 
-/** Reads a body of at most `most` characters; answers what it has got where there are more. */
-export async function bodyOf(response: Response, most: number): Promise<string> {
+/** Reads a body of at most `most` characters; answers what it has got where there are more. `alive` is told of each piece. */
+export async function bodyOf(response: Response, most: number, alive?: () => void): Promise<string> {
   if (!response.body?.getReader) return response.text() // React Native
   const reader = response.body.getReader()
   const decoder = new TextDecoder()
@@ -148,6 +148,7 @@ export async function bodyOf(response: Response, most: number): Promise<string> 
   for (;;) {
     const { done, value } = await reader.read()
     if (done) return text
+    alive?.()
     text += decoder.decode(value, { stream: true })
     if (text.length > most) {
       void reader.cancel().catch(() => {})

@@ -181,7 +181,7 @@ class Stream:
                 await self._frame(self._conn, frame)
 
     def _alive(self) -> None:
-        if self.live_since is not None:  # before hello no byte buys time. C 3.3
+        if self.live_since is not None or self.transport == "poll":  # before hello no byte but an answer's buys time. C 3.3
             self._dog.alive()
 
     def _silent(self) -> None:

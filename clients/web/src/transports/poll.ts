@@ -4,7 +4,7 @@ import {
 } from '../wire.js'
 
 const waitSeconds = 25
-const graceMs = 10_000 // beyond the wait, until the answer must have come
+const graceMs = 10_000 // beyond the wait, until the head of the answer must have come; then until its next bytes
 const leaveMs = 200 // of a poll that is an ack
 const pauseMs = 1000 // between two polls of which the first brought nothing
 
@@ -39,10 +39,15 @@ export const longPoll = (): Transport => ({
       abort = new AbortController()
       const wait = greeted ? waitSeconds : 0 // so that the app knows at once whether it is online. C 3.9
       const began = performance.now()
-      timer = setTimeout(() => fail({ silent: true }), wait * 1000 + graceMs)
+      const allow = (ms: number) => (timer = setTimeout(() => fail({ silent: true }), ms))
+      allow(wait * 1000 + graceMs)
       const response = await request(o, 'poll', { ...o.query, cursor: o.cursor, wait }, { signal: abort.signal })
       if (response.status !== 200) return fail(await refusal(response))
-      const text = await bodyOf(response, maxFrame)
+      const text = await bodyOf(response, maxFrame, () => {
+        sink.alive() // a slow path: an answer's bytes are signs of life. C 3.3
+        clearTimeout(timer)
+        allow(graceMs)
+      })
       clearTimeout(timer)
       if (closed) return
       unsure = false

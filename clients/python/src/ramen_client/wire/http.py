@@ -11,7 +11,7 @@ from .. import ends
 from ..ends import EndError, cut
 from ..settings import Settings
 from . import jsonframes
-from .frames import MAX_ERROR_BODY, FrameError
+from .frames import MAX_ERROR_BODY
 
 
 @functools.lru_cache(maxsize=1)
@@ -54,15 +54,6 @@ async def read_some(response: httpx.Response, limit: int) -> bytes:
     except httpx.HTTPError:
         pass  # what has come may do
     return bytes(body[:limit])
-
-
-async def read_all(response: httpx.Response, limit: int) -> bytes:
-    body = bytearray()
-    async for chunk in response.aiter_raw():
-        body += chunk
-        if len(body) > limit:
-            raise FrameError(f"the answer is over {limit} bytes")
-    return bytes(body)
 
 
 def content_type(response: httpx.Response) -> str:

@@ -14,14 +14,14 @@ from ..ends import cut
 from ..message import Context
 from ..settings import Settings
 from .conn import Alive
-from .frames import MAX_FRAME, HelloFrame, Opening, PollAnswer, PushFrame, ServerFrame
-from .http import content_type, lost, new_client, read_all, refusal
+from .frames import MAX_FRAME, FrameError, HelloFrame, Opening, PollAnswer, PushFrame, ServerFrame
+from .http import content_type, lost, new_client, refusal
 from .jsonframes import decode_poll
 from .query import address, headers, identity, parameters
 from .sseconn import post_ack
 
 GRACE = 10.0
-"""Beyond the wait, until the answer must have come, in s."""
+"""Beyond the wait, until the head of the answer must have come, and then until its next bytes, in s."""
 PAUSE = 1.0
 """Between two polls of which the first brought nothing: for a server that answers at once, in s."""
 
@@ -60,7 +60,7 @@ class PollConn:
         wait = int(self._settings.poll_wait) if self._greeted else 0
         self._sent, self.token = self._opening.cursor, self._opening.token
         try:
-            return await within(self._request(wait), wait + GRACE)
+            return await self._request(wait)
         except asyncio.TimeoutError:
             raise cut("a poll was not answered in time") from None
         except httpx.HTTPError as e:
@@ -68,16 +68,34 @@ class PollConn:
 
     async def _request(self, wait: int) -> PollAnswer:
         url = address(self._settings, "/ramen/poll", [*parameters(self._opening), ("wait", str(wait))])
-        async with self._client.stream("GET", url, headers=headers(self._settings, self._opening.token)) as response:
+        request = self._client.build_request("GET", url, headers=headers(self._settings, self._opening.token))
+        response = await within(self._client.send(request, stream=True), wait + GRACE)
+        try:
             if response.status_code != 200:
-                raise await refusal(response)
+                raise await within(refusal(response), GRACE)
             if content_type(response) != "application/json":
                 raise cut(f"the answer is {content_type(response)!r}, not application/json")
-            body = await read_all(response, MAX_FRAME)
+            body = await self._read(response)
+        finally:
+            await response.aclose()
         try:
             return decode_poll(body.decode("utf-8"))
         except UnicodeDecodeError as e:
             raise cut("the answer is not UTF-8") from e
+
+    async def _read(self, response: httpx.Response) -> bytes:
+        """An answer over a slow path takes its time: its bytes are signs of life. C 3.3"""
+        body = bytearray()
+        chunks = response.aiter_raw()
+        while True:
+            try:
+                chunk = await within(chunks.__anext__(), GRACE)
+            except StopAsyncIteration:
+                return bytes(body)
+            self._alive()
+            body += chunk
+            if len(body) > MAX_FRAME:
+                raise FrameError(f"the answer is over {MAX_FRAME} bytes")
 
     def _take(self, a: PollAnswer) -> None:
         """Makes frames of an answer: a hello where there is something new to say, the pushes, the goaway."""

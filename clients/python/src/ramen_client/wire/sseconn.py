@@ -104,8 +104,14 @@ class SSEConn:
 
 async def post_ack(client: httpx.AsyncClient, url: str, sent_headers: Dict[str, str]) -> None:
     """Sends an ack and waits for the answer. SPEC 5.5"""
+
+    async def post() -> httpx.Response:
+        if client.is_closed:  # the stream has ended meanwhile: httpx takes that for a mistake of the caller's
+            raise cut("the stream has ended")
+        return await client.post(url, headers=sent_headers)
+
     try:
-        response = await within(client.post(url, headers=sent_headers), ACK_TIMEOUT)
+        response = await within(post(), ACK_TIMEOUT)
     except asyncio.TimeoutError:
         raise cut("an ack was not answered") from None
     except httpx.HTTPError as e:
