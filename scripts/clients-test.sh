@@ -1,13 +1,16 @@
 #!/usr/bin/env bash
-# Tests the clients: each one's own tests, and clients/SPEC.md by the suite of clients/conformance, as a table. CLIENTS names some of go, web, python.
+# Tests the clients: each one's own tests, and clients/SPEC.md by the suite of clients/conformance, as a table: one a client, and of
+# all of them bin/table.md. CLIENTS names some of go, web, python.
 # What is missing is installed by npm and pip, from the lock files, into folders of the clients.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 root=$PWD
 failed=()
+tables=()
 table() { # name, adapter
 	echo "== clients/conformance: $1"
-	bin/ramen conformance run --adapter "$2" || failed+=("$1")
+	tables+=("bin/table-$1.md")
+	bin/ramen conformance run --adapter "$2" | tee "bin/table-$1.md" || failed+=("$1")
 }
 for client in ${CLIENTS:-go web python}; do
 	case $client in
@@ -32,6 +35,7 @@ for client in ${CLIENTS:-go web python}; do
 		;;
 	esac
 done
+scripts/clients-table.sh "${tables[@]}" >bin/table.md # as in clients/README.md
 if [ ${#failed[@]} -gt 0 ]; then
 	printf 'clients-test.sh: failed: %s\n' "${failed[@]}" >&2
 	exit 1
