@@ -63,8 +63,8 @@ go_() {
 }
 
 java() {
+	[ -e "$root/clients/java/pom.xml" ] || { echo "clients-package.sh: clients/java has no pom.xml" >&2; return; }
 	cd "$root/clients/java"
-	[ -e pom.xml ] || { echo "clients-package.sh: clients/java has no pom.xml" >&2; return; }
 	mvn -B -q -DskipTests package source:jar javadoc:jar
 	find . -path '*/target/*.jar' ! -name 'original-*' -exec cp {} "$out" \;
 	compgen -G "$out/*-sources.jar" >/dev/null || fail "clients/java made no jar of sources"
