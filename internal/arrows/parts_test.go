@@ -91,7 +91,6 @@ var parts = []part{
 	{path: "clients/go/conformance/fakes", may: []string{"clients/go"}, why: "it is an app around the client, as any other"},
 	{path: "clients/go/conformance", may: []string{"clients/go", "clients/go/conformance/fakes"}, why: "it translates between the suite and the client, and decides nothing"},
 	{path: "clients/conformance/mutants", may: []string{"clients/conformance"}, why: "it changes clients as texts, and has the suite judge them"},
-	{path: "clients/go/conformance", may: []string{"clients/go"}, why: "it translates between the suite and the client, and decides nothing"},
 	{path: "clients/go/wire", may: []string{"protocol", "protocol/grpcstatus"}, why: "a client is written against the wire alone, and is light to import"},
 	{path: "clients/go", may: []string{"clients/go/wire", "protocol", "protocol/ramenpb", "protocol/grpcstatus"},
 		why: "a client is written against the wire alone, and is light to import"},
