@@ -1,0 +1,13 @@
+package ramen.client;
+
+import java.util.concurrent.CompletionStage;
+
+/** Processes messages without a thread that waits: the next message comes once the stage of the last has completed. */
+@FunctionalInterface
+public interface AsyncMessageHandler {
+  /**
+   * Begins to process one message. It must not block. The message is processed when the stage completes; where it completes with an exception, or this
+   * throws, it is not, as with {@link MessageHandler}.
+   */
+  CompletionStage<?> handle(Message message) throws Exception;
+}
