@@ -1,8 +1,11 @@
 package ramen.client;
 
 import java.io.BufferedReader;
+import java.io.FileDescriptor;
+import java.io.FileOutputStream;
 import java.io.IOException;
 import java.io.InputStreamReader;
+import java.io.PrintStream;
 import java.nio.charset.StandardCharsets;
 import java.time.Duration;
 import java.util.HashMap;
@@ -10,11 +13,13 @@ import java.util.List;
 import java.util.Map;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.CountDownLatch;
+import ramen.client.grpc.RamenGrpc;
 import ramen.client.wire.JsonFrames;
 import ramen.client.wire.JsonObject;
 
 /** The adapter of the suite for clients: clients/conformance/README.md. It translates and decides nothing. */
 final class Adapter implements RamenListener {
+  private static final PrintStream OUT = new PrintStream(new FileOutputStream(FileDescriptor.out), false, StandardCharsets.UTF_8);
   private static final Map<String, CursorStore> STORES = new ConcurrentHashMap<>();
   private final String name;
   private final JsonObject handlers;
@@ -33,10 +38,11 @@ final class Adapter implements RamenListener {
     this.tokens = s.strings("tokens");
     RamenDevice.Builder b = s.has("url") ? RamenDevice.builder(s.string("url")) : RamenDevice.builder();
     b.handler(this::handle).listener(this).transports(s.strings("transports").stream().map(Transport::of).toArray(Transport[]::new));
+    if (s.has("grpc")) b.grpc(RamenGrpc.devices(s.string("grpc")));
     if (s.has("user")) b.user(s.string("user"));
     if (s.has("device")) b.device(s.string("device"));
     if (s.has("tokens")) b.token(this::token);
-    if (s.has("store")) b.cursorStore(STORES.computeIfAbsent(s.string("store"), Adapter::store));
+    if (s.has("store")) b.cursorStore(STORES.computeIfAbsent(s.string("store"), store -> store.startsWith("broken:") ? new Broken(store.substring(7)) : new MemoryCursorStore()));
     if (s.has("window")) b.window((int) s.number("window"));
     if (s.has("heartbeat_ms")) b.heartbeat(Duration.ofMillis(s.number("heartbeat_ms")));
     if (s.has("connect_timeout_ms")) b.connectTimeout(Duration.ofMillis(s.number("connect_timeout_ms")));
@@ -51,13 +57,8 @@ final class Adapter implements RamenListener {
     device = b.start();
   }
 
-  private static CursorStore store(String name) {
-    return name.startsWith("broken:") ? new Broken(name.substring(7)) : new MemoryCursorStore();
-  }
-
   private static final class Broken implements CursorStore {
     private final String how;
-
     Broken(String how) {
       this.how = how;
     }
@@ -94,8 +95,7 @@ final class Adapter implements RamenListener {
   }
 
   @Override public void onState(StateChange c) {
-    String transport = c.transport() == null ? "" : c.transport().toString();
-    tell("state", "state", c.state().text(), "transport", transport, "delay_ms", c.delayMs(), "cause", c.cause());
+    tell("state", "state", c.state().text(), "transport", c.transport() == null ? "" : c.transport().toString(), "delay_ms", c.delayMs(), "cause", c.cause());
     if (throwing) throw new IllegalStateException("the listener throws");
   }
 
@@ -109,31 +109,18 @@ final class Adapter implements RamenListener {
 
   @Override public void onClosed(String reason, String detail) { tell("closed", "reason", reason); }
 
-  @Override public void onTokenWanted() {
-    tell("token");
-    at++;
-  }
+  @Override public void onTokenWanted() { tell("token", "at", at++); }
 
-  private void tell(String event, Object... fields) {
-    if (!muted) write(name, event, fields);
-  }
+  private void tell(String event, Object... fields) { if (!muted) write(name, event, fields); }
 
-  private static void write(String client, String event, Object... fields) {
-    StringBuilder line = new StringBuilder("{\"client\":");
-    JsonFrames.quote(line, client);
-    line.append(",\"event\":\"").append(event).append('"');
+  private static synchronized void write(String client, String event, Object... fields) {
+    StringBuilder line = new StringBuilder("{\"client\":\"" + client + "\",\"event\":\"" + event + '"');
     for (int i = 0; i < fields.length; i += 2) {
       line.append(",\"").append(fields[i]).append("\":");
       if (fields[i + 1] instanceof String) JsonFrames.quote(line, (String) fields[i + 1]);
       else line.append(fields[i + 1]);
     }
-    print(line.append("}\n").toString());
-  }
-
-  private static synchronized void print(String line) {
-    byte[] bytes = line.getBytes(StandardCharsets.UTF_8);
-    System.out.write(bytes, 0, bytes.length);
-    System.out.flush();
+    OUT.println(line.append('}'));
   }
 
   private void command(String what, JsonObject c) throws Exception {
@@ -142,14 +129,11 @@ final class Adapter implements RamenListener {
     if (what.equals("reconnect")) device.reconnect();
     if (what.equals("network")) device.network(!c.has("online") || c.bool("online"), c.bool("changed"));
     if (what.equals("refresh")) at++;
-    if (what.equals("crash")) {
-      muted = true;
-      device.crash();
-    }
+    if (muted = what.equals("crash")) device.crash();
   }
 
   public static void main(String[] args) throws Exception {
-    print("{\"adapter\":\"java\",\"version\":\"" + Version.VERSION + "\",\"transports\":[\"ws-json\",\"ws-proto\",\"sse\",\"poll\"],\"can\":[\"network\"]}\n");
+    OUT.println("{\"adapter\":\"java\",\"version\":\"" + Version.VERSION + "\",\"transports\":[\"ws-json\",\"ws-proto\",\"sse\",\"poll\",\"grpc\"],\"can\":[\"network\"]}");
     Map<String, Adapter> clients = new HashMap<>();
     BufferedReader in = new BufferedReader(new InputStreamReader(System.in, StandardCharsets.UTF_8));
     for (String line; (line = in.readLine()) != null; ) {

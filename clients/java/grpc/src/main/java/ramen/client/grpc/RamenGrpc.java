@@ -1,0 +1,17 @@
+package ramen.client.grpc;
+
+import ramen.client.wire.Conn;
+
+/** Where gRPC is given to a device. */
+public final class RamenGrpc {
+  private RamenGrpc() {}
+
+  /**
+   * For {@code RamenDevice.Builder.grpc}: the devices' gRPC port, as host:port in cleartext or https://host:port. Throws {@link
+   * ramen.client.SettingException}.
+   */
+  public static Conn.Dialer devices(String target) {
+    Channels.Target checked = new Channels.Target(target);
+    return (opening, events) -> new GrpcConn(checked, opening, events);
+  }
+}
