@@ -18,7 +18,7 @@ public final class ProtoWriter {
   }
 
   public ProtoWriter text(int field, String value) {
-    return value.isEmpty() ? this : field(field, value.getBytes(StandardCharsets.UTF_8));
+    return value.isEmpty() ? this : field(field, utf8(value));
   }
 
   public ProtoWriter bytes(int field, byte[] value) {
@@ -33,7 +33,7 @@ public final class ProtoWriter {
   /** A map of texts, its keys in order. */
   public ProtoWriter texts(int field, Map<String, String> texts) {
     for (Map.Entry<String, String> e : new TreeMap<>(texts).entrySet()) {
-      message(field, new ProtoWriter().text(1, e.getKey()).text(2, e.getValue()));
+      message(field, new ProtoWriter().field(1, utf8(e.getKey())).field(2, utf8(e.getValue())));
     }
     return this;
   }
@@ -41,13 +41,17 @@ public final class ProtoWriter {
   /** Texts, empty ones too. */
   public ProtoWriter repeated(int field, Iterable<String> texts) {
     for (String text : texts) {
-      field(field, text.getBytes(StandardCharsets.UTF_8));
+      field(field, utf8(text));
     }
     return this;
   }
 
   public byte[] toBytes() {
     return out.toByteArray();
+  }
+
+  private static byte[] utf8(String text) {
+    return text.getBytes(StandardCharsets.UTF_8);
   }
 
   private ProtoWriter field(int field, byte[] value) {
