@@ -7,7 +7,7 @@ import java.util.concurrent.CompletionStage;
 public interface AsyncMessageHandler {
   /**
    * Begins to process one message. It must not block. The message is processed when the stage completes; where it completes with an exception, or this
-   * throws, it is not, as with {@link MessageHandler}.
+   * throws, it is not, as with {@link MessageHandler}. A stage that is cancelled after the device was asked to close is not processed either, and no error.
    */
   CompletionStage<?> handle(Message message) throws Exception;
 }

@@ -1,5 +1,6 @@
 package ramen.client.internal;
 
+import java.util.concurrent.CancellationException;
 import ramen.client.Stats.Count;
 import ramen.client.wire.Frame;
 
@@ -81,7 +82,7 @@ final class Handling {
       counters.add(Count.HANDLED);
       seen.add(push.message.id());
       processed(stream, push);
-    } else if (!cancelled) {
+    } else if (!cancelled && !(stopping && error instanceof CancellationException)) { // what was given up because the device closes has not failed
       counters.add(Count.HANDLER_ERRORS);
       stream.fail("the handler did not process a message");
       listeners.error("handler", error);
