@@ -96,7 +96,10 @@ func (d *device) drop(seen time.Duration) {
 	d.w.bus.note(d.node, "drops", uint64(s.index), 0, "")
 	s.end("dropped")
 	d.w.bus.at(seen, func() {
-		if !d.w.bus.isDead(s.f.node) {
+		d.mu.Lock()
+		started := s.started
+		d.mu.Unlock()
+		if started && !d.w.bus.isDead(s.f.node) { // where it is being opened, open sees that the device has left
 			s.OnGone()
 		}
 	})
@@ -122,7 +125,8 @@ type socket struct {
 
 	toDevice, toFrontend int64 // guarded by bus.mu: when the last message arrives
 
-	over bool // guarded by d.mu: the device has left it
+	over    bool // guarded by d.mu: the device has left it
+	started bool // guarded by d.mu: the frontend has started the stream, and hears of its connection
 }
 
 var _ stream.FrameWriter = (*socket)(nil)
@@ -147,6 +151,7 @@ func (s *socket) open(r *stream.Request) {
 		return stream.WriteResult{N: 100}, nil
 	})
 	s.d.mu.Lock()
+	s.started = true
 	left := s.over
 	s.d.mu.Unlock()
 	if left { // the device has given it up meanwhile
