@@ -25,7 +25,8 @@ final class Server implements AutoCloseable {
   private final List<String> command = new ArrayList<>();
   private Process process;
 
-  Server(Path folder) throws IOException {
+  /** Without flags it is one without authentication. */
+  Server(Path folder, String... flags) throws IOException {
     int[] ports = freePorts();
     devicesPort = ports[0];
     url = "http://127.0.0.1:" + ports[0];
@@ -33,7 +34,8 @@ final class Server implements AutoCloseable {
     backend = "http://127.0.0.1:" + ports[2];
     backendGrpc = "127.0.0.1:" + ports[3];
     log = folder.resolve("server.log");
-    command.addAll(Arrays.asList(binary(), "serve", "--dev", "--data=" + folder.resolve("data")));
+    command.addAll(Arrays.asList(binary(), "serve", "--data=" + folder.resolve("data")));
+    command.addAll(flags.length == 0 ? Arrays.asList("--dev") : Arrays.asList(flags));
     String[] names = {"devices", "devices-grpc", "backends", "backends-grpc"};
     for (int i = 0; i < names.length; i++) {
       command.add("--listen." + names[i] + "=127.0.0.1:" + ports[i]);

@@ -24,6 +24,7 @@ import java.util.UUID;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CompletionException;
 import java.util.concurrent.CopyOnWriteArrayList;
+import java.util.concurrent.atomic.AtomicInteger;
 import java.util.stream.Collectors;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
@@ -350,6 +351,151 @@ class ServerTest {
     }
     for (String good : new String[] {"{}", " [ ] ", "-0.5e+3", "\"\\u00e9\"", "[[],{\"a\":{}},null,true,false,\"\"]", "{\"a\":[1,{\"b\":2}],\"c\":3}"}) {
       Publication.to("u").json(good);
+    }
+  }
+
+  // Tokens.
+
+  /** A server with tokens and keys. */
+  private static final class Secured {
+    final Path secret;
+    final String key;
+    final Server server;
+
+    Secured() throws Exception {
+      Path home = Files.createTempDirectory(folder, "secured");
+      secret = Files.write(home.resolve("secret"), "0123456789abcdef0123456789abcdef".getBytes(StandardCharsets.US_ASCII));
+      Path keys = home.resolve("keys.yaml");
+      key = tool("--backend=b", "--scopes=publish,read", "--keys-file=" + keys);
+      server = new Server(home, "--auth.tokens.secret-file=" + secret, "--auth.keys.file=" + keys).start();
+    }
+
+    private static String tool(String... flags) throws Exception {
+      List<String> command = new ArrayList<>(Arrays.asList(Server.binary(), "token"));
+      command.addAll(Arrays.asList(flags));
+      Process p = new ProcessBuilder(command).redirectError(ProcessBuilder.Redirect.INHERIT).start();
+      String out = new String(p.getInputStream().readAllBytes(), StandardCharsets.UTF_8).trim();
+      assertEquals(0, p.waitFor());
+      return out.substring(Math.max(out.lastIndexOf(' '), out.lastIndexOf('\n')) + 1);
+    }
+
+    String token(String user, String ttl) throws Exception {
+      return tool("--secret-file=" + secret, "--user=" + user, "--ttl=" + ttl);
+    }
+
+    RamenDevice.Builder device(Transport t) {
+      return RamenDevice.builder(server.url).grpc(RamenGrpc.devices(server.grpc)).transports(t).device("d").pollWait(Duration.ofSeconds(1));
+    }
+  }
+
+  /** On all transports at once, since tokens take their time. */
+  @Test
+  void refusedTokenIsReplacedAndOneThatExpiresIsRenewed() throws Exception { // C 9.2, 9.3
+    Secured secured = new Secured();
+    List<RamenDevice> devices = new ArrayList<>();
+    try (Server server = secured.server;
+        RamenPublisher p = RamenPublisher.builder(server.backend).key(secured.key).build()) {
+      Map<Transport, Inbox> inboxes = new EnumMap<>(Transport.class);
+      Map<Transport, AtomicInteger> asked = new EnumMap<>(Transport.class);
+      Map<Transport, AtomicInteger> wanted = new EnumMap<>(Transport.class);
+      long expires = 0;
+      for (Transport t : Transport.values()) {
+        String[] tokens = {"nonsense", secured.token(t.name(), "20s"), secured.token(t.name(), "1h")};
+        expires = System.currentTimeMillis() + 20_000;
+        AtomicInteger at = new AtomicInteger();
+        AtomicInteger told = new AtomicInteger();
+        asked.put(t, at);
+        wanted.put(t, told);
+        inboxes.put(t, new Inbox());
+        RamenListener listener =
+            new RamenListener() {
+              @Override
+              public void onTokenWanted() {
+                told.incrementAndGet();
+              }
+            };
+        devices.add(secured.device(t).token(() -> tokens[Math.min(at.getAndIncrement(), 2)]).handler(inboxes.get(t)).listener(listener).start());
+      }
+      for (RamenDevice d : devices) {
+        online(d);
+      }
+      eventually("the short ones are renewed", () -> asked.values().stream().allMatch(n -> n.get() >= 3));
+      long end = expires + 2_000;
+      eventually("the short ones have ended", () -> System.currentTimeMillis() > end);
+      for (Transport t : Transport.values()) {
+        p.publish(json(t.name(), "1")).join();
+        inboxes.get(t).await(1);
+        assertEquals(1, wanted.get(t).get(), t + " was told once");
+        assertEquals(t == Transport.SSE ? 2 : 1, devices.get(t.ordinal()).stats().get(Stats.Count.STREAMS), t + ": streams");
+      }
+    } finally {
+      devices.forEach(RamenDevice::close);
+    }
+  }
+
+  @ParameterizedTest
+  @ValueSource(strings = {"http", "grpc"})
+  void wrongKeyIsToldAtOnce(String way) throws Exception { // C 14.2
+    Secured secured = new Secured();
+    try (Server server = secured.server;
+        RamenPublisher p =
+            way.equals("grpc")
+                ? RamenPublisher.builder(RamenGrpc.backends(server.backendGrpc, "nonsense")).build()
+                : RamenPublisher.builder(server.backend).key("nonsense").build()) {
+      Throwable e = assertThrows(CompletionException.class, () -> p.publish(json("u", "1")).join()).getCause();
+      assertEquals("unauthenticated", assertInstanceOf(PublishException.class, e).code());
+    }
+  }
+
+  // A proxy.
+
+  @Test
+  void proxyThatBlocksWebSockets() throws Exception { // C 11.2 to 11.4
+    String user = user();
+    Inbox inbox = new Inbox();
+    try (Proxy proxy = new Proxy(shared.devicesPort);
+        RamenPublisher p = publisher(shared);
+        RamenDevice d =
+            RamenDevice.builder("http://127.0.0.1:" + proxy.port()).user(user).device("d").handler(inbox).preferAfter(Duration.ofSeconds(1)).start()) {
+      online(d);
+      assertEquals(Transport.SSE, d.state().transport());
+      p.publish(json(user, "1")).join();
+      inbox.await(1);
+      proxy.blocking = false;
+      eventually("the preferred transport is back", () -> d.state().transport() == Transport.WS_PROTO);
+      p.publish(json(user, "2")).join();
+      inbox.await(2);
+    }
+    assertEquals(Arrays.asList("1", "2"), inbox.texts());
+  }
+
+  /** 200 kbit/s: a thousand messages of mixed priority, nothing lost, nothing twice, in order within a priority. */
+  @ParameterizedTest
+  @EnumSource(names = {"WS_PROTO", "SSE", "POLL"})
+  void thousandMessagesOverASlowLink(Transport t) throws Exception { // C 4.3, 5.1, 5.2
+    String user = user();
+    Inbox inbox = new Inbox();
+    Map<Priority, List<String>> sent = new EnumMap<>(Priority.class);
+    try (Proxy proxy = new Proxy(shared.devicesPort);
+        RamenPublisher p = publisher(shared)) {
+      proxy.blocking = false;
+      proxy.bytesPerSecond = 25_000;
+      List<Publication> all = new ArrayList<>();
+      for (int i = 0; i < 1_000; i++) {
+        Priority priority = Priority.values()[i % 3];
+        Publication publication = Publication.to(user).json("" + i).priority(priority).build();
+        all.add(publication);
+        sent.computeIfAbsent(priority, q -> new ArrayList<>()).add(publication.id());
+      }
+      p.publishAll(all).join();
+      try (RamenDevice d = RamenDevice.builder("http://127.0.0.1:" + proxy.port()).transports(t).user(user).device("d").handler(inbox).start()) {
+        inbox.await(1_000);
+        assertEquals(1, d.stats().get(Stats.Count.STREAMS));
+      }
+    }
+    assertEquals(1_000, inbox.messages.size());
+    for (Priority priority : Priority.values()) {
+      assertEquals(sent.get(priority), inbox.messages.stream().filter(m -> m.priority() == priority).map(Message::id).collect(Collectors.toList()));
     }
   }
 }

@@ -88,7 +88,7 @@ final class Stream implements Conn.Events {
 
   @Override
   public void alive() {
-    if (greeted) {
+    if (greeted || transport == Transport.POLL) { // a poll's answer is its hello, and may be long
       dog.alive();
     }
   }

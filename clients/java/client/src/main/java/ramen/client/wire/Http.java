@@ -127,11 +127,12 @@ public final class Http {
     return body.readString(StandardCharsets.UTF_8);
   }
 
-  /** All of a body. */
-  static String all(Response response, int limit) throws IOException, FrameException {
+  /** All of a body. onRead is called for each part of it. */
+  static String all(Response response, int limit, Runnable onRead) throws IOException, FrameException {
     Buffer body = new Buffer();
     BufferedSource source = response.body().source();
     while (source.read(body, 64 << 10) >= 0) {
+      onRead.run();
       if (body.size() > limit) {
         throw new FrameException("the answer is over " + limit + " bytes");
       }

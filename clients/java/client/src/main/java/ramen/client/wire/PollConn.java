@@ -13,10 +13,10 @@ import ramen.client.internal.Loop;
 
 /**
  * A stream of one poll after another: SPEC 5.6. The next one waits until the pushes of the last answer are processed, since its cursor is their ack
- * (C 12.3). Its fields belong to the loop.
+ * (C 12.3). Its fields belong to the loop, but for lastRead.
  */
 public final class PollConn implements Conn, Callback {
-  /** Beyond the wait, until the answer must have come. */
+  /** Beyond the wait, until the answer must begin; then from one part of it to the next. A slow link takes its time for a window's worth of pushes. */
   private static final long GRACE_MS = 10_000;
 
   /** From one poll that brought nothing to the next, at least: for a server that answers at once. */
@@ -34,6 +34,7 @@ public final class PollConn implements Conn, Callback {
   private boolean greeted;
   private boolean over;
   private long began;
+  private volatile long lastRead; // or when the answer is to begin
   private Call call;
   private Loop.Timer timer;
 
@@ -58,8 +59,24 @@ public final class PollConn implements Conn, Callback {
     began = loop.now();
     HttpUrl address = http.open("ramen/poll", opening).addQueryParameter("wait", String.valueOf(wait)).build();
     call = client.newCall(http.request(address, token).build());
-    call.timeout().timeout(TimeUnit.SECONDS.toMillis(wait) + GRACE_MS, TimeUnit.MILLISECONDS);
+    lastRead = began + TimeUnit.SECONDS.toMillis(wait);
+    timer = loop.schedule(lastRead + GRACE_MS - began, this::late);
     call.enqueue(this);
+  }
+
+  private void late() {
+    long left = lastRead + GRACE_MS - loop.now();
+    if (left > 0) {
+      timer = loop.schedule(left, this::late);
+    } else {
+      call.cancel();
+      events.ended(End.cut("a poll was not answered in time", true));
+    }
+  }
+
+  private void read() {
+    lastRead = loop.now();
+    events.alive();
   }
 
   @Override
@@ -76,8 +93,7 @@ public final class PollConn implements Conn, Callback {
       } else if (!type.equals("application/json")) {
         events.ended(End.cut("the answer is \"" + type + "\", not application/json", true));
       } else {
-        PollAnswer answer = JsonFrames.poll(Http.all(r, Frame.MAX));
-        events.alive();
+        PollAnswer answer = JsonFrames.poll(Http.all(r, Frame.MAX, this::read));
         loop.execute(() -> take(answer));
       }
     } catch (IOException e) {
@@ -92,6 +108,7 @@ public final class PollConn implements Conn, Callback {
     if (over) {
       return;
     }
+    timer.cancel();
     if (a.goaway != null) {
       events.frame(a.goaway);
       return;
