@@ -10,12 +10,15 @@ import static ramen.client.Server.eventually;
 
 import java.io.File;
 import java.io.IOException;
+import java.io.InputStream;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.security.KeyStore;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.Base64;
 import java.util.Collections;
 import java.util.EnumMap;
 import java.util.List;
@@ -26,6 +29,10 @@ import java.util.concurrent.CompletionException;
 import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.stream.Collectors;
+import javax.net.ssl.SSLContext;
+import javax.net.ssl.TrustManagerFactory;
+import javax.net.ssl.X509TrustManager;
+import okhttp3.OkHttpClient;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
@@ -497,5 +504,48 @@ class ServerTest {
     for (Priority priority : Priority.values()) {
       assertEquals(sent.get(priority), inbox.messages.stream().filter(m -> m.priority() == priority).map(Message::id).collect(Collectors.toList()));
     }
+  }
+
+  // TLS.
+
+  @ParameterizedTest
+  @EnumSource(names = {"WS_PROTO", "SSE", "POLL"})
+  void overTls(Transport t) throws Exception { // C 4.3: HTTP/2 for SSE and long-poll
+    Path home = Files.createTempDirectory(folder, "tls");
+    Path store = home.resolve("store.p12");
+    String[] keytool = {"-genkeypair", "-alias", "a", "-keyalg", "EC", "-dname", "CN=localhost", "-ext", "san=ip:127.0.0.1", "-storetype", "PKCS12"};
+    List<String> command = new ArrayList<>(Arrays.asList(System.getProperty("java.home") + "/bin/keytool"));
+    command.addAll(Arrays.asList(keytool));
+    command.addAll(Arrays.asList("-keystore", store.toString(), "-storepass", "secret"));
+    assertEquals(0, new ProcessBuilder(command).inheritIO().start().waitFor());
+    KeyStore keys = KeyStore.getInstance("PKCS12");
+    try (InputStream in = Files.newInputStream(store)) {
+      keys.load(in, "secret".toCharArray());
+    }
+    pem(home.resolve("cert.pem"), "CERTIFICATE", keys.getCertificate("a").getEncoded());
+    pem(home.resolve("key.pem"), "PRIVATE KEY", keys.getKey("a", "secret".toCharArray()).getEncoded());
+    KeyStore trusted = KeyStore.getInstance("PKCS12");
+    trusted.load(null, null);
+    trusted.setCertificateEntry("a", keys.getCertificate("a"));
+    TrustManagerFactory trust = TrustManagerFactory.getInstance(TrustManagerFactory.getDefaultAlgorithm());
+    trust.init(trusted);
+    SSLContext ssl = SSLContext.getInstance("TLS");
+    ssl.init(null, trust.getTrustManagers(), null);
+    OkHttpClient client = new OkHttpClient.Builder().sslSocketFactory(ssl.getSocketFactory(), (X509TrustManager) trust.getTrustManagers()[0]).build();
+    String user = user();
+    Inbox inbox = new Inbox();
+    try (Server server = new Server(home, "--dev", "--tls.devices.cert-file=" + home.resolve("cert.pem"), "--tls.devices.key-file=" + home.resolve("key.pem")).start();
+        RamenPublisher p = publisher(server);
+        RamenDevice d = RamenDevice.builder(server.url.replace("http:", "https:")).transports(t).okHttp(client).user(user).device("d").handler(inbox).start()) {
+      online(d);
+      p.publish(json(user, "1")).join();
+      inbox.await(1);
+      assertEquals(1, d.stats().get(Stats.Count.STREAMS));
+    }
+  }
+
+  private static void pem(Path file, String what, byte[] der) throws IOException {
+    String text = "-----BEGIN " + what + "-----\n" + Base64.getMimeEncoder().encodeToString(der) + "\n-----END " + what + "-----\n";
+    Files.write(file, text.getBytes(StandardCharsets.US_ASCII));
   }
 }
