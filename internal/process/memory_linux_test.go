@@ -220,7 +220,7 @@ func canary(c *http.Client, s *server, n int64, above bool) error {
 		if err != nil || res.StatusCode == http.StatusOK || above && res.StatusCode == http.StatusServiceUnavailable {
 			return err
 		}
-		if !bytes.Contains(text, []byte("the store did not answer in time")) || time.Now().After(deadline) {
+		if !bytes.Contains(text, []byte("the store failed or did not answer in time")) || time.Now().After(deadline) {
 			return fmt.Errorf("canary %d: %d %s", n, res.StatusCode, text)
 		}
 	}
