@@ -154,8 +154,9 @@ public final class RamenDevice implements AutoCloseable {
   }
 
   /**
-   * Acks what is processed, ends the stream, and returns once the handler has. Called within the handler or a listener, it returns at once. It takes at most
-   * the close timeout and some 7 s, where nothing answers. C 12.5, 12.6
+   * Acks what is processed, ends the stream, and returns once the handler has. Called within the handler or a listener, it returns at once. A handler that is
+   * under way has the close timeout to return, so that its message is acked; then its thread is interrupted, and it is waited for however long it takes. All
+   * else takes some 6 s at most, where nothing answers. C 12.5, 12.6
    */
   @Override
   public void close() {
@@ -410,7 +411,7 @@ public final class RamenDevice implements AutoCloseable {
       return this;
     }
 
-    /** How long a handler that is under way may take when the device is closed, until it is interrupted. */
+    /** How long the last ack waits for a handler that is under way when the device is closed; then the handler's thread is interrupted. 5 s by default. */
     public Builder closeTimeout(Duration timeout) {
       this.closeTimeoutMs = Checks.number("closeTimeout", timeout.toMillis(), 0, 3_600_000, "use 0 s to 1 h");
       return this;

@@ -330,6 +330,24 @@ class RulesTest {
   }
 
   @Test
+  void closeCodesThatAreNotKnown() { // C 6.1, SPEC 6.3.15
+    for (int code : new int[] {4444, 4499}) {
+      Fixture f = new Fixture(WS);
+      f.online().end(End.ofCloseCode(code, ""));
+      f.loop.pass(60_000);
+      assertTrue(f.told.contains("closed disconnected"), code + ": " + f.told);
+    }
+    for (int code : new int[] {4500, 4599}) {
+      End end = End.ofCloseCode(code, "");
+      assertEquals("unavailable", end.reason, code + "");
+      assertFalse(end.countsForTransport(), code + "");
+    }
+    for (int code : new int[] {1000, 4399, 4600}) {
+      assertTrue(End.ofCloseCode(code, "").countsForTransport(), code + "");
+    }
+  }
+
+  @Test
   void supersededByItsOwnOpening() { // C 6.3
     Fixture f = new Fixture(b -> b.fallbackAfter(9), WS);
     f.device.start();
@@ -398,9 +416,18 @@ class RulesTest {
     f.device.network(true, false);
     f.loop.pass(1_000);
     assertEquals("online", f.state());
+    Fixture.FakeConn good = f.last();
     f.device.network(true, true);
-    f.loop.pass(3_501);
-    assertTrue(f.last().closed || f.conns.get(1).closed, "half the time");
+    f.loop.pass(4_900);
+    good.heartbeat();
+    f.loop.pass(6_900);
+    assertFalse(good.closed, "the path is good");
+    good.heartbeat();
+    f.device.network(true, true);
+    f.loop.pass(4_999);
+    assertFalse(good.closed);
+    f.loop.pass(2);
+    assertTrue(good.closed, "five sevenths of the time");
     f.device.reconnect();
     int before = f.conns.size();
     f.loop.pass(0);
@@ -478,6 +505,51 @@ class RulesTest {
       assertTrue(f.conns.get(0).closed);
       assertEquals(1, f.told.stream().filter("closed closed"::equals).count());
     }
+  }
+
+  @Test
+  void handlerHasItsTimeToReturn() { // C 12.6
+    Fixture f = new Fixture(WS);
+    Fixture.FakeConn c = f.online();
+    CompletableFuture<Void> first = new CompletableFuture<>();
+    f.handling.add(first);
+    c.push(1, 2);
+    f.loop.pass(0);
+    f.device.stop();
+    f.loop.pass(4_999);
+    assertFalse(c.finished, "the last ack waits for it");
+    first.complete(null);
+    f.loop.pass(0);
+    assertEquals(longs(1L), c.acks);
+    assertEquals("stopped", f.state());
+    assertEquals(Arrays.asList("m1"), f.handled, "no further message is begun");
+  }
+
+  @Test
+  void onlyTheLastStateWaitsForAHandlerThatTakesLonger() { // C 12.6
+    Fixture f = new Fixture(WS);
+    Fixture.FakeConn c = f.online();
+    CompletableFuture<Void> second = new CompletableFuture<>();
+    f.handling.add(CompletableFuture.completedFuture(null));
+    f.handling.add(second);
+    c.push(1, 2);
+    f.loop.pass(0);
+    f.device.stop();
+    f.loop.pass(5_000);
+    assertEquals(longs(1L), c.acks);
+    assertTrue(c.finished && c.closed, "the stream ends");
+    f.loop.pass(60_000);
+    assertEquals("online", f.state());
+    assertFalse(f.device.ended().isDone());
+    second.complete(null);
+    f.loop.pass(0);
+    assertEquals("stopped", f.state());
+    assertTrue(f.device.ended().isDone());
+    assertEquals("k2", f.device.cursor(), "it is processed");
+    f.answers.add(n -> n.hello(1).push(2));
+    f.device.start();
+    f.loop.pass(0);
+    assertEquals(Arrays.asList("m1", "m2"), f.handled, "and remembered");
   }
 
   @Test

@@ -8,7 +8,7 @@ import ramen.client.internal.Loop;
 final class VirtualLoop implements Loop {
   private final ArrayDeque<Runnable> queue = new ArrayDeque<>();
   private final PriorityQueue<Scheduled> timers = new PriorityQueue<>();
-  private long now;
+  private volatile long now; // read by threads of connections, too
   private long order;
   private boolean inside;
 

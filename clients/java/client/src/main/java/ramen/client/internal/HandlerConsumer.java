@@ -52,10 +52,11 @@ public final class HandlerConsumer implements Consumer {
   }
 
   @Override
-  public synchronized void interrupt() {
+  public synchronized boolean interrupt() {
     if (thread != null) {
       thread.interrupt();
     }
+    return false;
   }
 
   @Override

@@ -8,9 +8,6 @@ import ramen.client.wire.Frame;
  * Processes pushes one after the other. It alone moves the place and tells streams what to ack, so neither covers a message that was not processed. C 5
  */
 final class Handling {
-  /** How long a handler that was interrupted may take to return. */
-  private static final long INTERRUPT_MS = 1_000;
-
   private final Loop loop;
   private final Consumer consumer;
   private final Inbox inbox;
@@ -23,7 +20,8 @@ final class Handling {
   private boolean started;
   private boolean stopping;
   private boolean cancelled; // the handler was interrupted: its failure is no news
-  private Runnable onStopped;
+  private Runnable onStopped; // told when the handler has returned, or its grace is over
+  private Runnable onReturned; // told when it has returned after that
 
   Handling(Loop loop, Consumer consumer, Inbox inbox, Place place, Seen seen, Counters counters, Listeners listeners) {
     this.loop = loop;
@@ -89,6 +87,8 @@ final class Handling {
     }
     if (onStopped != null) {
       stopped();
+    } else if (onReturned != null) {
+      onReturned.run();
     } else {
       pump();
     }
@@ -107,7 +107,7 @@ final class Handling {
     }
   }
 
-  /** Begins no further message. The handler has its grace to return; then it is interrupted. */
+  /** Begins no further message. The handler has its grace to return, then it is interrupted, and done does not wait for it. C 12.6 */
   void stop(Runnable done) {
     stopping = true;
     onStopped = done;
@@ -125,8 +125,15 @@ final class Handling {
       return;
     }
     cancelled = true;
-    consumer.interrupt();
-    loop.schedule(INTERRUPT_MS, this::stopped);
+    if (!consumer.interrupt()) {
+      stopped();
+    }
+  }
+
+  /** After stop: tells when the handler has returned, however long that takes. False where it has. What it processed has moved the place. */
+  boolean awaitReturn(Runnable done) {
+    onReturned = done;
+    return busy;
   }
 
   /** No call of the handler's counts any more. */

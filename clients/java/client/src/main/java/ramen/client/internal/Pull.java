@@ -21,7 +21,7 @@ public final class Pull implements Consumer {
 
   /** A loop that asks for no more leaves its last message unprocessed. */
   @Override
-  public void interrupt() {
+  public boolean interrupt() {
     Done left;
     synchronized (this) {
       left = done;
@@ -31,6 +31,7 @@ public final class Pull implements Consumer {
     if (left != null) {
       left.done(new RamenException("the device was closed"));
     }
+    return true; // where there was none left, the loop asks for the next message at this moment
   }
 
   @Override

@@ -105,7 +105,14 @@ public final class Run {
     }
     stopping = true;
     keeper.stopOpening();
-    handling.stop(() -> finish(() -> place.close(() -> stopped(end))));
+    handling.stop(() -> finish(() -> place.close(() -> awaitHandler(end))));
+  }
+
+  /** Nothing but the last state waits for a handler that has outlived its grace. C 12.6 */
+  private void awaitHandler(End end) {
+    if (!handling.awaitReturn(() -> place.close(() -> stopped(end)))) {
+      stopped(end);
+    }
   }
 
   private void finish(Runnable done) {

@@ -118,7 +118,7 @@ public final class End {
     }
     String detail = "close code " + code + (text.isEmpty() ? "" : ": " + text);
     if (code >= 4400 && code < 4500) { // SPEC 6.3.15: do not come back as you are
-      return said("invalid_argument", detail, 0, 0);
+      return said("disconnected", detail, 0, 0);
     }
     if (code >= 4500 && code < 4600) {
       return said("unavailable", detail, 0, 0);
