@@ -111,6 +111,8 @@ async def test_rolling_restart_of_a_cluster(tmp_path: Path) -> None:
         for t, a in accounts.items():
             assert a.came == a.sent, t
             assert sum(map(len, a.sent.values())) > 20, t
-        assert all(d.stats.goaways >= 1 for d in devices), "a restart of the frontends tells each device to move"
+        for t, d in zip(transports, devices):
+            # Between two polls there is nobody to tell.
+            assert d.stats.goaways >= 1 or t == "poll", f"a restart of the frontends tells each stream to move: {t}, {d.stats}"
     finally:
         await loop.run_in_executor(None, cluster.stop)
