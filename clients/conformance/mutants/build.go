@@ -27,6 +27,7 @@ var clients = map[string]client{
 	"go":     {sources: "go", missing: missingGo, build: buildGo},
 	"web":    {sources: "web/src", missing: missingWeb, build: buildWeb},
 	"python": {sources: "python/src/ramen_client", missing: missingPython, build: buildPython},
+	"java":   {sources: "java/client/src/main/java/ramen/client", missing: missingJava, build: buildJava},
 }
 
 // root is the folder clients/.
@@ -128,6 +129,45 @@ func buildPython(_ context.Context, clients, folder, file, text string) (string,
 		return "", err
 	}
 	return "env PYTHONDONTWRITEBYTECODE=1 " + interpreter(clients) + " " + filepath.Join(folder, "conformance/adapter.py"), nil
+}
+
+// javaLibraries are what the client in Java is compiled and run with. Among them is a jar of the client as Maven has built it: what is
+// compiled here comes before it.
+const javaLibraries = "java/conformance/target/lib"
+
+func missingJava(clients string) string {
+	if why := missingCommand("javac"); why != "" {
+		return why
+	}
+	if _, err := os.Stat(filepath.Join(clients, javaLibraries)); err != nil {
+		return "clients/" + javaLibraries + " is missing: mvn package, or make clients-test, makes it"
+	}
+	return ""
+}
+
+// buildJava compiles a copy of the client's sources, all of them, since the compiler copies constants from class to class.
+func buildJava(ctx context.Context, clients, folder, file, text string) (string, error) {
+	sources := filepath.Join(folder, "src")
+	for _, module := range []string{"client", "grpc", "conformance"} {
+		if err := copyTree(filepath.Join(clients, "java", module, "src/main/java"), sources); err != nil {
+			return "", err
+		}
+	}
+	if err := change(filepath.Join(sources, "ramen/client"), file, text); err != nil {
+		return "", err
+	}
+	args := []string{"-proc:none", "-nowarn", "-d", "classes", "-cp", filepath.Join(clients, javaLibraries, "*")}
+	err := filepath.WalkDir(sources, func(path string, e fs.DirEntry, err error) error {
+		if err == nil && !e.IsDir() {
+			args = append(args, path)
+		}
+		return err
+	})
+	if err != nil {
+		return "", fmt.Errorf("mutants: %w", err)
+	}
+	path := filepath.Join(folder, "classes") + ":" + filepath.Join(clients, javaLibraries, "*")
+	return "java -XX:TieredStopAtLevel=1 -cp " + path + " ramen.client.Adapter", run(ctx, folder, "javac", args...)
 }
 
 // change writes the text of a file in a copy of the sources.

@@ -13,7 +13,7 @@ var lists embed.FS
 
 // Mutant is one change of a client.
 type Mutant struct {
-	Client string // the list's name: go, web, python
+	Client string // the list's name: go, web, python, java
 	Name   string
 	Rule   string // of clients/SPEC.md
 	File   string // below the client's folder of sources

@@ -20,7 +20,7 @@ const least = 15
 // ofShort is how many of each client are hunted unless RAMEN_MUTANTS asks for all.
 const ofShort = 3
 
-var names = []string{"go", "web", "python"}
+var names = []string{"go", "web", "python", "java"}
 
 // TestListsFit: each mutant's old text stands in the sources, once; its rule is in clients/SPEC.md, its scenarios are there, and no two
 // have one name.
