@@ -45,10 +45,10 @@ chaos: build ## kill, pause, drain, restart, upgrade, add and cut off members of
 simulate: ## live whole lives of clusters in virtual time, with whatever may be done to them, and check what has to hold; SEED=n of the first, FOR=1m
 	RAMEN_SIMULATE_FOR=$(or $(FOR),1m) $(if $(SEED),RAMEN_SEED=$(SEED)) $(GO) test -count=1 -timeout 0 -v -run '^TestSimulation$$' ./internal/simulation
 
-clients-test: build ## test the clients, and show that they keep to clients/SPEC.md: CLIENTS="go web python"
+clients-test: build ## test the clients, and show that they keep to clients/SPEC.md: CLIENTS="go web python java"
 	CLIENTS="$(CLIENTS)" ./scripts/clients-test.sh
 
-clients-mutants: ## show that the suite for clients fails where it should: break each rule in each client, and demand that a scenario finds it, in under 10 minutes; ONLY=names
+clients-mutants: ## show that the suite for clients fails where it should: break each rule in each client, and demand that a scenario finds it, in some 5 minutes a client; ONLY=names
 	RAMEN_MUTANTS=$(or $(ONLY),all) $(GO) test -count=1 -v -timeout 30m -parallel 4 -run '^TestSuiteFindsMutants$$' ./clients/conformance/mutants
 
 attack: build ## flood a server in every known way beside streams and publishes that must go on, in under 10 minutes; ONLY=names

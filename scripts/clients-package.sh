@@ -63,13 +63,41 @@ go_() {
 }
 
 java() {
-	[ -e "$root/clients/java/pom.xml" ] || { echo "clients-package.sh: clients/java has no pom.xml" >&2; return; }
 	cd "$root/clients/java"
-	mvn -B -q -DskipTests package source:jar javadoc:jar
-	find . -path '*/target/*.jar' ! -name 'original-*' -exec cp {} "$out" \;
-	compgen -G "$out/*-sources.jar" >/dev/null || fail "clients/java made no jar of sources"
-	compgen -G "$out/*-javadoc.jar" >/dev/null || fail "clients/java made no jar of javadoc"
+	local version files jar
+	version=$(sed -n 's/.* VERSION = "\(.*\)";/\1/p' client/src/main/java/ramen/client/Version.java)
+	(cd "$root" && same java "$version")
+	mvn -B -q -ntp -P release -DskipTests package
+	cp pom.xml "$out/ramen-client-parent-$version.pom"
+	for module in client grpc kotlin; do
+		jar=ramen-client
+		[ "$module" = client ] || jar=ramen-client-$module
+		cp "$module/pom.xml" "$out/$jar-$version.pom"
+		for kind in '' -sources -javadoc; do
+			cp "$module/target/$jar-$version$kind.jar" "$out" || fail "clients/java/$module made no $jar-$version$kind.jar"
+		done
+		files=$(jar_list "$out/$jar-$version.jar")
+		for f in META-INF/LICENSE META-INF/MANIFEST.MF; do has "java/$module" "$f" "$files"; done
+		grep -q "^ramen/client/.*\.class\$" <<<"$files" || fail "the package of clients/java/$module has no class"
+	done
+	mkdir "$work/java" && cd "$work/java"
+	cat >Use.java <<-'EOF'
+		import ramen.client.*;
+		import ramen.client.grpc.RamenGrpc;
+		import ramen.client.publish.RamenPublisher;
+		class Use {
+		  public static void main(String[] args) {
+		    RamenDevice.builder("http://127.0.0.1:1").user("u").device("d").grpc(RamenGrpc.devices("127.0.0.1:2")).build().close();
+		    RamenPublisher.builder("http://127.0.0.1:1").build().close();
+		    System.out.println("used " + Version.VERSION);
+		  }
+		}
+	EOF
+	# The libraries come from Maven; the client itself is what was packaged.
+	mkdir lib && cp "$root"/clients/java/conformance/target/lib/*.jar lib && rm lib/ramen-client*
+	command java -cp "$out/ramen-client-$version.jar:$out/ramen-client-grpc-$version.jar:lib/*" Use.java
 }
+jar_list() { python3 -m zipfile -l "$1" | awk '{print $1}'; }
 
 for client in ${CLIENTS:-go web python java}; do
 	case $client in
