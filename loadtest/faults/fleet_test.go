@@ -13,7 +13,7 @@ import (
 
 // TestALapseIsFromWhenMoreShardsWereSeenServed until all are again, or something is done to the process. A start is none.
 func TestALapseIsFromWhenMoreShardsWereSeenServed(t *testing.T) {
-	f := &fleet{all: []*supervised{{Process: &process.Process{}}}, states: make([]state, 1), clock: observe.Clock{Began: time.Now()}}
+	f := &fleet{all: []*supervised{{Process: &process.Process{}}}, states: make([]state, 1), clock: observe.StartClock()}
 	look := func(at judge.Moment, text string) { f.lookLocked(0, at, lackedShards(text != "", text)) }
 	look(1, "")
 	look(2, "lease: 641 of 1024 shards are not served: 641 are claimed at epoch 72")
@@ -53,7 +53,7 @@ func TestAProcessThatEndedBeforeItWasReadyIsNoFault(t *testing.T) {
 	if err != nil {
 		t.Skip(err)
 	}
-	f, err := newFleet(process.Config{Binary: ends, Dir: t.TempDir(), Clock: observe.Clock{Began: time.Now()}}, true)
+	f, err := newFleet(process.Config{Binary: ends, Dir: t.TempDir(), Clock: observe.StartClock()}, true)
 	if err != nil {
 		t.Fatal(err)
 	}

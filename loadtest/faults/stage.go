@@ -52,7 +52,7 @@ const savedIn = 10 * time.Second
 // newStage is a stage for a schedule, on a site that runs.
 func newStage(ctx context.Context, c config, t *harness, st *site, sc schedule, dir string) (*stage, error) {
 	seed := c.Seed ^ hash(st.name+"/"+sc.name)
-	s := &stage{ctx: ctx, t: t, cfg: c, clock: observe.Clock{Began: time.Now()}, site: st, name: sc.name,
+	s := &stage{ctx: ctx, t: t, cfg: c, clock: observe.StartClock(), site: st, name: sc.name,
 		rng: rand.New(rand.NewPCG(seed, 1)), coin: rand.New(rand.NewPCG(seed, 2))}
 	if sc.idle > 0 {
 		c.MailboxIdle = sc.idle

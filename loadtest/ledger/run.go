@@ -24,7 +24,7 @@ type run struct {
 
 // observeRun makes a run and puts together what everybody saw.
 func observeRun(ctx context.Context, c config, dir string) (*judge.Log, error) {
-	clock := observe.Clock{Began: time.Now()}
+	clock := observe.StartClock()
 	// Mailboxes leave memory and segments are written to tables within a run, and not only after minutes.
 	args := []string{"--gateway.mailbox-idle", "4s", "--store.pebble.checkpoint-every", "3s"}
 	prefix := ""

@@ -121,7 +121,7 @@ func Start(ctx context.Context, cfg Config) (*Bed, error) {
 	for _, m := range b.Members(localcluster.Frontend) {
 		b.setUp(m, true)
 	}
-	b.clock = observe.Clock{Began: time.Now()}
+	b.clock = observe.StartClock()
 	b.clients = observe.New(observe.Config{
 		Seed: cfg.Seed, Users: cfg.Users, Pause: cfg.Pause, Quiet: cfg.Quiet, Clock: b.clock, Life: cfg.Life, Moves: true, Unread: true, Tamper: cfg.Tamper,
 		Prefix: fmt.Sprintf("chaos-%d-", b.clock.Began.UnixNano()),

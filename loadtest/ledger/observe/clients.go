@@ -24,15 +24,42 @@ type Servers interface {
 }
 
 // Clock gives the moments of a run.
-type Clock struct{ Began time.Time }
+type Clock struct {
+	Began time.Time
+	most  *atomic.Int64 // ns: how far apart the wall clock and the monotonic one have been; nil: the zero Clock
+}
+
+// StartClock has a run begin now.
+func StartClock() Clock { return Clock{Began: time.Now(), most: new(atomic.Int64)} }
 
 // Now is the moment that it is.
-func (c Clock) Now() judge.Moment { return time.Since(c.Began) }
+func (c Clock) Now() judge.Moment {
+	now := time.Now()
+	moment := now.Sub(c.Began)
+	c.apart(now.Round(0).Sub(c.Began.Round(0)) - moment)
+	return moment
+}
 
-// Slack is how far the wall clock has moved against the monotonic one since the run began.
+// apart notes how far the wall clock is before the monotonic one.
+func (c Clock) apart(by time.Duration) {
+	if c.most == nil {
+		return
+	}
+	for {
+		most := c.most.Load()
+		if int64(by.Abs()) <= most || c.most.CompareAndSwap(most, int64(by.Abs())) {
+			return
+		}
+	}
+}
+
+// Slack is how far the wall clock was moved against the monotonic one, at most, at the moments that Now has told.
 func (c Clock) Slack() time.Duration {
-	wall := time.Now().Round(0).Sub(c.Began.Round(0))
-	return (wall - time.Since(c.Began)).Abs()
+	c.Now()
+	if c.most == nil {
+		return 0
+	}
+	return time.Duration(c.most.Load())
 }
 
 // Config says who is there, and what they do.
