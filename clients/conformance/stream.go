@@ -151,6 +151,7 @@ func (p *peer) pushStep(s Step) error {
 	case p.poll != nil:
 		return p.answerPoll(pushes, nil)
 	}
+	var whole []byte
 	for i := range pushes {
 		b := p.wire.push(&pushes[i])
 		var err error
@@ -163,13 +164,16 @@ func (p *peer) pushStep(s Step) error {
 		case "trickle":
 			err = p.trickle(b, s.duration())
 		default:
-			err = p.write(b)
+			whole = append(whole, b...)
 		}
 		if err != nil {
 			return err
 		}
 	}
-	return nil
+	if len(whole) == 0 {
+		return nil
+	}
+	return p.write(whole) // at once, as a server does: a device may end the stream for the first of them
 }
 
 // next is the push of a message.
