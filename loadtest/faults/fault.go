@@ -169,7 +169,7 @@ func (s *stage) twoOwners(hold time.Duration) {
 	older, newer := f.serving, f.other()
 	from := s.clock.Now()
 	s.must(f.launch(newer))
-	s.addStale(older, from, from+leaseOver)
+	s.addUnaware(older, from, from+leaseOver)
 	sleep(s.ctx, hold)
 	gone := older
 	if s.flip() {
@@ -196,14 +196,17 @@ func (s *stage) takeFromPaused(hold time.Duration) {
 	f.serving = newer
 	sleep(s.ctx, hold)
 	s.must(f.resume(older))
-	s.addStale(older, paused, paused+leaseOver)
+	s.addUnaware(older, paused, paused+leaseOver)
 	sleep(s.ctx, hold)
 	f.kill(older)
 }
 
-// addStale writes down that process i may push without what another accepts, which takes over from it: where the store fences appends, the
-// other does not wait for the lease of the older one.
-func (s *stage) addStale(i int, from, to judge.Moment) {
-	at := s.fleet.all[i].At().Devices
-	s.addSpan(judge.Span{What: at + " may not know of its successor", From: from, To: to, Stale: at})
+// addUnaware writes down that process i may not know until a moment of who takes over from it, where that one does not wait for its lease.
+func (s *stage) addUnaware(i int, from, to judge.Moment) {
+	if !s.site.fences {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.unaware = append(s.unaware, judge.Unaware{Server: s.fleet.all[i].At().Devices, From: from, To: to})
 }

@@ -23,11 +23,9 @@ func figures(out io.Writer, s *stage, l *judge.Log) {
 		slowest           judge.Attempt
 	}
 	undisturbed := span{Span: judge.Span{What: "otherwise"}}
-	var spans []span
-	for _, x := range l.Spans {
-		if x.Stale == "" {
-			spans = append(spans, span{Span: x})
-		}
+	spans := make([]span, len(l.Spans))
+	for i := range spans {
+		spans[i].Span = l.Spans[i]
 	}
 	for _, m := range l.Messages {
 		for _, a := range m.Attempts {

@@ -23,7 +23,7 @@ func openRedis(t *harness, _ config) *site {
 	}
 	r := redistest.Single(t, redistest.Options{Config: conf, Proxied: true})
 	x := newRedisServer("redis", r)
-	st := &site{name: "redis", says: "an accepted message is on the disk of one Redis server (durability=fsync, appendfsync always)", shared: true,
+	st := &site{name: "redis", says: "an accepted message is on the disk of one Redis server (durability=fsync, appendfsync always)", shared: true, fences: true,
 		args: []string{"--store", r.URL() + "?durability=fsync"}}
 	dir := r.Dir
 	if disk != nil {
@@ -56,7 +56,7 @@ func openRedisEverysec(t *harness, _ config) *site {
 	}
 	r := redistest.Single(t, redistest.Options{Config: conf, Proxied: true})
 	x := newRedisServer("redis", r)
-	st := &site{name: "redis-everysec", says: "an accepted message was answered for by one Redis server (durability=reply, appendfsync everysec)", shared: true,
+	st := &site{name: "redis-everysec", says: "an accepted message was answered for by one Redis server (durability=reply, appendfsync everysec)", shared: true, fences: true,
 		args: []string{"--store", r.URL() + "?durability=reply"}}
 	st.faults = []fault{{name: "redis-killed", excuses: judge.Span{Owner: true}, do: x.restart}}
 	if disk != nil {

@@ -54,7 +54,7 @@ func startCluster(t *harness) *redisCluster {
 // newCluster is a store in a cluster that may lose messages with a master, or not.
 func newCluster(t *harness, name, says, query string, loses bool) *site {
 	x := startCluster(t)
-	st := &site{name: name, says: says, shared: true, args: []string{"--store", x.c.URL() + query}}
+	st := &site{name: name, says: says, shared: true, fences: true, args: []string{"--store", x.c.URL() + query}}
 	st.faults = append(x.faults(judge.Span{Owner: true}, loses), serverFaults(true)...)
 	st.schedules = []schedule{x.promotedIdle(loses)}
 	st.short = st.schedules

@@ -11,6 +11,7 @@ type site struct {
 	says      string   // what an accepted message survives, for the report
 	args      []string // of ramen serve
 	shared    bool     // several processes may open the store
+	fences    bool     // it fences appends of an older owner: a taker does not wait for its lease
 	faults    []fault
 	schedules []schedule // beside single faults and pairs
 	short     []schedule // of these, what a short run has

@@ -31,13 +31,14 @@ type stage struct {
 	// rotten, where bits were flipped, looks at the end whether that was told.
 	rotten func()
 
-	mu    sync.Mutex
-	wrong []string      // guarded by mu: what the stage itself has found
-	coin  *rand.Rand    // guarded by mu
-	spans []judge.Span  // guarded by mu
-	over  judge.Moment  // guarded by mu: when the last fault was over
-	acts  []act         // guarded by mu
-	slow  time.Duration // guarded by mu: the longest time from the end of the faults until messages were accepted
+	mu      sync.Mutex
+	wrong   []string        // guarded by mu: what the stage itself has found
+	coin    *rand.Rand      // guarded by mu
+	spans   []judge.Span    // guarded by mu
+	unaware []judge.Unaware // guarded by mu
+	over    judge.Moment    // guarded by mu: when the last fault was over
+	acts    []act           // guarded by mu
+	slow    time.Duration   // guarded by mu: the longest time from the end of the faults until messages were accepted
 }
 
 // How long a publish may take: 5 s by the default deadline of frontend/route, and what the way to it and back may take.
@@ -241,7 +242,7 @@ func (s *stage) logf(format string, args ...any) {
 func (s *stage) log() *judge.Log {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	l := &judge.Log{Began: s.clock.Began, Slack: s.clock.Slack(), Spans: s.spans, Deadline: deadline, SavedIn: savedIn}
+	l := &judge.Log{Began: s.clock.Began, Slack: s.clock.Slack(), Spans: s.spans, Unaware: s.unaware, Deadline: deadline, SavedIn: savedIn}
 	if s.cfg.Busy {
 		l.Deadline = deadlineBusy
 	}

@@ -27,7 +27,7 @@ func (o *overtakers) before(at Moment) Moment {
 
 // note remembers a push for the messages that it may have overtaken, but for those that its server may not have known of.
 func (d *device) note(w *walk, e *entry, p *Push) {
-	if d.stale(w.Server, p.At) {
+	if d.unaware(w.Server, p.At) {
 		return
 	}
 	lane := e.Priority.Lane()

@@ -18,6 +18,7 @@ type Log struct {
 	Slack    time.Duration // how far the wall clock moved against the monotonic one during the run
 	Kills    []Moment      // just before each SIGKILL, in order
 	Spans    []Span        // of what else was done, in order of From
+	Unaware  []Unaware
 	Deadline time.Duration // by which publishes are answered; 0: not judged
 	SavedIn  time.Duration // after which an ack is saved, while nothing is done to server and store; 0: not judged
 	Messages []*Message
@@ -39,9 +40,13 @@ type Span struct {
 	// Refuses: nothing that was sent and answered within it can be as durable as the store is configured to have it.
 	Refuses bool
 	Ends    []string // servers whose streams it may end, as Stream.Server
-	// Stale is a server, as Stream.Server, that may push what it has without what another has accepted since, which has taken over from it on
-	// a store that fences appends. It lasts until the lease of the older one is over.
-	Stale string
+}
+
+// Unaware is a server that does not know yet that another has taken over from it: until its lease is over it may push what it has, without
+// what the other accepts, replaces or recalls. Only where the store fences appends does the other not wait for that.
+type Unaware struct {
+	Server   string // as Stream.Server
+	From, To Moment
 }
 
 // Target is which of a user's devices a message is for.

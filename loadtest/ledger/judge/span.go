@@ -19,9 +19,9 @@ func (ix *index) mayForgetAck(sent, confirmed, later Moment) bool {
 	return ix.killed(sent, later) || ix.during(sent, later, func(s Span) bool { return s.Owner || s.Lapsed }) || ix.mayBeLost(sent, later)
 }
 
-// stale reports whether what server pushes at a moment may be chosen without what another one has accepted, or recalled.
-func (ix *index) stale(server string, at Moment) bool {
-	return ix.during(at, at, func(s Span) bool { return s.Stale != "" && s.Stale == server })
+// unaware reports whether what server pushes at a moment may be chosen without what another one has accepted, or recalled.
+func (ix *index) unaware(server string, at Moment) bool {
+	return slices.ContainsFunc(ix.log.Unaware, func(u Unaware) bool { return u.Server == server && u.From <= at && at <= u.To })
 }
 
 // savedBy is when an ack is saved that was confirmed at a moment: a store that something is done to may take no save.

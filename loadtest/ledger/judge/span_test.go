@@ -326,19 +326,18 @@ func TestServerThatMayNotKnowOfItsSuccessor(t *testing.T) {
 		return Push{At: at, ID: id, Priority: p, Seq: seq, ExpiresMS: time.UnixMilli(1_000_000).Add(time.Hour).UnixMilli()}
 	}
 	for name, c := range map[string]struct {
-		spans []Span
-		found int
+		unaware []Unaware
+		found   int
 	}{
-		"nothing was done":   {found: 1},
-		"while it may":       {spans: []Span{{From: 2 * second, To: 6 * second, Stale: "older"}}},
-		"before":             {spans: []Span{{From: 2 * second, To: 4 * second, Stale: "older"}}, found: 1},
-		"it is another":      {spans: []Span{{From: 2 * second, To: 6 * second, Stale: "newer"}}, found: 1},
-		"it is another kind": {spans: []Span{{From: 2 * second, To: 6 * second, Owner: true}}, found: 1},
+		"nothing was done": {found: 1},
+		"while it may":     {unaware: []Unaware{{"older", 2 * second, 6 * second}}},
+		"before":           {unaware: []Unaware{{"older", 2 * second, 4 * second}}, found: 1},
+		"it is another":    {unaware: []Unaware{{"newer", 2 * second, 6 * second}}, found: 1},
 	} {
 		low, high, gone := accepted("low", protocol.PriorityLow, 1*second), accepted("high", protocol.PriorityHigh, 3*second), accepted("gone", protocol.PriorityLow, 1*second+10)
 		low.Nth, high.Nth, gone.Nth = 1, 2, 3
 		gone.Recalls = []Recall{{Sent: 3*second + 10, Answered: 3*second + 20, Confirmed: true}}
-		l := &Log{Began: time.UnixMilli(1_000_000), Spans: c.spans, Messages: []*Message{low, gone, high}, Devices: []*Device{{User: "u", Name: "a", Streams: []*Stream{
+		l := &Log{Began: time.UnixMilli(1_000_000), Unaware: c.unaware, Messages: []*Message{low, gone, high}, Devices: []*Device{{User: "u", Name: "a", Streams: []*Stream{
 			{Server: "older", Opened: 4 * second, Greeted: 4*second + 1, Ended: 6 * second, From: Nowhere, HasSeq: true, Pushes: []Push{
 				push("low", protocol.PriorityLow, 5*second, 1), push("gone", protocol.PriorityLow, 5*second+1, 2)}},
 			{Server: "newer", Opened: 7 * second, Greeted: 7*second + 1, Ended: 9 * second, From: Place{0, 2}, Resumed: true, HasSeq: true, Seq: 2,

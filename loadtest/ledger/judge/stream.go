@@ -156,7 +156,7 @@ func (d *device) checkOrder(w *walk, e *entry) {
 
 // checkGone finds what had been replaced or recalled before the stream was opened. SPEC 9.3.3, 9.3.4.
 func (d *device) checkGone(w *walk, e *entry, p *Push) {
-	if d.stale(w.Server, p.At) {
+	if d.unaware(w.Server, p.At) {
 		return
 	}
 	if e.replaced != 0 && w.Opened > e.replaced {
