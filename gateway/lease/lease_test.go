@@ -356,30 +356,37 @@ func (c *chance) publish(p *process, user, id string) {
 // TestOwnersByChance: two processes on one disk, started and stopped, whose readings are cut and whose answers come late: no older owner
 // accepts after a newer one has, and all that was accepted waits at the end. Where the store does not fence the lease alone keeps that.
 func TestOwnersByChance(t *testing.T) {
-	seed, rounds := uint64(time.Now().UnixNano()), 40
+	eachSeed(t, 40, 10, ownersByChance)
+}
+
+// eachSeed plays so many seeds, on a store that fences and on one that does not, or RAMEN_SEED alone. A seed that fails is told.
+func eachSeed(t *testing.T, rounds, short int, play func(t *testing.T, seed uint64, unfenced bool)) {
+	first := uint64(time.Now().UnixNano())
 	if testing.Short() {
-		rounds = 10
+		rounds = short
 	}
 	if s := os.Getenv("RAMEN_SEED"); s != "" {
 		n, err := strconv.ParseUint(s, 10, 64)
 		if err != nil {
 			t.Fatal("RAMEN_SEED must be a number")
 		}
-		seed, rounds = n, 1
+		first, rounds = n, 1
 	}
 	for i := range uint64(rounds) {
 		for _, unfenced := range []bool{false, true} {
-			synctest.Test(t, func(t *testing.T) { ownersByChance(t, seed+i, unfenced) })
+			synctest.Test(t, func(t *testing.T) {
+				defer func() {
+					if t.Failed() {
+						t.Logf("again with RAMEN_SEED=%d", first+i)
+					}
+				}()
+				play(t, first+i, unfenced)
+			})
 		}
 	}
 }
 
 func ownersByChance(t *testing.T, seed uint64, unfenced bool) {
-	defer func() {
-		if t.Failed() {
-			t.Logf("again with RAMEN_SEED=%d", seed)
-		}
-	}()
 	c := &chance{t: t, disk: memory.NewDisk(memory.Config{CheckLast: !unfenced, Unfenced: unfenced}), r: rand.New(rand.NewPCG(seed, 2)),
 		cut: make(map[string]cut), highest: make(map[string]protocol.Epoch), accepted: make(map[string][]string), counts: make(map[string]int)}
 	running := []*process{c.begin("p0"), c.begin("p1")}

@@ -4,8 +4,6 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
-	"os"
-	"strconv"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -156,22 +154,7 @@ func (l *lively) disturb() {
 // is over one process serves all, soon, and goes on to: no two take the shards from each other, and no two wait for each other. A store that is well
 // answers within the time of a reading, at most.
 func TestOneServesOnceAllIsWell(t *testing.T) {
-	seed, rounds := uint64(time.Now().UnixNano()), 100
-	if testing.Short() {
-		rounds = 20
-	}
-	if s := os.Getenv("RAMEN_SEED"); s != "" {
-		n, err := strconv.ParseUint(s, 10, 64)
-		if err != nil {
-			t.Fatal("RAMEN_SEED must be a number")
-		}
-		seed, rounds = n, 1
-	}
-	for i := range uint64(rounds) {
-		for _, unfenced := range []bool{false, true} {
-			synctest.Test(t, func(t *testing.T) { oneServesInTheEnd(t, seed+i, unfenced) })
-		}
-	}
+	eachSeed(t, 100, 20, oneServesInTheEnd)
 }
 
 // The bounds of TestOneServesOnceAllIsWell: readings of 0.8 s, claims of 2.4 s, one after the other, and the lease of whoever had the shards.
@@ -181,11 +164,6 @@ const (
 )
 
 func oneServesInTheEnd(t *testing.T, seed uint64, unfenced bool) {
-	defer func() {
-		if t.Failed() {
-			t.Logf("again with RAMEN_SEED=%d", seed)
-		}
-	}()
 	r := rand.New(rand.NewPCG(seed, 3))
 	l := &lively{t: t, unfenced: unfenced, disk: memory.NewDisk(memory.Config{CheckLast: !unfenced, Unfenced: unfenced}), r: r, paces: make(map[string]pace)}
 	l.begin()
