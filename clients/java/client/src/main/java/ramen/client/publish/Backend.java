@@ -2,6 +2,7 @@ package ramen.client.publish;
 
 import java.util.List;
 import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.CompletionException;
 import ramen.client.Message;
 
 /**
@@ -37,5 +38,20 @@ public interface Backend {
       boolean named = code != null && !code.isEmpty();
       this.error = new PublishException(named ? code : "invalid_argument", message == null || message.isEmpty() ? "rejected without a reason" : message, 0);
     }
+  }
+
+  /** Whether there was something to recall, of a call that may be refused as not_found. */
+  static CompletableFuture<Boolean> found(CompletableFuture<Boolean> recalled) {
+    return recalled.handle(
+        (found, error) -> {
+          Throwable cause = error instanceof CompletionException ? error.getCause() : error;
+          if (cause instanceof PublishException && ((PublishException) cause).code().equals("not_found")) {
+            return false;
+          }
+          if (cause != null) {
+            throw new CompletionException(cause);
+          }
+          return found;
+        });
   }
 }

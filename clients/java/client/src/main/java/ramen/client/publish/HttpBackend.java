@@ -6,7 +6,6 @@ import java.util.ArrayList;
 import java.util.Base64;
 import java.util.List;
 import java.util.concurrent.CompletableFuture;
-import java.util.concurrent.CompletionException;
 import java.util.concurrent.TimeUnit;
 import okhttp3.Call;
 import okhttp3.Callback;
@@ -105,17 +104,7 @@ final class HttpBackend implements Backend {
 
   @Override
   public CompletableFuture<Boolean> recall(String user, String id, long timeoutMs) {
-    return call("DELETE", path("users", user, "messages", id), null, timeoutMs, text -> true).handle(
-        (found, error) -> {
-          Throwable cause = error instanceof CompletionException ? error.getCause() : error;
-          if (cause instanceof PublishException && ((PublishException) cause).code().equals("not_found")) {
-            return false;
-          }
-          if (cause != null) {
-            throw new CompletionException(cause);
-          }
-          return true;
-        });
+    return Backend.found(call("DELETE", path("users", user, "messages", id), null, timeoutMs, text -> true));
   }
 
   @Override

@@ -8,7 +8,6 @@ import io.grpc.Status;
 import java.io.ByteArrayOutputStream;
 import java.util.List;
 import java.util.concurrent.CompletableFuture;
-import java.util.concurrent.CompletionException;
 import java.util.concurrent.TimeUnit;
 import ramen.client.Message;
 import ramen.client.publish.Backend;
@@ -46,18 +45,8 @@ final class GrpcBackend implements Backend {
 
   @Override
   public CompletableFuture<Boolean> recall(String user, String id, long timeoutMs) {
-    return call("Recall", new ProtoWriter().text(1, user).text(2, id).toBytes(), timeoutMs, data -> ProtoBackend.number(data) != 0)
-        .handle(
-            (found, error) -> {
-              Throwable cause = error instanceof CompletionException ? error.getCause() : error;
-              if (cause instanceof PublishException && ((PublishException) cause).code().equals("not_found")) {
-                return false;
-              }
-              if (cause != null) {
-                throw new CompletionException(cause);
-              }
-              return found;
-            });
+    byte[] request = new ProtoWriter().text(1, user).text(2, id).toBytes();
+    return Backend.found(call("Recall", request, timeoutMs, data -> ProtoBackend.number(data) != 0));
   }
 
   @Override
