@@ -26,7 +26,7 @@ func build(t *testing.T, pkg string) string {
 // TestGoClient plays all scenarios to the client in Go.
 func TestGoClient(t *testing.T) {
 	if testing.Short() {
-		t.Skip("it plays 288 runs in real time, a minute: go test without -short does")
+		t.Skip("it plays every scenario in real time, a minute: go test without -short does")
 	}
 	var out strings.Builder
 	res, err := Run(t.Context(), Options{Adapter: build(t, "ramen/clients/go/conformance"), Parallel: 24, Slack: 15 * time.Second}, &out)

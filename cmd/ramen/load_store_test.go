@@ -20,7 +20,7 @@ import (
 func TestLoadMeasuresAStore(t *testing.T) {
 	dir := t.TempDir()
 	if machine.InMemory(dir) {
-		t.Skip("temporary folders are in memory here")
+		t.Skip("temporary folders are in memory here, where the load tool does not start a server: an fsync costs nothing; set TMPDIR to a disk's")
 	}
 	t.Setenv(asMain, "1")
 	asJSON := filepath.Join(t.TempDir(), "r.json")
@@ -61,7 +61,7 @@ func TestLoadMeasuresAStore(t *testing.T) {
 func TestLoadOnEachKindOfStore(t *testing.T) {
 	dir := t.TempDir()
 	if machine.InMemory(dir) {
-		t.Skip("temporary folders are in memory here")
+		t.Skip("temporary folders are in memory here, where the load tool does not start a server: an fsync costs nothing; set TMPDIR to a disk's")
 	}
 	t.Setenv(asMain, "1")
 	run := func(t *testing.T, store string, more ...string) {

@@ -87,7 +87,7 @@ func TestLoadGoesOnAfterAScenarioThatCannotRun(t *testing.T) {
 func TestLoadStartsItsOwnServer(t *testing.T) {
 	dir := t.TempDir()
 	if machine.InMemory(dir) {
-		t.Skip("temporary folders are in memory here")
+		t.Skip("temporary folders are in memory here, where the load tool does not start a server: an fsync costs nothing; set TMPDIR to a disk's")
 	}
 	t.Setenv(asMain, "1")
 	out := good(t, "", "load", "max", "--serve", "--auth", "--dir", dir, "-n", "20", "--rate", "50", "--for", "200ms", "--warm", "100ms", "--p99", "1ns", "--connects", "-1")
@@ -104,7 +104,7 @@ func TestLoadStartsItsOwnServer(t *testing.T) {
 func TestLoadFollowsAServerThatMovesItsStreams(t *testing.T) {
 	dir := t.TempDir()
 	if machine.InMemory(dir) {
-		t.Skip("temporary folders are in memory here")
+		t.Skip("temporary folders are in memory here, where the load tool does not start a server: an fsync costs nothing; set TMPDIR to a disk's")
 	}
 	t.Setenv(asMain, "1")
 	out := good(t, "", "load", "push", "--serve", "--dir", dir, "-n", "40", "--rate", "400", "--for", "3s", "--warm", "100ms", "--connects", "-1", "--slack", "20s",
@@ -118,7 +118,7 @@ func TestLoadFollowsAServerThatMovesItsStreams(t *testing.T) {
 func TestLoadMakesOneTableOfAFile(t *testing.T) {
 	dir := t.TempDir()
 	if machine.InMemory(dir) {
-		t.Skip("temporary folders are in memory here")
+		t.Skip("temporary folders are in memory here, where the load tool does not start a server: an fsync costs nothing; set TMPDIR to a disk's")
 	}
 	if runtime.GOOS != "linux" {
 		t.Skip("there are no baselines here")
